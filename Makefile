@@ -1,0 +1,41 @@
+# Set-up, demonstration and tests; everything else is `snakemake`.
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+BIN := .venv/bin
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: env demo test lint docs clean
+
+env: .venv/ready
+
+# Jobs start three times slower without compiled bytecode, and kernels are compiled once here
+# rather than by the first jobs.
+.venv/ready: envs/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make env PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement envs/requirements.txt
+	$(BIN)/python -m compileall -q -j 0 .venv lib || true
+	PYTHONPATH=lib $(BIN)/python -m snakewebb.kernels
+	touch $@
+
+demo: env
+	bash demo.sh $(CORES)
+
+test: env
+	$(BIN)/python -m pytest -q
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint --configfile tests/lint.yaml
+
+# The lock: names, versions and hashes, one for all Pythons from 3.11 on.
+lock:
+	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header envs/requirements.in -o envs/requirements.txt
+
+docs: env
+	PYTHONPATH=lib $(BIN)/python -m snakewebb.config config/schema.yaml > config/README.md
+
+clean:
+	rm -rf .venv demo

@@ -1,0 +1,161 @@
+"""The user's configuration: checked against the schema, completed with its defaults.
+
+Standard library and jsonschema only: every job of a workflow does this again when it parses the
+Snakefile.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from snakewebb.errors import InputError
+
+Schema = Mapping[str, Any]
+
+
+def complete(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """Return the configuration with all defaults filled in and keys sorted.
+
+    Parameters
+    ----------
+    config : mapping
+        As read from YAML.
+    schema : mapping
+        JSON Schema; each object names its ``properties``, each value has a ``default``.
+
+    Raises
+    ------
+    InputError
+        A key is unknown (the nearest known one is named) or a value not allowed.
+    """
+    filled = _fill(dict(config), schema, "config")
+    filled["products"] = {
+        name: {
+            **product,
+            "steps": _fill(
+                _merged(config.get("steps") or {}, product.get("steps") or {}),
+                schema["properties"]["steps"],
+                f"products.{name}.steps",
+            ),
+        }
+        for name, product in filled["products"].items()
+    }
+    return filled
+
+
+def _fill(value: Any, schema: Schema, where: str) -> Any:
+    properties = schema.get("properties")
+    if properties is None:
+        return _checked(value, schema, where)
+    if value is None:
+        value = {}
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where}: must hold keys and values, not {value!r}: see config/README.md")
+    inside = "" if where == "config" else f"{where}."
+    for key in value:
+        if key not in properties:
+            raise InputError(f"{inside}{key}: {_unknown(str(key), schema)}")
+    return {
+        key: _fill(value.get(key, sub.get("default")), sub, f"{inside}{key}")
+        for key, sub in sorted(properties.items())
+    }
+
+
+def _checked(value: Any, schema: Schema, where: str) -> Any:
+    item = schema.get("additionalProperties")
+    if isinstance(item, Mapping) and isinstance(value, Mapping):
+        return {key: _fill(value[key], item, f"{where}.{key}") for key in sorted(value)}
+    error = next(Draft202012Validator(schema).iter_errors(value), None)
+    if error is not None:
+        raise InputError(f"{where}: {error.message}: {schema.get('description', '')}".rstrip(": "))
+    return value
+
+
+def _unknown(key: str, schema: Schema) -> str:
+    if key in schema.get("without", ()):
+        return "is a parameter of jwst that has no meaning here: leave it out"
+    near = difflib.get_close_matches(key, schema["properties"], n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(schema['properties'])}"
+    return f"unknown key: {hint}"
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return base with over laid upon it, object by object."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged(below, value) if both else value
+    return merged
+
+
+def options(steps: Mapping[str, Any], schema: Schema, step: str, rule: str) -> dict[str, Any]:
+    """Return the parameters of a step that a rule of the workflow uses, keys sorted.
+
+    Parameters
+    ----------
+    steps : mapping
+        Completed section ``steps``.
+    schema : mapping
+        The schema, whose parameters each name their ``rules``.
+    step, rule : str
+        Such as ``outlier_detection`` and ``median``.
+    """
+    parameters = schema["properties"]["steps"]["properties"][step]["properties"]
+    return {
+        name: steps[step][name]
+        for name in sorted(parameters)
+        if rule in parameters[name].get("rules", ())
+    }
+
+
+def reference(schema: Schema) -> str:
+    """Return the reference page of all keys, in Markdown."""
+    lines = [schema["description"].strip(), ""]
+    steps = schema["properties"]["steps"]["properties"]
+    top = {key: sub for key, sub in schema["properties"].items() if key != "steps"}
+    lines += ["## Keys of config.yaml", "", *_table(top)]
+    lines += ["", "## Steps", "", schema["properties"]["steps"]["description"].strip()]
+    for name, step in steps.items():
+        lines += ["", f"### {name}", "", step["description"].strip(), "", *_table(step["properties"])]
+        if step.get("without"):
+            names = ", ".join(f"`{key}`" for key in step["without"])
+            lines += ["", f"Parameters of jwst with no meaning here: {names}."]
+    return "\n".join(lines) + "\n"
+
+
+def _table(properties: Mapping[str, Schema]) -> list[str]:
+    rows = ["| key | values | default | meaning |", "|---|---|---|---|"]
+    for key, sub in properties.items():
+        default = sub.get("default")
+        shown = "" if default is None or isinstance(default, dict | list) else f"`{default}`"
+        rows.append(f"| `{key}` | {_values(sub)} | {shown} | {' '.join(sub['description'].split())} |")
+    return rows
+
+
+def _values(schema: Schema) -> str:
+    if "enum" in schema:
+        return ", ".join("none" if value is None else str(value) for value in schema["enum"])
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    text = " or ".join("none" if kind == "null" else kind for kind in kinds)
+    bounds = [
+        f"{sign} {schema[word]}"
+        for word, sign in (
+            ("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<")
+        )
+        if word in schema
+    ]  # fmt: skip
+    return ", ".join([text, *bounds])
+
+
+if __name__ == "__main__":
+    import sys
+
+    import yaml
+
+    with open(sys.argv[1]) as file:
+        sys.stdout.write(reference(yaml.safe_load(file)))

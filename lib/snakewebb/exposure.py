@@ -1,0 +1,156 @@
+"""Pixels and keywords of an exposure, read lightly.
+
+Only astropy's FITS reader is imported here, since every job pays for its imports. Products are
+written in :mod:`snakewebb.products`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from snakewebb.dq import DO_NOT_USE
+from snakewebb.errors import InputError
+
+PLANES = {
+    "SCI": np.float32,
+    "ERR": np.float32,
+    "DQ": np.uint32,
+    "AREA": np.float32,
+    "VAR_POISSON": np.float32,
+    "VAR_RNOISE": np.float32,
+    "VAR_FLAT": np.float32,
+}
+INVALIDATED = ("SCI", "ERR", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
+
+Planes = dict[str, np.ndarray | None]
+
+
+def open_fits(path: str | Path) -> fits.HDUList:
+    """Open a FITS file for reading, or say in one line why it can't be."""
+    try:
+        return fits.open(path, memmap=False, lazy_load_hdus=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file: check the association's folder") from None
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: cannot be read as FITS ({reason}): fetch it again") from error
+
+
+def read_planes(
+    path: str | Path, names: Sequence[str] = tuple(PLANES), rows: slice = slice(None)
+) -> Planes:
+    """Read planes of an exposure, or some rows of them.
+
+    Parameters
+    ----------
+    path : path
+        A stage-2 exposure, FITS; 2-D images, or cubes of which whole planes are read.
+    names : sequence of str
+        Extension names out of ``PLANES``.
+    rows : slice, optional
+        Rows (the last but one axis) to read; only their bytes are.
+
+    Returns
+    -------
+    dict
+        Native, C-contiguous array by name; None where the file has no such extension or an
+        empty one.
+
+    Raises
+    ------
+    InputError
+        The file is no FITS file, is cut short, has no SCI, or a plane of another shape than SCI.
+    """
+    planes: Planes = {}
+    with open_fits(path) as hdus:
+        if "SCI" not in hdus:
+            raise InputError(f"{path}: has no SCI extension: give a stage-2 exposure")
+        shape = hdus["SCI"].shape
+        for name in names:
+            hdu = hdus[name] if name in hdus else None  # noqa: SIM401 (HDUList.get looks up no names)
+            if hdu is None or not hdu.shape:
+                planes[name] = None
+                continue
+            if hdu.shape[-2:] != shape[-2:]:
+                raise InputError(
+                    f"{path}: {name} has shape {hdu.shape} but SCI {shape}: fetch the file again"
+                )
+            try:
+                data = hdu.section[..., rows, :] if len(hdu.shape) > 2 else hdu.section[rows]
+            except (OSError, ValueError, TypeError) as error:
+                raise InputError(f"{path}: {name} is cut short: fetch the file again") from error
+            planes[name] = np.ascontiguousarray(data, dtype=PLANES[name])
+    return planes
+
+
+def invalidate(planes: Planes) -> None:
+    """Make NaN and the DQ flag DO_NOT_USE agree, in place.
+
+    A pixel that is NaN in SCI, ERR or a variance, or flagged DO_NOT_USE, becomes both: NaN in all
+    of them and flagged. Only planes that are there take part.
+    """
+    floats = [planes[name] for name in INVALIDATED if planes.get(name) is not None]
+    dq = planes.get("DQ")
+    bad = np.zeros(floats[0].shape, bool) if dq is None else (dq & DO_NOT_USE) != 0
+    for plane in floats:
+        bad |= np.isnan(plane)
+    for plane in floats:
+        plane[bad] = np.nan
+    if dq is not None:
+        dq[bad] |= DO_NOT_USE
+
+
+def facts(path: str | Path) -> dict[str, Any]:
+    """Return what stage 3 needs to know of an exposure besides its pixels.
+
+    Returns
+    -------
+    dict
+        ``group_id`` (all detectors of one exposure share it), ``target_type``, ``mt_ra`` and
+        ``mt_dec`` (deg or None), ``measurement_time``, ``exposure_time`` (s or None), ``epoch``
+        (decimal year or None), ``instrument``, ``detector``, ``filter``, ``pupil``,
+        ``exp_type``, ``bunit``, and ``wcsinfo``: v2_ref, v3_ref (arcsec), roll_ref, ra_ref,
+        dec_ref, v3yangle (deg), vparity.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read.
+    """
+    with open_fits(path) as hdus:
+        if "SCI" not in hdus:
+            raise InputError(f"{path}: has no SCI extension: give a stage-2 exposure")
+        primary, sci = hdus[0].header, hdus["SCI"].header
+        ids = [primary.get(key) for key in _GROUP_KEYS]
+        mid = primary.get("EXPMID") or sci.get("EXPMID") or primary.get("EXPSTART")
+        return {
+            "group_id": "jw{}{}{}_{}{}{}_{}".format(*ids) if all(ids) else Path(path).stem,
+            "target_type": primary.get("TARGTYPE"),
+            "mt_ra": sci.get("MT_RA"),
+            "mt_dec": sci.get("MT_DEC"),
+            "measurement_time": primary.get("TMEASURE"),
+            "exposure_time": primary.get("XPOSURE"),
+            "epoch": None if mid is None else 2000.0 + (mid - 51544.5) / 365.25,
+            "instrument": primary.get("INSTRUME"),
+            "detector": primary.get("DETECTOR"),
+            "filter": primary.get("FILTER"),
+            "pupil": primary.get("PUPIL"),
+            "exp_type": primary.get("EXP_TYPE"),
+            "bunit": sci.get("BUNIT"),
+            "wcsinfo": {name: sci.get(key) for name, key in _WCSINFO_KEYS.items()},
+        }
+
+
+_GROUP_KEYS = ("PROGRAM", "OBSERVTN", "VISIT", "VISITGRP", "SEQ_ID", "ACT_ID", "EXPOSURE")
+_WCSINFO_KEYS = {
+    "v2_ref": "V2_REF",
+    "v3_ref": "V3_REF",
+    "roll_ref": "ROLL_REF",
+    "ra_ref": "RA_REF",
+    "dec_ref": "DEC_REF",
+    "v3yangle": "V3I_YANG",
+    "vparity": "VPARITY",
+}

@@ -1,0 +1,288 @@
+"""The output grid of a mosaic and the way from an exposure's pixels to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from snakewebb.errors import InputError
+from snakewebb.geometry import Geometry, from_plane, to_plane, unit_vectors
+from snakewebb.kernels.spline import bicubic_lattice
+
+MAX_SPARSITY = 4.0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A gnomonic (TAN) pixel grid.
+
+    Attributes
+    ----------
+    crval : (RA, Dec)
+        Degrees.
+    crpix : (x, y)
+        0-based pixel coordinates; FITS keywords are greater by one.
+    cdelt : float
+        Degrees per pixel, the same for both axes.
+    pc : 2×2
+        PC matrix, rows first.
+    shape : (ny, nx)
+        Pixels.
+    pixel_scale_ratio : float
+        Output over input pixel size.
+    """
+
+    crval: tuple[float, float]
+    crpix: tuple[float, float]
+    cdelt: float
+    pc: tuple[tuple[float, float], tuple[float, float]]
+    shape: tuple[int, int]
+    pixel_scale_ratio: float = 1.0
+
+    def sky_to_pixel(self, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return 0-based pixel coordinates of RA, Dec in degrees."""
+        xi, eta = to_plane(ra, dec, *self.crval)
+        (a, b), (c, d) = self.pc
+        scale = self.cdelt * 3600.0 * (a * d - b * c)
+        return (d * xi - b * eta) / scale + self.crpix[0], (a * eta - c * xi) / scale + self.crpix[
+            1
+        ]
+
+    def pixel_to_sky(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return RA and Dec in degrees of 0-based pixel coordinates."""
+        (a, b), (c, d) = self.pc
+        u, v = np.asarray(x) - self.crpix[0], np.asarray(y) - self.crpix[1]
+        scale = self.cdelt * 3600.0
+        return from_plane((a * u + b * v) * scale, (c * u + d * v) * scale, *self.crval)
+
+    @property
+    def pixel_area(self) -> float:
+        """The nominal solid angle of a pixel, steradians."""
+        (a, b), (c, d) = self.pc
+        return float(np.radians(self.cdelt) ** 2 * abs(a * d - b * c))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a form that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Grid:
+        """Make a grid from what `to_dict` returned."""
+        pairs = {name: tuple(values[name]) for name in ("crval", "crpix", "shape")}
+        return cls(**{**values, **pairs, "pc": tuple(tuple(row) for row in values["pc"])})
+
+
+def output_grid(
+    geometries: Mapping[str, Geometry],
+    *,
+    pixel_scale_ratio: float = 1.0,
+    pixel_scale: float | None = None,
+    rotation: float | None = None,
+    crval: tuple[float, float] | None = None,
+    crpix: tuple[float, float] | None = None,
+    output_shape: tuple[int, int] | None = None,
+    max_megapixels: float | None = None,
+) -> Grid:
+    """Return the grid that holds all exposures, as the reference pipeline lays it out.
+
+    Parameters
+    ----------
+    geometries : mapping
+        Corrected geometry by exposure name, in association order: the first one sets the scale
+        and the orientation.
+    pixel_scale_ratio : float, optional
+        Output over input pixel size.
+    pixel_scale : float, optional
+        Output pixel size in arcseconds; overrides the ratio.
+    rotation : float, optional
+        Position angle of the y axis, degrees; 0 is North up. By default the first exposure's.
+    crval : (RA, Dec), optional
+        Degrees; by default the middle of all corners.
+    crpix : (x, y), optional
+        0-based pixel of ``crval``; by default the lowest corner is at pixel 0.
+    output_shape : (nx, ny), optional
+        As jwst has it, x first; by default as large as the exposures need.
+    max_megapixels : float, optional
+        The largest grid allowed; by default 4 times the area that the exposures cover.
+
+    Raises
+    ------
+    InputError
+        The grid would be smaller than 2 pixels, or larger than allowed.
+    """
+    first = next(iter(geometries.values()))
+    corners = [geometry.corners() for geometry in geometries.values()]
+    ra = np.concatenate([corner[0] for corner in corners])
+    dec = np.concatenate([corner[1] for corner in corners])
+    if crval is None:
+        vectors = unit_vectors(ra, dec)
+        x, y, z = (vectors.max(axis=0) + vectors.min(axis=0)) / 2
+        crval = (
+            float(np.degrees(np.arctan2(y, x)) % 360.0),
+            float(np.degrees(np.arctan2(z, np.hypot(x, y)))),
+        )
+    if pixel_scale is None:
+        cdelt = first.pixel_scale * pixel_scale_ratio
+    else:
+        cdelt = pixel_scale / 3600.0
+        pixel_scale_ratio = cdelt / mean_pixel_side(first)
+    if rotation is None:
+        angle = np.radians(first.roll_ref - first.vparity * first.v3yangle)
+    else:
+        angle = np.radians(rotation)
+    cos, sin, parity = float(np.cos(angle)), float(np.sin(angle)), first.vparity
+    pc = ((parity * cos, sin), (-parity * sin, cos))
+    bare = Grid(tuple(crval), (0.0, 0.0), float(cdelt), pc, (0, 0), float(pixel_scale_ratio))
+    x, y = bare.sky_to_pixel(ra, dec)
+    if np.isnan(x).any():
+        far = [
+            name
+            for name, (a, d) in zip(geometries, corners, strict=True)
+            if np.isnan(bare.sky_to_pixel(a, d)[0]).any()
+        ]
+        raise InputError(f"{far[0]}: lies more than 90 degrees from the others: leave it out")
+    offset = (-float(x.min()), -float(y.min())) if crpix is None else tuple(map(float, crpix))
+    if output_shape is None:
+        shape = (int(y.max() + offset[1] + 0.5), int(x.max() + offset[0] + 0.5))
+    else:
+        shape = (int(output_shape[1]), int(output_shape[0]))
+    if min(shape) < 2:
+        raise InputError(
+            f"the mosaic would have {shape[1]}×{shape[0]} pixels: check pixel_scale, crpix, crval"
+        )
+    grid = Grid(bare.crval, offset, bare.cdelt, pc, shape, bare.pixel_scale_ratio)
+    if output_shape is None:
+        _refuse_sparse(grid, geometries, max_megapixels)
+    return grid
+
+
+def _refuse_sparse(grid: Grid, geometries: Mapping[str, Geometry], limit: float | None) -> None:
+    """Raise where the grid is so large that a WCS must be wrong."""
+    pixels = grid.shape[0] * grid.shape[1]
+    if limit is not None and pixels <= limit * 1e6:
+        return
+    from shapely import Polygon, union_all
+
+    centers = np.array([grid.sky_to_pixel(*geometry.center()) for geometry in geometries.values()])
+    if limit is None:
+        outlines = (geometry.outline() for geometry in geometries.values())
+        covered = union_all(
+            [Polygon(np.column_stack(grid.sky_to_pixel(*o))) for o in outlines]
+        ).area
+        if pixels <= MAX_SPARSITY * covered:
+            return
+        limit = MAX_SPARSITY * covered / 1e6
+    distance = np.hypot(*(centers - np.median(centers, axis=0)).T)
+    name = list(geometries)[int(distance.argmax())]
+    arcmin = distance.max() * grid.cdelt * 60
+    raise InputError(
+        f"{name}: lies {arcmin:.1f} arcmin from the middle of its product, whose mosaic would have "
+        f"{pixels / 1e6:.0f} megapixels where {limit:.0f} are allowed: leave it out, or raise "
+        "max_mosaic_megapixels"
+    )
+
+
+def mean_pixel_side(geometry: Geometry) -> float:
+    """Return the square root of an exposure's mean pixel area, degrees."""
+    ra, dec = geometry.outline()
+    xi, eta = to_plane(ra, dec, *geometry.center())
+    rho = np.hypot(xi, eta) * np.radians(1 / 3600.0)
+    # From the tangent plane to Lambert's equal-area one, where the polygon's area is the sky's.
+    shrink = 2 * np.sin(np.arctan(rho) / 2) / np.where(rho > 0, rho, 1)
+    x, y = xi * shrink / 3600.0, eta * shrink / 3600.0
+    area = 0.5 * abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))
+    (x0, x1), (y0, y1) = geometry.bounding_box
+    return float(np.sqrt(area / ((x1 - x0) * (y1 - y0))))
+
+
+class PixelMap:
+    """The map from an exposure's pixels to those of an output grid, as a bicubic spline.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        The exposure's, corrected.
+    grid : Grid
+        The output grid.
+
+    Attributes
+    ----------
+    geometry : Geometry
+    grid : Grid
+    """
+
+    def __init__(self, geometry: Geometry, grid: Grid):
+        self.geometry = geometry
+        self.grid = grid
+        self._nodes = grid.sky_to_pixel(geometry.ra, geometry.dec)
+        along_x = _slopes(geometry.x_nodes.size)
+        along_y = _slopes(geometry.y_nodes.size)
+        self._splines = [
+            (f, f @ along_x.T, along_y @ f, along_y @ f @ along_x.T) for f in self._nodes
+        ]
+
+    def lattice(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Map the lattice of input columns ``x`` and rows ``y``.
+
+        Parameters
+        ----------
+        x, y : (nx,), (ny,) array
+            0-based input pixel coordinates: centres, corners or any other.
+
+        Returns
+        -------
+        u, v : (ny, nx) float64
+            0-based output pixel coordinates.
+        """
+        x = np.ascontiguousarray(x, float)
+        y = np.ascontiguousarray(y, float)
+        xn, yn = self.geometry.x_nodes, self.geometry.y_nodes
+        steps = (xn[0], xn[1] - xn[0], yn[0], yn[1] - yn[0])
+        results = []
+        for spline in self._splines:
+            out = np.empty((y.size, x.size))
+            bicubic_lattice(*map(np.ascontiguousarray, spline), *steps, x, y, out)
+            results.append(out)
+        return results[0], results[1]
+
+    def bounds(self) -> tuple[int, int, int, int]:
+        """Return output columns and rows (x0, x1, y0, y1; ends excluded) the exposure may touch."""
+        ny, nx = self.grid.shape
+        u, v = self._nodes
+        low_x, low_y = max(int(u.min()) - 1, 0), max(int(v.min()) - 1, 0)
+        return (
+            low_x,
+            max(min(int(u.max()) + 3, nx), low_x),
+            low_y,
+            max(min(int(v.max()) + 3, ny), low_y),
+        )
+
+    def rows(self, start: int, stop: int) -> slice:
+        """Return the input rows that may fall on output rows ``start`` to ``stop`` (excluded)."""
+        v = self._nodes[1]
+        y = self.geometry.y_nodes
+        low = np.minimum(v[:-1].min(axis=1), v[1:].min(axis=1)) - 1.5
+        high = np.maximum(v[:-1].max(axis=1), v[1:].max(axis=1)) + 1.5
+        cells = np.flatnonzero((high > start - 0.5) & (low < stop - 0.5))
+        if not cells.size:
+            return slice(0, 0)
+        first = int(np.floor(y[cells[0]] + 0.5))
+        last = int(np.ceil(y[cells[-1] + 1] + 0.5))
+        return slice(max(first, 0), min(last, self.geometry.shape[0]))
+
+
+def _slopes(n: int) -> np.ndarray:
+    """Return the matrix that takes n values to the slopes of their not-a-knot cubic spline.
+
+    Unit spacing. De Boor, A Practical Guide to Splines (1978), chapter IV.
+    """
+    left = np.diag(np.full(n, 4.0)) + np.diag(np.ones(n - 1), 1) + np.diag(np.ones(n - 1), -1)
+    right = 3.0 * (np.diag(np.ones(n - 1), 1) - np.diag(np.ones(n - 1), -1))
+    left[0, :3] = 1.0, 2.0, 0.0
+    right[0, :3] = -2.5, 2.0, 0.5
+    left[-1, -3:] = 0.0, 2.0, 1.0
+    right[-1, -3:] = -0.5, -2.0, 2.5
+    return np.linalg.solve(left, right)
