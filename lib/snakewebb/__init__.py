@@ -23,4 +23,4 @@ def _kernel_cache() -> str:
     return str(Path(caches) / "snakewebb" / digest.hexdigest()[:16])
 
 
-os.environ.setdefault("NUMBA_CACHE_DIR", _kernel_cache())
+os.environ["NUMBA_CACHE_DIR"] = _kernel_cache()

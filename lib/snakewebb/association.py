@@ -7,8 +7,9 @@ Format: JWST documentation, "Level 3 associations".
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,27 +174,46 @@ def _product(path: Path, table: dict[str, Any], product: Any) -> Product:
     return Product(name, asn_id, path.name, str(table.get("asn_pool", "none")), tuple(members))
 
 
-def from_files(name: str, files: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Return an association of one product, as JSON holds it.
+def of_files(name: str, files: Mapping[str, Iterable[str]]) -> Product:
+    """Return a product made of files alone.
 
     Parameters
     ----------
     name : str
         The product's name.
-    files : iterable of (path, exptype)
-        Its members.
+    files : mapping
+        Paths of exposures by exptype, ``science`` and ``psf``.
+
+    Raises
+    ------
+    InputError
+        The name can't be a file name, or two files hold the same exposure.
     """
-    members = [{"expname": str(path), "exptype": exptype} for path, exptype in files]
-    coron = any(member["exptype"] == "psf" for member in members)
+    members = [
+        {"expname": str(path), "exptype": exptype}
+        for exptype, paths in files.items()
+        for path in paths
+    ]
+    table = {"asn_id": "a3001", "asn_pool": "none"}
+    return _product(Path(f"{name}_asn.json"), table, {"name": name, "members": members})
+
+
+def as_table(product: Product, folder: str | Path) -> dict[str, Any]:
+    """Return a product's association as JSON holds it, with paths relative to a folder."""
+    members = [
+        {"expname": os.path.relpath(member.path, folder), "exptype": member.exptype}
+        for member in product.members
+    ]
+    coron = any(member.exptype == "psf" for member in product.members)
     return {
         "asn_type": "coron3" if coron else "image3",
         "asn_rule": "DMS_Level3_Base",
-        "asn_id": "a3001",
-        "asn_pool": "none",
+        "asn_id": product.asn_id,
+        "asn_pool": product.pool,
         "version_id": None,
         "degraded_status": "No known degraded exposures in association.",
         "constraints": "No constraints",
         "program": "noprogram",
         "target": "none",
-        "products": [{"name": name, "members": members}],
+        "products": [{"name": product.name, "members": members}],
     }

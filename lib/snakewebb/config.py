@@ -121,7 +121,14 @@ def reference(schema: Schema) -> str:
     lines += ["## Keys of config.yaml", "", *_table(top)]
     lines += ["", "## Steps", "", schema["properties"]["steps"]["description"].strip()]
     for name, step in steps.items():
-        lines += ["", f"### {name}", "", step["description"].strip(), "", *_table(step["properties"])]
+        lines += [
+            "",
+            f"### {name}",
+            "",
+            step["description"].strip(),
+            "",
+            *_table(step["properties"]),
+        ]
         if step.get("without"):
             names = ", ".join(f"`{key}`" for key in step["without"])
             lines += ["", f"Parameters of jwst with no meaning here: {names}."]
@@ -133,7 +140,9 @@ def _table(properties: Mapping[str, Schema]) -> list[str]:
     for key, sub in properties.items():
         default = sub.get("default")
         shown = "" if default is None or isinstance(default, dict | list) else f"`{default}`"
-        rows.append(f"| `{key}` | {_values(sub)} | {shown} | {' '.join(sub['description'].split())} |")
+        rows.append(
+            f"| `{key}` | {_values(sub)} | {shown} | {' '.join(sub['description'].split())} |"
+        )
     return rows
 
 

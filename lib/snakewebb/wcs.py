@@ -17,6 +17,7 @@ from gwcs import WCS, FITSImagingWCSTransform, coordinate_frames
 from stdatamodels import asdf_in_fits
 from tweakwcs.correctors import JWSTWCSCorrector
 
+from snakewebb.association import exposure_name
 from snakewebb.errors import InputError
 from snakewebb.exposure import facts, open_fits
 from snakewebb.geometry import Correction, Geometry, from_plane, to_plane, unit_vectors
@@ -55,14 +56,14 @@ def read_geometry(path: str | Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        What `snakewebb.exposure.facts` returns, and ``geometry``.
+        What `snakewebb.exposure.facts` returns, the ``exposure``'s name and its ``geometry``.
 
     Raises
     ------
     InputError
         The file has no gWCS, or one that gives no finite sky positions.
     """
-    known = facts(path)
+    known = {"exposure": exposure_name(path), **facts(path)}
     missing = [name for name, value in known["wcsinfo"].items() if value is None]
     if missing:
         raise InputError(

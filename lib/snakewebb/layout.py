@@ -1,0 +1,147 @@
+"""Where the exposures of a product lie on its grid: what joint steps hand to pixel work.
+
+A layout is a small JSON file. With it and an exposure's own geometry file a job knows the way
+from that exposure's pixels to the grid, and which other exposures it meets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snakewebb.geometry import Correction, Geometry
+from snakewebb.grid import Grid, PixelMap
+
+OUTLINE_STEP = 4
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where an exposure lies on a grid.
+
+    Attributes
+    ----------
+    group : str
+        All detectors of one exposure share it.
+    correction : Correction or None
+        Of the exposure's pointing.
+    bounds : (x0, x1, y0, y1)
+        Grid columns and rows that it may touch, ends excluded.
+    outline : (n, 2) float64
+        The outline of its bounding box in grid pixels, in order.
+    """
+
+    group: str
+    correction: Correction | None
+    bounds: tuple[int, int, int, int]
+    outline: np.ndarray
+
+    def meets(self, other: Placement) -> bool:
+        """Return whether the bounds of two exposures overlap."""
+        a, b = self.bounds, other.bounds
+        return a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3]
+
+    def meets_rows(self, start: int, stop: int) -> bool:
+        """Return whether the exposure may touch grid rows start to stop, end excluded."""
+        return self.bounds[2] < stop and start < self.bounds[3]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The grid of a product and its exposures, by name, in association order."""
+
+    grid: Grid
+    placements: dict[str, Placement]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a form that JSON can hold."""
+        return {
+            "grid": self.grid.to_dict(),
+            "exposures": {
+                name: {
+                    "group": placement.group,
+                    "correction": placement.correction and placement.correction.to_dict(),
+                    "bounds": placement.bounds,
+                    "outline": placement.outline.round(4).tolist(),
+                }
+                for name, placement in self.placements.items()
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Layout:
+        """Make a layout from what `to_dict` returned."""
+        return cls(
+            Grid.from_dict(values["grid"]),
+            {
+                name: Placement(
+                    entry["group"],
+                    entry["correction"] and Correction.from_dict(entry["correction"]),
+                    tuple(entry["bounds"]),
+                    np.array(entry["outline"]),
+                )
+                for name, entry in values["exposures"].items()
+            },
+        )
+
+
+def lay_out(
+    geometries: Mapping[str, Geometry],
+    groups: Mapping[str, str],
+    corrections: Mapping[str, Correction | None],
+    grid: Grid,
+) -> Layout:
+    """Place exposures on a grid.
+
+    Parameters
+    ----------
+    geometries : mapping
+        Corrected geometry by exposure name, in association order.
+    groups, corrections : mapping
+        By exposure name.
+    grid : Grid
+        The product's.
+    """
+    return Layout(
+        grid,
+        {
+            name: Placement(
+                groups[name],
+                corrections[name],
+                PixelMap(geometry, grid).bounds(),
+                np.column_stack(grid.sky_to_pixel(*geometry.outline()))[::OUTLINE_STEP],
+            )
+            for name, geometry in geometries.items()
+        },
+    )
+
+
+def read_facts(path: str | Path) -> tuple[dict[str, Any], Geometry]:
+    """Return an exposure's facts and its uncorrected geometry from its geometry file."""
+    known = json.loads(Path(path).read_text())
+    return known, Geometry.from_dict(known.pop("geometry"))
+
+
+def pixel_map(path: str | Path, placement: Placement, grid: Grid) -> PixelMap:
+    """Return the map from an exposure's pixels to a grid.
+
+    Parameters
+    ----------
+    path : path
+        The exposure's geometry file.
+    placement : Placement
+        The exposure's.
+    grid : Grid
+        The one it is placed on.
+    """
+    return PixelMap(read_facts(path)[1].corrected(placement.correction), grid)
+
+
+def band_rows(n_rows: int, band: int, bands: int) -> tuple[int, int]:
+    """Return first and last (excluded) row of a band; the last bands of a tiny grid are empty."""
+    return n_rows * band // bands, n_rows * (band + 1) // bands
