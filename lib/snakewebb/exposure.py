@@ -112,7 +112,8 @@ def facts(path: str | Path) -> dict[str, Any]:
         ``group_id`` (all detectors of one exposure share it), ``target_type``, ``mt_ra`` and
         ``mt_dec`` (deg or None), ``measurement_time``, ``exposure_time`` (s or None), ``epoch``
         (decimal year or None), ``instrument``, ``detector``, ``filter``, ``pupil``,
-        ``exp_type``, ``bunit``, and ``wcsinfo``: v2_ref, v3_ref (arcsec), roll_ref, ra_ref,
+        ``exp_type``, ``bunit``, ``sky_level``, ``sky_subtracted``, and ``wcsinfo``: v2_ref,
+        v3_ref (arcsec), roll_ref, ra_ref,
         dec_ref, v3yangle (deg), vparity.
 
     Raises
@@ -123,28 +124,34 @@ def facts(path: str | Path) -> dict[str, Any]:
     with open_fits(path) as hdus:
         if "SCI" not in hdus:
             raise InputError(f"{path}: has no SCI extension: give a stage-2 exposure")
-        primary, sci = hdus[0].header, hdus["SCI"].header
-        ids = [primary.get(key) for key in _GROUP_KEYS]
-        mid = primary.get("EXPMID") or sci.get("EXPMID") or primary.get("EXPSTART")
+        # Older files keep in the primary header what newer ones keep with the image.
+        header = {**hdus[0].header, **hdus["SCI"].header}
+        ids = [header.get(key) for key in _GROUP_KEYS]
+        middle = header.get("EXPMID")
         return {
             "group_id": "jw{}{}{}_{}{}{}_{}".format(*ids) if all(ids) else Path(path).stem,
-            "target_type": primary.get("TARGTYPE"),
-            "mt_ra": sci.get("MT_RA"),
-            "mt_dec": sci.get("MT_DEC"),
-            "measurement_time": primary.get("TMEASURE"),
-            "exposure_time": primary.get("XPOSURE"),
-            "epoch": None if mid is None else 2000.0 + (mid - 51544.5) / 365.25,
-            "instrument": primary.get("INSTRUME"),
-            "detector": primary.get("DETECTOR"),
-            "filter": primary.get("FILTER"),
-            "pupil": primary.get("PUPIL"),
-            "exp_type": primary.get("EXP_TYPE"),
-            "bunit": sci.get("BUNIT"),
-            "wcsinfo": {name: sci.get(key) for name, key in _WCSINFO_KEYS.items()},
+            "epoch": None if middle is None else 2000.0 + (middle - 51544.5) / 365.25,
+            **{name: header.get(key) for name, key in _FACT_KEYS.items()},
+            "wcsinfo": {name: header.get(key) for name, key in _WCSINFO_KEYS.items()},
         }
 
 
 _GROUP_KEYS = ("PROGRAM", "OBSERVTN", "VISIT", "VISITGRP", "SEQ_ID", "ACT_ID", "EXPOSURE")
+_FACT_KEYS = {
+    "target_type": "TARGTYPE",
+    "mt_ra": "MT_RA",
+    "mt_dec": "MT_DEC",
+    "measurement_time": "TMEASURE",
+    "exposure_time": "XPOSURE",
+    "instrument": "INSTRUME",
+    "detector": "DETECTOR",
+    "filter": "FILTER",
+    "pupil": "PUPIL",
+    "exp_type": "EXP_TYPE",
+    "bunit": "BUNIT",
+    "sky_level": "BKGLEVEL",
+    "sky_subtracted": "BKGSUB",
+}
 _WCSINFO_KEYS = {
     "v2_ref": "V2_REF",
     "v3_ref": "V3_REF",

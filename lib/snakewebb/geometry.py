@@ -54,7 +54,8 @@ def from_plane(
     ahead = np.cos(d0) - y * np.sin(d0)
     ra = ra0 + np.degrees(np.arctan2(x, ahead))
     dec = np.degrees(np.arctan2(np.sin(d0) + y * np.cos(d0), np.hypot(x, ahead)))
-    return np.mod(ra, 360.0), dec
+    ra = np.mod(ra, 360.0)
+    return np.where(ra == 360.0, 0.0, ra), dec
 
 
 @dataclass(frozen=True)

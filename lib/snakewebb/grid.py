@@ -143,7 +143,9 @@ def output_grid(
             for name, (a, d) in zip(geometries, corners, strict=True)
             if np.isnan(bare.sky_to_pixel(a, d)[0]).any()
         ]
-        raise InputError(f"{far[0]}: lies more than 90 degrees from the others: leave it out")
+        raise InputError(
+            f"{far[0]}: lies more than 90 degrees off the tangent point: leave it out, or check crval"
+        )
     offset = (-float(x.min()), -float(y.min())) if crpix is None else tuple(map(float, crpix))
     if output_shape is None:
         shape = (int(y.max() + offset[1] + 0.5), int(x.max() + offset[0] + 0.5))

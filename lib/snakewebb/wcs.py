@@ -196,7 +196,11 @@ def corrected_wcs(
         unit=(u.deg, u.deg),
     )
     steps = [(step.frame, step.transform) for step in wcs.pipeline]
-    moved = WCS([*steps[:-1], (steps[-1][0], shifted), (frame, None)], name=wcs.name)
+    last, _ = steps.pop()
+    if last.name == frame.name:
+        last, before = steps.pop()
+        shifted = before | shifted
+    moved = WCS([*steps, (last, shifted), (frame, None)], name=wcs.name)
     moved.bounding_box = box
     moved.pixel_shape = pixel_shape
     return moved

@@ -1,0 +1,233 @@
+"""What the instruments do to light: filters, noise, bad pixels, cosmic rays."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+from zlib import crc32
+
+import numpy as np
+
+from snakewebb.dq import BITS, DO_NOT_USE, NON_SCIENCE
+
+
+class Filter(NamedTuple):
+    """A filter; the sky is a typical zodiacal and thermal background.
+
+    Attributes
+    ----------
+    wavelength, bandwidth : float
+        Micrometres.
+    conversion : float
+        Roughly PHOTMJSR, MJy/sr per DN/s.
+    sky : float
+        MJy/sr.
+    """
+
+    wavelength: float
+    bandwidth: float
+    conversion: float
+    sky: float
+
+
+FILTERS = {
+    "NIRCAM": {
+        "F090W": Filter(0.901, 0.194, 3.3, 0.25),
+        "F115W": Filter(1.154, 0.225, 3.0, 0.22),
+        "F150W": Filter(1.501, 0.318, 2.1, 0.20),
+        "F200W": Filter(1.990, 0.461, 1.6, 0.16),
+        "F277W": Filter(2.786, 0.672, 0.42, 0.10),
+        "F356W": Filter(3.563, 0.787, 0.37, 0.09),
+        "F410M": Filter(4.092, 0.436, 0.75, 0.17),
+        "F444W": Filter(4.421, 1.024, 0.40, 0.22),
+    },
+    "MIRI": {
+        "F560W": Filter(5.645, 1.00, 0.55, 1.5),
+        "F770W": Filter(7.639, 1.95, 0.29, 7.0),
+        "F1000W": Filter(9.953, 1.80, 0.45, 25.0),
+        "F1130W": Filter(11.309, 0.73, 1.0, 36.0),
+        "F1280W": Filter(12.810, 2.47, 0.50, 60.0),
+        "F1500W": Filter(15.064, 2.92, 0.38, 95.0),
+    },
+    "NIRISS": {
+        "F115W": Filter(1.150, 0.283, 0.26, 0.25),
+        "F150W": Filter(1.494, 0.335, 0.22, 0.22),
+        "F200W": Filter(1.993, 0.461, 0.18, 0.18),
+        "F277W": Filter(2.764, 0.715, 0.17, 0.11),
+        "F356W": Filter(3.593, 0.914, 0.17, 0.10),
+        "F444W": Filter(4.427, 1.102, 0.26, 0.24),
+    },
+}
+GAIN = {"NIRCAM": 1.9, "MIRI": 3.1, "NIRISS": 1.6}
+"""Electrons per DN."""
+READ_NOISE = {"NIRCAM": 12.0, "MIRI": 16.0, "NIRISS": 12.0}
+"""Of a whole exposure, electrons."""
+FLAT_ERROR = 0.002
+REFERENCE_BORDER = 4
+COSMIC_RAY_MEDIAN = 30.0
+"""Of the brightest pixel's height, in units of the local error."""
+
+
+@dataclass(frozen=True)
+class CosmicRays:
+    """Pixels struck: ``x``, ``y``, brightness (MJy/sr) and the same in units of the local ERR."""
+
+    x: np.ndarray
+    y: np.ndarray
+    brightness: np.ndarray
+    significance: np.ndarray
+
+
+@dataclass(frozen=True)
+class Flaws:
+    """What belongs to a detector and is the same in all its exposures.
+
+    Attributes
+    ----------
+    dq : (ny, nx) uint32
+    flat : (ny, nx) float32
+        The error left after flat-fielding, about 1.
+    read_noise : (ny, nx) float32
+        Electrons.
+    """
+
+    dq: np.ndarray
+    flat: np.ndarray
+    read_noise: np.ndarray
+
+
+def make_flaws(
+    instrument: str,
+    detector: str,
+    full_size: tuple[int, int],
+    start: tuple[int, int],
+    size: tuple[int, int],
+    bad_fraction: float,
+    seed: int,
+) -> Flaws:
+    """Make a detector's fixed flaws.
+
+    Parameters
+    ----------
+    instrument, detector : str
+    full_size, start, size : (x, y)
+        Pixels of the whole detector; first pixel (1-based) and size of what is read out.
+    bad_fraction : float
+        Share of dead and hot pixels.
+    seed : int
+
+    Returns
+    -------
+    Flaws
+    """
+    rng = np.random.default_rng([seed, crc32(detector.encode())])
+    nx, ny = size
+    dq = np.zeros((ny, nx), np.uint32)
+    lot = rng.random((ny, nx), np.float32)
+    dq[lot < bad_fraction] = DO_NOT_USE | BITS["DEAD"]
+    dq[lot < bad_fraction / 2] = DO_NOT_USE | BITS["HOT"]
+    dq[lot > 1 - bad_fraction] = BITS["WARM"]
+    x = np.arange(nx) + start[0] - 1
+    y = np.arange(ny)[:, None] + start[1] - 1
+    if instrument == "MIRI":
+        # only the imager's field and the Lyot coronagraph, upper left, see the sky
+        lyot = (x < 280) & (y >= 740)
+        dq[(x < 359) & ~lyot] |= DO_NOT_USE | NON_SCIENCE
+    reference = np.minimum(x, full_size[0] - 1 - x) < REFERENCE_BORDER
+    if instrument != "MIRI":
+        reference = reference | (np.minimum(y, full_size[1] - 1 - y) < REFERENCE_BORDER)
+    dq[np.broadcast_to(reference, dq.shape)] = DO_NOT_USE | BITS["REFERENCE_PIXEL"]
+    flat = 1 + np.float32(FLAT_ERROR) * rng.standard_normal((ny, nx), np.float32)
+    spread = np.exp(np.float32(0.1) * rng.standard_normal((ny, nx), np.float32))
+    return Flaws(dq, flat, np.float32(READ_NOISE[instrument]) * spread)
+
+
+def expose(
+    rng: np.random.Generator,
+    scene: np.ndarray,
+    instrument: str,
+    filter_name: str,
+    exposure_time: float,
+    flaws: Flaws,
+    cosmic_ray_rate: float,
+) -> tuple[dict[str, np.ndarray], CosmicRays]:
+    """Turn a noiseless image into the planes of a calibrated exposure.
+
+    Parameters
+    ----------
+    rng : Generator
+    scene : (ny, nx) float32
+        Sources and sky, MJy/sr.
+    instrument, filter_name : str
+    exposure_time : float
+        Seconds.
+    flaws : Flaws
+    cosmic_ray_rate : float
+        Unnoticed cosmic rays a million pixels.
+
+    Returns
+    -------
+    planes : dict
+        data, err, dq, var_poisson, var_rnoise, var_flat. Variances are those of the noise added,
+        computed from the noiseless image. Bad pixels are NaN.
+    cosmic_rays : CosmicRays
+        Those on good pixels.
+    """
+    conversion = FILTERS[instrument][filter_name].conversion
+    per_electron = np.float32(conversion / (GAIN[instrument] * exposure_time))
+    counts = scene / per_electron
+    data = rng.poisson(counts).astype(np.float32)
+    data += flaws.read_noise * rng.standard_normal(scene.shape, np.float32)
+    data *= flaws.flat * per_electron
+    planes = {
+        "data": data,
+        "dq": flaws.dq.copy(),
+        "var_poisson": counts * per_electron**2,
+        "var_rnoise": (flaws.read_noise * per_electron) ** 2,
+        "var_flat": scene**2 * np.float32(FLAT_ERROR**2),
+    }
+    planes["err"] = np.sqrt(planes["var_poisson"] + planes["var_rnoise"] + planes["var_flat"])
+    planes["dq"][rng.random(scene.shape, np.float32) < 0.01] |= BITS["JUMP_DET"]
+
+    bad = (flaws.dq & DO_NOT_USE) != 0
+    rays = strike(rng, planes["err"], bad, cosmic_ray_rate)
+    data[rays.y, rays.x] += rays.brightness
+    for name in ("data", "err", "var_poisson", "var_rnoise", "var_flat"):
+        planes[name][bad] = np.nan
+    return planes, rays
+
+
+def strike(rng: np.random.Generator, err: np.ndarray, bad: np.ndarray, rate: float) -> CosmicRays:
+    """Draw straight cosmic-ray tracks.
+
+    Parameters
+    ----------
+    rng : Generator
+    err : (ny, nx)
+        MJy/sr.
+    bad : (ny, nx) bool
+        Pixels that record nothing.
+    rate : float
+        Tracks a million pixels.
+
+    Returns
+    -------
+    CosmicRays
+        Sorted by row and column; a pixel struck twice holds the sum.
+    """
+    ny, nx = err.shape
+    n = rng.poisson(rate * err.size / 1e6)
+    x, y, angle = rng.uniform(0, nx, n), rng.uniform(0, ny, n), rng.uniform(0, 2 * np.pi, n)
+    length = rng.exponential(3.0, n) + 0.5
+    height = COSMIC_RAY_MEDIAN * np.exp(rng.standard_normal(n))
+    # energy is lost evenly on the way: points along the track, eight a pixel
+    steps = np.ceil(length * 8).astype(int)
+    track = np.repeat(np.arange(n), steps)
+    way = (np.arange(steps.sum()) - np.repeat(np.cumsum(steps) - steps, steps) + 0.5) / 8
+    xi = np.floor(x[track] + way * np.cos(angle[track])).astype(int)
+    yi = np.floor(y[track] + way * np.sin(angle[track])).astype(int)
+    inside = (xi >= 0) & (xi < nx) & (yi >= 0) & (yi < ny)
+    pixel, where = np.unique(yi[inside] * nx + xi[inside], return_inverse=True)
+    significance = np.bincount(where, (height / 8)[track][inside], len(pixel))
+    y, x = np.divmod(pixel, nx)
+    good = ~bad[y, x]
+    y, x, significance = y[good], x[good], significance[good].astype(np.float32)
+    return CosmicRays(x, y, significance * err[y, x], significance)

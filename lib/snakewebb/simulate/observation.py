@@ -1,0 +1,416 @@
+"""Whole observations: exposures, association and truth, as files."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+import numpy as np
+from astropy.table import Table, vstack
+from stdatamodels.jwst import datamodels
+
+from snakewebb.geometry import Correction, from_plane, to_plane, unit_vectors
+from snakewebb.simulate import apertures, detector, scene
+from snakewebb.simulate.metadata import optical_elements, stage2_metadata
+from snakewebb.simulate.psf import Psf, make_psf
+
+if TYPE_CHECKING:
+    from gwcs import WCS
+
+log = logging.getLogger(__name__)
+
+FAINTEST = {"NIRCAM": 2e-8, "MIRI": 2e-6, "NIRISS": 3e-8}
+"""Flux of the faintest stars, Jy: near the detection limit of 1000 s."""
+OVERHEAD = 120.0
+"""Seconds between two exposures."""
+FIRST_EXPOSURE = 59900.5
+"""MJD."""
+SCENE_MARGIN = 3.0
+"""Arcsec by which the scene is larger than the field."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """All that decides the simulated files.
+
+    Attributes
+    ----------
+    detectors : tuple of str
+        As in the keyword DETECTOR, all of one instrument; they expose together, as one group.
+    filter : str
+        A key of ``detector.FILTERS`` of the instrument.
+    dithers : tuple of (x, y)
+        Offsets of the pointing, arcsec, along the detector's axes; one exposure each.
+    seed : int
+    npix : int, optional
+        Side of a central subarray; the whole detector by default.
+    ra, dec, roll : float
+        Where the middle of the detectors points and the position angle of V3 there, degrees.
+    exposure_time : float
+        Seconds.
+    stars, galaxies : int
+        How many fall on one detector, on average.
+    sources : Table, optional
+        A catalogue in place of the random one; columns as from `scene.catalog`.
+    pointing_error : float
+        Milliarcsec, rms of either axis; shared by the detectors of an exposure.
+    roll_error : float
+        Arcsec, rms.
+    sky : float, optional
+        MJy/sr; that of the filter by default.
+    sky_scatter : float
+        Rms of the sky level from exposure to exposure, as a fraction.
+    cosmic_ray_rate : float
+        Unnoticed cosmic rays in a million pixels.
+    bad_fraction : float
+        Share of dead and hot pixels.
+    va_scale : float
+        Velocity-aberration scale.
+    motion : (east, north)
+        Of a moving target that the telescope follows, arcsec an hour; (0, 0) is a fixed target.
+    target_flux : float
+        Of the moving target, Jy.
+    program, number, activity : int
+        Program, observation and activity; they decide the file names.
+    wcs : tuple of dict, optional
+        In place of the SIAF's: for each exposure, (gWCS with bounding box, wcsinfo) by detector.
+        ``dithers``, ``ra``, ``dec``, ``roll`` and ``npix`` have no effect then.
+    """
+
+    detectors: tuple[str, ...]
+    filter: str
+    dithers: tuple[tuple[float, float], ...]
+    seed: int = 1
+    npix: int | None = None
+    ra: float = 53.16
+    dec: float = -27.79
+    roll: float = 47.0
+    exposure_time: float = 1000.0
+    stars: int = 300
+    galaxies: int = 150
+    sources: Table | None = None
+    pointing_error: float = 0.0
+    roll_error: float = 0.0
+    sky: float | None = None
+    sky_scatter: float = 0.1
+    cosmic_ray_rate: float = 300.0
+    bad_fraction: float = 0.002
+    va_scale: float = 0.99995
+    motion: tuple[float, float] = (0.0, 0.0)
+    target_flux: float = 1e-5
+    program: int = 1234
+    number: int = 1
+    activity: int = 1
+    wcs: tuple[Mapping[str, tuple[WCS, dict[str, Any]]], ...] | None = None
+
+    @property
+    def instrument(self) -> str:
+        """The instrument that has the detectors."""
+        return apertures.imaging_aperture(self.detectors[0]).instrument
+
+    @property
+    def moving(self) -> bool:
+        """Whether the target moves."""
+        return any(self.motion)
+
+    @property
+    def product(self) -> str:
+        """The association's product name."""
+        elements = filter(None, optical_elements(self.instrument, self.filter))
+        optics = "-".join(sorted(elements)).lower()
+        subarray = f"-sub{self.npix}" if self.npix else ""
+        return (
+            f"jw{self.program:05d}-o{self.number:03d}_t001_"
+            f"{self.instrument.lower()}_{optics}{subarray}"
+        )
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One detector in one exposure, as the observer believes it to be."""
+
+    exposure: int
+    detector: str
+    wcs: WCS
+    wcsinfo: dict[str, Any]
+    start: tuple[int, int]
+    size: tuple[int, int]
+
+    def corners(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return RA and Dec of the corners of the bounding box, degrees."""
+        (x0, x1), (y0, y1) = self.wcs.bounding_box.bounding_box(order="F")
+        return self.wcs(
+            np.array([x0, x0, x1, x1]), np.array([y0, y1, y1, y0]), with_bounding_box=False
+        )
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the observer does not know of an exposure.
+
+    Attributes
+    ----------
+    pointing : Correction
+        From believed to true sky positions.
+    sky : float
+        MJy/sr.
+    """
+
+    pointing: Correction
+    sky: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a form that JSON can hold."""
+        (c, s), _ = self.pointing.matrix
+        return {
+            "pointing": self.pointing.to_dict(),
+            "east_mas": 1000 * self.pointing.shift[0],
+            "north_mas": 1000 * self.pointing.shift[1],
+            "roll_arcsec": float(np.degrees(np.arctan2(s, c)) * 3600),
+            "sky": self.sky,
+        }
+
+
+def write(observation: Observation, folder: str | Path) -> Path:
+    """Simulate an observation and write its files.
+
+    Parameters
+    ----------
+    observation : Observation
+    folder : path
+        Gets the ``_cal`` exposures, the association, and ``truth/`` with: ``{product}_sources
+        .ecsv``; for each exposure ``{exposure}.json`` (pointing error, sky level) and
+        ``{exposure}_cosmic_rays.npz`` (the arrays of `detector.CosmicRays`).
+
+    Returns
+    -------
+    Path
+        The association.
+    """
+    folder = Path(folder)
+    (folder / "truth").mkdir(parents=True, exist_ok=True)
+    exposures = believed_frames(observation)
+    sources = observation.sources
+    if sources is None:
+        sources = random_sources(observation, [frame for frames in exposures for frame in frames])
+    members = []
+    for index, frames in enumerate(exposures):
+        truth = draw_truth(observation, index, frames)
+        seen = sources
+        if observation.moving:
+            ra, dec = target_position(observation, index)
+            seen = vstack(
+                [sources, scene.catalog([ra], [dec], [observation.target_flux], type="target")]
+            )
+        for frame in frames:
+            name = exposure_name(observation, index, frame.detector)
+            model, rays = simulate(observation, frame, truth, seen)
+            model.save(folder / f"{name}_cal.fits")
+            np.savez_compressed(folder / "truth" / f"{name}_cosmic_rays.npz", **vars(rays))
+            _write_json(folder / "truth" / f"{name}.json", truth.to_dict())
+            members.append(f"{name}_cal.fits")
+            log.info("%s simulated", name)
+    sources.write(
+        folder / "truth" / f"{observation.product}_sources.ecsv",
+        overwrite=True,
+        format="ascii.ecsv",
+    )
+    path = folder / (
+        f"jw{observation.program:05d}-o{observation.number:03d}_20221118t120000_image3_"
+        f"{observation.activity:05d}_asn.json"
+    )
+    _write_json(path, association(observation, members))
+    return path
+
+
+def simulate(
+    observation: Observation, frame: Frame, truth: Truth, sources: Table
+) -> tuple[datamodels.ImageModel, detector.CosmicRays]:
+    """Make one exposure of one detector."""
+    nx, ny = frame.size
+    area = scene.pixel_area(frame.wcs, (ny, nx))
+    nominal_area = float(area[ny // 2, nx // 2])
+    image = scene.paint(
+        sources, frame.wcs, area, filter_psf(observation, nominal_area), truth.pointing
+    )
+    aperture = apertures.imaging_aperture(frame.detector)
+    flaws = detector.make_flaws(
+        observation.instrument,
+        frame.detector,
+        aperture.full_size,
+        frame.start,
+        frame.size,
+        observation.bad_fraction,
+        observation.seed,
+    )
+    planes, rays = detector.expose(
+        _generator(observation, 2, frame.exposure, crc32(frame.detector.encode())),
+        np.maximum(image + np.float32(truth.sky), 0),
+        observation.instrument,
+        observation.filter,
+        observation.exposure_time,
+        flaws,
+        observation.cosmic_ray_rate,
+    )
+    meta = stage2_metadata(
+        observation,
+        frame,
+        nominal_area,
+        target_position(observation, frame.exposure),
+        FIRST_EXPOSURE + frame.exposure * (observation.exposure_time + OVERHEAD) / 86400,
+    )
+    model = datamodels.ImageModel(
+        {**planes, "area": area / np.float32(nominal_area), "meta": {**meta, "wcs": frame.wcs}}
+    )
+    return model, rays
+
+
+def filter_psf(observation: Observation, pixel_area: float) -> Psf:
+    """Return the PSF of the observation's filter for a pixel of given area, steradians."""
+    band = detector.FILTERS[observation.instrument][observation.filter]
+    scale = round(float(np.degrees(np.sqrt(pixel_area)) * 3600), 4)
+    return make_psf(band.wavelength * 1e-6, band.bandwidth * 1e-6, scale)
+
+
+def exposure_name(observation: Observation, exposure: int, detector_name: str) -> str:
+    """Return the root of an exposure's file names."""
+    return (
+        f"jw{observation.program:05d}{observation.number:03d}001_021{observation.activity:02d}_"
+        f"{exposure + 1:05d}_{detector_name.lower()}"
+    )
+
+
+def believed_frames(observation: Observation) -> list[list[Frame]]:
+    """Return, for each exposure, its detectors with the WCS that the files will carry."""
+    rows = {name: apertures.imaging_aperture(name) for name in observation.detectors}
+    if observation.wcs is not None:
+        return [
+            [
+                Frame(i, name, *by_detector[name], (1, 1), tuple(rows[name].full_size))
+                for name in observation.detectors
+            ]
+            for i, by_detector in enumerate(observation.wcs)
+        ]
+    v2 = float(np.mean([row.v2_ref for row in rows.values()]))
+    v3 = float(np.mean([row.v3_ref for row in rows.values()]))
+    exposures = []
+    for index, dither in enumerate(observation.dithers):
+        ra, dec = pointed_at(observation, index, dither)
+        pointing = apertures.Pointing(ra, dec, observation.roll, v2, v3)
+        frames = []
+        for name, row in rows.items():
+            start, size = apertures.central_subarray(row, observation.npix)
+            info = apertures.wcsinfo(row, pointing)
+            wcs = apertures.make_wcs(
+                row, info, start=start, size=size, va_scale=observation.va_scale
+            )
+            info["crpix1"], info["crpix2"] = (
+                r - s + 1 for r, s in zip(row.reference, start, strict=True)
+            )
+            frames.append(Frame(index, name, wcs, info, start, size))
+        exposures.append(frames)
+    return exposures
+
+
+def target_position(observation: Observation, exposure: int) -> tuple[float, float]:
+    """Return RA and Dec (degrees) of the target in the middle of an exposure."""
+    hours = (exposure * (observation.exposure_time + OVERHEAD)) / 3600
+    east, north = (rate * hours for rate in observation.motion)
+    return tuple(map(float, from_plane(east, north, observation.ra, observation.dec)))
+
+
+def pointed_at(
+    observation: Observation, exposure: int, dither: tuple[float, float]
+) -> tuple[float, float]:
+    """Return RA and Dec (degrees) that the middle of the detectors is meant to see."""
+    row = apertures.imaging_aperture(observation.detectors[0])
+    angle = np.radians(observation.roll + row.v3yangle)
+    x, y = dither
+    east = -x * np.cos(angle) + y * np.sin(angle)
+    north = x * np.sin(angle) + y * np.cos(angle)
+    return tuple(map(float, from_plane(east, north, *target_position(observation, exposure))))
+
+
+def random_sources(observation: Observation, frames: list[Frame]) -> Table:
+    """Draw the catalogue that covers all frames."""
+    plane = middle(frames)
+    outlines = np.array([to_plane(*frame.corners(), *plane) for frame in frames])
+    low, high = outlines.min(axis=(0, 2)) - SCENE_MARGIN, outlines.max(axis=(0, 2)) + SCENE_MARGIN
+    center = tuple(map(float, from_plane(*(low + high) / 2, *plane)))
+    x, y = outlines[0]
+    frame_area = 0.5 * abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))
+    frames_in_scene = np.prod(high - low) / frame_area
+    return scene.random_catalog(
+        np.random.default_rng([observation.seed, 0]),
+        center,
+        tuple(high - low),
+        stars=round(observation.stars * frames_in_scene),
+        galaxies=round(observation.galaxies * frames_in_scene),
+        faintest=FAINTEST[observation.instrument],
+    )
+
+
+def draw_truth(observation: Observation, exposure: int, frames: list[Frame]) -> Truth:
+    """Draw an exposure's pointing error and sky level."""
+    rng = _generator(observation, 1, exposure)
+    east, north = rng.standard_normal(2) * observation.pointing_error / 1000
+    roll = np.radians(rng.standard_normal() * observation.roll_error / 3600)
+    sky = observation.sky
+    if sky is None:
+        sky = detector.FILTERS[observation.instrument][observation.filter].sky
+    sky *= max(0.1, 1 + observation.sky_scatter * rng.standard_normal())
+    c, s = float(np.cos(roll)), float(np.sin(roll))
+    pointing = Correction(*middle(frames), ((c, s), (-s, c)), (float(east), float(north)))
+    return Truth(pointing, float(sky))
+
+
+def middle(frames: list[Frame]) -> tuple[float, float]:
+    """Return RA and Dec (degrees) of the mean of all corners."""
+    corners = np.concatenate([unit_vectors(*frame.corners()) for frame in frames])
+    x, y, z = corners.sum(axis=0)
+    ra, dec = np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))
+    return float(np.degrees(ra)) % 360, float(np.degrees(dec))
+
+
+def association(observation: Observation, members: list[str]) -> dict[str, Any]:
+    """Return an image3 association as the archive makes it."""
+    return {
+        "asn_type": "image3",
+        "asn_rule": "Asn_Lv3Image",
+        "version_id": "20221118t120000",
+        "code_version": "1.11.4",
+        "degraded_status": "No known degraded exposures in association.",
+        "program": f"{observation.program:05d}",
+        "constraints": "DMSAttrConstraint({'name': 'program', 'sources': ['program'], "
+        f"'value': '{observation.program}'}})",
+        "asn_id": f"o{observation.number:03d}",
+        "target": "t001",
+        "asn_pool": f"jw{observation.program:05d}_20221118t120000_pool.csv",
+        "products": [
+            {
+                "name": observation.product,
+                "members": [
+                    {
+                        "expname": name,
+                        "exptype": "science",
+                        "exposerr": "null",
+                        "asn_candidate": f"[('o{observation.number:03d}', 'observation')]",
+                    }
+                    for name in members
+                ],
+            }
+        ],
+    }
+
+
+def _generator(observation: Observation, *key: int) -> np.random.Generator:
+    return np.random.default_rng([observation.seed, observation.activity, *key])
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")

@@ -1,0 +1,75 @@
+import pytest
+import yaml
+
+from snakewebb import config
+from snakewebb.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def schema(repo):
+    return yaml.safe_load((repo / "config" / "schema.yaml").read_text())
+
+
+def test_reference_page_is_that_of_the_schema(repo, schema):
+    assert (repo / "config" / "README.md").read_text() == config.reference(schema), "run make docs"
+
+
+def test_defaults_are_filled_in(schema):
+    steps = config.complete({}, schema)["steps"]
+    assert steps["tweakreg"]["searchrad"] == 2.0
+    assert steps["outlier_detection"]["snr"] == "5.0 4.0"
+    assert not steps["source_catalog"]["skip"]
+
+
+def test_order_of_keys_does_not_matter(schema):
+    one = config.complete({"bands": 3, "steps": {"tweakreg": {"sigma": 2, "minobj": 9}}}, schema)
+    two = config.complete({"steps": {"tweakreg": {"minobj": 9, "sigma": 2}}, "bands": 3}, schema)
+    assert repr(one) == repr(two)
+
+
+def test_a_product_overrides_single_values(schema):
+    user = {
+        "steps": {"tweakreg": {"minobj": 9}},
+        "products": {"galaxy": {"steps": {"tweakreg": {"sigma": 2.0}}}},
+    }
+    filled = config.complete(user, schema)
+    own = filled["products"]["galaxy"]["steps"]["tweakreg"]
+    assert (own["minobj"], own["sigma"]) == (9, 2.0)
+    assert filled["steps"]["tweakreg"]["sigma"] == 3.0
+
+
+@pytest.mark.parametrize(
+    ("user", "message"),
+    [
+        ({"asociations": []}, "asociations: unknown key: did you mean associations"),
+        ({"steps": {"tweakrg": {}}}, "did you mean tweakreg"),
+        ({"steps": {"tweakreg": {"serchrad": 1}}}, "did you mean searchrad"),
+        ({"steps": {"tweakreg": {"in_memory": True}}}, "no meaning here"),
+        ({"steps": {"tweakreg": {"sigma": "x"}}}, "steps.tweakreg.sigma: 'x'"),
+        ({"steps": {"tweakreg": {"minobj": 1.5}}}, "steps.tweakreg.minobj"),
+        ({"steps": {"resample": {"pixfrac": 2}}}, "maximum of 1"),
+        ({"steps": {"resample": {"kernel": "round"}}}, "'round' is not one of"),
+        ({"steps": {"resample": {"crpix": [1]}}}, "steps.resample.crpix"),
+        ({"steps": []}, "steps: must hold keys"),
+        ({"products": {"x": {"stps": {}}}}, "products.x.stps"),
+        ({"products": {"x": {"steps": {"skymatch": {"nclp": 1}}}}}, "products.x.steps.skymatch"),
+        ({"associations": "one.json"}, "associations: 'one.json'"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(schema, user, message):
+    with pytest.raises(InputError, match=message) as error:
+        config.complete(user, schema)
+    assert "\n" not in str(error.value)
+
+
+def test_every_parameter_has_default_and_meaning(schema):
+    for step in schema["properties"]["steps"]["properties"].values():
+        for name, parameter in step["properties"].items():
+            assert {"default", "description", "rules"} <= set(parameter), name
+            config._checked(parameter["default"], parameter, name)
+
+
+def test_options_are_those_of_a_rule(schema):
+    steps = config.complete({}, schema)["steps"]
+    flag = config.options(steps, schema, "outlier_detection", "crf")
+    assert list(flag) == ["backg", "resample_data", "scale", "snr"]

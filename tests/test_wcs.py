@@ -1,0 +1,124 @@
+import asdf
+import numpy as np
+import pytest
+
+from snakewebb import wcs as gwcs_module
+from snakewebb.errors import InputError
+from snakewebb.geometry import Correction, to_plane
+from snakewebb.grid import Grid, output_grid
+from snakewebb.simulate.apertures import Pointing, apertures, imaging_aperture, make_wcs, wcsinfo
+
+KEYS = ("v2_ref", "v3_ref", "roll_ref", "ra_ref", "dec_ref", "v3yangle", "vparity")
+
+
+def simulated(detector):
+    aperture = imaging_aperture(detector)
+    return (*located(aperture), tuple(aperture.size[::-1]))
+
+
+def located(aperture):
+    pointing = Pointing(150.0, -40.0, 77.0, aperture.v2_ref + 30, aperture.v3_ref)
+    info = wcsinfo(aperture, pointing)
+    wcs = make_wcs(aperture, info, start=aperture.start, size=aperture.size, va_scale=0.99995)
+    return wcs, {key: info[key] for key in KEYS}
+
+
+@pytest.mark.parametrize("detector", ["NRCALONG", "NRCA3", "MIRIMAGE", "NIS"])
+def test_pixel_maps_are_exact_enough(detector):
+    wcs, info, shape = simulated(detector)
+    geometry = gwcs_module.geometry_of(wcs, shape, info, detector)
+    assert gwcs_module.map_error(wcs, geometry) < 1e-4
+    grid = output_grid({"a": geometry})
+    rng = np.random.default_rng(2)
+    (x0, x1), (y0, y1) = geometry.bounding_box
+    x, y = np.sort(rng.uniform(x0, x1, 40)), np.sort(rng.uniform(y0, y1, 30))
+    u, v = gwcs_module.PixelMap(geometry, grid).lattice(x, y)
+    sky = wcs(*np.meshgrid(x, y))
+    expected_u, expected_v = grid.sky_to_pixel(np.asarray(sky[0]), np.asarray(sky[1]))
+    assert np.hypot(u - expected_u, v - expected_v).max() < 1e-4
+
+
+def test_pixel_maps_of_real_exposures(real_data):
+    errors = []
+    for path in sorted((real_data / "ceers_wcs").glob("*.asdf")):
+        with asdf.open(path) as file:
+            info = {key: file["wcsinfo"][key] for key in KEYS}
+            geometry = gwcs_module.geometry_of(file["wcs"], (2048, 2048), info, path.name)
+            errors.append(gwcs_module.map_error(file["wcs"], geometry))
+    assert len(errors) == 120
+    assert max(errors) < 1e-4
+
+
+@pytest.mark.parametrize("moving_target", [False, True])
+@pytest.mark.parametrize("times", [1, 2])
+def test_correction_in_the_gwcs_is_that_of_the_geometry(moving_target, times):
+    wcs, info, shape = simulated("NRCALONG")
+    geometry = gwcs_module.geometry_of(wcs, shape, info, "a")
+    correction = Correction(150.05, -39.9, ((1.0, 2e-4), (-2e-4, 1.0)), (0.3, -1.2))
+    for _ in range(times):
+        geometry = geometry.corrected(correction)
+        wcs = gwcs_module.corrected_wcs(wcs, correction, info, moving_target=moving_target)
+    frame = "moving_target" if moving_target else "v2v3corr"
+    assert frame in wcs.available_frames
+    ra, dec = wcs(*np.meshgrid(geometry.x_nodes, geometry.y_nodes), with_bounding_box=False)
+    xi, eta = to_plane(np.asarray(ra), np.asarray(dec), 150.0, -40.0)
+    expected = to_plane(geometry.ra, geometry.dec, 150.0, -40.0)
+    np.testing.assert_allclose((xi, eta), expected, atol=1e-6)
+    x, _ = wcs.invert(ra[3, 4], dec[3, 4], with_bounding_box=False)
+    assert abs(x - geometry.x_nodes[4]) < 0.1
+    assert wcs.bounding_box is not None
+
+
+def test_grid_wcs_and_back(tmp_path):
+    wcs, info, shape = simulated("MIRIMAGE")
+    grid = output_grid({"a": gwcs_module.geometry_of(wcs, shape, info, "a")}, rotation=20.0)
+    made = gwcs_module.grid_wcs(grid)
+    x, y = np.array([0.0, 500.0]), np.array([900.0, 3.0])
+    np.testing.assert_allclose(made(x, y), grid.pixel_to_sky(x, y), atol=1e-10)
+    np.testing.assert_allclose(made.invert(*made(x, y)), [x, y], atol=1e-6)
+    path = tmp_path / "grid.asdf"
+    asdf.AsdfFile({"wcs": made, "array_shape": list(grid.shape)}).write_to(path)
+    back = gwcs_module.read_grid(path, grid.cdelt / 2)
+    assert back.shape == grid.shape
+    assert back.pixel_scale_ratio == pytest.approx(2.0)
+    np.testing.assert_allclose(back.pixel_to_sky(x, y), grid.pixel_to_sky(x, y), atol=1e-9)
+
+
+def test_output_wcs_mistakes(tmp_path):
+    distorted, *_ = simulated("NRCALONG")
+    (tmp_path / "text.asdf").write_text("hello")
+    asdf.AsdfFile({"grid": 1}).write_to(tmp_path / "key.asdf")
+    made = gwcs_module.grid_wcs(
+        Grid((1.0, 2.0), (0.0, 0.0), 1e-5, ((-1.0, 0.0), (0.0, 1.0)), (9, 9))
+    )
+    made.array_shape = None
+    asdf.AsdfFile({"wcs": made}).write_to(tmp_path / "shape.asdf")
+    asdf.AsdfFile({"wcs": distorted, "array_shape": [9, 9]}).write_to(tmp_path / "distorted.asdf")
+    for name, message in {
+        "text": "cannot be read as ASDF",
+        "key": "no key 'wcs'",
+        "shape": "no shape",
+        "distorted": "TAN",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            gwcs_module.read_grid(tmp_path / f"{name}.asdf", 1e-5)
+
+
+def test_sip_header_follows_the_gwcs():
+    from astropy.io import fits
+    from astropy.wcs import WCS
+
+    wcs, *_ = simulated("NRCALONG")
+    header = fits.Header(gwcs_module.sip_keywords(wcs, {"crpix1": 1024.5, "crpix2": 1024.5}))
+    x, y = np.meshgrid(np.linspace(0, 2047, 9), np.linspace(0, 2047, 9))
+    ra, dec = WCS(header, fix=False).all_pix2world(x, y, 0)
+    xi, eta = to_plane(ra, dec, 150.0, -40.0)
+    expected = to_plane(*map(np.asarray, wcs(x, y)), 150.0, -40.0)
+    assert np.abs(np.subtract((xi, eta), expected)).max() < 0.02 * 0.063
+
+
+def test_every_aperture_has_a_geometry():
+    for name, aperture in apertures().items():
+        wcs, info = located(aperture)
+        geometry = gwcs_module.geometry_of(wcs, aperture.size[::-1], info, name)
+        assert np.isfinite(geometry.ra).all()
