@@ -136,6 +136,13 @@ def facts(path: str | Path) -> dict[str, Any]:
         }
 
 
+def remaining_sky(path: str | Path) -> float | None:
+    """Return the sky level that is known but still in an exposure's pixels, in their units."""
+    with open_fits(path) as hdus:
+        header = {**hdus[0].header, **hdus["SCI"].header}
+        return None if header.get("BKGSUB") else header.get("BKGLEVEL")
+
+
 _GROUP_KEYS = ("PROGRAM", "OBSERVTN", "VISIT", "VISITGRP", "SEQ_ID", "ACT_ID", "EXPOSURE")
 _FACT_KEYS = {
     "target_type": "TARGTYPE",

@@ -17,7 +17,8 @@ import numpy as np
 from snakewebb.geometry import Correction, Geometry
 from snakewebb.grid import Grid, PixelMap
 
-OUTLINE_STEP = 4
+OUTLINE_SIDES = 8
+"""So many straight pieces follow the side of a detector, which is bent by a few pixels."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,16 @@ def lay_out(
                 groups[name],
                 corrections[name],
                 PixelMap(geometry, grid).bounds(),
-                np.column_stack(grid.sky_to_pixel(*geometry.outline()))[::OUTLINE_STEP],
+                _outline(geometry, grid),
             )
             for name, geometry in geometries.items()
         },
     )
+
+
+def _outline(geometry: Geometry, grid: Grid) -> np.ndarray:
+    step = max((min(geometry.ra.shape) - 1) // OUTLINE_SIDES, 1)
+    return np.column_stack(grid.sky_to_pixel(*geometry.outline()))[::step]
 
 
 def read_facts(path: str | Path) -> tuple[dict[str, Any], Geometry]:
@@ -127,21 +133,6 @@ def read_facts(path: str | Path) -> tuple[dict[str, Any], Geometry]:
     return known, Geometry.from_dict(known.pop("geometry"))
 
 
-def pixel_map(path: str | Path, placement: Placement, grid: Grid) -> PixelMap:
-    """Return the map from an exposure's pixels to a grid.
-
-    Parameters
-    ----------
-    path : path
-        The exposure's geometry file.
-    placement : Placement
-        The exposure's.
-    grid : Grid
-        The one it is placed on.
-    """
-    return PixelMap(read_facts(path)[1].corrected(placement.correction), grid)
-
-
-def band_rows(n_rows: int, band: int, bands: int) -> tuple[int, int]:
-    """Return first and last (excluded) row of a band; the last bands of a tiny grid are empty."""
-    return n_rows * band // bands, n_rows * (band + 1) // bands
+def band_rows(n_rows: int, band: int, bands: int) -> slice:
+    """Return the rows of one of several bands; of few rows, some bands get none."""
+    return slice(n_rows * band // bands, n_rows * (band + 1) // bands)

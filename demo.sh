@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Simulates a NIRCam and a MIRI observation in demo/ and processes them; for `make demo`.
+set -euo pipefail
+cores=$1
+here=$(cd "$(dirname "$0")" && pwd)
+export PYTHONPATH="$here/lib${PYTHONPATH:+:$PYTHONPATH}"
+mkdir -p demo/data
+cd demo
+
+echo "Simulating a NIRCam and a MIRI observation in demo/data ..."
+for preset in nircam-f356w miri-f1130w; do
+    "$here/.venv/bin/python" -m snakewebb.simulate "$preset" "data/$preset" > "data/$preset.log" 2>&1
+done
+{
+    echo "associations:"
+    ls data/*/*_asn.json | sed 's/^/  - /'
+} > config.yaml
+
+run=("$here/.venv/bin/snakemake" --snakefile "$here/Snakefile" --configfile config.yaml)
+"${run[@]}" --cores "$cores" --quiet host rules
+"${run[@]}" --report report.html --quiet all
+
+echo
+echo "Mosaics, catalogues and flagged exposures:  demo/results/<product>/"
+echo "Pictures:                                   demo/results/<product>/plots/"
+echo "Report (open it in a browser):              demo/report.html"
+echo "Change a parameter in demo/config.yaml and run again:"
+echo "  cd demo && ../.venv/bin/snakemake -s ../Snakefile --configfile config.yaml --cores $cores"

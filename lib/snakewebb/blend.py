@@ -1,0 +1,264 @@
+"""One header for many exposures: the metadata of a mosaic.
+
+Which metadata are blended, and how, is written in the schema of stdatamodels' ``ImageModel``
+(``blend_rule``, ``blend_table``). Only FITS headers are read, not pixels.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import shapely
+from astropy.io import fits
+from shapely.geometry.polygon import orient
+from stdatamodels.jwst.datamodels import ImageModel
+from stdatamodels.schema import walk_schema
+
+from snakewebb.errors import InputError
+from snakewebb.exposure import open_fits
+from snakewebb.grid import Grid
+from snakewebb.wcs import s_region
+
+MULTIPLE = "MULTIPLE"
+OUTSIDE = "outside calibration tolerance"
+STEPS = ("assign_mtwcs", "tweakreg", "skymatch", "outlier_detection")
+STATUSES = ("FAILED", "COMPLETE", "SKIPPED")
+SIMPLIFICATION = 0.05
+"""How far, in pixels, the outline of a mosaic may be off."""
+
+KEYWORDS = {
+    "version": ("SWB_VER", "snakewebb version"),
+    "tweakreg.n_matches": ("SWB_NMAT", "stars used in the alignment"),
+    "tweakreg.rms_after": ("SWB_RMS", "[mas] rms residual of these stars"),
+    "outlier_detection.fraction": ("SWB_OUTL", "fraction of pixels flagged OUTLIER"),
+}
+"""What of ``meta.snakewebb`` is also a FITS keyword, with its comment."""
+
+
+class Attribute(NamedTuple):
+    """A piece of metadata that has a FITS keyword.
+
+    Attributes
+    ----------
+    name : str
+        Dotted path in the data model.
+    hdu, keyword : str
+    rule : str or None
+        How values are blended: "first" unless the schema says otherwise; None for not at all.
+    tabled : bool
+        Whether HDRTAB has a column for it.
+    """
+
+    name: str
+    hdu: str
+    keyword: str
+    rule: str | None
+    tabled: bool
+
+
+def _same(values: list) -> Any:
+    return values[0] if len(set(values)) == 1 else MULTIPLE
+
+
+def _wheel(values: list) -> str:
+    return OUTSIDE if OUTSIDE in values else values[0]
+
+
+def _status(values: list) -> str:
+    return next((status for status in STATUSES if status in values), values[0])
+
+
+RULES: dict[str, Callable[[list], Any]] = {
+    "first": lambda values: values[0],
+    "multi": _same,
+    "min": min,
+    "max": max,
+    "mean": lambda values: float(np.mean(values)),
+    "sum": sum,
+    # ISO 8601 texts sort by time.
+    "mindate": min,
+    "mintime": min,
+    "mindatetime": min,
+    "maxdatetime": max,
+    "wheeltol": _wheel,
+    "status": _status,
+}
+START = ("meta.observation.date", "meta.observation.time")
+"""Two attributes that only together tell which exposure was first."""
+SUMS = {
+    "meta.exposure.exposure_time": "meta.exposure.exposure_time",
+    "meta.exposure.effective_exposure_time": "meta.exposure.exposure_time",
+    "meta.exposure.measurement_time": "meta.exposure.measurement_time",
+    "meta.exposure.duration": "meta.exposure.duration",
+    "meta.exposure.elapsed_exposure_time": "meta.exposure.duration",
+}
+"""What is summed over pointings, and where the addends are found."""
+
+
+@cache
+def attributes() -> tuple[Attribute, ...]:
+    """Return all metadata of an image that have a FITS keyword, in the schema's order."""
+    found = []
+
+    def visit(node, path, *_):
+        if path and path[0] == "meta" and "fits_keyword" in node:
+            rule = "status" if path[1] == "cal_step" else node.get("blend_rule", "first")
+            hdu, keyword = node.get("fits_hdu", "PRIMARY"), node["fits_keyword"]
+            tabled = bool(node.get("blend_table"))
+            found.append(Attribute(".".join(path), hdu, keyword, rule, tabled))
+
+    walk_schema(ImageModel().schema, visit)
+    for name, (keyword, _) in KEYWORDS.items():
+        found.append(Attribute(f"meta.snakewebb.{name}", "PRIMARY", keyword, None, True))
+    return tuple(found)
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """Return a product's metadata that have FITS keywords, by dotted path.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or has no SCI extension.
+    """
+    with open_fits(path) as hdus:
+        if "SCI" not in hdus:
+            raise InputError(f"{path}: has no SCI extension: give a JWST product")
+        cards = {
+            (hdu, card.keyword): card.value
+            for hdu, header in (("PRIMARY", hdus[0].header), ("SCI", hdus["SCI"].header))
+            for card in header.cards
+        }
+    known = ((a.name, cards.get((a.hdu, a.keyword))) for a in attributes())
+    return {
+        name: value
+        for name, value in known
+        if value is not None and not isinstance(value, fits.card.Undefined)
+    }
+
+
+def blend(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Blend the metadata of a mosaic's exposures.
+
+    Parameters
+    ----------
+    rows : sequence of mappings
+        What `read_metadata` returned for each exposure, in order.
+
+    Returns
+    -------
+    dict
+        By dotted path. Metadata without a rule are those of the first exposure. The status of a
+        step is FAILED if it failed for any exposure, else COMPLETE if it did for any.
+    """
+    blended = {}
+    for attribute in attributes():
+        sources = rows[:1] if attribute.rule == "first" else rows
+        values = [row[attribute.name] for row in sources if attribute.name in row]
+        if values and attribute.rule:
+            blended[attribute.name] = RULES[attribute.rule](values)
+    starts = [tuple(row[name] for name in START) for row in rows if all(n in row for n in START)]
+    if starts:
+        blended.update(zip(START, min(starts), strict=True))
+    return blended
+
+
+def exposure_totals(rows: Sequence[Mapping[str, Any]], group_ids: Sequence[str]) -> dict[str, Any]:
+    """Return the number of pointings of a mosaic, and its exposure times summed over them.
+
+    Parameters
+    ----------
+    rows : sequence of mappings
+        What `read_metadata` returned for each exposure, in order.
+    group_ids : sequence of str
+        The exposures' groups: all detectors of a pointing count once.
+
+    Returns
+    -------
+    dict
+        By dotted path. None for a time that some pointing lacks.
+    """
+    pointings: dict[str, Mapping[str, Any]] = {}
+    for group, row in zip(group_ids, rows, strict=True):
+        pointings.setdefault(group, row)
+    totals: dict[str, Any] = {"meta.resample.pointings": len(pointings)}
+    for name, source in SUMS.items():
+        values = [row.get(source) for row in pointings.values()]
+        totals[name] = None if None in values else sum(values)
+    return totals
+
+
+def status_counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return for each step of stage 3 how many exposures have which status."""
+    counts = {}
+    for step in STEPS:
+        name = f"meta.cal_step.{step}"
+        counts[step] = dict(Counter(row[name] for row in rows if name in row))
+    return {step: count for step, count in counts.items() if count}
+
+
+def header_table(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Return a table of the exposures' header keywords, one row each.
+
+    Parameters
+    ----------
+    rows : sequence of mappings
+        What `read_metadata` returned for each exposure, in order.
+
+    Returns
+    -------
+    structured array
+        Columns are those keywords that at least one exposure has. What an exposure lacks is an
+        empty text or NaN.
+    """
+    columns = {}
+    for attribute in attributes():
+        values = [row.get(attribute.name) for row in rows]
+        if attribute.tabled and any(value is not None for value in values):
+            columns[attribute.keyword] = _column(values)
+    dtype = [(name, column.dtype) for name, column in columns.items()]
+    return np.rec.fromarrays(list(columns.values()), dtype=dtype)
+
+
+def _column(values: list) -> np.ndarray:
+    if any(isinstance(value, str) for value in values):
+        return np.array(["" if value is None else str(value) for value in values])
+    if None in values:
+        return np.array([np.nan if value is None else float(value) for value in values])
+    column = np.array(values)
+    return column.astype(np.int8) if column.dtype == bool else column
+
+
+def union_region(regions: Sequence[str], grid: Grid) -> str | None:
+    """Return the S_REGION of a mosaic.
+
+    Parameters
+    ----------
+    regions : sequence of str
+        The exposures' S_REGION: one or more times ``POLYGON ICRS ra dec ra dec …``, degrees.
+    grid : Grid
+        The mosaic's.
+
+    Returns
+    -------
+    str or None
+        The union of all polygons within the frame, without its holes, counterclockwise on the
+        sky (North up, East left), one POLYGON for each part; None if they all lie outside.
+    """
+    texts = [text for region in regions for text in region.upper().split("POLYGON")[1:]]
+    polygons = []
+    for text in texts:
+        sky = np.array([float(word) for word in text.split() if word[0] in "+-.0123456789"])
+        polygons.append(shapely.Polygon(np.column_stack(grid.sky_to_pixel(sky[::2], sky[1::2]))))
+    ny, nx = grid.shape
+    frame = shapely.box(-0.5, -0.5, nx - 0.5, ny - 0.5)
+    union = shapely.union_all(polygons).simplify(SIMPLIFICATION).intersection(frame)
+    parts = [part for part in shapely.get_parts(union) if part.area > 0]
+    sign = -np.sign(np.linalg.det(grid.pc))
+    outlines = [orient(part, sign).exterior.coords.xy for part in parts]
+    return "  ".join(s_region(*grid.pixel_to_sky(x[:-1], y[:-1])) for x, y in outlines) or None

@@ -1,0 +1,101 @@
+"""The flagged exposure: what all steps before resampling found out, put into one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from snakewebb.association import exposure_name
+from snakewebb.bands import read_rows
+from snakewebb.exposure import invalidate, read_planes
+from snakewebb.grid import PixelMap
+from snakewebb.layout import Layout, read_facts
+from snakewebb.outlier_detection import flag_outliers
+from snakewebb.products import write_crf
+
+
+def finish_exposure(
+    source: str | Path,
+    target: str | Path,
+    *,
+    geometry_file: str | Path,
+    alignment_file: str | Path,
+    sky_file: str | Path | None,
+    median_files: Sequence[str | Path],
+    outlier_detection: Mapping[str, Any],
+    sip: Mapping[str, Any] | None,
+    subtract: bool,
+    asn: Mapping[str, Any],
+) -> None:
+    """Flag an exposure's outliers and write it with its alignment and sky level.
+
+    Parameters
+    ----------
+    source, target : path
+        The ``_cal`` and the ``_crf`` to write.
+    geometry_file, alignment_file : path
+        What `snakewebb.survey` and `snakewebb.alignment` found.
+    sky_file : path or None
+        What `snakewebb.skymatch` found; None if the step was skipped.
+    median_files : sequence of paths
+        Bands of the median of all exposures; none if outliers are not to be flagged.
+    outlier_detection : mapping
+        Parameters of `snakewebb.outlier_detection.flag_outliers`.
+    sip : mapping or None
+        Parameters of `snakewebb.wcs.sip_keywords`; None for no SIP keywords.
+    subtract : bool
+        Whether to subtract the sky.
+    asn : mapping
+        For ``meta.asn``.
+    """
+    name = exposure_name(source)
+    alignment = json.loads(Path(alignment_file).read_text())
+    layout = Layout.from_dict(alignment["layout"])
+    correction = layout.placements[name].correction
+    aligned = alignment["exposures"][name]
+    step = alignment["step"]
+    statuses = {step: aligned["status"]}
+    provenance: dict[str, Any] = {step: aligned}
+    sky = None
+    if sky_file:
+        matched = json.loads(Path(sky_file).read_text())
+        sky = matched["exposures"][name]
+        statuses["skymatch"], provenance["skymatch"] = sky["status"], dict(sky)
+        sky["subtracted"], sky["method"] = subtract, matched["skymethod"]
+    else:
+        statuses["skymatch"] = "SKIPPED"
+    outliers = None
+    groups = {placement.group for placement in layout.placements.values()}
+    if not median_files or len(groups) < 2:
+        reason = "only one exposure" if median_files else "skip is set"
+        statuses["outlier_detection"], provenance["outlier_detection"] = (
+            "SKIPPED",
+            {"reason": reason},
+        )
+    else:
+        planes = read_planes(source, ("SCI", "ERR", "DQ"))
+        invalidate(planes)
+        outliers = flag_outliers(
+            planes,
+            PixelMap(read_facts(geometry_file)[1].corrected(correction), layout.grid),
+            lambda start, stop: read_rows(median_files, "MEDIAN", start, stop),
+            None if sky is None else sky["delta"],
+            **outlier_detection,
+        )
+        statuses["outlier_detection"] = "COMPLETE"
+    moving = step == "assign_mtwcs"
+    write_crf(
+        source,
+        target,
+        statuses=statuses,
+        correction=correction,
+        moving_target=moving,
+        sip=sip,
+        wcsinfo={key: aligned[key] for key in ("mt_avra", "mt_avdec") if key in aligned},
+        sky=sky,
+        outliers=outliers,
+        asn=asn,
+        provenance=provenance,
+    )

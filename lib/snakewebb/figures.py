@@ -1,0 +1,216 @@
+"""Plots of how a product's exposures were aligned, their sky matched and their outliers flagged.
+
+Exposures are rows, in association order. matplotlib is used without pyplot, whose import takes
+as long as the rest of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from snakewebb.bands import replacing
+from snakewebb.status import ProductStatus
+
+STYLE = {"font.size": 10.0, "figure.dpi": 120.0, "savefig.dpi": 120.0}
+# Inches; Snakemake's report cuts off what is higher than the browser's window.
+WIDTH, RIGHT, BOTTOM, TOP = 11.0, 0.4, 0.65, 0.85
+ROW, LEAST, MOST = 0.24, 1.2, 5.8
+NAME, CHARACTER = 0.15, 0.073
+MARKS = (("o", "#E69F00"), ("D", "#0072B2"))  # colours of Okabe and Ito, for all eyes
+ABSENT = {"FAILED": ("X", "#D55E00"), "SKIPPED": ("s", "0.6")}
+
+
+def plot_alignment(status: ProductStatus, path: str | Path) -> None:
+    """Plot how far each exposure's stars were from those of the others, before and after.
+
+    For a moving target, by how much each exposure was shifted.
+
+    Parameters
+    ----------
+    status : ProductStatus
+    path : path
+        The PNG to write.
+    """
+    step = status.alignment["step"]
+    if step == "assign_mtwcs":
+        east, north = (_values(status, step, "offset", axis) / 1000 for axis in (0, 1))
+        series = {"to the East": east, "to the North": north}
+        title, subtitle = "Shifts that bring the moving target to rest", ""
+        _plot(status, step, path, title, subtitle, "shift (arcsec)", series)
+        return
+    before, after = (_values(status, step, key) for key in ("rms_before", "rms_after"))
+    subtitle = ""
+    if np.isfinite(after).any():
+        medians = np.nanmedian(before), np.nanmedian(after)
+        subtitle = "median over exposures: {:.3g} mas before, {:.3g} mas after".format(*medians)
+    _plot(
+        status,
+        step,
+        path,
+        "Residuals of the alignment",
+        subtitle,
+        "rms distance of its stars from those of the other exposures (mas)",
+        {"before": before, "after": after},
+        stems=(before, after),
+        logarithmic=True,
+    )
+
+
+def plot_sky(status: ProductStatus, path: str | Path) -> None:
+    """Plot the sky level of each exposure.
+
+    Parameters
+    ----------
+    status : ProductStatus
+    path : path
+        The PNG to write.
+    """
+    subtitle = ""
+    if status.sky:
+        subtitle = f"method {status.sky['skymethod']}"
+        pairs = status.sky["pairs"]
+        if pairs:
+            weights = [pair["npix"] for pair in pairs]
+            rms = np.sqrt(np.average([p["difference"] ** 2 for p in pairs], weights=weights))
+            subtitle += (
+                f"; rms difference in {len(pairs)} overlaps: {rms:.3g} {status.unit} before, "
+                f"{status.sky['rms']:.3g} after"
+            )
+    levels = _values(status, "skymatch", "level")
+    label = f"sky level ({status.unit})"
+    _plot(status, "skymatch", path, "Sky levels", subtitle, label, {"": levels})
+
+
+def plot_outliers(status: ProductStatus, path: str | Path) -> None:
+    """Plot the fraction of pixels of each exposure that were flagged as outliers.
+
+    Parameters
+    ----------
+    status : ProductStatus
+    path : path
+        The PNG to write.
+    """
+    step = "outlier_detection"
+    percent = 100 * _values(status, step, "fraction")
+    subtitle = ""
+    if np.isfinite(percent).any():
+        subtitle = f"median {np.nanmedian(percent):.3g} %, highest {np.nanmax(percent):.3g} %"
+    label = "pixels flagged OUTLIER (%)"
+    stems = (np.zeros(len(percent)), percent)
+    _plot(status, step, path, "Flagged outliers", subtitle, label, {"": percent}, stems=stems)
+
+
+def _values(status: ProductStatus, step: str, key: str, index: int | None = None) -> np.ndarray:
+    """Return a number of each exposure, NaN where it has none."""
+    values = [steps[step].get(key) for steps in status.exposures.values()]
+    if index is not None:
+        values = [None if value is None else value[index] for value in values]
+    return np.array(values, float)
+
+
+def _plot(
+    status: ProductStatus,
+    step: str,
+    path: str | Path,
+    title: str,
+    subtitle: str,
+    label: str,
+    series: Mapping[str, np.ndarray],
+    *,
+    stems: tuple[np.ndarray, np.ndarray] | None = None,
+    logarithmic: bool = False,
+) -> None:
+    """Plot one or two numbers of each exposure, or say why there is none."""
+    ends = [steps[step] for steps in status.exposures.values()]
+    known = np.isfinite(list(series.values())).any(axis=0)
+    height = float(np.clip(ROW * len(ends), LEAST, MOST)) if known.any() else 0.0
+    page = np.array((WIDTH, BOTTOM + height + TOP))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=page)
+        heading(figure, f"{title} ({step})", subtitle if known.any() else _why(ends))
+        if known.any():
+            left = 0.4 + CHARACTER * max(map(len, status.exposures))
+            box = np.array((left, BOTTOM, WIDTH - left - RIGHT, height)) / (*page, *page)
+            axes = figure.add_axes(box)
+            _draw(axes, height, list(status.exposures), ends, known, series, stems)
+            axes.set_xlabel(label)
+            if logarithmic:
+                axes.set_xscale("log")
+                axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                axes.xaxis.set_minor_locator(NullLocator())
+            if axes.get_legend_handles_labels()[0]:
+                figure.legend(loc="upper right", ncols=4, frameon=False, handletextpad=0.2)
+        save(figure, path)
+
+
+def _draw(
+    axes: Axes,
+    height: float,
+    names: Sequence[str],
+    ends: Sequence[Mapping[str, Any]],
+    known: np.ndarray,
+    series: Mapping[str, np.ndarray],
+    stems: tuple[np.ndarray, np.ndarray] | None,
+) -> None:
+    """Draw exposures as rows; those without numbers are marked at the left edge."""
+    rows = np.arange(len(names))
+    every = math.ceil(len(names) * NAME / height)
+    edge = max(0.5, 0.008 * len(names))
+    axes.set_ylim(len(names) - 1 + edge, -edge)
+    axes.set_yticks(rows[::every], names[::every], fontsize=8)
+    axes.grid(color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0, pad=9)
+    size = float(np.clip(50 * height / len(names), 3, 7))
+    if stems:
+        axes.hlines(rows, *stems, color="0.7", linewidth=size / 6)
+    for (name, values), (marker, color) in zip(series.items(), MARKS[-len(series) :], strict=True):
+        axes.plot(values, rows, marker, color=color, markersize=size, label=name)
+    for end, (marker, color) in ABSENT.items():
+        absent = [row for row in rows if not known[row] and ends[row]["status"] == end]
+        if absent:
+            axes.plot(
+                np.zeros(len(absent)),
+                absent,
+                marker,
+                color=color,
+                markersize=max(size, 5),
+                label=f"{len(absent)} {end}",
+                transform=axes.get_yaxis_transform(),
+                clip_on=False,
+            )
+
+
+def _why(ends: Sequence[Mapping[str, Any]]) -> str:
+    """Say how a step ended that has no numbers."""
+    counts = Counter((end["status"], end["reason"]) for end in ends)
+    return "; ".join(
+        f"{status} for {number} of {len(ends)} exposures" + (f": {reason}" if reason else "")
+        for (status, reason), number in counts.most_common(3)
+    )
+
+
+def heading(figure: Figure, title: str, subtitle: str) -> None:
+    """Write two lines into the upper left corner of a figure."""
+    top = figure.get_figheight()
+    place = {"x": 0.15, "transform": figure.dpi_scale_trans}
+    figure.text(y=top - 0.3, s=title, weight="bold", fontsize=12, **place)
+    figure.text(y=top - 0.53, s=subtitle, color="0.3", **place)
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PNG."""
+    with replacing(path) as file:
+        figure.savefig(file, format="png")

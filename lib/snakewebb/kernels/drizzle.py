@@ -1,0 +1,310 @@
+"""The square drizzle kernel.
+
+Every input pixel becomes a quadrilateral on the output grid and gives to each output pixel in
+proportion to the area they share (Fruchter & Hook 2002, PASP 114, 144). The areas are found once
+and serve all planes of an exposure.
+
+Areas come from Green's theorem. A quadrilateral at most two output pixels wide and high lies in a
+block of 3×3 output pixels; the area of it that lies left of a line x = X, within one row of the
+block, is minus the sum over its edges of the integral of max(X - x, 0) dy along the edge. On an
+edge from (xa, ya) to (xb, yb) with xa ≤ xb, run through by τ from 0 to 1, that integral up to τ is
+
+    (yb - ya) d (X - xa - d (xb - xa) / 2),    d = min(τ, the τ at which the edge crosses X),
+
+so each edge needs two divisions and no branch, and loses no digits where it is nearly vertical or
+level. Larger quadrilaterals are cut into n×n that each fit a block.
+
+The terms of an output pixel's sums come in an order that only the input sets, and from absolute
+coordinates, whatever window of the output or rows of the input a call sees: any cutting of the
+output into bands gives the same bits.
+"""
+
+import numpy as np
+from numba import njit
+
+MARGIN = 2  # rows and columns about the window that blocks may stick out by
+CHUNK = 128  # pixels at a time: their work arrays stay in a core's nearest cache
+FIT = 1.999  # a quadrilateral this wide and high fits a block wherever it lies
+NOISE = 1e-13  # areas are right to 1e-15; less than this is no overlap
+TINY = 1e-200
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def drizzle_square(u, v, pixfrac, weight, planes, sky, top, left, sums):
+    """Add rows of an exposure to sums over a window of the output.
+
+    Parameters
+    ----------
+    u, v : (ny + 1, nx + 1) float64
+        Output pixel coordinates (integers at pixel centres) of the corners of the input pixels.
+        A pixel with a corner that is not finite is left out.
+    pixfrac : float
+        Side of the drop over that of the pixel, > 0.
+    weight : (ny, nx) float32
+        Pixels of weight 0 are left out whatever their values are.
+    planes : tuple of (ny, nx) float32
+        The image and, behind it, variances; of these the square roots are drizzled.
+    sky : float
+        Subtracted from the image.
+    top, left : int
+        Output row and column of the window's first pixel.
+    sums : (h + 2 MARGIN, w + 2 MARGIN, 1 + len(planes)) float64
+        For each pixel of the window, weight times shared area over the drop's area, summed alone
+        and times each plane; added to. What gathers in the margin means nothing.
+    """
+    ny, nx = weight.shape
+    top -= MARGIN
+    left -= MARGIN
+    x = np.empty((4, CHUNK))
+    y = np.empty((4, CHUNK))
+    col = np.empty(CHUNK)
+    row = np.empty(CHUNK)
+    area = np.empty((9, CHUNK))
+    extent = np.empty(CHUNK)
+    terms = np.empty((1 + len(planes), CHUNK))
+    near = 0.5 - 0.5 * pixfrac
+    for j in range(ny):
+        for start in range(0, nx, CHUNK):
+            n = min(CHUNK, nx - start)
+            cut = slice(start, start + n + 1)
+            u0, u1, v0, v1 = u[j, cut], u[j + 1, cut], v[j, cut], v[j + 1, cut]
+            if not _meets(v0, v1, top, top + sums.shape[0]):
+                continue
+            _corners(u0, u1, near, near, pixfrac, x)
+            _corners(v0, v1, near, near, pixfrac, y)
+            pieces = _terms(x, y, n, weight[j], planes, j, start, sky, extent, terms)
+            side = pixfrac / pieces
+            for b in range(pieces):
+                for a in range(pieces):
+                    if pieces > 1:
+                        _corners(u0, u1, near + a * side, near + b * side, side, x)
+                        _corners(v0, v1, near + a * side, near + b * side, side, y)
+                    _overlaps(x, y, n, col, row, area)
+                    _add(area, terms, planes, n, col, row, top, left, sums)
+
+
+@njit(cache=True, nogil=True)
+def add_exposure(sums, top, left, time, totals, context, bit):
+    """Add one exposure's sums to the totals over all exposures.
+
+    Parameters
+    ----------
+    sums : (h + 2 MARGIN, w + 2 MARGIN, 2 or 5) float64
+        From `drizzle_square`, of the image alone or of the image and the square roots of
+        VAR_RNOISE, VAR_POISSON and VAR_FLAT.
+    top, left : int
+        Where the window lies in ``totals``.
+    time : float
+        The exposure's weight for variances; 0 takes the inverse of its resampled VAR_RNOISE.
+    totals : (H, W, 2 or 8) float64
+        Σ weight, Σ weight × image and, for each variance, Σ u² × variance and Σ u, with u that
+        weight for variances; added to.
+    context : (H, W) or (0, 0) uint32
+        Gets ``bit`` where the exposure has weight.
+    bit : uint32
+    """
+    height, width = sums.shape[0] - 2 * MARGIN, sums.shape[1] - 2 * MARGIN
+    for r in range(height):
+        for c in range(width):
+            cell = sums[r + MARGIN, c + MARGIN]
+            weight = cell[0]
+            if weight == 0.0:
+                continue
+            total = totals[top + r, left + c]
+            total[0] += weight
+            total[1] += cell[1]
+            if context.size:
+                context[top + r, left + c] |= bit
+            if total.size == 2:
+                continue
+            rnoise = (cell[2] / weight) ** 2
+            u = time
+            if time == 0.0:
+                u = 1.0 / rnoise if 0.0 < rnoise < np.inf else 0.0
+            for k in range(3):
+                variance = (cell[2 + k] / weight) ** 2
+                if variance < np.inf:
+                    total[2 + 2 * k] += u * u * variance
+                    total[3 + 2 * k] += u
+
+
+@njit(cache=True, nogil=True)
+def divide_totals(totals, fill, ratio, sci, wht, variances):
+    """Make the mosaic out of the totals of all exposures.
+
+    Parameters
+    ----------
+    totals : (H, W, 2 or 8) float64
+        See `add_exposure`.
+    fill : float
+        Value of the image where there is no weight.
+    ratio : float
+        Pixel scale ratio; variances are divided by its square.
+    sci, wht : (H, W) float32
+        Mean image and weight.
+    variances : (3 or 0, H, W) float32
+        Of the mean: VAR_RNOISE, VAR_POISSON and VAR_FLAT; NaN where no exposure has one.
+    """
+    for r in range(sci.shape[0]):
+        for c in range(sci.shape[1]):
+            total = totals[r, c]
+            wht[r, c] = total[0]
+            sci[r, c] = total[1] / total[0] if total[0] != 0.0 else fill
+            for k in range(variances.shape[0]):
+                norm = ratio * total[3 + 2 * k]
+                variances[k, r, c] = total[2 + 2 * k] / norm**2 if norm > 0.0 else np.nan
+
+
+@njit(cache=True, nogil=True)
+def _meets(v0, v1, top, bottom):
+    """Tell whether pixels between two rows of corners may touch output rows top to bottom."""
+    low, high = np.inf, -np.inf
+    for i in range(v0.size):
+        # Written out, since min and max may take a NaN over a number.
+        low = v0[i] if v0[i] < low else low
+        low = v1[i] if v1[i] < low else low
+        high = v0[i] if v0[i] > high else high
+        high = v1[i] if v1[i] > high else high
+    return low + 0.5 < bottom and high + 0.5 > top
+
+
+@njit(cache=True, nogil=True)
+def _corners(c0, c1, a, b, side, out):
+    """Find one coordinate of the corners of the pixels' parts from (a, b) to (a, b) + side.
+
+    ``c0`` and ``c1`` hold it at the corners of the pixels in two lattice rows; the parts are in
+    units of the pixel's sides. Edges of output pixels come to lie on integers.
+    """
+    ea, eb = a + side, b + side
+    p0, p1, p2, p3 = out[0], out[1], out[2], out[3]
+    for i in range(c0.size - 1):
+        below0 = (1.0 - a) * c0[i] + a * c0[i + 1]
+        below1 = (1.0 - ea) * c0[i] + ea * c0[i + 1]
+        above0 = (1.0 - a) * c1[i] + a * c1[i + 1]
+        above1 = (1.0 - ea) * c1[i] + ea * c1[i + 1]
+        p0[i] = (1.0 - b) * below0 + b * above0 + 0.5
+        p1[i] = (1.0 - b) * below1 + b * above1 + 0.5
+        p2[i] = (1.0 - eb) * below1 + eb * above1 + 0.5
+        p3[i] = (1.0 - eb) * below0 + eb * above0 + 0.5
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _terms(x, y, n, weight, planes, j, start, sky, extent, terms):
+    """Find what pixels add per unit of shared area; return how often sides must be cut."""
+    x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
+    y0, y1, y2, y3 = y[0], y[1], y[2], y[3]
+    factor = terms[0]
+    large = 0
+    for i in range(n):
+        drop = 0.5 * ((x2[i] - x0[i]) * (y3[i] - y1[i]) - (x3[i] - x1[i]) * (y2[i] - y0[i]))
+        term = weight[start + i] / drop
+        factor[i] = term if 0.0 < abs(term) < np.inf else 0.0
+        wide = max(abs(x1[i] - x0[i]), abs(x2[i] - x3[i]))
+        wide += max(abs(x3[i] - x0[i]), abs(x2[i] - x1[i]))
+        high = max(abs(y1[i] - y0[i]), abs(y2[i] - y3[i]))
+        high += max(abs(y3[i] - y0[i]), abs(y2[i] - y1[i]))
+        extent[i] = max(wide, high) if factor[i] != 0.0 else 0.0
+        large += extent[i] > FIT
+    image, values = planes[0][j], terms[1]
+    for i in range(n):
+        values[i] = factor[i] * (image[start + i] - sky)
+    for k in range(1, len(planes)):
+        variance, values = planes[k][j], terms[k + 1]
+        for i in range(n):
+            values[i] = factor[i] * np.sqrt(variance[start + i])
+    return int(np.ceil(extent[:n].max() / FIT)) if large else 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _overlaps(x, y, n, col, row, area):
+    """Find the areas that quadrilaterals share with the output pixels of their blocks.
+
+    Parameters
+    ----------
+    x, y : (4, n…) float64
+        Corners in order round; made relative to the block.
+    n : int
+        Number of quadrilaterals.
+    col, row : (n…) float64
+        Column and row of each block's first pixel.
+    area : (9, n…) float64
+        Row by row; negative where the corners run clockwise.
+    """
+    for line, base in ((x, col), (y, row)):
+        p0, p1, p2, p3 = line[0], line[1], line[2], line[3]
+        for i in range(n):
+            low = np.floor(min(p0[i], p1[i], p2[i], p3[i]))
+            base[i] = low
+            p0[i] -= low
+            p1[i] -= low
+            p2[i] -= low
+            p3[i] -= low
+    area[:] = 0.0
+    a00, a01, a02 = area[0], area[1], area[2]
+    a10, a11, a12 = area[3], area[4], area[5]
+    a20, a21, a22 = area[6], area[7], area[8]
+    for edge in range(4):
+        xs, ys = x[edge], y[edge]
+        xe, ye = x[(edge + 1) % 4], y[(edge + 1) % 4]
+        for i in range(n):
+            back = xe[i] < xs[i]
+            xa, xb = (xe[i], xs[i]) if back else (xs[i], xe[i])
+            ya, yb = (ye[i], ys[i]) if back else (ys[i], ye[i])
+            dx, dy = xb - xa, yb - ya
+            half = 0.5 * dx
+            per_x = 1.0 / (dx if dx > TINY else TINY)
+            per_y = 1.0 / (dy if abs(dy) > TINY else TINY)
+            to1, to2, to3 = 1.0 - xa, 2.0 - xa, 3.0 - xa
+            # τ at the crossings of x = 1 and 2, and of y = 1 and 2.
+            t1 = min(max(to1 * per_x, 0.0), 1.0)
+            t2 = min(max(to2 * per_x, 0.0), 1.0)
+            s1 = min(max((1.0 - ya) * per_y, 0.0), 1.0)
+            s2 = min(max((2.0 - ya) * per_y, 0.0), 1.0)
+            # The integrals left of x = 1, 2 and 3, each up to s1, s2 and 1.
+            d = min(s1, t1)
+            f11 = d * (to1 - half * d)
+            d = min(s2, t1)
+            f12 = d * (to1 - half * d)
+            f13 = t1 * (to1 - half * t1)
+            d = min(s1, t2)
+            f21 = d * (to2 - half * d)
+            d = min(s2, t2)
+            f22 = d * (to2 - half * d)
+            f23 = t2 * (to2 - half * t2)
+            f31 = s1 * (to3 - half * s1)
+            f32 = s2 * (to3 - half * s2)
+            f33 = to3 - half
+            # An edge that falls runs through the rows from the last to the first.
+            rising = 1.0 if dy > 0.0 else 0.0
+            falling = 1.0 - rising
+            scale = abs(dy) if back else -abs(dy)
+            c1, c2, c3 = f11 - falling * f13, f21 - falling * f23, f31 - falling * f33
+            a00[i] += scale * c1
+            a01[i] += scale * (c2 - c1)
+            a02[i] += scale * (c3 - c2)
+            c1, c2, c3 = f12 - f11, f22 - f21, f32 - f31
+            a10[i] += scale * c1
+            a11[i] += scale * (c2 - c1)
+            a12[i] += scale * (c3 - c2)
+            c1, c2, c3 = rising * f13 - f12, rising * f23 - f22, rising * f33 - f32
+            a20[i] += scale * c1
+            a21[i] += scale * (c2 - c1)
+            a22[i] += scale * (c3 - c2)
+
+
+@njit(cache=True, nogil=True)
+def _add(area, terms, planes, n, col, row, top, left, sums):
+    """Add each pixel's terms times its areas to the window."""
+    for i in range(n):
+        if terms[0, i] == 0.0:
+            continue
+        x, y = int(col[i]) - left, int(row[i]) - top
+        if x < 0 or y < 0 or x > sums.shape[1] - 3 or y > sums.shape[0] - 3:
+            continue
+        for r in range(3):
+            line = sums[np.uint64(y + r)]
+            for c in range(3):
+                share = area[3 * r + c, i]
+                if abs(share) > NOISE:
+                    for k in range(len(planes) + 1):
+                        line[np.uint64(x + c), k] += share * terms[k, i]

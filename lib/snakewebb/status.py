@@ -1,0 +1,191 @@
+"""What became of each exposure in each step: one record for the report's plots and its table."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from snakewebb.bands import replacing
+from snakewebb.exposure import open_fits
+
+SKIPPED = {"status": "SKIPPED", "reason": "skip is set"}
+ENDS = ("COMPLETE", "SKIPPED", "FAILED")
+
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Steps</title><style>
+body {{ font: 13px/1.4 system-ui, sans-serif; margin: 1.5em; color: #222; background: white }}
+p {{ margin: .3em 0 }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; margin-top: 1.2em }}
+th, td {{ padding: .2em .6em; text-align: right; white-space: nowrap }}
+th {{ vertical-align: bottom; background: white }}
+tr.titles th {{ position: sticky; top: 0; box-shadow: inset 0 -1px #222 }}
+tbody tr:nth-child(even) {{ background: #f3f3f3 }}
+tr > .left {{ text-align: left }}
+tr > .remarks {{ text-align: left; white-space: normal; min-width: 15em }}
+.step {{ border-left: 1px solid #bbb }}
+.COMPLETE {{ color: #0063a0 }}
+.SKIPPED {{ color: #6a6a6a; font-style: italic }}
+.FAILED {{ color: white; background: #b93a00; font-weight: 600; padding: 0 .3em }}
+</style></head><body>
+{summary}
+<table><thead>
+<tr><th></th>{steps}<th class="step"></th></tr>
+<tr class="titles"><th class="left">exposure</th>{titles}<th class="step remarks">remarks</th></tr>
+</thead><tbody>
+{rows}
+</tbody></table></body></html>
+"""
+
+
+@dataclass(frozen=True)
+class ProductStatus:
+    """How the steps before resampling ended.
+
+    Attributes
+    ----------
+    alignment : dict
+        See `snakewebb.alignment.align_product`.
+    sky : dict or None
+        See `snakewebb.skymatch.match_sky`; None if the step was skipped.
+    unit : str
+        Of the exposures' pixels.
+    exposures : dict
+        By exposure, in association order, and step: ``status``, ``reason`` and the numbers that
+        the step found. The steps are tweakreg or assign_mtwcs, skymatch and outlier_detection,
+        whose number is the ``fraction`` of pixels flagged.
+    """
+
+    alignment: dict[str, Any]
+    sky: dict[str, Any] | None
+    unit: str
+    exposures: dict[str, dict[str, dict[str, Any]]]
+
+
+def read_status(
+    alignment: str | Path, sky: str | Path | None, exposures: Sequence[str | Path]
+) -> ProductStatus:
+    """Gather how the steps of a product ended.
+
+    Parameters
+    ----------
+    alignment : path
+        What `snakewebb.alignment` found.
+    sky : path or None
+        What `snakewebb.skymatch` found; None if the step was skipped.
+    exposures : sequence of paths
+        All ``_crf`` files, in association order. Only headers are read.
+
+    Raises
+    ------
+    InputError
+        An exposure cannot be read.
+    """
+    aligned = json.loads(Path(alignment).read_text())
+    matched = json.loads(Path(sky).read_text()) if sky else None
+    found, unit = {}, ""
+    for name, path in zip(aligned["layout"]["exposures"], exposures, strict=True):
+        with open_fits(path) as hdus:
+            primary, unit = hdus[0].header, hdus["SCI"].header.get("BUNIT", "")
+        found[name] = {
+            aligned["step"]: aligned["exposures"][name],
+            "skymatch": matched["exposures"][name] if matched else SKIPPED,
+            "outlier_detection": _outlier_detection(primary),
+        }
+    return ProductStatus(aligned, matched, unit, found)
+
+
+def _outlier_detection(primary: Mapping[str, Any]) -> dict[str, Any]:
+    status = primary.get("S_OUTLIR", "SKIPPED")
+    start = f"snakewebb: outlier_detection {status}: "
+    reasons = [line for line in primary.get("HISTORY", ()) if line.startswith(start)]
+    reason = reasons[-1].removeprefix(start) if reasons else ""
+    return {"status": status, "reason": reason, "fraction": primary.get("SWB_OUTL")}
+
+
+def write_table(status: ProductStatus, path: str | Path) -> None:
+    """Write a page with a row for each exposure.
+
+    Parameters
+    ----------
+    status : ProductStatus
+    path : path
+        The HTML to write. It needs no other file.
+    """
+    unit = escape(status.unit)
+    columns = {
+        status.alignment["step"]: (
+            "stars",
+            "shift E<br>mas",
+            "shift N<br>mas",
+            "rms before<br>mas",
+            "rms after<br>mas",
+        ),
+        "skymatch": (f"level<br>{unit}",),
+        "outlier_detection": ("flagged<br>%",),
+    }
+    steps, titles = "", ""
+    for step, names in columns.items():
+        steps += f'<th class="step left" colspan="{len(names) + 1}">{step}</th>'
+        titles += '<th class="step left">status</th>' + "".join(f"<th>{n}</th>" for n in names)
+    page = PAGE.format(
+        summary="\n".join(f"<p>{line}</p>" for line in _summary(status)),
+        steps=steps,
+        titles=titles,
+        rows="\n".join(_row(name, ends) for name, ends in status.exposures.items()),
+    )
+    with replacing(path) as file:
+        file.write(page.encode())
+
+
+def _summary(status: ProductStatus) -> list[str]:
+    """Return a line for each step and for each fit to the reference catalogue."""
+    lines = []
+    for step in next(iter(status.exposures.values())):
+        counts = Counter(steps[step]["status"] for steps in status.exposures.values())
+        ends = ", ".join(f'{counts[k]} <span class="{k}">{k}</span>' for k in ENDS if counts[k])
+        lines.append(f"<b>{step}</b>: {ends}")
+    for island in status.alignment["islands"]:
+        end = f'<span class="{island["status"]}">{island["status"]}</span>'
+        if island["status"] == "COMPLETE":
+            end += f", {island['n_matches']} stars matched, rms {island['rms']:.1f} mas"
+        else:
+            end += f", {escape(island['reason'])}"
+        lines.append(f"<b>fit to the reference catalogue</b>: {end}")
+    return lines
+
+
+def _row(name: str, steps: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return an exposure's row."""
+    aligned, sky, outliers = steps.values()
+    east, north = aligned.get("offset", (None, None))
+    fraction = outliers["fraction"]
+    cells = [
+        _status(aligned),
+        _number(aligned.get("n_matches"), "d"),
+        _number(east, "+.1f"),
+        _number(north, "+.1f"),
+        _number(aligned.get("rms_before"), ".1f"),
+        _number(aligned.get("rms_after"), ".1f"),
+        _status(sky),
+        _number(sky.get("level"), ".5g"),
+        _status(outliers),
+        _number(None if fraction is None else 100 * fraction, ".2f"),
+    ]
+    remarks = "; ".join(f"{step}: {end['reason']}" for step, end in steps.items() if end["reason"])
+    return (
+        f'<tr><td class="left">{escape(name)}</td>{"".join(cells)}'
+        f'<td class="step remarks">{escape(remarks)}</td></tr>'
+    )
+
+
+def _status(end: Mapping[str, Any]) -> str:
+    return f'<td class="step left"><span class="{end["status"]}">{end["status"]}</span></td>'
+
+
+def _number(value: float | None, form: str) -> str:
+    return f"<td>{'' if value is None else format(value, form)}</td>"

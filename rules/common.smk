@@ -1,0 +1,289 @@
+# Configuration, associations and input functions: the only functions of the workflow.
+import ast
+import os
+import re
+import sys
+from collections import Counter
+from glob import glob
+from json import dumps
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.basedir)
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(ROOT / "lib"), os.environ.get("PYTHONPATH")])
+)
+sys.path.insert(0, str(ROOT / "lib"))
+
+from snakewebb import association
+from snakewebb import config as configuration
+from snakewebb.errors import InputError
+
+
+def load_products():
+    """Return all products by name, from associations and from files named in the config."""
+    found = [
+        product for path in config["associations"] for product in association.read(path)
+    ]
+    for name, entry in config["products"].items():
+        files = {"science": matching(entry["science"]), "psf": matching(entry["psf"])}
+        if any(files.values()):
+            found.append(association.of_files(name, files))
+    names = Counter(product.name for product in found)
+    for name, count in names.items():
+        if count > 1:
+            raise InputError(
+                f"product {name} stands in the config {count} times: keep one"
+            )
+    for name in config["products"]:
+        if name not in names:
+            raise InputError(
+                f"products.{name}: no association has this product: known are "
+                f"{', '.join(names) or 'none'}; or give 'science'"
+            )
+    for product in found:
+        if product.of_type("psf"):
+            raise InputError(
+                f"product {product.name}: coronagraphy (psf members) is not supported yet"
+            )
+    if not found:
+        raise InputError(
+            "nothing to do: list your associations under 'associations' in config.yaml"
+        )
+    return {product.name: product for product in found}
+
+
+def matching(patterns):
+    """Return the files of one pattern or several, or say which one matches nothing."""
+    files = []
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        matches = sorted(glob(pattern))
+        if not matches:
+            raise InputError(f"{pattern}: no file matches: check 'products'")
+        files += matches
+    return files
+
+
+try:
+    with open(ROOT / "config" / "schema.yaml") as file:
+        SCHEMA = yaml.safe_load(file)
+    config = configuration.complete(config, SCHEMA)
+    PRODUCTS = load_products()
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+
+def names_of(values):
+    """Return a regular expression that matches the given names only."""
+    return "|".join(re.escape(value) for value in sorted(values)) or "none"
+
+
+wildcard_constraints:
+    product=names_of(PRODUCTS),
+    exposure=names_of({e for p in PRODUCTS.values() for e in p.of_type("science")}),
+    asn_id=names_of({product.asn_id for product in PRODUCTS.values()}),
+    band=r"\d+",
+
+
+def steps(product):
+    """Return the step parameters that hold for a product."""
+    own = config["products"].get(product, {}).get("steps", config["steps"])
+    if not PRODUCTS[product].single:
+        return own
+    off = ("assign_mtwcs", "tweakreg", "skymatch", "outlier_detection")
+    return {**own, **{step: {**own[step], "skip": True} for step in off}}
+
+
+def options(step, rule, **more):
+    """Return a function of the wildcards: the parameters of a step that a rule uses."""
+    def of(wildcards):
+        own = configuration.options(steps(wildcards.product), SCHEMA, step, rule)
+        return dict(sorted({**own, **more}.items()))
+
+    return of
+
+
+def library(script):
+    """Return a script's own file and all library modules that it imports, directly or not."""
+    modules, todo = {ROOT / "scripts" / f"{script}.py"}, [ROOT / "scripts" / f"{script}.py"]
+    while todo:
+        for node in ast.walk(ast.parse(todo.pop().read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            for name in names:
+                path = ROOT.joinpath("lib", *name.split("."))
+                for file in (path.with_suffix(".py"), path / "__init__.py"):
+                    if file.is_file() and file not in modules:
+                        modules.add(file)
+                        todo.append(file)
+    return [os.path.relpath(module) for module in sorted(modules)]
+
+
+def science(wildcards):
+    """Return the science members of a product by exposure name."""
+    return PRODUCTS[wildcards.product].of_type("science")
+
+
+def calibrated(wildcards):
+    """Return the stage-2 file of one exposure."""
+    return science(wildcards)[wildcards.exposure].path
+
+
+def per_exposure(template):
+    """Return a function of the wildcards: a file of every exposure of a product."""
+    def of(wildcards):
+        asn_id = PRODUCTS[wildcards.product].asn_id
+        return [
+            template.format(product=wildcards.product, exposure=exposure, asn_id=asn_id)
+            for exposure in science(wildcards)
+        ]
+
+    return of
+
+
+def per_band(template):
+    """Return a function of the wildcards: a file of every band of a product's mosaic."""
+    def of(wildcards):
+        return [
+            template.format(product=wildcards.product, band=band)
+            for band in range(bands(wildcards))
+        ]
+
+    return of
+
+
+def bands(wildcards):
+    """Return into how many bands of rows a product's mosaic is cut."""
+    return config["bands"] or max(2, -(-len(science(wildcards)) // 4))
+
+
+def files_of_product(wildcards):
+    """Return the files that make a product without an association, by exptype."""
+    entry = config["products"][wildcards.product]
+    return {exptype: matching(entry[exptype]) for exptype in ("science", "psf")}
+
+
+def sip_options(wildcards):
+    """Return how to make a product's SIP keywords; nothing if there are to be none."""
+    own = options("tweakreg", "crf")(wildcards)
+    wanted = own.pop("sip_approx")
+    return {key.removeprefix("sip_"): own[key] for key in own} if wanted else None
+
+
+def asn_metadata(wildcards):
+    """Return what a product's metadata say of its association."""
+    product = PRODUCTS[wildcards.product]
+    return {
+        "asn_id": product.asn_id,
+        "pool_name": product.pool,
+        "table_name": product.table,
+    }
+
+
+def group_id(wildcards):
+    """Return the group that the association gives an exposure; empty if it leaves that open."""
+    return science(wildcards)[wildcards.exposure].group_id or ""
+
+
+def custom_catalog(wildcards):
+    """Return the user's source catalogue of an exposure, if there is to be one."""
+    step = steps(wildcards.product)["tweakreg"]
+    if step["skip"] or not step["use_custom_catalogs"]:
+        return []
+    if not step["catfile"]:
+        return science(wildcards)[wildcards.exposure].tweakreg_catalog or []
+    folder = Path(step["catfile"]).parent
+    for line in Path(step["catfile"]).read_text().splitlines():
+        name, *catalog = line.split()
+        if association.exposure_name(name) == wildcards.exposure and catalog:
+            return str(folder / catalog[0])
+    return []
+
+
+def reference_catalog(wildcards):
+    """Return the file of the absolute reference catalogue, unless it is a service's name."""
+    step = steps(wildcards.product)["tweakreg"]
+    name = step["abs_refcat"]
+    return [] if step["skip"] or not name or name.upper().startswith("GAIA") else name
+
+
+def sky_list(wildcards):
+    """Return the user's table of sky levels, if there is to be one."""
+    step = steps(wildcards.product)["skymatch"]
+    return step["skylist"] if step["skymethod"] == "user" and step["skylist"] else []
+
+
+def output_wcs(wildcards):
+    """Return the file with the user's output grid, if there is one."""
+    return steps(wildcards.product)["resample"]["output_wcs"] or []
+
+
+def photometric_references(wildcards):
+    """Return the reference files of source_catalog that are given."""
+    return {
+        name: config["reference_files"][name]
+        for name in ("apcorr", "abvegaoffset")
+        if config["reference_files"][name]
+    }
+
+
+def calibrated_exposures(wildcards):
+    """Return the stage-2 files of a product."""
+    return [member.path for member in science(wildcards).values()]
+
+
+def matched_sky(wildcards):
+    """Return the file of matched sky levels, unless the step is skipped."""
+    if steps(wildcards.product)["skymatch"]["skip"]:
+        return []
+    return f"<results>/{wildcards.product}/work/{wildcards.product}_sky.json"
+
+
+def median_bands(wildcards):
+    """Return the median of all exposures, unless outliers are not to be flagged."""
+    if steps(wildcards.product)["outlier_detection"]["skip"]:
+        return []
+    return per_band("<results>/{product}/work/{product}_median_{band}.fits")(wildcards)
+
+
+def resampled_exposures(wildcards):
+    """Return the files that go into a product's mosaic."""
+    if PRODUCTS[wildcards.product].single:
+        return calibrated_exposures(wildcards)
+    return per_exposure("<results>/{product}/{exposure}_{asn_id}_crf.fits")(wildcards)
+
+
+def memory(base, factor):
+    """Return a function: megabytes for a job, rising with its input and with each attempt."""
+    def of(wildcards, input, attempt):
+        return int((base + factor * input.size_mb) * attempt)
+
+    return of
+
+
+def targets():
+    """Return the files that are made when none is asked for."""
+    files = []
+    for name, product in PRODUCTS.items():
+        own, stem = steps(name), f"<results>/{name}/{name}"
+        if not product.single:
+            exposures = [
+                f"<results>/{name}/{exposure}_{product.asn_id}"
+                for exposure in product.of_type("science")
+            ]
+            files += [f"{exposure}_crf.fits" for exposure in exposures]
+            if config["exposure_i2d"]:
+                files += [f"{exposure}_i2d.fits" for exposure in exposures]
+        if name in config["products"] and product.table == f"{name}_asn.json":
+            files.append(f"{stem}_asn.json")
+        if not own["resample"]["skip"]:
+            files.append(f"{stem}_i2d.fits")
+            if not own["source_catalog"]["skip"]:
+                files += [f"{stem}_cat.ecsv", f"{stem}_segm.fits"]
+    return files

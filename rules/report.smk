@@ -1,0 +1,97 @@
+# Pictures, plots and the table of steps, as `snakemake --report` shows them.
+
+
+rule plot_mosaic:
+    input:
+        mosaic="<results>/{product}/{product}_i2d.fits",
+        library=library("plot_mosaic"),
+    output:
+        report(
+            "<results>/{product}/plots/{product}_mosaic.png",
+            caption="../report/mosaic.rst",
+            category="{product}",
+            labels={"figure": "1 Mosaic"},
+        ),
+    log:
+        "<logs>/{product}/plot_mosaic.log",
+    benchmark:
+        "<benchmarks>/{product}/plot_mosaic.tsv"
+    resources:
+        mem_mb=800,
+    conda:
+        "../envs/snakewebb.yaml"
+    message:
+        "Draw the mosaic of {wildcards.product}"
+    script:
+        "../scripts/plot_mosaic.py"
+
+
+rule plot_sources:
+    input:
+        mosaic="<results>/{product}/{product}_i2d.fits",
+        catalog="<results>/{product}/{product}_cat.ecsv",
+        library=library("plot_sources"),
+    output:
+        report(
+            "<results>/{product}/plots/{product}_sources.png",
+            caption="../report/sources.rst",
+            category="{product}",
+            labels={"figure": "2 Sources"},
+        ),
+    log:
+        "<logs>/{product}/plot_sources.log",
+    benchmark:
+        "<benchmarks>/{product}/plot_sources.tsv"
+    resources:
+        mem_mb=800,
+    conda:
+        "../envs/snakewebb.yaml"
+    message:
+        "Draw the sources of {wildcards.product}"
+    script:
+        "../scripts/plot_sources.py"
+
+
+rule plot_exposures:
+    input:
+        alignment="<results>/{product}/work/{product}_alignment.json",
+        sky=matched_sky,
+        exposures=per_exposure("<results>/{product}/{exposure}_{asn_id}_crf.fits"),
+        library=library("plot_exposures"),
+    output:
+        alignment=report(
+            "<results>/{product}/plots/{product}_alignment.png",
+            caption="../report/alignment.rst",
+            category="{product}",
+            labels={"figure": "3 Alignment"},
+        ),
+        sky=report(
+            "<results>/{product}/plots/{product}_sky.png",
+            caption="../report/sky.rst",
+            category="{product}",
+            labels={"figure": "4 Sky levels"},
+        ),
+        outliers=report(
+            "<results>/{product}/plots/{product}_outliers.png",
+            caption="../report/outliers.rst",
+            category="{product}",
+            labels={"figure": "5 Outliers"},
+        ),
+        status=report(
+            "<results>/{product}/plots/{product}_status.html",
+            caption="../report/status.rst",
+            category="{product}",
+            labels={"figure": "6 Status of steps"},
+        ),
+    log:
+        "<logs>/{product}/plot_exposures.log",
+    benchmark:
+        "<benchmarks>/{product}/plot_exposures.tsv"
+    resources:
+        mem_mb=800,
+    conda:
+        "../envs/snakewebb.yaml"
+    message:
+        "Plot the alignment, sky and outliers of {wildcards.product}"
+    script:
+        "../scripts/plot_exposures.py"

@@ -1,0 +1,16 @@
+import json
+from pathlib import Path
+
+from snakewebb.alignment import align_product
+from snakewebb.job import job
+
+with job(snakemake.log[0]):
+    result = align_product(
+        snakemake.input.sources,
+        snakemake.input.geometry,
+        tweakreg_options=snakemake.params.tweakreg,
+        assign_mtwcs_options=snakemake.params.assign_mtwcs,
+        refcat=snakemake.input.get("refcat"),
+        max_megapixels=snakemake.params.max_megapixels,
+    )
+    Path(snakemake.output[0]).write_text(json.dumps(result))

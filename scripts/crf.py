@@ -1,0 +1,16 @@
+from snakewebb.crf import finish_exposure
+from snakewebb.job import job
+
+with job(snakemake.log[0]):
+    finish_exposure(
+        snakemake.input.exposure,
+        snakemake.output[0],
+        geometry_file=snakemake.input.geometry,
+        alignment_file=snakemake.input.alignment,
+        sky_file=snakemake.input.get("sky"),
+        median_files=snakemake.input.get("median", []),
+        outlier_detection=snakemake.params.outlier_detection,
+        sip=snakemake.params.sip,
+        subtract=snakemake.params.skymatch["subtract"],
+        asn=snakemake.params.asn,
+    )

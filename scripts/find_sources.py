@@ -1,0 +1,18 @@
+import json
+from pathlib import Path
+
+from snakewebb.job import job
+from snakewebb.outlier_detection import typical_weights
+from snakewebb.sources import sources_of_exposure
+from snakewebb.wcs import read_geometry
+
+with job(snakemake.log[0]):
+    path = snakemake.input.exposure
+    known = read_geometry(path)
+    known["group_id"] = snakemake.params.group_id or known["group_id"]
+    known["typical_weights"] = typical_weights(path, known)
+    sources = sources_of_exposure(
+        path, known, snakemake.input.get("catalog"), **snakemake.params.step
+    )
+    sources.write(snakemake.output.sources, format="ascii.ecsv", overwrite=True)
+    Path(snakemake.output.geometry).write_text(json.dumps(known))

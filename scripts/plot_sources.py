@@ -1,0 +1,5 @@
+from snakewebb.job import job
+from snakewebb.pictures import plot_sources
+
+with job(snakemake.log[0]):
+    plot_sources(snakemake.input.mosaic, snakemake.input.catalog, snakemake.output[0])

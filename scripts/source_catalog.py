@@ -1,0 +1,12 @@
+from snakewebb.job import job
+from snakewebb.source_catalog import make_catalog
+
+with job(snakemake.log[0]):
+    make_catalog(
+        snakemake.input.mosaic,
+        snakemake.output.catalog,
+        snakemake.output.segmentation,
+        apcorr=snakemake.input.get("apcorr"),
+        abvegaoffset=snakemake.input.get("abvegaoffset"),
+        **snakemake.params.step,
+    )

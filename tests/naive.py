@@ -1,0 +1,239 @@
+"""Slow, obvious twins of the kernels, to hold them to."""
+
+from fractions import Fraction
+
+import numpy as np
+from scipy.interpolate import RectBivariateSpline
+
+# --- spline ---------------------------------------------------------------------------------
+
+
+def spline_through(x_nodes, y_nodes, planes):
+    """Return functions of (y, x) lattices: bicubic splines through nodes (rows are y)."""
+    return [RectBivariateSpline(y_nodes, x_nodes, np.asarray(plane), s=0) for plane in planes]
+
+
+# --- sky matching -------------------------------------------------------------------------------
+
+
+def inside_polygon(x, y, shape):
+    """Even-odd rule, pixel by pixel: count the edges left of a centre that its row crosses."""
+    inside = np.zeros(shape, bool)
+    edges = [(x[k - 1], y[k - 1], x[k], y[k]) for k in range(len(x))]
+    for row, column in np.ndindex(shape):
+        crossed = [
+            x0 + (row - y0) / (y1 - y0) * (x1 - x0)
+            for x0, y0, x1, y1 in edges
+            if min(y0, y1) <= row < max(y0, y1)
+        ]
+        inside[row, column] = sum(c <= column for c in crossed) % 2 == 1
+    return inside
+
+
+def sky_statistic(values, statistic, lower, upper, nclip, lsigma, usigma, binwidth):
+    """Clip, then mean, median, mode or midpt: as written in the words of the docstring."""
+    values = np.asarray(values, float)
+    left = values[(values >= lower) & (values <= upper)]
+    for _ in range(nclip):
+        if left.size == 0:
+            break
+        std = left.std(ddof=1) if left.size > 1 else 0.0
+        low = max(lower, left.mean() - lsigma * std)
+        high = min(upper, left.mean() + usigma * std)
+        left = values[(values >= low) & (values <= high)]
+    if left.size == 0:
+        return np.nan, 0
+    if statistic == "mean":
+        return left.mean(), left.size
+    if statistic == "median":
+        return np.median(left), left.size
+    width = binwidth * (left.std(ddof=1) if left.size > 1 else 0.0)
+    if not 0 < width <= np.ptp(left):
+        return (left.min() + left.max()) / 2, left.size
+    bins = ((left - left.min()) / width).astype(int)
+    counts = np.array([np.sum(bins == k) for k in range(bins.max() + 1)])
+    if statistic == "midpt":
+        k = np.flatnonzero(np.cumsum(counts) >= left.size / 2)[0]
+        k += (left.size / 2 - counts[:k].sum()) / counts[k]
+        return left.min() + k * width, left.size
+    smooth = np.array([
+        sum(c * np.exp(-(((k - i) / 4) ** 2) / 2) for k, c in enumerate(counts) if abs(k - i) <= 16)
+        for i in range(len(counts))
+    ])  # fmt: skip
+    k = np.argmax(smooth)
+    shift = 0.0
+    if 0 < k < len(counts) - 1:
+        a, b, c = smooth[k - 1 : k + 2]
+        shift = (c - a) / (2 * (2 * b - a - c))
+    return left.min() + (k + 0.5 + shift) * width, left.size
+
+
+def levels_from_differences(n, i, j, difference, weight):
+    """Solve the normal equations of weighted differences in exact fractions.
+
+    By elimination; a number that the equations leave free is 0.
+    """
+    matrix = [[Fraction(0)] * (n + 1) for _ in range(n)]
+    for a, b, d, w in zip(i, j, difference, weight, strict=True):
+        square, d = Fraction(float(w)) ** 2, Fraction(float(d))
+        for row, sign in ((a, 1), (b, -1)):
+            matrix[row][a] += sign * square
+            matrix[row][b] -= sign * square
+            matrix[row][n] += sign * square * d
+    for k in range(n):
+        if matrix[k][k]:
+            matrix[k] = [value / matrix[k][k] for value in matrix[k]]
+            for row in range(n):
+                factor = matrix[row][k]
+                if row != k and factor:
+                    pairs = zip(matrix[row], matrix[k], strict=True)
+                    matrix[row] = [value - factor * pivot for value, pivot in pairs]
+    return np.array([float(matrix[k][n]) if matrix[k][k] else 0.0 for k in range(n)])
+
+
+# --- alignment ----------------------------------------------------------------------------------
+
+
+def brightest_apart(points, flux, separation):
+    """Take sources from the brightest on, unless one taken is too near."""
+    taken = []
+    for k in sorted(range(len(points)), key=lambda k: (np.isnan(flux[k]), -flux[k], k)):
+        if all(np.hypot(*(points[k] - points[t])) > separation for t in taken):
+            taken.append(k)
+    return sorted(taken)
+
+
+def nearest_pairs(points, reference, tolerance):
+    """Take pairs of which each is the other's nearest."""
+    distance = np.hypot(*(points[:, None] - reference).transpose(2, 0, 1))
+    return [
+        (i, j)
+        for i, j in np.ndindex(distance.shape)
+        if distance[i, j] <= tolerance
+        and distance[i, j] == distance[i].min() == distance[:, j].min()
+    ]
+
+
+def disagreement(points, group, star, maps):
+    """Sum the squared distances of measurements from the mean of their star."""
+    corrected = np.array([m @ np.append(p, 1) for p, m in zip(points, maps[group], strict=True)])
+    return sum(
+        np.sum((corrected[star == s] - corrected[star == s].mean(axis=0)) ** 2)
+        for s in np.unique(star)
+    )
+
+
+# --- drizzle ------------------------------------------------------------------------------------
+
+
+def clip(polygon, axis, bound, side):
+    """Sutherland & Hodgman 1974: keep what of a polygon lies on one side of an axis' bound."""
+    kept = []
+    for (ax, ay), (bx, by) in zip(polygon[-1:] + polygon[:-1], polygon, strict=True):
+        a, b = side * ((ax, ay)[axis] - bound), side * ((bx, by)[axis] - bound)
+        if a * b < 0:
+            t = a / (a - b)
+            kept.append((ax + t * (bx - ax), ay + t * (by - ay)))
+        if b >= 0:
+            kept.append((bx, by))
+    return kept
+
+
+def polygon_area(polygon):
+    pairs = zip(polygon[-1:] + polygon[:-1], polygon, strict=True)
+    return abs(sum(ax * by - bx * ay for (ax, ay), (bx, by) in pairs)) / 2
+
+
+def shared_area(polygon, column, row):
+    """Area that a polygon shares with the pixel centred at (column, row)."""
+    for axis, bound, side in (
+        (0, column - 0.5, 1), (0, column + 0.5, -1), (1, row - 0.5, 1), (1, row + 0.5, -1),
+    ):  # fmt: skip
+        polygon = clip(polygon, axis, bound, side)
+    return polygon_area(polygon)
+
+
+def drizzle(u, v, pixfrac, weight, planes, shape):
+    """Drizzle with the square kernel: Σ weight × fraction of the drop, alone and times planes."""
+    sums = np.zeros((*shape, 1 + len(planes)))
+    for j, i in np.ndindex(weight.shape):
+        corners = []
+        for b, a in ((-1, -1), (-1, 1), (1, 1), (1, -1)):
+            x, y = (1 + a * pixfrac) / 2, (1 + b * pixfrac) / 2
+            parts = np.outer([1 - y, y], [1 - x, x])
+            cell = slice(j, j + 2), slice(i, i + 2)
+            corners.append(((parts * u[cell]).sum(), (parts * v[cell]).sum()))
+        if weight[j, i] == 0 or not np.isfinite(corners).all():
+            continue
+        low, high = np.floor(np.min(corners, 0)), np.ceil(np.max(corners, 0))
+        for row in range(max(int(low[1]), 0), min(int(high[1]) + 1, shape[0])):
+            for column in range(max(int(low[0]), 0), min(int(high[0]) + 1, shape[1])):
+                share = weight[j, i] * shared_area(corners, column, row) / polygon_area(corners)
+                if share:
+                    sums[row, column] += share * np.array([1, *(p[j, i] for p in planes)], float)
+    return sums
+
+
+# --- outlier_detection ---------------------------------------------------------------------------
+
+
+def median_of_images(images):
+    """Median of full-size images, NaN where none has a value; the smaller one of just two."""
+    ny, nx = images[0].shape
+    out = np.full((ny, nx), np.nan, np.float32)
+    for j in range(ny):
+        for i in range(nx):
+            values = sorted(float(image[j, i]) for image in images if not np.isnan(image[j, i]))
+            if len(values) == 2:
+                out[j, i] = values[0]
+            elif values:
+                lower, upper = values[(len(values) - 1) // 2], values[len(values) // 2]
+                out[j, i] = (lower + upper) / 2
+    return out
+
+
+def blot(mosaic, u, v):
+    """Sample a whole mosaic bilinearly at u, v; NaN where a neighbour is, and outside."""
+    ny, nx = mosaic.shape
+    out = np.full(u.shape, np.nan)
+    for index in np.ndindex(u.shape):
+        x, y = u[index], v[index]
+        if not (0 <= x < nx and 0 <= y < ny):
+            continue
+        total = 0.0
+        for row in (int(y), int(y) + 1):
+            for col in (int(x), int(x) + 1):
+                share = (1 - abs(x - col)) * (1 - abs(y - row))
+                total += share * float(mosaic[min(row, ny - 1), min(col, nx - 1)])
+        out[index] = total
+    return out
+
+
+def flag_outliers(sci, err, model, background, snr, scale):
+    """Return where sci differs from model + background, by the two-pass rule."""
+    ny, nx = sci.shape
+
+    def neighbours(j, i, reach):
+        for b in range(max(j - 1, 0), min(j + 2, ny)):
+            for a in range(max(i - 1, 0), min(i + 2, nx)):
+                if abs(b - j) + abs(a - i) <= reach:
+                    yield b, a
+
+    def exceeds(j, i, which):
+        center = float(model[j, i])
+        steps = [abs(center - float(model[near])) for near in neighbours(j, i, 1)]
+        steepness = max((step for step in steps if not np.isnan(step)), default=0.0)
+        noise = 0.0 if np.isnan(err[j, i]) else float(err[j, i])
+        return abs(float(sci[j, i]) - center - background) > (
+            scale[which] * steepness + snr[which] * noise
+        )
+
+    return np.array(
+        [
+            [
+                exceeds(j, i, 1) and any(exceeds(b, a, 0) for b, a in neighbours(j, i, 2))
+                for i in range(nx)
+            ]
+            for j in range(ny)
+        ]
+    )
