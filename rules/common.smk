@@ -5,15 +5,16 @@ import re
 import sys
 from collections import Counter
 from glob import glob
-from json import dumps
 from pathlib import Path
 
 import yaml
 from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.basedir)
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(ROOT / "lib"), os.environ.get("PYTHONPATH")])
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(
+        filter(None, [str(ROOT / "lib"), os.environ.get("PYTHONPATH")])
+    )
 )
 sys.path.insert(0, str(ROOT / "lib"))
 
@@ -66,11 +67,34 @@ def matching(patterns):
     return files
 
 
+def load_catalogs():
+    """Return the user's source catalogues: by product, by exposure."""
+    catalogs = {}
+    for name, product in PRODUCTS.items():
+        step, members = steps(name)["tweakreg"], product.of_type("science").values()
+        wanted = step["use_custom_catalogs"] and not step["skip"]
+        if wanted and step["catfile"]:
+            catalogs[name] = association.read_catfile(step["catfile"])
+        else:
+            catalogs[name] = {m.exposure: m.tweakreg_catalog for m in members if wanted}
+    return catalogs
+
+
+def steps(product):
+    """Return the step parameters that hold for a product."""
+    own = config["products"].get(product, {}).get("steps", config["steps"])
+    if not PRODUCTS[product].single:
+        return own
+    off = ("assign_mtwcs", "tweakreg", "skymatch", "outlier_detection")
+    return {**own, **{step: {**own[step], "skip": True} for step in off}}
+
+
 try:
     with open(ROOT / "config" / "schema.yaml") as file:
         SCHEMA = yaml.safe_load(file)
     config = configuration.complete(config, SCHEMA)
     PRODUCTS = load_products()
+    CATALOGS = load_catalogs()
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -87,27 +111,19 @@ wildcard_constraints:
     band=r"\d+",
 
 
-def steps(product):
-    """Return the step parameters that hold for a product."""
-    own = config["products"].get(product, {}).get("steps", config["steps"])
-    if not PRODUCTS[product].single:
-        return own
-    off = ("assign_mtwcs", "tweakreg", "skymatch", "outlier_detection")
-    return {**own, **{step: {**own[step], "skip": True} for step in off}}
-
-
-def options(step, rule, **more):
+def options(step, rule):
     """Return a function of the wildcards: the parameters of a step that a rule uses."""
+
     def of(wildcards):
-        own = configuration.options(steps(wildcards.product), SCHEMA, step, rule)
-        return dict(sorted({**own, **more}.items()))
+        return configuration.options(steps(wildcards.product), SCHEMA, step, rule)
 
     return of
 
 
 def library(script):
     """Return a script's own file and all library modules that it imports, directly or not."""
-    modules, todo = {ROOT / "scripts" / f"{script}.py"}, [ROOT / "scripts" / f"{script}.py"]
+    todo = [ROOT / "scripts" / f"{script}.py"]
+    modules = set(todo)
     while todo:
         for node in ast.walk(ast.parse(todo.pop().read_text())):
             if isinstance(node, ast.ImportFrom) and node.module:
@@ -137,6 +153,7 @@ def calibrated(wildcards):
 
 def per_exposure(template):
     """Return a function of the wildcards: a file of every exposure of a product."""
+
     def of(wildcards):
         asn_id = PRODUCTS[wildcards.product].asn_id
         return [
@@ -149,6 +166,7 @@ def per_exposure(template):
 
 def per_band(template):
     """Return a function of the wildcards: a file of every band of a product's mosaic."""
+
     def of(wildcards):
         return [
             template.format(product=wildcards.product, band=band)
@@ -192,18 +210,8 @@ def group_id(wildcards):
 
 
 def custom_catalog(wildcards):
-    """Return the user's source catalogue of an exposure, if there is to be one."""
-    step = steps(wildcards.product)["tweakreg"]
-    if step["skip"] or not step["use_custom_catalogs"]:
-        return []
-    if not step["catfile"]:
-        return science(wildcards)[wildcards.exposure].tweakreg_catalog or []
-    folder = Path(step["catfile"]).parent
-    for line in Path(step["catfile"]).read_text().splitlines():
-        name, *catalog = line.split()
-        if association.exposure_name(name) == wildcards.exposure and catalog:
-            return str(folder / catalog[0])
-    return []
+    """Return the user's source catalogue of an exposure, if there is one."""
+    return CATALOGS[wildcards.product].get(wildcards.exposure) or []
 
 
 def reference_catalog(wildcards):
@@ -261,6 +269,7 @@ def resampled_exposures(wildcards):
 
 def memory(base, factor):
     """Return a function: megabytes for a job, rising with its input and with each attempt."""
+
     def of(wildcards, input, attempt):
         return int((base + factor * input.size_mb) * attempt)
 

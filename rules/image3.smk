@@ -50,10 +50,10 @@ rule find_sources:
         "<logs>/{product}/find_sources/{exposure}.log",
     benchmark:
         "<benchmarks>/{product}/find_sources/{exposure}.tsv"
-    resources:
-        mem_mb=memory(600, 6),
     conda:
         "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(600, 6),
     params:
         step=options("tweakreg", "find_sources"),
         group_id=group_id,
@@ -75,10 +75,10 @@ rule align:
         "<logs>/{product}/align.log",
     benchmark:
         "<benchmarks>/{product}/align.tsv"
-    resources:
-        mem_mb=memory(800, 20),
     conda:
         "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(800, 20),
     params:
         tweakreg=options("tweakreg", "align"),
         assign_mtwcs=options("assign_mtwcs", "align"),
@@ -102,10 +102,10 @@ rule sky_overlaps:
         "<logs>/{product}/sky_overlaps/{exposure}.log",
     benchmark:
         "<benchmarks>/{product}/sky_overlaps/{exposure}.tsv"
-    resources:
-        mem_mb=memory(500, 3),
     conda:
         "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(500, 3),
     params:
         step=options("skymatch", "sky_overlaps"),
     message:
@@ -125,10 +125,10 @@ rule skymatch:
         "<logs>/{product}/skymatch.log",
     benchmark:
         "<benchmarks>/{product}/skymatch.tsv"
-    resources:
-        mem_mb=memory(500, 20),
     conda:
         "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(500, 20),
     params:
         step=options("skymatch", "skymatch"),
     message:
@@ -151,10 +151,10 @@ rule median:
         "<logs>/{product}/median/{band}.log",
     benchmark:
         "<benchmarks>/{product}/median/{band}.tsv"
-    resources:
-        mem_mb=1500,
     conda:
         "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=1500,
     params:
         step=options("outlier_detection", "median"),
         bands=bands,
@@ -179,10 +179,10 @@ rule crf:
         "<logs>/{product}/crf/{exposure}_{asn_id}.log",
     benchmark:
         "<benchmarks>/{product}/crf/{exposure}_{asn_id}.tsv"
-    resources:
-        mem_mb=memory(700, 4),
     conda:
         "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(700, 4),
     params:
         outlier_detection=options("outlier_detection", "crf"),
         sip=sip_options,
@@ -206,10 +206,10 @@ rule grid:
         "<logs>/{product}/grid.log",
     benchmark:
         "<benchmarks>/{product}/grid.tsv"
-    resources:
-        mem_mb=memory(600, 20),
     conda:
         "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(600, 20),
     params:
         step=options("resample", "grid"),
         max_megapixels=config["max_mosaic_megapixels"],
@@ -232,10 +232,10 @@ rule drizzle:
         "<logs>/{product}/drizzle/{band}.log",
     benchmark:
         "<benchmarks>/{product}/drizzle/{band}.tsv"
-    resources:
-        mem_mb=1500,
     conda:
         "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=1500,
     params:
         step=options("resample", "drizzle"),
         bands=bands,
@@ -257,10 +257,10 @@ rule i2d:
         "<logs>/{product}/i2d.log",
     benchmark:
         "<benchmarks>/{product}/i2d.tsv"
-    resources:
-        mem_mb=1500,
     conda:
         "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=1500,
     params:
         step=options("resample", "i2d"),
         drizzle=options("resample", "drizzle"),
@@ -284,10 +284,10 @@ rule exposure_i2d:
         "<logs>/{product}/exposure_i2d/{exposure}_{asn_id}.log",
     benchmark:
         "<benchmarks>/{product}/exposure_i2d/{exposure}_{asn_id}.tsv"
-    resources:
-        mem_mb=memory(900, 8),
     conda:
         "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(900, 8),
     params:
         drizzle=options("resample", "drizzle"),
         step=options("resample", "i2d"),
@@ -311,10 +311,10 @@ rule source_catalog:
         "<logs>/{product}/source_catalog.log",
     benchmark:
         "<benchmarks>/{product}/source_catalog.tsv"
-    resources:
-        mem_mb=memory(1000, 9),
     conda:
         "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(1000, 9),
     params:
         step=options("source_catalog", "source_catalog"),
     message:

@@ -16,10 +16,10 @@ rule plot_mosaic:
         "<logs>/{product}/plot_mosaic.log",
     benchmark:
         "<benchmarks>/{product}/plot_mosaic.tsv"
-    resources:
-        mem_mb=800,
     conda:
         "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=800,
     message:
         "Draw the mosaic of {wildcards.product}"
     script:
@@ -42,10 +42,10 @@ rule plot_sources:
         "<logs>/{product}/plot_sources.log",
     benchmark:
         "<benchmarks>/{product}/plot_sources.tsv"
-    resources:
-        mem_mb=800,
     conda:
         "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=800,
     message:
         "Draw the sources of {wildcards.product}"
     script:
@@ -87,10 +87,10 @@ rule plot_exposures:
         "<logs>/{product}/plot_exposures.log",
     benchmark:
         "<benchmarks>/{product}/plot_exposures.tsv"
-    resources:
-        mem_mb=800,
     conda:
         "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=800,
     message:
         "Plot the alignment, sky and outliers of {wildcards.product}"
     script:

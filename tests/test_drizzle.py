@@ -95,6 +95,8 @@ def test_constant_image_stays_constant():
     hit = sums[..., 0] > 0
     assert_allclose(sums[hit, 1], 7 * sums[hit, 0], rtol=1e-12)
     assert_allclose(sums[hit, 2], 3 * sums[hit, 0], rtol=1e-12)
+    assert_allclose(sums[hit, 3], 4 * sums[hit, 0], rtol=1e-12)
+    assert not sums[..., 4].any()
 
 
 def test_sky_is_subtracted():
@@ -107,10 +109,11 @@ def test_sky_is_subtracted():
 
 def test_an_unused_pixel_leaves_no_trace():
     u, v = centred(*lattice(6, 7, 0.4), (12, 12))
-    weight, image, variance, *_ = scene(6, 7)
-    expected = drizzle(u, v, weight, (image, variance), (12, 12))
-    image[weight == 0] = variance[weight == 0] = np.nan
-    assert_array_equal(drizzle(u, v, weight, (image, variance), (12, 12)), expected)
+    weight, *planes = scene(6, 7)
+    expected = drizzle(u, v, weight, planes, (12, 12))
+    for plane in planes:
+        plane[weight == 0] = np.nan
+    assert_array_equal(drizzle(u, v, weight, planes, (12, 12)), expected)
 
 
 def test_pixels_without_a_place_are_left_out():

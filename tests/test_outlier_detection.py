@@ -310,14 +310,10 @@ def test_threshold_is_that_of_the_whole_mosaic(exposures, ratio, options):
     mean = drizzled.wht[drizzled.wht > 0].mean(dtype=float)
     for maskpt in (0.5, 0.9):
         median = median_band(
-            group_of_one(group), exposures.typical, grid, slice(None), maskpt=maskpt, **options
+            [group], exposures.typical, grid, slice(None), maskpt=maskpt, **options
         )
         assert np.isnan(median[drizzled.wht < 0.9 * maskpt * mean]).all()
         assert not np.isnan(median[drizzled.wht > 1.1 * maskpt * mean]).any()
-
-
-def group_of_one(group):
-    return [group]
 
 
 def test_median_is_that_of_whole_mosaics(exposures):
@@ -341,6 +337,27 @@ def test_bands_do_not_matter(exposures, pixfrac):
     for bands in (2, 5, 17):
         cut = exposures.median(groups, bands, pixfrac=pixfrac)
         np.testing.assert_array_equal(cut.view(np.uint32), whole.view(np.uint32))
+
+
+def test_exposures_beside_the_band_are_not_needed(exposures):
+    rows = slice(0, 5)
+    groups = exposures.groups(0, 1, 2, 3)
+    near = [g for g in groups if g[0].pixel_map.bounds()[2] < rows.stop]
+    assert len(near) < len(groups)
+    few, all_ = (median_band(g, exposures.typical, exposures.grid, rows) for g in (near, groups))
+    np.testing.assert_array_equal(few, all_)
+    assert np.isnan(median_band([], {}, exposures.grid, rows)).all()
+
+
+def test_an_exposure_without_a_good_pixel_does_not_count(exposures):
+    bad = exposures.planes("e2") | {"VAR_RNOISE": None}
+    bad["DQ"][:] = DO_NOT_USE
+    groups = exposures.groups(0, 1, 2, 3)
+    typical = exposures.typical | {"e2": {"ivm": 0.0}}
+    groups[2] = [replace(groups[2][0], source=bad)]
+    median = median_band(groups, typical, exposures.grid, slice(None), fillval="0")
+    expected = exposures.median(exposures.groups(0, 1, 3))
+    np.testing.assert_array_equal(median, expected)
 
 
 def test_cosmic_rays_are_flagged_and_stars_are_not(exposures):

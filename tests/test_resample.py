@@ -344,6 +344,17 @@ def test_a_cube_is_refused():
         drizzle_band([replace(exposure, source=cube)], grid, ALL)
 
 
+def test_planes_in_memory_may_be_of_any_kind():
+    grid, (exposure,) = mosaic(DITHERS[:1])
+    planes = {
+        name: plane.astype(plane.dtype.newbyteorder(">")) for name, plane in exposure.source.items()
+    }
+    for plane in planes.values():
+        plane.flags.writeable = False
+    found = drizzle_band([replace(exposure, source=planes)], grid, ALL)
+    assert_array_equal(found.sci, drizzle_band([exposure], grid, ALL).sci)
+
+
 def test_fill_values():
     assert np.isnan([fill_value(text) for text in ("NAN", "nan", "INDEF", None, " ")]).all()
     assert fill_value("-1.5") == fill_value(-1.5) == -1.5

@@ -120,6 +120,13 @@ def test_the_first_exposure_is_the_frame_whatever_its_overlap():
         assert_allclose(sky.misplaced(alignment, name)[4], wanted, atol=10)
 
 
+def test_large_roll_errors_are_taken_out_exactly():
+    sky, groups = observe(MOSAIC, turn=3e-3)
+    alignment = align(sky.catalogs, groups)
+    for name in sky.catalogs:
+        assert_allclose(sky.misplaced(alignment, name), 0, atol=1e-3)
+
+
 def test_default_parameters_align_tiles_that_do_not_meet_the_first():
     sky, groups = observe([(90 * k, 0) for k in range(8)], noise=0.003, density=0.02)
     alignment = align(sky.catalogs, groups)

@@ -174,6 +174,28 @@ def _product(path: Path, table: dict[str, Any], product: Any) -> Product:
     return Product(name, asn_id, path.name, str(table.get("asn_pool", "none")), tuple(members))
 
 
+def read_catfile(path: str | Path) -> dict[str, str]:
+    """Return the source catalogue of each exposure that a ``catfile`` gives one.
+
+    Parameters
+    ----------
+    path : path
+        Text of two columns: exposure file, and its catalogue relative to the catfile's folder; or
+        none, where sources are to be searched as usual.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read.
+    """
+    try:
+        lines = [line.split() for line in Path(path).read_text().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: catfile cannot be read: {error}") from None
+    folder = Path(path).parent
+    return {exposure_name(line[0]): str(folder / line[1]) for line in lines if len(line) > 1}
+
+
 def of_files(name: str, files: Mapping[str, Iterable[str]]) -> Product:
     """Return a product made of files alone.
 

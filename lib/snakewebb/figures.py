@@ -22,11 +22,18 @@ from snakewebb.bands import replacing
 from snakewebb.status import ProductStatus
 
 STYLE = {"font.size": 10.0, "figure.dpi": 120.0, "savefig.dpi": 120.0}
-# Inches; Snakemake's report cuts off what is higher than the browser's window.
-WIDTH, RIGHT, BOTTOM, TOP = 11.0, 0.4, 0.65, 0.85
+PAGE_WIDTH = 11.0  # inches, at most
+PAGE_ASPECT = 1.3
+"""Width over height, at least. Snakemake's report shrinks what is wider than the browser's window
+leaves, but cuts off what is higher."""
+RIGHT, BOTTOM, TOP = 0.4, 0.65, 0.85
 ROW, LEAST, MOST = 0.24, 1.2, 5.8
-NAME, CHARACTER = 0.15, 0.073
-MARKS = (("o", "#E69F00"), ("D", "#0072B2"))  # colours of Okabe and Ito, for all eyes
+NAME, CHARACTER = 0.16, 0.082
+# A ring and a diamond that fits in; colours of Okabe and Ito, for all eyes.
+MARKS = (
+    {"marker": "o", "color": "#E69F00", "markerfacecolor": "none", "markeredgewidth": 1.6},
+    {"marker": "D", "color": "#0072B2"},
+)
 ABSENT = {"FAILED": ("X", "#D55E00"), "SKIPPED": ("s", "0.6")}
 
 
@@ -134,13 +141,13 @@ def _plot(
     ends = [steps[step] for steps in status.exposures.values()]
     known = np.isfinite(list(series.values())).any(axis=0)
     height = float(np.clip(ROW * len(ends), LEAST, MOST)) if known.any() else 0.0
-    page = np.array((WIDTH, BOTTOM + height + TOP))
+    page = np.array((PAGE_WIDTH, BOTTOM + height + TOP))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=page)
         heading(figure, f"{title} ({step})", subtitle if known.any() else _why(ends))
         if known.any():
             left = 0.4 + CHARACTER * max(map(len, status.exposures))
-            box = np.array((left, BOTTOM, WIDTH - left - RIGHT, height)) / (*page, *page)
+            box = np.array((left, BOTTOM, PAGE_WIDTH - left - RIGHT, height)) / (*page, *page)
             axes = figure.add_axes(box)
             _draw(axes, height, list(status.exposures), ends, known, series, stems)
             axes.set_xlabel(label)
@@ -168,7 +175,7 @@ def _draw(
     every = math.ceil(len(names) * NAME / height)
     edge = max(0.5, 0.008 * len(names))
     axes.set_ylim(len(names) - 1 + edge, -edge)
-    axes.set_yticks(rows[::every], names[::every], fontsize=8)
+    axes.set_yticks(rows[::every], names[::every], fontsize=9)
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -176,8 +183,9 @@ def _draw(
     size = float(np.clip(50 * height / len(names), 3, 7))
     if stems:
         axes.hlines(rows, *stems, color="0.7", linewidth=size / 6)
-    for (name, values), (marker, color) in zip(series.items(), MARKS[-len(series) :], strict=True):
-        axes.plot(values, rows, marker, color=color, markersize=size, label=name)
+    for (name, values), mark in zip(series.items(), MARKS[-len(series) :], strict=True):
+        scale = 1.5 if "markerfacecolor" in mark else 1
+        axes.plot(values, rows, linestyle="", markersize=scale * size, label=name, **mark)
     for end, (marker, color) in ABSENT.items():
         absent = [row for row in rows if not known[row] and ends[row]["status"] == end]
         if absent:

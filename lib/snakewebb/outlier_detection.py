@@ -58,7 +58,7 @@ def typical_weights(path: str | Path, facts: Mapping[str, Any]) -> dict[str, flo
     if planes["VAR_RNOISE"] is not None:
         invalidate(planes)
         variance = planes["VAR_RNOISE"]
-        good = 1.0 / variance[(variance > 0) & (variance < np.inf)]
+        good = 1.0 / variance[(variance > np.finfo(np.float32).tiny) & (variance < np.inf)]
         good = good[:: good.size // ENOUGH + 1]
         clipped = sigma_clip(good, sigma=3, maxiters=5, masked=False)
         ivm = float(clipped.mean(dtype=float)) if clipped.size else 0.0

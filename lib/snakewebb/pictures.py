@@ -21,12 +21,9 @@ from matplotlib.transforms import Affine2D
 
 from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits
-from snakewebb.figures import STYLE, heading, save
+from snakewebb.figures import PAGE_ASPECT, PAGE_WIDTH, STYLE, heading, save
 
-# Inches; Snakemake's report cuts off what is higher than the browser's window.
-WIDTH, HEIGHT = 9.6, 6.1
-LEFT, RIGHT, BOTTOM, TOP = 1.25, 1.05, 0.8, 0.85
-LEAST_WIDTH = 7.5
+HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 5.65, 1.25, 1.05, 0.8, 0.85  # inches
 BLOCK_ROWS = 256
 NO_DATA = "0.82"
 BAR_LENGTHS = {
@@ -117,7 +114,7 @@ def block_average(path: str | Path) -> tuple[np.ndarray, int]:
         hdu = hdus["SCI"]
         ny, nx = hdu.shape
         dpi = STYLE["savefig.dpi"]
-        factor = max(1, int(nx // (WIDTH * dpi)), int(ny // (HEIGHT * dpi)))
+        factor = max(1, int(nx // (PAGE_WIDTH * dpi)), int(ny // (HEIGHT * dpi)))
         step = factor * max(1, BLOCK_ROWS // factor)
         bands = []
         for start in range(0, ny, step):
@@ -149,7 +146,7 @@ def stretch(image: np.ndarray) -> tuple[FuncNorm, np.ndarray]:
         values = np.zeros(1)
     sky = float(np.median(values))
     sigma = 1.4826 * float(np.median(np.abs(values - sky)))
-    low, high = (float(v) for v in np.percentile(values, (0.1, 99.9)))
+    low, high = (float(v) for v in np.percentile(values, (0.1, 99.97)))
     low = max(low, sky - 3 * sigma)
     if not low < high:
         low, high = sky - 1, sky + 1
@@ -193,9 +190,10 @@ def _draw(path: str | Path, colors: str) -> tuple[Figure, WCSAxes, int]:
     wcs = WCS(header, fix=False)[::factor, ::factor]
 
     scale = 3600 * math.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix)))
-    inches = min(WIDTH / nx, HEIGHT / ny)
+    inches = min((PAGE_WIDTH - LEFT - RIGHT) / nx, HEIGHT / ny)
     width, height = nx * inches, ny * inches
-    page = np.array((max(LEFT + width + RIGHT, LEAST_WIDTH), BOTTOM + height + TOP))
+    high = BOTTOM + height + TOP
+    page = np.array((max(LEFT + width + RIGHT, PAGE_ASPECT * high), high))
     left = (page[0] - width + LEFT - RIGHT) / 2
     figure = Figure(figsize=page)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from snakewebb.dq import DO_NOT_USE, bad_mask
 from snakewebb.errors import InputError
-from snakewebb.exposure import Planes, read_planes
+from snakewebb.exposure import PLANES, Planes, read_planes
 from snakewebb.grid import Grid, PixelMap
 from snakewebb.kernels.drizzle import MARGIN, add_exposure, divide_totals, drizzle_square
 from snakewebb.layout import Layout, read_facts
@@ -246,8 +246,8 @@ def _read(
         return None
     rows, columns = slice(int(y[0]), int(y[-1]) + 1), slice(int(x[0]), int(x[-1]) + 1)
     if isinstance(exposure.source, dict):
-        planes = {name: exposure.source.get(name) for name in NEEDED}
-        planes = {name: p if p is None else p[rows] for name, p in planes.items()}
+        found = {name: exposure.source.get(name) for name in NEEDED}
+        planes = {n: p if p is None else np.array(p[rows], PLANES[n]) for n, p in found.items()}
     else:
         planes = read_planes(exposure.source, NEEDED, rows)
     if planes["SCI"].ndim != 2:

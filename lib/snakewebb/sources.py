@@ -123,7 +123,8 @@ def find_sources(
     starfinder : {"iraf", "dao", "segmentation"}
         The algorithm; the other parameters are those of jwst's ``tweakreg``. `snr_threshold` is
         in units of the background rms, `kernel_fwhm` in pixels, `peakmax` in units of `sci`.
-        ``iraf`` and ``dao`` take `minsep_fwhm` … `peakmax`, ``segmentation`` the later ones.
+        ``iraf`` and ``dao`` take `minsep_fwhm` … `peakmax`, ``segmentation`` the later ones, of
+        which `apermask_method` and `kron_params` change nothing in this table.
 
     Returns
     -------
@@ -197,7 +198,7 @@ def _stars(image, mask, threshold, fwhm, starfinder, **options):
 
 
 def _peaks(image, threshold, mask, radius):
-    """Pixels (x, y) above the threshold that are the maximum of their disc.
+    """Return the pixels (x, y) above the threshold that are the maximum of their disc.
 
     photutils' own search gives the same peaks but also looks at every maximum of the noise.
     """

@@ -332,13 +332,17 @@ def reference_catalogue(
             "give a catalogue file of that epoch as abs_refcat"
         )
     corners = np.concatenate([unit_vectors(*g.corners()) for g in geometries.values()])
-    x, y, z = corners.sum(axis=0)
-    centre = (
-        float(np.degrees(np.arctan2(y, x)) % 360),
-        float(np.degrees(np.arctan2(z, np.hypot(x, y)))),
-    )
+    centre = _middle(corners)
     radius = np.degrees(np.arccos(np.clip(corners @ unit_vectors(*centre), -1, 1).min())) + MARGIN
     return refcat.query_gaia(name, *centre, float(radius), float(np.mean(list(epochs.values()))))
+
+
+def _middle(vectors):
+    """Return RA and Dec, degrees, of the mean of unit vectors."""
+    x, y, z = vectors.sum(axis=0)
+    return float(np.degrees(np.arctan2(y, x)) % 360), float(
+        np.degrees(np.arctan2(z, np.hypot(x, y)))
+    )
 
 
 @dataclass
@@ -363,11 +367,7 @@ def _detections(catalogs, group_of, separation):
         for key in ("RA", "DEC", "flux")
     }
     exposure = np.repeat(np.arange(len(catalogs)), [len(c["RA"]) for c in catalogs.values()])
-    x, y, z = unit_vectors(columns["RA"], columns["DEC"]).sum(axis=0)
-    ra0, dec0 = (
-        float(np.degrees(np.arctan2(y, x)) % 360),
-        float(np.degrees(np.arctan2(z, np.hypot(x, y)))),
-    )
+    ra0, dec0 = _middle(unit_vectors(columns["RA"], columns["DEC"]))
     points = np.column_stack(to_plane(columns["RA"], columns["DEC"], ra0, dec0))
     if not np.isfinite(points).all():
         name = list(catalogs)[exposure[np.argmin(np.isfinite(points).all(axis=1))]]

@@ -29,132 +29,6 @@ NOISE = 1e-13  # areas are right to 1e-15; less than this is no overlap
 TINY = 1e-200
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def drizzle_square(u, v, pixfrac, weight, planes, sky, top, left, sums):
-    """Add rows of an exposure to sums over a window of the output.
-
-    Parameters
-    ----------
-    u, v : (ny + 1, nx + 1) float64
-        Output pixel coordinates (integers at pixel centres) of the corners of the input pixels.
-        A pixel with a corner that is not finite is left out.
-    pixfrac : float
-        Side of the drop over that of the pixel, > 0.
-    weight : (ny, nx) float32
-        Pixels of weight 0 are left out whatever their values are.
-    planes : tuple of (ny, nx) float32
-        The image and, behind it, variances; of these the square roots are drizzled.
-    sky : float
-        Subtracted from the image.
-    top, left : int
-        Output row and column of the window's first pixel.
-    sums : (h + 2 MARGIN, w + 2 MARGIN, 1 + len(planes)) float64
-        For each pixel of the window, weight times shared area over the drop's area, summed alone
-        and times each plane; added to. What gathers in the margin means nothing.
-    """
-    ny, nx = weight.shape
-    top -= MARGIN
-    left -= MARGIN
-    x = np.empty((4, CHUNK))
-    y = np.empty((4, CHUNK))
-    col = np.empty(CHUNK)
-    row = np.empty(CHUNK)
-    area = np.empty((9, CHUNK))
-    extent = np.empty(CHUNK)
-    terms = np.empty((1 + len(planes), CHUNK))
-    near = 0.5 - 0.5 * pixfrac
-    for j in range(ny):
-        for start in range(0, nx, CHUNK):
-            n = min(CHUNK, nx - start)
-            cut = slice(start, start + n + 1)
-            u0, u1, v0, v1 = u[j, cut], u[j + 1, cut], v[j, cut], v[j + 1, cut]
-            if not _meets(v0, v1, top, top + sums.shape[0]):
-                continue
-            _corners(u0, u1, near, near, pixfrac, x)
-            _corners(v0, v1, near, near, pixfrac, y)
-            pieces = _terms(x, y, n, weight[j], planes, j, start, sky, extent, terms)
-            side = pixfrac / pieces
-            for b in range(pieces):
-                for a in range(pieces):
-                    if pieces > 1:
-                        _corners(u0, u1, near + a * side, near + b * side, side, x)
-                        _corners(v0, v1, near + a * side, near + b * side, side, y)
-                    _overlaps(x, y, n, col, row, area)
-                    _add(area, terms, planes, n, col, row, top, left, sums)
-
-
-@njit(cache=True, nogil=True)
-def add_exposure(sums, top, left, time, totals, context, bit):
-    """Add one exposure's sums to the totals over all exposures.
-
-    Parameters
-    ----------
-    sums : (h + 2 MARGIN, w + 2 MARGIN, 2 or 5) float64
-        From `drizzle_square`, of the image alone or of the image and the square roots of
-        VAR_RNOISE, VAR_POISSON and VAR_FLAT.
-    top, left : int
-        Where the window lies in ``totals``.
-    time : float
-        The exposure's weight for variances; 0 takes the inverse of its resampled VAR_RNOISE.
-    totals : (H, W, 2 or 8) float64
-        Σ weight, Σ weight × image and, for each variance, Σ u² × variance and Σ u, with u that
-        weight for variances; added to.
-    context : (H, W) or (0, 0) uint32
-        Gets ``bit`` where the exposure has weight.
-    bit : uint32
-    """
-    height, width = sums.shape[0] - 2 * MARGIN, sums.shape[1] - 2 * MARGIN
-    for r in range(height):
-        for c in range(width):
-            cell = sums[r + MARGIN, c + MARGIN]
-            weight = cell[0]
-            if weight == 0.0:
-                continue
-            total = totals[top + r, left + c]
-            total[0] += weight
-            total[1] += cell[1]
-            if context.size:
-                context[top + r, left + c] |= bit
-            if total.size == 2:
-                continue
-            rnoise = (cell[2] / weight) ** 2
-            u = time
-            if time == 0.0:
-                u = 1.0 / rnoise if 0.0 < rnoise < np.inf else 0.0
-            for k in range(3):
-                variance = (cell[2 + k] / weight) ** 2
-                if variance < np.inf:
-                    total[2 + 2 * k] += u * u * variance
-                    total[3 + 2 * k] += u
-
-
-@njit(cache=True, nogil=True)
-def divide_totals(totals, fill, ratio, sci, wht, variances):
-    """Make the mosaic out of the totals of all exposures.
-
-    Parameters
-    ----------
-    totals : (H, W, 2 or 8) float64
-        See `add_exposure`.
-    fill : float
-        Value of the image where there is no weight.
-    ratio : float
-        Pixel scale ratio; variances are divided by its square.
-    sci, wht : (H, W) float32
-        Mean image and weight.
-    variances : (3 or 0, H, W) float32
-        Of the mean: VAR_RNOISE, VAR_POISSON and VAR_FLAT; NaN where no exposure has one.
-    """
-    for r in range(sci.shape[0]):
-        for c in range(sci.shape[1]):
-            total = totals[r, c]
-            wht[r, c] = total[0]
-            sci[r, c] = total[1] / total[0] if total[0] != 0.0 else fill
-            for k in range(variances.shape[0]):
-                norm = ratio * total[3 + 2 * k]
-                variances[k, r, c] = total[2 + 2 * k] / norm**2 if norm > 0.0 else np.nan
-
-
 @njit(cache=True, nogil=True)
 def _meets(v0, v1, top, bottom):
     """Tell whether pixels between two rows of corners may touch output rows top to bottom."""
@@ -308,3 +182,147 @@ def _add(area, terms, planes, n, col, row, top, left, sums):
                 if abs(share) > NOISE:
                     for k in range(len(planes) + 1):
                         line[np.uint64(x + c), k] += share * terms[k, i]
+
+
+@njit(
+    [
+        "void(float64[:, ::1], float64[:, ::1], float64, float32[:, ::1], "
+        f"UniTuple(float32[:, ::1], {n}), float64, int64, int64, float64[:, :, ::1])"
+        for n in (1, 4)
+    ],
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def drizzle_square(u, v, pixfrac, weight, planes, sky, top, left, sums):
+    """Add rows of an exposure to sums over a window of the output.
+
+    Parameters
+    ----------
+    u, v : (ny + 1, nx + 1) float64
+        Output pixel coordinates (integers at pixel centres) of the corners of the input pixels.
+        A pixel with a corner that is not finite is left out.
+    pixfrac : float
+        Side of the drop over that of the pixel, > 0.
+    weight : (ny, nx) float32
+        Pixels of weight 0 are left out whatever their values are.
+    planes : tuple of (ny, nx) float32
+        The image and, behind it, variances; of these the square roots are drizzled.
+    sky : float
+        Subtracted from the image.
+    top, left : int
+        Output row and column of the window's first pixel.
+    sums : (h + 2 MARGIN, w + 2 MARGIN, 1 + len(planes)) float64
+        For each pixel of the window, weight times shared area over the drop's area, summed alone
+        and times each plane; added to. What gathers in the margin means nothing.
+    """
+    ny, nx = weight.shape
+    top -= MARGIN
+    left -= MARGIN
+    x = np.empty((4, CHUNK))
+    y = np.empty((4, CHUNK))
+    col = np.empty(CHUNK)
+    row = np.empty(CHUNK)
+    area = np.empty((9, CHUNK))
+    extent = np.empty(CHUNK)
+    terms = np.empty((1 + len(planes), CHUNK))
+    near = 0.5 - 0.5 * pixfrac
+    for j in range(ny):
+        for start in range(0, nx, CHUNK):
+            n = min(CHUNK, nx - start)
+            cut = slice(start, start + n + 1)
+            u0, u1, v0, v1 = u[j, cut], u[j + 1, cut], v[j, cut], v[j + 1, cut]
+            if not _meets(v0, v1, top, top + sums.shape[0]):
+                continue
+            _corners(u0, u1, near, near, pixfrac, x)
+            _corners(v0, v1, near, near, pixfrac, y)
+            pieces = _terms(x, y, n, weight[j], planes, j, start, sky, extent, terms)
+            side = pixfrac / pieces
+            for b in range(pieces):
+                for a in range(pieces):
+                    if pieces > 1:
+                        _corners(u0, u1, near + a * side, near + b * side, side, x)
+                        _corners(v0, v1, near + a * side, near + b * side, side, y)
+                    _overlaps(x, y, n, col, row, area)
+                    _add(area, terms, planes, n, col, row, top, left, sums)
+
+
+@njit(
+    "void(float64[:, :, ::1], int64, int64, float64, float64[:, :, ::1], uint32[:, ::1], uint32)",
+    cache=True,
+    nogil=True,
+)
+def add_exposure(sums, top, left, time, totals, context, bit):
+    """Add one exposure's sums to the totals over all exposures.
+
+    Parameters
+    ----------
+    sums : (h + 2 MARGIN, w + 2 MARGIN, 2 or 5) float64
+        From `drizzle_square`, of the image alone or of the image and the square roots of
+        VAR_RNOISE, VAR_POISSON and VAR_FLAT.
+    top, left : int
+        Where the window lies in ``totals``.
+    time : float
+        The exposure's weight for variances; 0 takes the inverse of its resampled VAR_RNOISE.
+    totals : (H, W, 2 or 8) float64
+        Σ weight, Σ weight × image and, for each variance, Σ u² × variance and Σ u, with u that
+        weight for variances; added to.
+    context : (H, W) or (0, 0) uint32
+        Gets ``bit`` where the exposure has weight.
+    bit : uint32
+    """
+    height, width = sums.shape[0] - 2 * MARGIN, sums.shape[1] - 2 * MARGIN
+    for r in range(height):
+        for c in range(width):
+            cell = sums[r + MARGIN, c + MARGIN]
+            weight = cell[0]
+            if weight == 0.0:
+                continue
+            total = totals[top + r, left + c]
+            total[0] += weight
+            total[1] += cell[1]
+            if context.size:
+                context[top + r, left + c] |= bit
+            if total.size == 2:
+                continue
+            rnoise = (cell[2] / weight) ** 2
+            u = time
+            if time == 0.0:
+                u = 1.0 / rnoise if 0.0 < rnoise < np.inf else 0.0
+            for k in range(3):
+                variance = (cell[2 + k] / weight) ** 2
+                if variance < np.inf:
+                    total[2 + 2 * k] += u * u * variance
+                    total[3 + 2 * k] += u
+
+
+@njit(
+    "void(float64[:, :, ::1], float64, float64, float32[:, ::1], float32[:, ::1], "
+    "float32[:, :, ::1])",
+    cache=True,
+    nogil=True,
+)
+def divide_totals(totals, fill, ratio, sci, wht, variances):
+    """Make the mosaic out of the totals of all exposures.
+
+    Parameters
+    ----------
+    totals : (H, W, 2 or 8) float64
+        See `add_exposure`.
+    fill : float
+        Value of the image where there is no weight.
+    ratio : float
+        Pixel scale ratio; variances are divided by its square.
+    sci, wht : (H, W) float32
+        Mean image and weight.
+    variances : (3 or 0, H, W) float32
+        Of the mean: VAR_RNOISE, VAR_POISSON and VAR_FLAT; NaN where no exposure has one.
+    """
+    for r in range(sci.shape[0]):
+        for c in range(sci.shape[1]):
+            total = totals[r, c]
+            wht[r, c] = total[0]
+            sci[r, c] = total[1] / total[0] if total[0] != 0.0 else fill
+            for k in range(variances.shape[0]):
+                norm = ratio * total[3 + 2 * k]
+                variances[k, r, c] = total[2 + 2 * k] / norm**2 if norm > 0.0 else np.nan

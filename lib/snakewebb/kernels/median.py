@@ -4,7 +4,49 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True, nogil=True)
+@njit("void(float32[::1], int64, int64)", cache=True, nogil=True)
+def _select(values, count, k):
+    """Reorder so that none before ``values[k]`` is greater and none behind smaller.
+
+    Hoare 1961, Algorithm 65: Find (CACM 4, 321).
+    """
+    low, high = 0, count - 1
+    while low < high:
+        pivot = values[k]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while pivot < values[j]:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if j < k:
+            low = i
+        if k < i:
+            high = j
+
+
+@njit("float32(float32[::1], int64)", cache=True, nogil=True)
+def _median(values, count):
+    """Return the median of the first ``count`` values, which it reorders."""
+    if count == 0:
+        return np.float32(np.nan)
+    if count == 2:
+        return min(values[0], values[1])
+    middle = count // 2
+    _select(values, count, middle)
+    if count % 2:
+        return values[middle]
+    below = values[0]
+    for k in range(1, middle):
+        below = max(below, values[k])
+    return np.float32(0.5 * (np.float64(below) + np.float64(values[middle])))
+
+
+@njit("void(float32[::1], int64[:, ::1], float32[:, ::1])", cache=True, nogil=True)
 def median_of_windows(values, windows, out):
     """Take the median, pixel by pixel, of the images that cover a pixel and are not NaN there.
 
@@ -42,45 +84,3 @@ def median_of_windows(values, windows, out):
                         found[count] = value
                         count += 1
             out[j, i] = _median(found, count)
-
-
-@njit(cache=True, nogil=True)
-def _median(values, count):
-    """Return the median of the first ``count`` values, which it reorders."""
-    if count == 0:
-        return np.float32(np.nan)
-    if count == 2:
-        return min(values[0], values[1])
-    middle = count // 2
-    _select(values, count, middle)
-    if count % 2:
-        return values[middle]
-    below = values[0]
-    for k in range(1, middle):
-        below = max(below, values[k])
-    return np.float32(0.5 * (np.float64(below) + np.float64(values[middle])))
-
-
-@njit(cache=True, nogil=True)
-def _select(values, count, k):
-    """Reorder so that none before ``values[k]`` is greater and none behind smaller.
-
-    Hoare 1961, Algorithm 65: Find (CACM 4, 321).
-    """
-    low, high = 0, count - 1
-    while low < high:
-        pivot = values[k]
-        i, j = low, high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while pivot < values[j]:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if j < k:
-            low = i
-        if k < i:
-            high = j

@@ -4,7 +4,12 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True, nogil=True)
+@njit(
+    "void(float32[:, ::1], int64, int64, UniTuple(int64, 2), float64[:, ::1], float64[:, ::1], "
+    "float32[:, ::1])",
+    cache=True,
+    nogil=True,
+)
 def blot(mosaic, top, left, shape, u, v, out):
     """Sample a mosaic bilinearly.
 
@@ -41,7 +46,12 @@ def blot(mosaic, top, left, shape, u, v, out):
             out[j, i] = (1.0 - dy) * upper + dy * lower
 
 
-@njit(cache=True, nogil=True)
+@njit(
+    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float64, float64, float64, float64, "
+    "float64, boolean[:, ::1])",
+    cache=True,
+    nogil=True,
+)
 def flag(sci, err, model, background, snr1, snr2, scale1, scale2, flagged):
     """Flag the pixels of an image that differ from a model of it.
 
