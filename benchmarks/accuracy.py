@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
+from footprints import exposures_seeing
 from gwcs import WCS
 from photutils.aperture import (
     ApertureStats,
@@ -22,7 +23,6 @@ from photutils.aperture import (
     aperture_photometry,
 )
 from references import aperture_table, exposure_psf, smoothed
-from scipy.interpolate import RectBivariateSpline
 from scipy.ndimage import binary_dilation
 from scipy.spatial import KDTree
 
@@ -158,34 +158,16 @@ def sky(exposures: list[Exposure]) -> dict[str, float]:
     return {"sky_rms": float(error.std())}
 
 
-def seen_by_all(exposures: list[Exposure]) -> list[np.ndarray]:
-    """Return for each exposure which pixels see sky that usable pixels of all others see too."""
-    seen = []
-    for exposure in exposures:
-        ny, nx = exposure.shape
-        y_nodes, x_nodes = np.linspace(0, ny - 1, 33), np.linspace(0, nx - 1, 33)
-        sky = exposure.corrected(*np.meshgrid(x_nodes, y_nodes), with_bounding_box=False)
-        mask = exposure.usable.copy()
-        for other in exposures:
-            columns, rows = (
-                np.rint(RectBivariateSpline(y_nodes, x_nodes, nodes)(np.arange(ny), np.arange(nx)))
-                for nodes in other.corrected.invert(*sky, with_bounding_box=False)
-            )
-            inside = (columns >= 0) & (columns < nx) & (rows >= 0) & (rows < ny)
-            mask &= inside
-            mask[inside] &= other.usable[rows[inside].astype(int), columns[inside].astype(int)]
-        seen.append(mask)
-    return seen
-
-
 def cosmic_rays(exposures: list[Exposure]) -> dict[str, float]:
     """Return recall by height over ERR, and precision: the share of flags on struck pixels.
 
     Of pixels that all exposures see; the names with ``_anywhere`` are of all usable pixels.
     """
     figures = {}
-    everywhere = [exposure.usable for exposure in exposures]
-    for masks, suffix in ((seen_by_all(exposures), ""), (everywhere, "_anywhere")):
+    usable = [exposure.usable for exposure in exposures]
+    counts = exposures_seeing([exposure.corrected for exposure in exposures], usable)
+    by_all = [u & (count == len(exposures)) for u, count in zip(usable, counts, strict=True)]
+    for masks, suffix in ((by_all, ""), (usable, "_anywhere")):
         struck = np.concatenate([e.struck[m] for e, m in zip(exposures, masks, strict=True)])
         outlier = np.concatenate([e.outlier[m] for e, m in zip(exposures, masks, strict=True)])
         for low, high in ((5, 10), (10, 30), (30, np.inf)):

@@ -14,10 +14,12 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
+from footprints import exposures_seeing
 from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes
 from scipy.spatial import KDTree
 
 from snakewebb.dq import DO_NOT_USE, OUTLIER
+from snakewebb.wcs import read_wcs
 
 EDGE = 3
 PLANES = ("ERR", "WHT", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
@@ -27,24 +29,37 @@ FLUXES = ("aper30_flux", "aper50_flux", "aper70_flux", "aper_total_flux", "isoph
 def exposures(ours: Path, theirs: Path) -> dict[str, float]:
     """Compare the ``_crf`` files.
 
-    Flags: those by both over those by either. Bad pixels, sky levels (relative to the mean), and
-    whether SCI is the same.
+    Flags: those by both over those by either, everywhere and where at least three exposures see
+    the sky. (Where only two do, jwst compares with their mean, we with the smaller.) Other bad
+    pixels, sky levels but for a constant, and whether SCI is the same.
     """
-    mine = other = both = bad = 0
-    levels, difference = [], 0.0
+    flags, usable, transforms, levels = [], [], [], []
+    bad, difference = 0, 0.0
     for path in sorted(ours.glob("*_crf.fits")):
         with fits.open(path) as a, fits.open(theirs / path.name) as b:
-            flags = [(hdus["DQ"].data & OUTLIER) != 0 for hdus in (a, b)]
-            mine, other = mine + flags[0].sum(), other + flags[1].sum()
-            both += (flags[0] & flags[1]).sum()
-            bad += (((a["DQ"].data ^ b["DQ"].data) & (DO_NOT_USE | OUTLIER)) == DO_NOT_USE).sum()
+            dq = [hdus["DQ"].data for hdus in (a, b)]
             levels.append([hdus[0].header.get("BKGLEVEL") or 0.0 for hdus in (a, b)])
             difference = max(difference, np.nanmax(abs(a["SCI"].data - b["SCI"].data)))
+        flags.append(np.stack([(plane & OUTLIER) != 0 for plane in dq]))
+        others = [
+            (plane & DO_NOT_USE != 0) & ~flag for plane, flag in zip(dq, flags[-1], strict=True)
+        ]
+        usable.append(~others[1])
+        bad += (others[0] & ~flags[-1][1] != others[1] & ~flags[-1][0]).sum()
+        transforms.append(read_wcs(path))
+    figures = {}
+    counts = exposures_seeing(transforms, usable)
+    for fewest, suffix in ((1, ""), (3, "_by_three")):
+        mine, other = np.concatenate(
+            [flag[:, count >= fewest] for flag, count in zip(flags, counts, strict=True)], axis=1
+        )
+        figures["flags_ours" + suffix] = int(mine.sum())
+        figures["flags_theirs" + suffix] = int(other.sum())
+        figures["flags_common_percent" + suffix] = float(
+            100 * (mine & other).sum() / (mine | other).sum()
+        )
     levels = np.array(levels)
-    return {
-        "flags_ours": int(mine),
-        "flags_theirs": int(other),
-        "flags_common_percent": float(100 * both / (mine + other - both)),
+    return figures | {
         "other_bad_pixels_differ": int(bad),
         "sky_difference_rms": float((levels[:, 0] - levels[:, 1]).std()),
         "crf_sci_difference_max": float(difference),
@@ -55,8 +70,8 @@ def mosaics(ours: Path, theirs: Path) -> dict[str, float]:
     """Compare two ``_i2d`` plane by plane.
 
     Shares are those of the pixels where both have data: with SCI within 1 % of ERR, with another
-    plane within 0.1 % of its value, with equal CON. CON counts farther than 3 pixels from the
-    outline of any exposure.
+    plane within 0.1 % of its value, with equal CON. Names with ``inner``, and CON, are of pixels
+    farther than 3 pixels from the outline of any exposure.
     """
     with fits.open(ours) as a, fits.open(theirs) as b:
         figures = {
@@ -72,22 +87,24 @@ def mosaics(ours: Path, theirs: Path) -> dict[str, float]:
         one, two = (np.isfinite(hdus["SCI"].data) for hdus in (a, b))
         figures["data_only_ours"] = int((one & ~two).sum())
         figures["data_only_theirs"] = int((two & ~one).sum())
-        deviation = abs(sci / err)[one & two]
-        figures["sci_within_percent"] = float(100 * (deviation <= 0.01).mean())
-        figures["sci_over_err_99.9"] = float(np.percentile(deviation, 99.9))
-        figures["sci_over_err_max"] = float(deviation.max())
+        contexts = [np.reshape(h["CON"].data, (-1, *err.shape)).astype(np.uint32) for h in (a, b)]
+        inner = away_from_edges(contexts[1])
+        for where, suffix in ((one & two, ""), (one & two & inner, "_inner")):
+            deviation = abs(sci / err)[where]
+            figures["sci_within_percent" + suffix] = float(100 * (deviation <= 0.01).mean())
+            figures["sci_over_err_99.9" + suffix] = float(np.percentile(deviation, 99.9))
+            figures["sci_over_err_max" + suffix] = float(deviation.max())
         figures["sci_median_difference"] = float(np.median(sci[one & two]))
         for name in PLANES:
             with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = (a[name].data / b[name].data)[one & two]
+                ratio = (a[name].data / b[name].data)[one & two & inner]
             ratio = ratio[np.isfinite(ratio)]
-            figures[f"{name.lower()}_within_percent"] = float(100 * (abs(ratio - 1) < 1e-3).mean())
-            figures[f"{name.lower()}_median_ratio"] = float(np.median(ratio))
-        contexts = [np.reshape(h["CON"].data, (-1, *err.shape)).astype(np.uint32) for h in (a, b)]
-        inner = away_from_edges(contexts[1])
+            name = name.lower()
+            figures[f"{name}_within_percent_inner"] = float(100 * (abs(ratio - 1) < 1e-3).mean())
+            figures[f"{name}_median_ratio_inner"] = float(np.median(ratio))
         different = np.any(contexts[0] != contexts[1], axis=0)
-        figures["con_equal_percent"] = float(100 * (~different[inner]).mean())
-        figures["con_differs"] = int((different & inner).sum())
+        figures["con_equal_percent_inner"] = float(100 * (~different[inner]).mean())
+        figures["con_differs_inner"] = int((different & inner).sum())
         figures["con_differs_at_edges"] = int((different & ~inner).sum())
     return figures
 

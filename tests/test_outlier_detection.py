@@ -17,6 +17,7 @@ from snakewebb.kernels.outliers import blot, flag
 from snakewebb.outlier_detection import (
     flag_outliers,
     median_band,
+    reason_to_skip,
     typical_weights,
 )
 from snakewebb.resample import Input, drizzle_band
@@ -219,15 +220,15 @@ class Exposures:
                 name, path, PixelMap(geometry, self.grid), sky, *TIMES.values()
             )
 
-    def groups(self, *numbers):
-        return [[self.inputs[f"e{k}"]] for k in numbers]
+    def chosen(self, *numbers):
+        return [self.inputs[f"e{k}"] for k in numbers]
 
-    def median(self, groups, bands=1, **options):
+    def median(self, chosen, bands=1, **options):
         ny = self.grid.shape[0]
         return np.concatenate(
             [
                 median_band(
-                    groups,
+                    chosen,
                     self.typical,
                     self.grid,
                     slice(ny * b // bands, ny * (b + 1) // bands),
@@ -310,7 +311,7 @@ def test_threshold_is_that_of_the_whole_mosaic(exposures, ratio, options):
     mean = drizzled.wht[drizzled.wht > 0].mean(dtype=float)
     for maskpt in (0.5, 0.9):
         median = median_band(
-            [group], exposures.typical, grid, slice(None), maskpt=maskpt, **options
+            group, exposures.typical, grid, slice(None), maskpt=maskpt, **options
         )
         assert np.isnan(median[drizzled.wht < 0.9 * maskpt * mean]).all()
         assert not np.isnan(median[drizzled.wht > 1.1 * maskpt * mean]).any()
@@ -324,7 +325,7 @@ def test_median_is_that_of_whole_mosaics(exposures):
         )
         band.sci[band.wht < 0.7 * exposures.typical[name]["ivm"]] = np.nan
         images.append(band.sci)
-    median = exposures.median(exposures.groups(0, 1, 2, 3))
+    median = exposures.median(exposures.chosen(0, 1, 2, 3))
     np.testing.assert_allclose(median, naive.median_of_images(images), rtol=1e-5, equal_nan=True)
     assert np.isfinite(median).mean() > 0.9
 
@@ -332,19 +333,19 @@ def test_median_is_that_of_whole_mosaics(exposures):
 @pytest.mark.parametrize("pixfrac", [1.0, 0.7])
 def test_bands_do_not_matter(exposures, pixfrac):
     one, two, three, four = exposures.inputs.values()
-    groups = [[one, two], [three], [four]]
-    whole = exposures.median(groups, pixfrac=pixfrac)
+    chosen = [one, two, three, four]
+    whole = exposures.median(chosen, pixfrac=pixfrac)
     for bands in (2, 5, 17):
-        cut = exposures.median(groups, bands, pixfrac=pixfrac)
+        cut = exposures.median(chosen, bands, pixfrac=pixfrac)
         np.testing.assert_array_equal(cut.view(np.uint32), whole.view(np.uint32))
 
 
 def test_exposures_beside_the_band_are_not_needed(exposures):
     rows = slice(0, 5)
-    groups = exposures.groups(0, 1, 2, 3)
-    near = [g for g in groups if g[0].pixel_map.bounds()[2] < rows.stop]
-    assert len(near) < len(groups)
-    few, all_ = (median_band(g, exposures.typical, exposures.grid, rows) for g in (near, groups))
+    chosen = exposures.chosen(0, 1, 2, 3)
+    near = [g for g in chosen if g.pixel_map.bounds()[2] < rows.stop]
+    assert len(near) < len(chosen)
+    few, all_ = (median_band(g, exposures.typical, exposures.grid, rows) for g in (near, chosen))
     np.testing.assert_array_equal(few, all_)
     assert np.isnan(median_band([], {}, exposures.grid, rows)).all()
 
@@ -352,17 +353,17 @@ def test_exposures_beside_the_band_are_not_needed(exposures):
 def test_an_exposure_without_a_good_pixel_does_not_count(exposures):
     bad = exposures.planes("e2") | {"VAR_RNOISE": None}
     bad["DQ"][:] = DO_NOT_USE
-    groups = exposures.groups(0, 1, 2, 3)
+    chosen = exposures.chosen(0, 1, 2, 3)
     typical = exposures.typical | {"e2": {"ivm": 0.0}}
-    groups[2] = [replace(groups[2][0], source=bad)]
-    median = median_band(groups, typical, exposures.grid, slice(None), fillval="0")
-    expected = exposures.median(exposures.groups(0, 1, 3))
+    chosen[2] = replace(chosen[2], source=bad)
+    median = median_band(chosen, typical, exposures.grid, slice(None))
+    expected = exposures.median(exposures.chosen(0, 1, 3))
     np.testing.assert_array_equal(median, expected)
 
 
 def test_cosmic_rays_are_flagged_and_stars_are_not(exposures):
     names = list(exposures.inputs)
-    median = exposures.median(exposures.groups(0, 1, 2, 3))
+    median = exposures.median(exposures.chosen(0, 1, 2, 3))
     rays, cores, others = exposures.score(median, names)
     assert rays > 0.95  # some of the edge is seen by one exposure only
     assert cores < 0.002
@@ -372,14 +373,14 @@ def test_cosmic_rays_are_flagged_and_stars_are_not(exposures):
 def test_two_exposures_suffice(exposures):
     """Where the mean of two values is taken, as in jwst, both are flagged or none is."""
     names = ["e0", "e3"]
-    rays, cores, others = exposures.score(exposures.median(exposures.groups(0, 3)), names)
+    rays, cores, others = exposures.score(exposures.median(exposures.chosen(0, 3)), names)
     assert rays > 0.8  # the rest is where the two do not overlap
     assert cores < 0.01
     assert others <= 2
 
 
 def test_sky_is_taken_off(exposures):
-    median = exposures.median(exposures.groups(0, 1, 2, 3))
+    median = exposures.median(exposures.chosen(0, 1, 2, 3))
     expected = exposures.flags("e1", median)
     by_parameter = exposures.flags("e1", median, sky_level=None, backg=SKIES[1])
     np.testing.assert_array_equal(by_parameter, expected)
@@ -399,7 +400,7 @@ def test_nothing_is_flagged_outside_the_bounding_box(exposures):
     flagged = flag_outliers(
         planes,
         PixelMap(part, exposures.grid),
-        lambda start, stop: exposures.median(exposures.groups(0, 1, 2, 3))[start:stop],
+        lambda start, stop: exposures.median(exposures.chosen(0, 1, 2, 3))[start:stop],
         SKIES[0],
     )
     expected = np.zeros((N, N), bool)
@@ -410,8 +411,8 @@ def test_nothing_is_flagged_outside_the_bounding_box(exposures):
 @pytest.mark.parametrize("bands", [1, 3])
 def test_comparison_on_the_detector(tmp_path, bands):
     fixed = Exposures(tmp_path, [(0.0, 0.0, 0.0)] * 5, [3.0] * 5)
-    groups = fixed.groups(0, 1, 2, 3, 4)
-    median = fixed.median(groups, bands, resample_data=False)
+    chosen = fixed.chosen(0, 1, 2, 3, 4)
+    median = fixed.median(chosen, bands, resample_data=False)
     assert median.shape == (N, N)
     found = np.stack([fixed.flags(n, median, resample_data=False) for n in fixed.inputs])
     rays = np.stack(list(fixed.rays.values()))
@@ -429,20 +430,20 @@ def test_weak_and_bad_pixels_do_not_count_on_the_detector(tmp_path):
             hdus["DQ"].data[10, 10] = BITS["WARM"]
             hdus["DQ"].data[10, 11] = 0
             hdus["VAR_RNOISE"].data[10, 11] = 0.02
-    groups = fixed.groups(0, 1, 2)
+    chosen = fixed.chosen(0, 1, 2)
     options = {"resample_data": False, "good_bits": "0"}
-    assert (fixed.median(groups, **options)[10, 10:12] < 10).all()
-    assert fixed.median(groups, resample_data=False)[10, 10] == 1000
-    assert fixed.median(groups, **options, weight_type="exptime")[10, 11] == 1000
-    assert fixed.median(groups, **options, maskpt=0.3)[10, 11] == 1000
+    assert (fixed.median(chosen, **options)[10, 10:12] < 10).all()
+    assert fixed.median(chosen, resample_data=False)[10, 10] == 1000
+    assert fixed.median(chosen, **options, weight_type="exptime")[10, 11] == 1000
+    assert fixed.median(chosen, **options, maskpt=0.3)[10, 11] == 1000
 
 
 def test_comparison_on_the_detector_needs_equal_shapes(exposures):
     geometry = make_geometry(*CENTER, n=40)
     other = replace(exposures.inputs["e1"], pixel_map=PixelMap(geometry, exposures.grid))
-    groups = [[exposures.inputs["e0"]], [other]]
+    chosen = [exposures.inputs["e0"], other]
     with pytest.raises(InputError, match=r"e1: has shape .*resample_data"):
-        exposures.median(groups, resample_data=False)
+        exposures.median(chosen, resample_data=False)
 
 
 @pytest.mark.parametrize(
@@ -458,3 +459,10 @@ def test_an_exposure_without_errors(exposures):
     planes = {**exposures.planes("e0"), "ERR": None}
     with pytest.raises(InputError, match="no ERR"):
         flag_outliers(planes, exposures.inputs["e0"].pixel_map, lambda start, stop: None, 0.0)
+
+
+def test_when_there_is_nothing_to_compare():
+    assert reason_to_skip(["a"]) == "there is one exposure only"
+    assert reason_to_skip(["a", "a"]) == "all exposures are of one group"
+    assert reason_to_skip(["a", "a"], resample_data=False) is None
+    assert reason_to_skip(["a", "b"]) is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from snakewebb.errors import InputError
 from snakewebb.geometry import Correction
 from snakewebb.grid import output_grid
 from snakewebb.layout import lay_out, read_facts
-from snakewebb.sources import read_table
+from snakewebb.refcat import read_table
 
 
 def align_product(

@@ -12,7 +12,7 @@ from snakewebb.bands import read_rows
 from snakewebb.exposure import invalidate, read_planes
 from snakewebb.grid import PixelMap
 from snakewebb.layout import Layout, read_facts
-from snakewebb.outlier_detection import flag_outliers
+from snakewebb.outlier_detection import flag_outliers, reason_to_skip
 from snakewebb.products import write_crf
 
 
@@ -67,13 +67,13 @@ def finish_exposure(
     else:
         statuses["skymatch"] = "SKIPPED"
     outliers = None
-    groups = {placement.group for placement in layout.placements.values()}
-    if not median_files or len(groups) < 2:
-        reason = "only one exposure" if median_files else "skip is set"
-        statuses["outlier_detection"], provenance["outlier_detection"] = (
-            "SKIPPED",
-            {"reason": reason},
-        )
+    groups = [placement.group for placement in layout.placements.values()]
+    reason = "skip is set"
+    if median_files:
+        reason = reason_to_skip(groups, resample_data=outlier_detection["resample_data"])
+    if reason:
+        statuses["outlier_detection"] = "SKIPPED"
+        provenance["outlier_detection"] = {"reason": reason}
     else:
         planes = read_planes(source, ("SCI", "ERR", "DQ"))
         invalidate(planes)

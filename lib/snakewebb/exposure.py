@@ -4,12 +4,15 @@ Only astropy's FITS reader is imported here, since every job pays for its import
 written in :mod:`snakewebb.products`.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
 
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import InputError
@@ -28,15 +31,21 @@ INVALIDATED = ("SCI", "ERR", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
 Planes = dict[str, np.ndarray | None]
 
 
-def open_fits(path: str | Path) -> fits.HDUList:
-    """Open a FITS file for reading, or say in one line why it can't be."""
-    try:
-        return fits.open(path, memmap=False, lazy_load_hdus=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file: check the association's folder") from None
-    except OSError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: cannot be read as FITS ({reason}): fetch it again") from error
+@contextmanager
+def open_fits(path: str | Path) -> Iterator[fits.HDUList]:
+    """Open a FITS file for reading, or say in one line why it can't be read."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
+        try:
+            with fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
+                yield hdus
+        except FileNotFoundError:
+            raise InputError(f"{path}: there is no such file: check its folder") from None
+        except AstropyUserWarning as error:
+            raise InputError(f"{path}: is cut short: fetch it again") from error
+        except OSError as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path}: is no FITS file ({reason}): fetch it again") from error
 
 
 def read_planes(
@@ -80,7 +89,7 @@ def read_planes(
                 )
             try:
                 data = hdu.section[..., rows, :] if len(hdu.shape) > 2 else hdu.section[rows]
-            except (OSError, ValueError, TypeError) as error:
+            except (ValueError, TypeError) as error:
                 raise InputError(f"{path}: {name} is cut short: fetch the file again") from error
             planes[name] = np.ascontiguousarray(data, dtype=PLANES[name])
     return planes

@@ -28,6 +28,7 @@ PAGE_ASPECT = 1.3
 leaves, but cuts off what is higher."""
 RIGHT, BOTTOM, TOP = 0.4, 0.65, 0.85
 ROW, LEAST, MOST = 0.24, 1.2, 5.8
+LEAST_RMS = 0.01  # mas; a logarithmic axis has no 0
 NAME, CHARACTER = 0.16, 0.082
 # A ring and a diamond that fits in; colours of Okabe and Ito, for all eyes.
 MARKS = (
@@ -55,7 +56,9 @@ def plot_alignment(status: ProductStatus, path: str | Path) -> None:
         title, subtitle = "Shifts that bring the moving target to rest", ""
         _plot(status, step, path, title, subtitle, "shift (arcsec)", series)
         return
-    before, after = (_values(status, step, key) for key in ("rms_before", "rms_after"))
+    before, after = (
+        np.maximum(_values(status, step, key), LEAST_RMS) for key in ("rms_before", "rms_after")
+    )
     subtitle = ""
     if np.isfinite(after).any():
         medians = np.nanmedian(before), np.nanmedian(after)
@@ -139,23 +142,20 @@ def _plot(
 ) -> None:
     """Plot one or two numbers of each exposure, or say why there is none."""
     ends = [steps[step] for steps in status.exposures.values()]
-    known = np.isfinite(list(series.values())).any(axis=0)
-    height = float(np.clip(ROW * len(ends), LEAST, MOST)) if known.any() else 0.0
+    known = np.isfinite(list(series.values())).any()
+    height = float(np.clip(ROW * len(ends), LEAST, MOST)) if known else 0.0
     page = np.array((PAGE_WIDTH, BOTTOM + height + TOP))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=page)
-        heading(figure, f"{title} ({step})", subtitle if known.any() else _why(ends))
-        if known.any():
+        heading(figure, f"{title} ({step})", subtitle if known else _why(ends))
+        if known:
             left = 0.4 + CHARACTER * max(map(len, status.exposures))
             box = np.array((left, BOTTOM, PAGE_WIDTH - left - RIGHT, height)) / (*page, *page)
             axes = figure.add_axes(box)
-            _draw(axes, height, list(status.exposures), ends, known, series, stems)
+            _draw(axes, height, list(status.exposures), ends, series, stems)
             axes.set_xlabel(label)
             if logarithmic:
-                axes.set_xscale("log")
-                axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-                axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-                axes.xaxis.set_minor_locator(NullLocator())
+                _logarithmic(axes, list(series.values()))
             if axes.get_legend_handles_labels()[0]:
                 figure.legend(loc="upper right", ncols=4, frameon=False, handletextpad=0.2)
         save(figure, path)
@@ -166,11 +166,10 @@ def _draw(
     height: float,
     names: Sequence[str],
     ends: Sequence[Mapping[str, Any]],
-    known: np.ndarray,
     series: Mapping[str, np.ndarray],
     stems: tuple[np.ndarray, np.ndarray] | None,
 ) -> None:
-    """Draw exposures as rows; those without numbers are marked at the left edge."""
+    """Draw exposures as rows; those whose step failed or was skipped have a mark on the left."""
     rows = np.arange(len(names))
     every = math.ceil(len(names) * NAME / height)
     edge = max(0.5, 0.008 * len(names))
@@ -187,7 +186,7 @@ def _draw(
         scale = 1.5 if "markerfacecolor" in mark else 1
         axes.plot(values, rows, linestyle="", markersize=scale * size, label=name, **mark)
     for end, (marker, color) in ABSENT.items():
-        absent = [row for row in rows if not known[row] and ends[row]["status"] == end]
+        absent = [row for row in rows if ends[row]["status"] == end]
         if absent:
             axes.plot(
                 np.zeros(len(absent)),
@@ -201,6 +200,16 @@ def _draw(
             )
 
 
+def _logarithmic(axes: Axes, values: Sequence[np.ndarray]) -> None:
+    """Make the x axis logarithmic, with two of the numbers 1, 2, 5, 10 … on it at least."""
+    low, high = np.nanmin(values) / 1.2, np.nanmax(values) * 1.2
+    axes.set_xscale("log")
+    axes.set_xlim(low, max(high, 6 * low))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
 def _why(ends: Sequence[Mapping[str, Any]]) -> str:
     """Say how a step ended that has no numbers."""
     counts = Counter((end["status"], end["reason"]) for end in ends)
@@ -210,12 +219,13 @@ def _why(ends: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def heading(figure: Figure, title: str, subtitle: str) -> None:
-    """Write two lines into the upper left corner of a figure."""
-    top = figure.get_figheight()
-    place = {"x": 0.15, "transform": figure.dpi_scale_trans}
-    figure.text(y=top - 0.3, s=title, weight="bold", fontsize=12, **place)
-    figure.text(y=top - 0.53, s=subtitle, color="0.3", **place)
+def heading(figure: Figure, title: str, *lines: str) -> None:
+    """Write a title and lines below it into the upper left corner of a figure."""
+    y = figure.get_figheight() - 0.3
+    figure.text(0.15, y, title, weight="bold", fontsize=12, transform=figure.dpi_scale_trans)
+    for line in lines:
+        y -= 0.23
+        figure.text(0.15, y, line, color="0.3", transform=figure.dpi_scale_trans)
 
 
 def save(figure: Figure, path: str | Path) -> None:

@@ -13,6 +13,8 @@ from snakewebb.geometry import Geometry, from_plane, to_plane, unit_vectors
 from snakewebb.kernels.spline import bicubic_lattice
 
 MAX_SPARSITY = 4.0
+HARMLESS = 16e6
+"""A grid of so few pixels is never refused."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def output_grid(
             if np.isnan(bare.sky_to_pixel(a, d)[0]).any()
         ]
         raise InputError(
-            f"{far[0]}: lies more than 90 degrees off the tangent point: leave it out, or check crval"
+            f"{far[0]}: lies more than 90 degrees off the tangent point: check its WCS, or crval"
         )
     offset = (-float(x.min()), -float(y.min())) if crpix is None else tuple(map(float, crpix))
     if output_shape is None:
@@ -164,7 +166,7 @@ def output_grid(
 def _refuse_sparse(grid: Grid, geometries: Mapping[str, Geometry], limit: float | None) -> None:
     """Raise where the grid is so large that a WCS must be wrong."""
     pixels = grid.shape[0] * grid.shape[1]
-    if limit is not None and pixels <= limit * 1e6:
+    if pixels <= (HARMLESS if limit is None else limit * 1e6):
         return
     from shapely import Polygon, union_all
 
@@ -182,7 +184,7 @@ def _refuse_sparse(grid: Grid, geometries: Mapping[str, Geometry], limit: float 
     arcmin = distance.max() * grid.cdelt * 60
     raise InputError(
         f"{name}: lies {arcmin:.1f} arcmin from the middle of its product, whose mosaic would have "
-        f"{pixels / 1e6:.0f} megapixels where {limit:.0f} are allowed: leave it out, or raise "
+        f"{pixels / 1e6:.0f} megapixels where {limit:.3g} are allowed: leave it out, or raise "
         "max_mosaic_megapixels"
     )
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from snakewebb.layout import Layout, band_rows, read_facts
-from snakewebb.outlier_detection import median_band
-from snakewebb.resample import Input, band_inputs
+from snakewebb.outlier_detection import median_band, reason_to_skip
+from snakewebb.resample import band_inputs
 
 
 def product_median(
@@ -26,6 +26,8 @@ def product_median(
 ) -> tuple[np.ndarray, int]:
     """Return one of several bands of the median of all exposures, and its first row.
 
+    The band is empty where there is nothing to compare an exposure with.
+
     Parameters
     ----------
     layout : Layout
@@ -39,6 +41,9 @@ def product_median(
     resample_data, **options
         See `snakewebb.outlier_detection.median_band`.
     """
+    groups = [placement.group for placement in layout.placements.values()]
+    if reason_to_skip(groups, resample_data=resample_data):
+        return np.full((0, layout.grid.shape[1]), np.nan, np.float32), 0
     height = layout.grid.shape[0]
     if not resample_data:
         height = read_facts(geometry_files[0])[1].shape[0]
@@ -46,14 +51,13 @@ def product_median(
     levels = [skies[name]["delta"] if skies else None for name in layout.placements]
     # On the detector every exposure falls on every band.
     reach = rows if resample_data else slice(0, layout.grid.shape[0])
-    groups: dict[str, list[Input]] = {}
-    typical = {}
     inputs = band_inputs(layout, sources, geometry_files, reach, levels)
+    exposures, typical = [], {}
     for exposure, path in zip(inputs, geometry_files, strict=True):
         if exposure is not None:
-            groups.setdefault(layout.placements[exposure.name].group, []).append(exposure)
+            exposures.append(exposure)
             typical[exposure.name] = read_facts(path)[0]["typical_weights"]
     median = median_band(
-        list(groups.values()), typical, layout.grid, rows, resample_data=resample_data, **options
+        exposures, typical, layout.grid, rows, resample_data=resample_data, **options
     )
     return median, rows.start

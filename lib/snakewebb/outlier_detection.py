@@ -35,6 +35,18 @@ Window = tuple[int, int, int, int]
 """First and last (excluded) row and column."""
 
 
+def reason_to_skip(groups: Sequence[str], *, resample_data: bool = True) -> str | None:
+    """Return why exposures of the given groups cannot be compared; None if they can.
+
+    Groups are compared on the sky; exposures, if not `resample_data`, on the detector.
+    """
+    if len(groups) < 2:
+        return "there is one exposure only"
+    if resample_data and len(set(groups)) < 2:
+        return "all exposures are of one group"
+    return None
+
+
 def typical_weights(path: str | Path, facts: Mapping[str, Any]) -> dict[str, float]:
     """Measure the weight that most pixels of an exposure have.
 
@@ -67,7 +79,7 @@ def typical_weights(path: str | Path, facts: Mapping[str, Any]) -> dict[str, flo
 
 
 def median_band(
-    groups: Sequence[Sequence[Input]],
+    exposures: Sequence[Input],
     typical: Mapping[str, Mapping[str, float]],
     grid: Grid,
     rows: slice,
@@ -75,7 +87,6 @@ def median_band(
     weight_type: str = "ivm",
     pixfrac: float = 1.0,
     kernel: str = "square",
-    fillval: str | float | None = "NAN",
     maskpt: float = 0.7,
     good_bits: str | int | None = "~DO_NOT_USE",
     resample_data: bool = True,
@@ -88,17 +99,16 @@ def median_band(
 
     Parameters
     ----------
-    groups : sequence of sequences of Input
-        The exposures, at least those that fall on the band.
+    exposures : sequence of Input
+        At least those that fall on the band.
     typical : mapping
         By exposure name, what `typical_weights` found.
     grid : Grid
         That of the inputs' pixel maps.
     rows : slice
         Output rows of the band; of the detector if not `resample_data`.
-    weight_type, pixfrac, kernel, fillval, good_bits
-        See `snakewebb.resample.drizzle_band`; here ``fillval`` has no effect, since pixels without
-        weight never count.
+    weight_type, pixfrac, kernel, good_bits
+        See `snakewebb.resample.drizzle_band`.
     maskpt : float, optional
         A pixel counts if it has at least this fraction of the exposure's typical weight.
     resample_data : bool, optional
@@ -116,7 +126,6 @@ def median_band(
     InputError
         See `drizzle_band`; or exposures to be compared on the detector differ in shape.
     """
-    exposures = [exposure for group in groups for exposure in group]
     if not resample_data:
         return _detector_median(exposures, typical, rows, weight_type, maskpt, good_bits)
     start, stop, _ = rows.indices(grid.shape[0])
@@ -136,7 +145,6 @@ def median_band(
             pixfrac=pixfrac,
             kernel=kernel,
             weight_type=weight_type,
-            fillval=fillval,
             good_bits=good_bits,
             enable_err=False,
             enable_ctx=False,

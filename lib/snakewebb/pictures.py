@@ -74,7 +74,7 @@ def plot_sources(i2d: str | Path, catalog: str | Path, picture: str | Path) -> N
     x, y = np.asarray(sources["xcentroid"]), np.asarray(sources["ycentroid"])
     extended = np.asarray(sources["is_extended"], bool)
     with matplotlib.rc_context(STYLE):
-        figure, axes, factor = _draw(i2d, "gray_r")
+        figure, axes, factor = _draw(i2d, "gray_r", sources.meta["source_catalog"]["reason"])
         # Together the circles take a fifth of the image at most.
         area = math.prod(axes.bbox.size / figure.dpi * 72)
         size = np.clip(0.2 * area / max(len(x), 1), 3.5**2, 13**2)
@@ -131,7 +131,7 @@ def _block_sums(array: np.ndarray, factor: int) -> np.ndarray:
     return array
 
 
-def stretch(image: np.ndarray) -> tuple[FuncNorm, np.ndarray]:
+def stretch(image: np.ndarray, number: int = 8) -> tuple[FuncNorm, np.ndarray]:
     """Return an asinh stretch around the sky, and where to put the ticks of a colour bar.
 
     Linear within two standard deviations of the sky, logarithmic far above.
@@ -140,6 +140,8 @@ def stretch(image: np.ndarray) -> tuple[FuncNorm, np.ndarray]:
     ----------
     image : array
         NaN where there is no data.
+    number : int
+        Of ticks.
     """
     values = image[np.isfinite(image)]
     if not values.size:
@@ -160,7 +162,7 @@ def stretch(image: np.ndarray) -> tuple[FuncNorm, np.ndarray]:
 
     ends = forward(np.array((low, high)))
     margin = 0.04 * np.ptp(ends)
-    places = np.linspace(ends[0] + margin, ends[1] - margin, 8)
+    places = np.linspace(ends[0] + margin, ends[1] - margin, number)
     ticks = [roundest(*inverse(place + margin * np.array((-1, 1)))) for place in places]
     return FuncNorm((forward, inverse), low, high), np.array(ticks)
 
@@ -179,7 +181,7 @@ def roundest(low: float, high: float) -> float:
         exponent -= 1
 
 
-def _draw(path: str | Path, colors: str) -> tuple[Figure, WCSAxes, int]:
+def _draw(path: str | Path, colors: str, note: str = "") -> tuple[Figure, WCSAxes, int]:
     """Draw a mosaic; return its axes, too, and the number of its pixels on a side of theirs."""
     with open_fits(path) as hdus:
         if "SCI" not in hdus or len(hdus["SCI"].shape) != 2:
@@ -200,7 +202,7 @@ def _draw(path: str | Path, colors: str) -> tuple[Figure, WCSAxes, int]:
     axes = WCSAxes(figure, _box(page, left, BOTTOM, width, height), wcs=wcs)
     figure.add_axes(axes)
     axes.set_facecolor(NO_DATA)
-    norm, ticks = stretch(image)
+    norm, ticks = stretch(image, int(np.clip(height / 0.3, 3, 8)))
     shown = axes.imshow(image, cmap=colors, norm=norm, origin="lower", aspect="auto")
     axes.autoscale(False)
     _sky_grid(axes, wcs)
@@ -215,7 +217,7 @@ def _draw(path: str | Path, colors: str) -> tuple[Figure, WCSAxes, int]:
 
     band = " ".join(str(primary[key]) for key in ("INSTRUME", "PUPIL", "FILTER") if key in primary)
     size = f"{header['NAXIS1']} × {header['NAXIS2']} pixels of {scale / factor:.3g}″"
-    heading(figure, Path(path).name.removesuffix(".fits"), f"{band}, {size}")
+    heading(figure, Path(path).name.removesuffix(".fits"), f"{band}, {size}", note)
     return figure, axes, factor
 
 

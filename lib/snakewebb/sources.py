@@ -22,7 +22,6 @@ from snakewebb.dq import DO_NOT_USE, NON_SCIENCE
 from snakewebb.exposure import read_planes
 from snakewebb.geometry import Geometry
 from snakewebb.refcat import read_sources
-from snakewebb.refcat import read_table as read_table
 
 log = logging.getLogger(__name__)
 

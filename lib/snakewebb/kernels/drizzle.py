@@ -4,15 +4,15 @@ Every input pixel becomes a quadrilateral on the output grid and gives to each o
 proportion to the area they share (Fruchter & Hook 2002, PASP 114, 144). The areas are found once
 and serve all planes of an exposure.
 
-Areas come from Green's theorem. A quadrilateral at most two output pixels wide and high lies in a
-block of 3×3 output pixels; the area of it that lies left of a line x = X, within one row of the
-block, is minus the sum over its edges of the integral of max(X - x, 0) dy along the edge. On an
-edge from (xa, ya) to (xb, yb) with xa ≤ xb, run through by τ from 0 to 1, that integral up to τ is
+Areas come from Green's theorem. A quadrilateral lies in a block of output pixels, and the area of
+it that is left of a line x = X, within one row of the block, is minus the sum over its edges of
+the integral of max(X - x, 0) dy along the edge. On an edge from (xa, ya) to (xb, yb) with
+xa ≤ xb, run through by τ from 0 to 1, that integral up to τ is
 
     (yb - ya) d (X - xa - d (xb - xa) / 2),    d = min(τ, the τ at which the edge crosses X),
 
 so each edge needs two divisions and no branch, and loses no digits where it is nearly vertical or
-level. Larger quadrilaterals are cut into n×n that each fit a block.
+level. Quadrilaterals larger than a block are cut into n×n that each fit one.
 
 The terms of an output pixel's sums come in an order that only the input sets, and from absolute
 coordinates, whatever window of the output or rows of the input a call sees: any cutting of the
@@ -22,9 +22,13 @@ output into bands gives the same bits.
 import numpy as np
 from numba import njit
 
-MARGIN = 2  # rows and columns about the window that blocks may stick out by
 CHUNK = 128  # pixels at a time: their work arrays stay in a core's nearest cache
-FIT = 1.999  # a quadrilateral this wide and high fits a block wherever it lies
+# Blocks: their columns, and the rows done at once. What the compiler can unroll is fast: 3×3 at
+# once, for pixels as large as the output's, and 4×4 in two halves.
+SMALL = (0, 1, 2), (0, 1, 2)
+LARGE = (0, 1, 2, 3), (0, 1)
+MARGIN = 3  # rows and columns about the window that blocks may stick out by
+SLACK = 0.001
 NOISE = 1e-13  # areas are right to 1e-15; less than this is no overlap
 TINY = 1e-200
 
@@ -63,8 +67,8 @@ def _corners(c0, c1, a, b, side, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _terms(x, y, n, weight, planes, j, start, sky, extent, terms):
-    """Find what pixels add per unit of shared area; return how often sides must be cut."""
+def _terms(x, y, n, weight, planes, j, start, sky, extents, terms):
+    """Find what pixels add per unit of shared area; return the largest extent of a large one."""
     x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
     y0, y1, y2, y3 = y[0], y[1], y[2], y[3]
     factor = terms[0]
@@ -77,8 +81,8 @@ def _terms(x, y, n, weight, planes, j, start, sky, extent, terms):
         wide += max(abs(x3[i] - x0[i]), abs(x2[i] - x1[i]))
         high = max(abs(y1[i] - y0[i]), abs(y2[i] - y3[i]))
         high += max(abs(y3[i] - y0[i]), abs(y2[i] - y1[i]))
-        extent[i] = max(wide, high) if factor[i] != 0.0 else 0.0
-        large += extent[i] > FIT
+        extents[i] = max(wide, high) if factor[i] != 0.0 else 0.0
+        large += extents[i] > len(SMALL[0]) - 1 - SLACK
     image, values = planes[0][j], terms[1]
     for i in range(n):
         values[i] = factor[i] * (image[start + i] - sky)
@@ -86,11 +90,11 @@ def _terms(x, y, n, weight, planes, j, start, sky, extent, terms):
         variance, values = planes[k][j], terms[k + 1]
         for i in range(n):
             values[i] = factor[i] * np.sqrt(variance[start + i])
-    return int(np.ceil(extent[:n].max() / FIT)) if large else 1
+    return extents[:n].max() if large else 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _overlaps(x, y, n, col, row, area):
+def _overlaps(x, y, n, columns, rows, col, row, area):
     """Find the areas that quadrilaterals share with the output pixels of their blocks.
 
     Parameters
@@ -99,9 +103,11 @@ def _overlaps(x, y, n, col, row, area):
         Corners in order round; made relative to the block.
     n : int
         Number of quadrilaterals.
+    columns, rows : tuple
+        Of the block, and how many rows to do at once; only their lengths count.
     col, row : (n…) float64
         Column and row of each block's first pixel.
-    area : (9, n…) float64
+    area : (len(columns)², n…) float64
         Row by row; negative where the corners run clockwise.
     """
     for line, base in ((x, col), (y, row)):
@@ -113,72 +119,48 @@ def _overlaps(x, y, n, col, row, area):
             p1[i] -= low
             p2[i] -= low
             p3[i] -= low
-    area[:] = 0.0
-    a00, a01, a02 = area[0], area[1], area[2]
-    a10, a11, a12 = area[3], area[4], area[5]
-    a20, a21, a22 = area[6], area[7], area[8]
-    for edge in range(4):
-        xs, ys = x[edge], y[edge]
-        xe, ye = x[(edge + 1) % 4], y[(edge + 1) % 4]
-        for i in range(n):
-            back = xe[i] < xs[i]
-            xa, xb = (xe[i], xs[i]) if back else (xs[i], xe[i])
-            ya, yb = (ye[i], ys[i]) if back else (ys[i], ye[i])
-            dx, dy = xb - xa, yb - ya
-            half = 0.5 * dx
-            per_x = 1.0 / (dx if dx > TINY else TINY)
-            per_y = 1.0 / (dy if abs(dy) > TINY else TINY)
-            to1, to2, to3 = 1.0 - xa, 2.0 - xa, 3.0 - xa
-            # τ at the crossings of x = 1 and 2, and of y = 1 and 2.
-            t1 = min(max(to1 * per_x, 0.0), 1.0)
-            t2 = min(max(to2 * per_x, 0.0), 1.0)
-            s1 = min(max((1.0 - ya) * per_y, 0.0), 1.0)
-            s2 = min(max((2.0 - ya) * per_y, 0.0), 1.0)
-            # The integrals left of x = 1, 2 and 3, each up to s1, s2 and 1.
-            d = min(s1, t1)
-            f11 = d * (to1 - half * d)
-            d = min(s2, t1)
-            f12 = d * (to1 - half * d)
-            f13 = t1 * (to1 - half * t1)
-            d = min(s1, t2)
-            f21 = d * (to2 - half * d)
-            d = min(s2, t2)
-            f22 = d * (to2 - half * d)
-            f23 = t2 * (to2 - half * t2)
-            f31 = s1 * (to3 - half * s1)
-            f32 = s2 * (to3 - half * s2)
-            f33 = to3 - half
-            # An edge that falls runs through the rows from the last to the first.
-            rising = 1.0 if dy > 0.0 else 0.0
-            falling = 1.0 - rising
-            scale = abs(dy) if back else -abs(dy)
-            c1, c2, c3 = f11 - falling * f13, f21 - falling * f23, f31 - falling * f33
-            a00[i] += scale * c1
-            a01[i] += scale * (c2 - c1)
-            a02[i] += scale * (c3 - c2)
-            c1, c2, c3 = f12 - f11, f22 - f21, f32 - f31
-            a10[i] += scale * c1
-            a11[i] += scale * (c2 - c1)
-            a12[i] += scale * (c3 - c2)
-            c1, c2, c3 = rising * f13 - f12, rising * f23 - f22, rising * f33 - f32
-            a20[i] += scale * c1
-            a21[i] += scale * (c2 - c1)
-            a22[i] += scale * (c3 - c2)
+    size = len(columns)
+    area[: size * size] = 0.0
+    for first in range(0, size, len(rows)):
+        for edge in range(4):
+            xs, ys = x[edge], y[edge]
+            xe, ye = x[(edge + 1) % 4], y[(edge + 1) % 4]
+            for i in range(n):
+                back = xe[i] < xs[i]
+                xa, xb = (xe[i], xs[i]) if back else (xs[i], xe[i])
+                ya, yb = (ye[i], ys[i]) if back else (ys[i], ye[i])
+                dx, dy = xb - xa, yb - ya
+                half = 0.5 * dx
+                per_x = 1.0 / (dx if dx > TINY else TINY)
+                per_y = 1.0 / (dy if abs(dy) > TINY else TINY)
+                scale = abs(dy) if back else -abs(dy)
+                for r in range(len(rows)):
+                    bottom = min(max((first + r - ya) * per_y, 0.0), 1.0)
+                    top = min(max((first + r + 1 - ya) * per_y, 0.0), 1.0)
+                    before = 0.0
+                    for c in range(size):
+                        to = c + 1 - xa
+                        crossing = min(max(to * per_x, 0.0), 1.0) if c < size - 1 else 1.0
+                        d, e = min(bottom, crossing), min(top, crossing)
+                        left = e * (to - half * e) - d * (to - half * d)
+                        area[(first + r) * size + c, i] += scale * (left - before)
+                        before = left
 
 
 @njit(cache=True, nogil=True)
-def _add(area, terms, planes, n, col, row, top, left, sums):
+def _add(area, terms, planes, n, columns, col, row, top, left, sums):
     """Add each pixel's terms times its areas to the window."""
+    size = len(columns)
     for i in range(n):
         if terms[0, i] == 0.0:
             continue
         x, y = int(col[i]) - left, int(row[i]) - top
-        if x < 0 or y < 0 or x > sums.shape[1] - 3 or y > sums.shape[0] - 3:
+        if x < 0 or y < 0 or x > sums.shape[1] - size or y > sums.shape[0] - size:
             continue
-        for r in range(3):
+        for r in range(size):
             line = sums[np.uint64(y + r)]
-            for c in range(3):
-                share = area[3 * r + c, i]
+            for c in range(size):
+                share = area[size * r + c, i]
                 if abs(share) > NOISE:
                     for k in range(len(planes) + 1):
                         line[np.uint64(x + c), k] += share * terms[k, i]
@@ -223,8 +205,8 @@ def drizzle_square(u, v, pixfrac, weight, planes, sky, top, left, sums):
     y = np.empty((4, CHUNK))
     col = np.empty(CHUNK)
     row = np.empty(CHUNK)
-    area = np.empty((9, CHUNK))
-    extent = np.empty(CHUNK)
+    area = np.empty((16, CHUNK))
+    extents = np.empty(CHUNK)
     terms = np.empty((1 + len(planes), CHUNK))
     near = 0.5 - 0.5 * pixfrac
     for j in range(ny):
@@ -236,15 +218,19 @@ def drizzle_square(u, v, pixfrac, weight, planes, sky, top, left, sums):
                 continue
             _corners(u0, u1, near, near, pixfrac, x)
             _corners(v0, v1, near, near, pixfrac, y)
-            pieces = _terms(x, y, n, weight[j], planes, j, start, sky, extent, terms)
+            extent = _terms(x, y, n, weight[j], planes, j, start, sky, extents, terms)
+            if extent == 0.0:
+                _overlaps(x, y, n, *SMALL, col, row, area)
+                _add(area, terms, planes, n, SMALL[0], col, row, top, left, sums)
+                continue
+            pieces = int(np.ceil(extent / (len(LARGE[0]) - 1 - SLACK)))
             side = pixfrac / pieces
             for b in range(pieces):
                 for a in range(pieces):
-                    if pieces > 1:
-                        _corners(u0, u1, near + a * side, near + b * side, side, x)
-                        _corners(v0, v1, near + a * side, near + b * side, side, y)
-                    _overlaps(x, y, n, col, row, area)
-                    _add(area, terms, planes, n, col, row, top, left, sums)
+                    _corners(u0, u1, near + a * side, near + b * side, side, x)
+                    _corners(v0, v1, near + a * side, near + b * side, side, y)
+                    _overlaps(x, y, n, *LARGE, col, row, area)
+                    _add(area, terms, planes, n, LARGE[0], col, row, top, left, sums)
 
 
 @njit(

@@ -8,7 +8,7 @@ LANES = 16  # independent partial sums, which a processor adds up at once
 KERNEL = 4.0  # standard deviation of the mode's Gaussian kernel, bins
 
 
-@njit(cache=True, nogil=True)
+@njit("void(float64[::1], float64[::1], boolean[:, ::1])", cache=True, nogil=True)
 def fill_polygon(x, y, inside):
     """Mark the pixels whose centres are inside a polygon.
 
@@ -45,7 +45,7 @@ def fill_polygon(x, y, inside):
             inside[row, start:stop] = True
 
 
-@njit(cache=True, nogil=True)
+@njit("int64(float32[:, ::1], boolean[:, ::1], float32[::1])", cache=True, nogil=True)
 def gather(image, inside, values):
     """Copy the finite pixels of an image that are inside, in order.
 
@@ -71,7 +71,11 @@ def gather(image, inside, values):
     return n
 
 
-@njit(cache=True, nogil=True)
+@njit(
+    "Tuple((int64, float64, float64))(float32[::1], float64, float64, float64)",
+    cache=True,
+    nogil=True,
+)
 def moments(values, low, high, origin):
     """Return number, mean and standard deviation (n − 1) of the values from low to high.
 
@@ -109,7 +113,11 @@ def moments(values, low, high, origin):
     return int(n), origin + mean, np.sqrt(variance)
 
 
-@njit(cache=True, nogil=True)
+@njit(
+    "Tuple((float64, float64[::1], float64))(float32[::1], float64, float64, float64)",
+    cache=True,
+    nogil=True,
+)
 def histogram(values, low, high, width):
     """Count the values from low to high in bins of a width that begin at the lowest of them.
 
@@ -137,7 +145,7 @@ def histogram(values, low, high, width):
     return start, counts, width
 
 
-@njit(cache=True, nogil=True)
+@njit("float64(float64[::1])", cache=True, nogil=True)
 def peak(counts):
     """Return where a histogram smoothed with a Gaussian is highest, in bins from its start.
 
@@ -157,7 +165,7 @@ def peak(counts):
     return top + 0.5 + (0.5 * (left - right) / (left + right) if left + right > 0.0 else 0.0)
 
 
-@njit(cache=True, nogil=True)
+@njit("float64(float64[::1])", cache=True, nogil=True)
 def middle(counts):
     """Return where half of a histogram's counts are below, in bins from its start."""
     half = 0.5 * counts.sum()
@@ -169,7 +177,12 @@ def middle(counts):
     return i + (half - below) / counts[i]
 
 
-@njit(cache=True, nogil=True)
+@njit(
+    "Tuple((float64, int64))(float32[::1], int64, float64, float64, int64, float64, float64, "
+    "float64)",
+    cache=True,
+    nogil=True,
+)
 def sky_statistic(values, statistic, lower, upper, nclip, lsigma, usigma, binwidth):
     """Return the sky level of some pixels, and how many of them it is of.
 

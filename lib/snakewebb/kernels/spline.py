@@ -4,7 +4,12 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True, nogil=True)
+@njit(
+    "void(float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], float64, float64, "
+    "float64, float64, float64[::1], float64[::1], float64[:, ::1])",
+    cache=True,
+    nogil=True,
+)
 def bicubic_lattice(f, fx, fy, fxy, x0, dx, y0, dy, x, y, out):
     """Evaluate a bicubic Hermite spline at the lattice of ``x`` (columns) and ``y`` (rows).
 

@@ -1,0 +1,49 @@
+import logging
+import warnings
+
+import pytest
+
+from snakewebb.errors import InputError
+from snakewebb.job import job
+
+
+@pytest.fixture(autouse=True)
+def own_logging():
+    handlers = logging.root.handlers[:]
+    yield
+    logging.captureWarnings(False)
+    for handler in set(logging.root.handlers) - set(handlers):
+        handler.close()
+    logging.root.handlers[:] = handlers
+
+
+def test_messages_and_warnings_go_to_the_log(tmp_path):
+    with job(str(tmp_path / "log")):
+        logging.getLogger("snakewebb.x").info("hello")
+        warnings.simplefilter("always")
+        warnings.warn("careful", stacklevel=1)
+    text = (tmp_path / "log").read_text()
+    assert "hello" in text
+    assert "careful" in text
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (InputError("a.fits: is broken: fetch it"), "snakewebb: a.fits: is broken: fetch it"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (MemoryError(), "out of memory"),
+    ],
+)
+def test_what_the_user_can_mend_ends_in_one_line(tmp_path, error, line):
+    with pytest.raises(SystemExit) as caught, job(str(tmp_path / "log")):
+        raise error
+    assert line in caught.value.code
+    assert "\n" not in caught.value.code
+    assert (tmp_path / "log").read_text()
+
+
+def test_defects_keep_their_trace(tmp_path):
+    with pytest.raises(ZeroDivisionError), job(str(tmp_path / "log")):
+        _ = 1 / 0
+    assert "ZeroDivisionError" in (tmp_path / "log").read_text()
