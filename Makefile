@@ -28,7 +28,6 @@ lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
-	$(BIN)/snakemake --lint --configfile tests/lint.yaml
 
 # The lock: names, versions and hashes, one for all Pythons from 3.11 on.
 lock:

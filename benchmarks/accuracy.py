@@ -225,8 +225,7 @@ def read_mosaic(path: Path, n: int, sources: Table, to_truth: Correction, psf: P
     wcs = read_wcs(path)
     with fits.open(path) as hdus:
         image, err = (hdus[name].data.astype(np.float32) for name in ("SCI", "ERR"))
-        context = np.atleast_3d(hdus["CON"].data)
-        context = context.reshape(-1, *image.shape).view(np.uint32)
+        context = np.reshape(hdus["CON"].data, (-1, *image.shape)).astype(np.uint32)
     inputs = sum(np.bitwise_count(plane) for plane in context)
     area = scene.pixel_area(wcs, image.shape)
     model = scene.paint(sources, wcs, area, psf, to_truth)
@@ -246,7 +245,7 @@ def noise(mosaic: Mosaic, size: int = 8) -> dict[str, float]:
     """
     ny, nx = (n // size * size for n in mosaic.image.shape)
 
-    def blocks(image):
+    def blocks(image: np.ndarray) -> np.ndarray:
         return image[:ny, :nx].reshape(ny // size, size, nx // size, size).mean(axis=(1, 3))
 
     whole = blocks(blank(mosaic).astype(float)) == 1
@@ -272,8 +271,8 @@ def flux_ratio(mosaic: Mosaic) -> dict[str, float]:
     return {"flux_ratio": float(flux / mosaic.model[near].sum(dtype=float))}
 
 
-def pixels_of(sources: Table, mosaic: Mosaic, to_truth: Correction):
-    """Return 0-based pixel coordinates of all sources, in or out of the mosaic."""
+def pixels_of(sources: Table, mosaic: Mosaic, to_truth: Correction) -> np.ndarray:
+    """Return 0-based pixel coordinates (2, n) of all sources, in or out of the mosaic."""
     ny, nx = mosaic.image.shape
     far = 10.0 * max(ny, nx)
     index, x, y, _ = scene.locate(
@@ -316,9 +315,8 @@ def isolated_stars(
     to_jansky = 1e6 * mosaic.area[yi, xi]
     noise = mosaic.err[yi, xi] * np.sqrt(np.pi) * max(apertures["radius"]) * to_jansky
     painted = aperture_total(mosaic.model, x[chosen], y[chosen], apertures) * to_jansky
-    around = slice(-reach, reach + 1)
     seen = [
-        mosaic.covered[r + around.start : r + around.stop, c + around.start : c + around.stop].all()
+        mosaic.covered[r - reach : r + reach + 1, c - reach : c + reach + 1].all()
         for r, c in zip(yi, xi, strict=True)
     ]
     good = seen & (noise < 0.005 * flux[chosen]) & (abs(painted / flux[chosen] - 1) < 0.005)

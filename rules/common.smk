@@ -280,19 +280,23 @@ def targets():
     """Return the files that are made when none is asked for."""
     files = []
     for name, product in PRODUCTS.items():
-        own, stem = steps(name), f"<results>/{name}/{name}"
+        own, folder, suffixes, plots = steps(name), f"<results>/{name}", [], []
+        if product.table == f"{name}_asn.json" and name in config["products"]:
+            suffixes.append("asn.json")
         if not product.single:
-            exposures = [
-                f"<results>/{name}/{exposure}_{product.asn_id}"
+            kinds = ["crf", "i2d"] if config["exposure_i2d"] else ["crf"]
+            files += [
+                f"{folder}/{exposure}_{product.asn_id}_{kind}.fits"
                 for exposure in product.of_type("science")
+                for kind in kinds
             ]
-            files += [f"{exposure}_crf.fits" for exposure in exposures]
-            if config["exposure_i2d"]:
-                files += [f"{exposure}_i2d.fits" for exposure in exposures]
-        if name in config["products"] and product.table == f"{name}_asn.json":
-            files.append(f"{stem}_asn.json")
+            plots.append("alignment.png")
         if not own["resample"]["skip"]:
-            files.append(f"{stem}_i2d.fits")
+            suffixes.append("i2d.fits")
+            plots.append("mosaic.png")
             if not own["source_catalog"]["skip"]:
-                files += [f"{stem}_cat.ecsv", f"{stem}_segm.fits"]
+                suffixes += ["cat.ecsv", "segm.fits"]
+                plots.append("sources.png")
+        files += [f"{folder}/{name}_{suffix}" for suffix in suffixes]
+        files += [f"{folder}/plots/{name}_{plot}" for plot in plots]
     return files

@@ -237,3 +237,23 @@ def flag_outliers(sci, err, model, background, snr, scale):
             for j in range(ny)
         ]
     )
+
+
+# --- centroids ------------------------------------------------------------------------------
+
+
+def windowed_centroid(image, sigma, x, y):
+    """Return the fixed point of the Gaussian-windowed centroid of an image without bad pixels."""
+    half = int(np.ceil(4 * sigma))
+    column, row = round(x), round(y)
+    cut = image[row - half : row + half + 1, column - half : column + half + 1].astype(float)
+    j, i = np.meshgrid(np.arange(-half, half + 1) + column, np.arange(-half, half + 1) + row)
+    rim = np.ones(cut.shape, bool)
+    rim[1:-1, 1:-1] = False
+    cut -= np.median(cut[rim])
+    for _ in range(200):
+        square = (j - x) ** 2 + (i - y) ** 2
+        light = cut * np.exp(-square / (2 * sigma**2)) * (square <= (4 * sigma) ** 2)
+        x += 2 * (light * (j - x)).sum() / light.sum()
+        y += 2 * (light * (i - y)).sum() / light.sum()
+    return x, y

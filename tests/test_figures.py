@@ -19,7 +19,7 @@ from snakewebb.figures import plot_alignment, plot_outliers, plot_sky
 from snakewebb.pictures import block_average, plot_mosaic, plot_sources, roundest, stretch
 from snakewebb.status import read_status, write_table
 
-GREY, BLUE, RED = (209, 209, 209), (0, 114, 178), (213, 94, 0)
+GREY, BLUE, RED, ORANGE = (209, 209, 209), (0, 114, 178), (213, 94, 0), (230, 159, 0)
 
 
 def naive_block_average(image, factor):
@@ -152,11 +152,11 @@ def test_pictures_fit_the_report(tmp_path, shape, angle):
 
 def test_where_there_is_no_data_is_grey(tmp_path):
     image = sky((400, 400))
-    image[:, :200] = np.nan
+    image[:200, :200] = np.nan
     plot_mosaic(write_mosaic(tmp_path / "i2d.fits", image), tmp_path / "mosaic.png")
     blank = colored(tmp_path / "mosaic.png", GREY)
-    assert len(blank) == pytest.approx(678 * 339, rel=0.05)  # less the lines of the sky grid
-    assert blank[:, 0].mean() == pytest.approx(242 + 339 / 2, abs=5)
+    assert len(blank) == pytest.approx(339**2, rel=0.05)  # less the lines of the sky grid
+    np.testing.assert_allclose(blank.mean(axis=0), (242 + 339 / 2, 102 + 339 * 3 / 2), atol=10)
 
 
 def test_sources_are_circled_where_they_are(tmp_path):
@@ -357,6 +357,9 @@ def test_plots_show_each_exposure_where_it_belongs(tmp_path):
         line = np.polynomial.Polynomial.fit(expected, x, 1)
         np.testing.assert_allclose(line(expected), x, atol=1.5)
         assert line.convert().coef[1] > 0
+        before = colored(tmp_path / "plot.png", ORANGE)
+        assert (len(before) > 0) == (plot is plot_alignment)
+        assert (before[before[:, 1] > 102, 0] > marks[:, 0].min() + 100).all()
         assert not len(colored(tmp_path / "plot.png", RED))
 
 

@@ -310,9 +310,7 @@ def test_threshold_is_that_of_the_whole_mosaic(exposures, ratio, options):
     )
     mean = drizzled.wht[drizzled.wht > 0].mean(dtype=float)
     for maskpt in (0.5, 0.9):
-        median = median_band(
-            group, exposures.typical, grid, slice(None), maskpt=maskpt, **options
-        )
+        median = median_band(group, exposures.typical, grid, slice(None), maskpt=maskpt, **options)
         assert np.isnan(median[drizzled.wht < 0.9 * maskpt * mean]).all()
         assert not np.isnan(median[drizzled.wht > 1.1 * maskpt * mean]).any()
 

@@ -11,6 +11,8 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 from numpy.testing import assert_allclose, assert_array_equal
+from stdatamodels.jwst import datamodels
+
 from snakewebb.dq import BITS, DO_NOT_USE, NON_SCIENCE
 from snakewebb.exposure import facts, read_planes
 from snakewebb.geometry import Correction, from_plane, to_plane
@@ -24,7 +26,6 @@ from snakewebb.simulate.observation import (
     write,
 )
 from snakewebb.simulate.presets import MIRI_FIELD, NIRCAM_FIELD, NIRCAM_SHORT_A, PRESETS, preset
-from stdatamodels.jwst import datamodels
 
 DATA = Path(os.environ.get("SNAKEWEBB_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SMALL = replace(preset("nircam-f356w", npix=128), dithers=NIRCAM_FIELD.dithers[:2])

@@ -5,15 +5,19 @@ import numpy as np
 import pytest
 from astropy.stats import SigmaClip
 from astropy.table import Table
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from photutils import use_future_column_names
 from photutils.background import Background2D, MedianBackground
 from photutils.detection import DAOStarFinder, IRAFStarFinder
 from photutils.segmentation import SourceCatalog, SourceFinder, make_2dgaussian_kernel
 
+import naive
 from snakewebb.dq import DO_NOT_USE, NON_SCIENCE
 from snakewebb.errors import InputError
 from snakewebb.geometry import Correction, Geometry, to_plane
+from snakewebb.kernels.centroid import windowed_centroids
 from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import NIRCAM_FIELD, preset
 from snakewebb.sources import background, find_sources, sources_of_exposure
@@ -230,3 +234,46 @@ def test_a_catalogue_of_the_users(exposure, tmp_path):
 def test_a_bad_catalogue_of_the_users(exposure, tmp_path):
     with pytest.raises(InputError, match=r"none\.ecsv: there is no such file"):
         sources_of_exposure(*exposure, tmp_path / "none.ecsv")
+
+
+# --- positions ----------------------------------------------------------------------------------
+
+
+def star(x, y, n=41, fwhm=2.2):
+    """A star integrated over pixels, on a sloping sky."""
+    from scipy.special import erf
+
+    edges = np.arange(n + 1) - 0.5
+    width = fwhm / 2.3548 * np.sqrt(2)
+    profile = [np.diff(erf((edges - c) / width)) / 2 for c in (y, x)]
+    return (1000 * np.outer(*profile) + 3.0).astype(np.float32)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(19.5, 20.5), st.floats(19.5, 20.5))
+def test_windowed_positions_do_not_depend_on_the_phase_of_pixels(x, y):
+    image = star(x, y)
+    found = np.array([20.0]), np.array([20.0])
+    windowed_centroids(image, 1.06, *found)
+    assert np.hypot(found[0][0] - x, found[1][0] - y) < 0.003
+    twin = naive.windowed_centroid(image, 1.06, 20.0, 20.0)
+    np.testing.assert_allclose(np.ravel(found), twin, atol=1e-4)
+
+
+def test_a_bad_pixel_does_not_pull_a_position():
+    image = star(20.2, 19.9)
+    image[21, 20] = np.nan
+    found = np.array([20.0]), np.array([20.0])
+    windowed_centroids(image, 1.06, *found)
+    assert np.hypot(found[0][0] - 20.2, found[1][0] - 19.9) < 0.05
+
+
+def test_positions_that_cannot_be_measured_stay():
+    image = star(20.0, 20.0)
+    x, y = np.array([2.0, 20.0, 10.0]), np.array([20.0, 38.5, 10.0])
+    windowed_centroids(np.where(image > 4, -image, image), 1.06, x, y)
+    np.testing.assert_array_equal(x[:2], [2.0, 20.0])
+    np.testing.assert_array_equal(y[:2], [20.0, 38.5])
+    x, y = np.array([18.4]), np.array([20.0])
+    windowed_centroids(image, 1.06, x, y)
+    assert x[0] == 18.4, "more than a pixel off"

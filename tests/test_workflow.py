@@ -85,6 +85,9 @@ def test_all_products_are_there_under_their_names(results, names):
         wanted = {f"{product.name}_{suffix}" for suffix in ("i2d.fits", "cat.ecsv", "segm.fits")}
         wanted |= {f"{e}_{product.asn_id}_crf.fits" for e in product.of_type("science")}
         assert wanted <= made
+        plots = {path.name for path in (results / product.name / "plots").iterdir()}
+        kinds = ("mosaic.png", "sources.png", "alignment.png", "sky.png", "outliers.png")
+        assert plots == {f"{product.name}_{kind}" for kind in (*kinds, "status.html")}
 
 
 def test_exposures_are_aligned(results, names, observations):
@@ -115,7 +118,7 @@ def test_sky_is_matched(results, names, observations):
     product = names["field"]
     levels, true = [], []
     for name in product.of_type("science"):
-        header = fits.getheader(results / product.name / f"{name}_o001_crf.fits", "SCI")
+        header = fits.getheader(results / product.name / f"{name}_o001_crf.fits")
         levels.append(header["BKGLEVEL"])
         assert header["BKGSUB"] is False
         truth = json.loads((truth_of(observations, "field") / f"{name}.json").read_text())
@@ -174,9 +177,7 @@ def test_catalogue_finds_the_stars(results, names, observations):
     stars = true[(true["type"] == "star") & (true["flux"] > np.quantile(true["flux"], 0.8))]
     xi, eta = to_plane(np.array(stars["ra"]), np.array(stars["dec"]), 53.16, -27.79)
     mosaic = fits.getdata(results / product.name / f"{product.name}_i2d.fits", "WHT")
-    wcs = WCS(
-        fits.getheader(results / product.name / f"{product.name}_i2d.fits", "SCI"), fix=False
-    )
+    wcs = WCS(fits.getheader(results / product.name / f"{product.name}_i2d.fits", "SCI"), fix=False)
     x, y = wcs.all_world2pix(stars["ra"], stars["dec"], 0)
     inside = (x > 10) & (y > 10) & (x < mosaic.shape[1] - 10) & (y < mosaic.shape[0] - 10)
     sky = found["sky_centroid"]
@@ -368,6 +369,18 @@ def test_wcs_of_real_surveys_go_through_the_grid(real_data, tmp_path):
         (folder / "results" / product.name / "work" / f"{product.name}_alignment.json").read_text()
     )
     assert {e["status"] for e in alignment["exposures"].values()} == {"COMPLETE"}
+
+
+def test_snakemake_finds_nothing_to_complain(results):
+    assert "in a good condition" in snakemake(results.parent, "--lint").stderr
+
+
+def test_report_shows_every_picture(results, names):
+    snakemake(results.parent, "--report", "report.html")
+    page = (results.parent / "report.html").read_text()
+    for product in names.values():
+        for kind in ("mosaic", "sources", "alignment", "sky", "outliers", "status"):
+            assert f"{product.name}_{kind}" in page
 
 
 def test_no_script_reads_the_whole_configuration(repo):

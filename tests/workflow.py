@@ -14,6 +14,7 @@ from snakemake.settings.types import (
     DAGSettings,
     OutputSettings,
     Quietness,
+    RerunTrigger,
     ResourceSettings,
 )
 
@@ -53,16 +54,16 @@ class _Jobs(logging.Handler):
 
 def planned(folder, *, repo=REPO, **config):
     """Return the jobs that would run: {(rule, wildcard values…)}."""
-    from snakemake.settings.enums import RerunTrigger
-
     jobs = _Jobs()
+    path = Path(folder, "planned.yaml")
+    path.write_text(yaml.safe_dump(config))
     triggers = frozenset(RerunTrigger[name.replace("-", "_").upper()] for name in TRIGGERS)
     here = Path.cwd()
     try:
         with SnakemakeApi(OutputSettings(dryrun=True, quiet={Quietness.ALL})) as api:
             workflow = api.workflow(
                 resource_settings=ResourceSettings(cores=1),
-                config_settings=ConfigSettings(config=config),
+                config_settings=ConfigSettings(configfiles=[path]),
                 snakefile=repo / "Snakefile",
                 workdir=Path(folder),
             )

@@ -26,7 +26,7 @@ th {{ vertical-align: bottom; background: white }}
 tr.titles th {{ position: sticky; top: 0; box-shadow: inset 0 -1px #222 }}
 tbody tr:nth-child(even) {{ background: #f3f3f3 }}
 tr > .left {{ text-align: left }}
-tr > .remarks {{ text-align: left; white-space: normal; min-width: 15em }}
+tr > .remarks {{ text-align: left; white-space: normal; min-width: 22em }}
 .step {{ border-left: 1px solid #bbb }}
 .COMPLETE {{ color: #0063a0 }}
 .SKIPPED {{ color: #6a6a6a; font-style: italic }}
