@@ -235,7 +235,7 @@ def aligned(**values):
 
 FAILED = {
     "status": "FAILED",
-    "reason": "only 7 sources (minobj <15>)",
+    "reason": "only <i>7 sources",
     "n_matches": 0,
     "offset": [0.0, 0.0],
     "rms_before": None,
@@ -319,7 +319,7 @@ def test_status_and_table(tmp_path):
         ["jw_a", done, "80", "+12.3", "-45.6", "60.0", "5.0", done, "0.012346", done, "1.23", ""],
         [
             *("jw_b", "FAILED", "0", "+0.0", "+0.0", "", "", "SKIPPED", "", done, "2.00"),
-            "tweakreg: only 7 sources (minobj <15>); skymatch: no other exposure overlaps it",
+            "tweakreg: only <i>7 sources; skymatch: no other exposure overlaps it",
         ],
     ]
     assert "9 stars matched, rms 13.2 mas" in text

@@ -65,7 +65,7 @@ def finish_exposure(
         statuses["skymatch"], provenance["skymatch"] = sky["status"], dict(sky)
         sky["subtracted"], sky["method"] = subtract, matched["skymethod"]
     else:
-        statuses["skymatch"] = "SKIPPED"
+        statuses["skymatch"], provenance["skymatch"] = "SKIPPED", {"reason": "skip is set"}
     outliers = None
     groups = [placement.group for placement in layout.placements.values()]
     reason = "skip is set"

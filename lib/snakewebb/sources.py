@@ -1,8 +1,8 @@
 """Point-like sources of one exposure, for alignment.
 
 Detection is photutils' (IRAF ``starfind``, DAOFIND or segmentation) on the background-subtracted
-image, with the parameters and defaults of jwst's ``tweakreg`` step. The positions used for alignment
-are then measured anew under a Gaussian window.
+image, with the parameters and defaults of jwst's ``tweakreg`` step. The positions used for
+alignment are then measured anew under a Gaussian window.
 """
 
 import logging
