@@ -14,6 +14,16 @@ done
 {
     echo "associations:"
     ls data/*/*_asn.json | sed 's/^/  - /'
+    echo "products:"
+    for folder in data/*/; do
+        product=$(basename "$folder"truth/*_sources.ecsv _sources.ecsv)
+        exposure=$(ls "$folder"*_cal.fits | head -n 1)
+        "$here/.venv/bin/python" -m snakewebb.simulate.references "$exposure" "$folder"references
+        echo "  $product:"
+        echo "    reference_files:"
+        echo "      apcorr: ${folder}references/apcorr.fits"
+        echo "      abvegaoffset: ${folder}references/abvegaoffset.asdf"
+    done
 } > config.yaml
 
 run=("$here/.venv/bin/snakemake" --snakefile "$here/Snakefile" --configfile config.yaml)

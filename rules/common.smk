@@ -234,11 +234,8 @@ def output_wcs(wildcards):
 
 def photometric_references(wildcards):
     """Return the reference files of source_catalog that are given."""
-    return {
-        name: config["reference_files"][name]
-        for name in ("apcorr", "abvegaoffset")
-        if config["reference_files"][name]
-    }
+    files = config["products"].get(wildcards.product, config)["reference_files"]
+    return {name: path for name, path in files.items() if path}
 
 
 def calibrated_exposures(wildcards):

@@ -4,8 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 REPO = Path(__file__).parent.parent
+# The same examples in every run of a landing; new ones while developing.
+settings.register_profile("ci", derandomize=True, deadline=None)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 

@@ -38,6 +38,19 @@ def test_a_product_overrides_single_values(schema):
     assert filled["steps"]["tweakreg"]["sigma"] == 3.0
 
 
+def test_a_product_has_reference_files_of_its_own(schema):
+    user = {
+        "reference_files": {"apcorr": "a.fits", "abvegaoffset": "b.asdf"},
+        "products": {"galaxy": {"reference_files": {"apcorr": "c.fits"}}},
+    }
+    filled = config.complete(user, schema)
+    assert filled["products"]["galaxy"]["reference_files"] == {
+        "abvegaoffset": "b.asdf",
+        "apcorr": "c.fits",
+    }
+    assert filled["reference_files"]["apcorr"] == "a.fits"
+
+
 @pytest.mark.parametrize(
     ("user", "message"),
     [

@@ -9,8 +9,9 @@ from snakewebb.job import job
 
 @pytest.fixture(autouse=True)
 def own_logging():
-    handlers = logging.root.handlers[:]
+    handlers, level = logging.root.handlers[:], logging.root.level
     yield
+    logging.root.setLevel(level)
     logging.captureWarnings(False)
     for handler in set(logging.root.handlers) - set(handlers):
         handler.close()

@@ -26,6 +26,7 @@ from snakewebb.simulate.observation import (
     write,
 )
 from snakewebb.simulate.presets import MIRI_FIELD, NIRCAM_FIELD, NIRCAM_SHORT_A, PRESETS, preset
+from snakewebb.simulate.references import write_references
 
 DATA = Path(os.environ.get("SNAKEWEBB_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SMALL = replace(preset("nircam-f356w", npix=128), dithers=NIRCAM_FIELD.dithers[:2])
@@ -456,3 +457,15 @@ def test_command_line_writes_a_preset(tmp_path, monkeypatch, capsys):
     path = Path(capsys.readouterr().out.strip())
     assert path.name == "jw01235-o001_20221118t120000_image3_00001_asn.json"
     assert len(list(tmp_path.glob("jw*_mirimage_cal.fits"))) == 4
+
+
+def test_reference_files_of_a_simulated_filter(tmp_path):
+    observation = replace(preset("miri-f1130w", npix=96), dithers=((0.0, 0.0),))
+    write(observation, tmp_path / "data")
+    (exposure,) = (tmp_path / "data").glob("*_cal.fits")
+    write_references(exposure, tmp_path / "references")
+    table = Table.read(tmp_path / "references" / "apcorr.fits", hdu=1)
+    assert (np.diff(table["radius"]) > 0).all()
+    # The sky annulus holds some light of the star too.
+    np.testing.assert_allclose(1 / table["apcorr"], table["eefraction"], rtol=0.03)
+    assert (tmp_path / "references" / "abvegaoffset.asdf").is_file()

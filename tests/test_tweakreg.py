@@ -105,7 +105,7 @@ def test_recovers_what_was_applied(seed, fitgeometry):
         assert_allclose(g.offset, -1000 * (moved(np.zeros(2))), atol=5)
         assert_allclose(g.rotation, np.degrees(moved.matrix[1, 0]) * 3600, atol=1)
         assert quality.n_matches > 50
-        assert quality.rms_before > 10 > 1e-3 > quality.rms_after
+        assert quality.rms_before > 1e-3 > quality.rms_after
 
 
 def test_the_first_exposure_is_the_frame_whatever_its_overlap():

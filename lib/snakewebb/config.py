@@ -36,11 +36,14 @@ def complete(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
     filled["products"] = {
         name: {
             **product,
-            "steps": _fill(
-                _merged(config.get("steps") or {}, product.get("steps") or {}),
-                schema["properties"]["steps"],
-                f"products.{name}.steps",
-            ),
+            **{
+                section: _fill(
+                    _merged(config.get(section) or {}, product.get(section) or {}),
+                    schema["properties"][section],
+                    f"products.{name}.{section}",
+                )
+                for section in ("steps", "reference_files")
+            },
         }
         for name, product in filled["products"].items()
     }

@@ -1,6 +1,6 @@
 """Write the reference files of source_catalog for a simulated exposure's filter.
 
-    PYTHONPATH=lib python benchmarks/references.py EXPOSURE FOLDER
+    python -m snakewebb.simulate.references EXPOSURE FOLDER
 
 ``apcorr.fits`` and ``abvegaoffset.asdf`` in the folder are for both pipelines. Aperture corrections
 are those of a star as a mosaic shows it, as in the files of CRDS.
@@ -22,6 +22,8 @@ from snakewebb.simulate.psf import CHARGE_DIFFUSION, Psf, make_psf
 ENERGIES = (0.3, 0.5, 0.7)
 ANNULUS = (2.5, 3.5)
 """In units of the largest aperture."""
+ABVEGA_OFFSET = 2.0
+"""Made up, the same for all filters."""
 APCORR_MODELS = {
     "NIRCAM": datamodels.NrcImgApcorrModel,
     "NIRISS": datamodels.NisImgApcorrModel,
@@ -91,23 +93,25 @@ def aperture_table(psf: Psf, header: fits.Header) -> Table:
     return table
 
 
+def write_references(exposure: Path, folder: Path) -> None:
+    """Write ``apcorr.fits`` and ``abvegaoffset.asdf`` for an exposure's filter to a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    header = fits.getheader(exposure, 0) + fits.getheader(exposure, "SCI")
+    table = aperture_table(exposure_psf(header), header)
+    model = APCORR_MODELS[header["INSTRUME"]](apcorr_table=table.as_array())
+    model.save(folder / "apcorr.fits")
+    vega = table[["filter", *({"pupil"} & set(table.colnames))]][:1]
+    vega["abvega_offset"] = ABVEGA_OFFSET
+    asdf.AsdfFile({"abvega_offset": vega}).write_to(folder / "abvegaoffset.asdf", version="1.5.0")
+
+
 def main() -> None:
     """Write the files that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("exposure", type=Path)
     parser.add_argument("folder", type=Path)
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    header = fits.getheader(options.exposure, 0) + fits.getheader(options.exposure, "SCI")
-    table = aperture_table(exposure_psf(header), header)
-    model = APCORR_MODELS[header["INSTRUME"]](apcorr_table=table.as_array())
-    model.save(options.folder / "apcorr.fits")
-    vega = table[["filter", *({"pupil"} & set(table.colnames))]][:1]
-    vega["abvega_offset"] = 2.0
-    asdf.AsdfFile({"abvega_offset": vega}).write_to(
-        options.folder / "abvegaoffset.asdf", version="1.5.0"
-    )
-    print(table)
+    write_references(options.exposure, options.folder)
 
 
 if __name__ == "__main__":
