@@ -22,7 +22,6 @@ from photutils.aperture import (
     CircularAperture,
     aperture_photometry,
 )
-from references import aperture_table, exposure_psf, smoothed
 from scipy.ndimage import binary_dilation
 from scipy.spatial import KDTree
 
@@ -30,6 +29,7 @@ from snakewebb.dq import DO_NOT_USE, OUTLIER
 from snakewebb.geometry import Correction, to_plane
 from snakewebb.simulate import scene
 from snakewebb.simulate.psf import Psf
+from snakewebb.simulate.references import aperture_table, exposure_psf, smoothed
 from snakewebb.wcs import read_wcs
 
 MAS = 1000.0
