@@ -27,7 +27,7 @@ done
 } > config.yaml
 
 run=("$here/.venv/bin/snakemake" --snakefile "$here/Snakefile" --configfile config.yaml)
-"${run[@]}" --cores "$cores" --quiet host rules
+"${run[@]}" --cores "$cores" --quiet host reason
 "${run[@]}" --report report.html --quiet all
 
 echo

@@ -28,10 +28,8 @@ def load_products():
     found = [
         product for path in config["associations"] for product in association.read(path)
     ]
-    for name, entry in config["products"].items():
-        files = {"science": matching(entry["science"]), "psf": matching(entry["psf"])}
-        if any(files.values()):
-            found.append(association.of_files(name, files))
+    for name in OF_FILES:
+        found.append(association.of_files(name, files_of_product(name)))
     names = Counter(product.name for product in found)
     for name, count in names.items():
         if count > 1:
@@ -54,6 +52,12 @@ def load_products():
             "nothing to do: list your associations under 'associations' in config.yaml"
         )
     return {product.name: product for product in found}
+
+
+def files_of_product(name):
+    """Return the files that make a product without an association, by exptype."""
+    entry = config["products"][name]
+    return {exptype: matching(entry[exptype]) for exptype in ("science", "psf")}
 
 
 def matching(patterns):
@@ -80,6 +84,22 @@ def load_catalogs():
     return catalogs
 
 
+def check_files():
+    """Say which file that the configuration names is missing."""
+    for name in PRODUCTS:
+        section = config["products"].get(name, config)
+        named = dict(section["reference_files"])
+        sky = steps(name)["skymatch"]
+        if sky["skymethod"] == "user" and not sky["skip"]:
+            named["skylist"] = sky["skylist"] or "skymatch.skylist"
+        named |= {f"catalogue of {e}": path for e, path in CATALOGS[name].items()}
+        for key, path in named.items():
+            if path and not Path(path).is_file():
+                raise InputError(
+                    f"{path}: there is no such file ({key}): check the config"
+                )
+
+
 def steps(product):
     """Return the step parameters that hold for a product."""
     own = config["products"].get(product, {}).get("steps", config["steps"])
@@ -93,8 +113,10 @@ try:
     with open(ROOT / "config" / "schema.yaml") as file:
         SCHEMA = yaml.safe_load(file)
     config = configuration.complete(config, SCHEMA)
+    OF_FILES = [n for n, p in config["products"].items() if p["science"] or p["psf"]]
     PRODUCTS = load_products()
     CATALOGS = load_catalogs()
+    check_files()
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -148,7 +170,12 @@ def science(wildcards):
 
 def calibrated(wildcards):
     """Return the stage-2 file of one exposure."""
-    return science(wildcards)[wildcards.exposure].path
+    product, exposure = PRODUCTS[wildcards.product], wildcards.exposure
+    if exposure not in product.of_type("science"):
+        raise WorkflowError(f"{exposure} is no exposure of {product.name}")
+    if wildcards.get("asn_id", product.asn_id) != product.asn_id:
+        raise WorkflowError(f"files of {product.name} have the id {product.asn_id}")
+    return product.of_type("science")[exposure].path
 
 
 def per_exposure(template):
@@ -178,13 +205,7 @@ def per_band(template):
 
 def bands(wildcards):
     """Return into how many bands of rows a product's mosaic is cut."""
-    return config["bands"] or max(2, -(-len(science(wildcards)) // 4))
-
-
-def files_of_product(wildcards):
-    """Return the files that make a product without an association, by exptype."""
-    entry = config["products"][wildcards.product]
-    return {exptype: matching(entry[exptype]) for exptype in ("science", "psf")}
+    return config["bands"] or min(max(2, -(-len(science(wildcards)) // 4)), 32)
 
 
 def sip_options(wildcards):
@@ -192,6 +213,11 @@ def sip_options(wildcards):
     own = options("tweakreg", "crf")(wildcards)
     wanted = own.pop("sip_approx")
     return {key.removeprefix("sip_"): own[key] for key in own} if wanted else None
+
+
+def listed_files(wildcards):
+    """Return the files of a product without an association, by exptype."""
+    return files_of_product(wildcards.product)
 
 
 def asn_metadata(wildcards):
@@ -218,13 +244,15 @@ def reference_catalog(wildcards):
     """Return the file of the absolute reference catalogue, unless it is a service's name."""
     step = steps(wildcards.product)["tweakreg"]
     name = step["abs_refcat"]
-    return [] if step["skip"] or not name or name.upper().startswith("GAIA") else name
+    return (
+        [] if step["skip"] or not name or re.fullmatch(r"(?i)GAIA\w*", name) else name
+    )
 
 
 def sky_list(wildcards):
     """Return the user's table of sky levels, if there is to be one."""
     step = steps(wildcards.product)["skymatch"]
-    return step["skylist"] if step["skymethod"] == "user" and step["skylist"] else []
+    return step["skylist"] if step["skymethod"] == "user" else []
 
 
 def output_wcs(wildcards):
@@ -273,12 +301,23 @@ def memory(base, factor):
     return of
 
 
+def memory_of_exposure(base, factor):
+    """Return a function: the same, where only the input ``exposure`` is read whole."""
+
+    def of(wildcards, input, attempt):
+        return int(
+            (base + factor * Path(input.exposure).stat().st_size / 1e6) * attempt
+        )
+
+    return of
+
+
 def targets():
     """Return the files that are made when none is asked for."""
     files = []
     for name, product in PRODUCTS.items():
         own, folder, suffixes, plots = steps(name), f"<results>/{name}", [], []
-        if product.table == f"{name}_asn.json" and name in config["products"]:
+        if name in OF_FILES:
             suffixes.append("asn.json")
         if not product.single:
             kinds = ["crf", "i2d"] if config["exposure_i2d"] else ["crf"]

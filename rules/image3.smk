@@ -5,7 +5,7 @@ rule kernels:
     input:
         library=library("kernels"),
     output:
-        touch("<resources>/kernels.done"),
+        touch("<results>/kernels.done"),
     log:
         "<logs>/kernels.log",
     benchmark:
@@ -31,7 +31,7 @@ rule write_association:
     conda:
         "../envs/snakewebb.yaml"
     params:
-        files=files_of_product,
+        files=listed_files,
     message:
         "Write the association of {wildcards.product}"
     script:
@@ -42,6 +42,7 @@ rule find_sources:
     input:
         exposure=calibrated,
         catalog=custom_catalog,
+        kernels=ancient("<results>/kernels.done"),
         library=library("find_sources"),
     output:
         sources="<results>/{product}/work/{exposure}_sources.ecsv",
@@ -81,6 +82,7 @@ rule align:
         mem_mb=memory(800, 20),
     params:
         tweakreg=options("tweakreg", "align"),
+        find_sources=options("tweakreg", "find_sources"),
         assign_mtwcs=options("assign_mtwcs", "align"),
         max_megapixels=config["max_mosaic_megapixels"],
     message:
@@ -94,7 +96,7 @@ rule sky_overlaps:
         exposure=calibrated,
         geometry="<results>/{product}/work/{exposure}_geometry.json",
         alignment="<results>/{product}/work/{product}_alignment.json",
-        kernels=ancient("<resources>/kernels.done"),
+        kernels=ancient("<results>/kernels.done"),
         library=library("sky_overlaps"),
     output:
         "<results>/{product}/work/{exposure}_overlaps.json",
@@ -131,6 +133,7 @@ rule skymatch:
         mem_mb=memory(500, 20),
     params:
         step=options("skymatch", "skymatch"),
+        overlaps=options("skymatch", "sky_overlaps"),
     message:
         "Match the sky levels of {wildcards.product}"
     script:
@@ -143,7 +146,7 @@ rule median:
         geometry=per_exposure("<results>/{product}/work/{exposure}_geometry.json"),
         alignment="<results>/{product}/work/{product}_alignment.json",
         sky=matched_sky,
-        kernels=ancient("<resources>/kernels.done"),
+        kernels=ancient("<results>/kernels.done"),
         library=library("median"),
     output:
         "<results>/{product}/work/{product}_median_{band}.fits",
@@ -154,7 +157,7 @@ rule median:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=1500,
+        mem_mb=memory(1500, 0),
     params:
         step=options("outlier_detection", "median"),
         bands=bands,
@@ -171,7 +174,7 @@ rule crf:
         alignment="<results>/{product}/work/{product}_alignment.json",
         sky=matched_sky,
         median=median_bands,
-        kernels=ancient("<resources>/kernels.done"),
+        kernels=ancient("<results>/kernels.done"),
         library=library("crf"),
     output:
         "<results>/{product}/{exposure}_{asn_id}_crf.fits",
@@ -182,9 +185,10 @@ rule crf:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=memory(700, 4),
+        mem_mb=memory_of_exposure(800, 4),
     params:
         outlier_detection=options("outlier_detection", "crf"),
+        median=options("outlier_detection", "median"),
         sip=sip_options,
         skymatch=options("skymatch", "crf"),
         asn=asn_metadata,
@@ -224,7 +228,7 @@ rule drizzle:
         exposures=resampled_exposures,
         geometry=per_exposure("<results>/{product}/work/{exposure}_geometry.json"),
         grid="<results>/{product}/work/{product}_grid.json",
-        kernels=ancient("<resources>/kernels.done"),
+        kernels=ancient("<results>/kernels.done"),
         library=library("drizzle"),
     output:
         "<results>/{product}/work/{product}_mosaic_{band}.fits",
@@ -235,7 +239,7 @@ rule drizzle:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=1500,
+        mem_mb=memory(1500, 0),
     params:
         step=options("resample", "drizzle"),
         bands=bands,
@@ -260,10 +264,12 @@ rule i2d:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=1500,
+        mem_mb=memory(1500, 0),
     params:
         step=options("resample", "i2d"),
         drizzle=options("resample", "drizzle"),
+        grid=options("resample", "grid"),
+        output_wcs=output_wcs,
         asn=asn_metadata,
     message:
         "Write the mosaic of {wildcards.product}"
@@ -276,7 +282,7 @@ rule exposure_i2d:
         exposure="<results>/{product}/{exposure}_{asn_id}_crf.fits",
         geometry="<results>/{product}/work/{exposure}_geometry.json",
         alignment="<results>/{product}/work/{product}_alignment.json",
-        kernels=ancient("<resources>/kernels.done"),
+        kernels=ancient("<results>/kernels.done"),
         library=library("exposure_i2d"),
     output:
         "<results>/{product}/{exposure}_{asn_id}_i2d.fits",
@@ -303,6 +309,7 @@ rule source_catalog:
     input:
         unpack(photometric_references),
         mosaic="<results>/{product}/{product}_i2d.fits",
+        kernels=ancient("<results>/kernels.done"),
         library=library("source_catalog"),
     output:
         catalog="<results>/{product}/{product}_cat.ecsv",

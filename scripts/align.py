@@ -9,6 +9,7 @@ with job(snakemake.log[0]):
         snakemake.input.sources,
         snakemake.input.geometry,
         tweakreg_options=snakemake.params.tweakreg,
+        find_options=snakemake.params.find_sources,
         assign_mtwcs_options=snakemake.params.assign_mtwcs,
         refcat=snakemake.input.get("refcat"),
         max_megapixels=snakemake.params.max_megapixels,

@@ -10,6 +10,7 @@ with job(snakemake.log[0]):
         sky_file=snakemake.input.get("sky"),
         median_files=snakemake.input.get("median", []),
         outlier_detection=snakemake.params.outlier_detection,
+        median=snakemake.params.median,
         sip=snakemake.params.sip,
         subtract=snakemake.params.skymatch["subtract"],
         asn=snakemake.params.asn,

@@ -8,7 +8,9 @@ with job(snakemake.log[0]):
     exposure, geometry = snakemake.input.exposure, snakemake.input.geometry
     layout = output_layout(snakemake.input.alignment, [geometry], **snakemake.params.grid)
     rows = slice(0, layout.grid.shape[0])
-    inputs = band_inputs(layout, [exposure], [geometry], rows, [remaining_sky(exposure)])
+    inputs = band_inputs(
+        layout, [exposure], [geometry], rows, lambda name, facts: remaining_sky(exposure)
+    )
     band = drizzle_band(inputs, layout.grid, rows, **snakemake.params.drizzle)
     write_i2d(
         snakemake.output[0],

@@ -13,7 +13,11 @@ with job(snakemake.log[0]):
         layout.grid,
         map(read_band, snakemake.input.bands),
         snakemake.input.exposures,
-        parameters=snakemake.params.drizzle,
+        parameters={
+            **snakemake.params.drizzle,
+            **snakemake.params.grid,
+            "output_wcs": str(snakemake.params.output_wcs or ""),
+        },
         group_ids=[placement.group for placement in layout.placements.values()],
         asn=snakemake.params.asn,
         **snakemake.params.step,

@@ -1,5 +1,7 @@
+import logging
+
 from snakewebb.job import job
-from snakewebb.kernels.__main__ import compile_all
+from snakewebb.kernels.__main__ import COMPILED
 
 with job(snakemake.log[0]):
-    compile_all()
+    logging.info("compiled: %s", ", ".join(module.__name__ for module in COMPILED))

@@ -9,4 +9,5 @@ with job(snakemake.log[0]):
     result = match_sky(
         statistics, skylist=snakemake.input.get("skylist") or None, **snakemake.params.step
     )
+    result["parameters"] = {**snakemake.params.overlaps, **snakemake.params.step}
     Path(snakemake.output[0]).write_text(json.dumps(result))

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 from scipy.interpolate import RectBivariateSpline
+from scipy.ndimage import map_coordinates
 
 # --- spline ---------------------------------------------------------------------------------
 
@@ -257,3 +258,98 @@ def windowed_centroid(image, sigma, x, y):
         x += 2 * (light * (j - x)).sum() / light.sum()
         y += 2 * (light * (i - y)).sum() / light.sum()
     return x, y
+
+
+# --- rings about a star -------------------------------------------------------------------------
+
+
+def ring_statistics(image, good, center, spacing, x, y, first):
+    """Cubic spline values at places on each point's ring: mean, std, number."""
+    results = []
+    for u, v in zip(x, y, strict=True):
+        radius = np.hypot(u - center[0], v - center[1])
+        start = np.arctan2(v - center[1], u - center[0])
+        places = int(2 * np.pi * radius / spacing)
+        values = []
+        for k in range(first, places):
+            angle = start + 2 * np.pi * k / places
+            a, b = center[0] + radius * np.cos(angle), center[1] + radius * np.sin(angle)
+            inside = 1 <= a < image.shape[1] - 2 and 1 <= b < image.shape[0] - 2
+            if inside and good[round(b), round(a)]:
+                values.append(map_coordinates(image, [[b], [a]], mode="mirror")[0])
+        enough = len(values) > 1
+        results.append(
+            (np.mean(values), np.std(values, ddof=1), len(values))
+            if enough
+            else (np.nan, np.nan, len(values))
+        )
+    return tuple(np.array(column) for column in zip(*results, strict=True))
+
+
+# --- coronagraphy --------------------------------------------------------------------------------
+
+
+def fill(image, known, half):
+    """Give unknown pixels the median of known neighbours, rim by rim."""
+    image, known = image.copy(), known.copy()
+    while not known.all():
+        before, was_known = image.copy(), known.copy()
+        for j, i in zip(*np.nonzero(~was_known), strict=True):
+            box = np.s_[max(j - half, 0) : j + half + 1, max(i - half, 0) : i + half + 1]
+            if was_known[box].any():
+                image[j, i] = np.median(before[box][was_known[box]])
+                known[j, i] = True
+    return image
+
+
+def local_scatter(deviations, j, i, half):
+    """Median of the positive values in a box, without the pixel in its middle."""
+    values = [
+        deviations[b, a]
+        for b in range(max(j - half, 0), min(j + half + 1, deviations.shape[0]))
+        for a in range(max(i - half, 0), min(i + half + 1, deviations.shape[1]))
+        if (b, a) != (j, i) and deviations[b, a] > 0
+    ]
+    return np.median(values) if values else np.nan
+
+
+def klip(target, references, truncate):
+    """Subtract principal components, by singular value decomposition."""
+    shape = target.shape
+    rows = references.reshape(len(references), -1).astype(float)
+    rows = rows - rows.mean(axis=1)[:, None]
+    _, values, modes = np.linalg.svd(rows, full_matrices=False)
+    modes = modes[values > 1e-6 * values[0]][:truncate]
+    flat = target.reshape(-1).astype(float)
+    flat = flat - flat.mean()
+    for mode in modes:
+        flat = flat - mode * (mode @ flat)
+    return flat.reshape(shape)
+
+
+def offset(template, image, weights):
+    """Fit shift, brightness and constant with a general optimiser and periodic shifts."""
+    from scipy.ndimage import fourier_shift
+    from scipy.optimize import least_squares
+
+    spectrum = np.fft.fft2(template)
+
+    def residual(p):
+        moved = np.fft.ifft2(fourier_shift(spectrum, (p[1], p[0]))).real
+        return (weights * (image - p[2] * moved - p[3])).ravel()
+
+    return least_squares(residual, [0, 0, 1, 0], xtol=1e-15, ftol=1e-15, gtol=1e-15).x
+
+
+def moved_flags(dq, shift, outside):
+    """Flags of the pixels that share more than 1 % with each shifted pixel in x and y."""
+    out = np.zeros_like(dq)
+    ny, nx = dq.shape
+    for j, i in np.ndindex(ny, nx):
+        x, y = i - shift[0], j - shift[1]
+        for b in range(int(np.floor(y)), int(np.floor(y)) + 2):
+            for a in range(int(np.floor(x)), int(np.floor(x)) + 2):
+                if 1 - abs(b - y) > 0.01 and 1 - abs(a - x) > 0.01:
+                    inside = 0 <= b < ny and 0 <= a < nx
+                    out[j, i] |= dq[b, a] if inside else outside
+    return out

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import naive
 from snakewebb.dq import BITS, DO_NOT_USE
 from snakewebb.errors import InputError
-from snakewebb.exposure import invalidate, read_planes
+from snakewebb.exposure import invalidate, read_planes, typical_weights
 from snakewebb.geometry import Correction
 from snakewebb.grid import PixelMap, output_grid
 from snakewebb.kernels.median import median_of_windows
@@ -18,7 +18,6 @@ from snakewebb.outlier_detection import (
     flag_outliers,
     median_band,
     reason_to_skip,
-    typical_weights,
 )
 from snakewebb.resample import Input, drizzle_band
 from test_geometry import make_geometry

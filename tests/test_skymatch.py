@@ -17,6 +17,7 @@ from snakewebb.layout import lay_out
 from snakewebb.simulate.apertures import Pointing, imaging_aperture, make_wcs, wcsinfo
 from snakewebb.skymatch import (
     STATISTICS,
+    check_subtraction,
     match_sky,
     overlap_statistics,
     pixel_finder,
@@ -573,7 +574,7 @@ def test_level_is_the_whole_sky_and_delta_what_is_left_of_it():
         record("a", overlaps={"b": [1.0, 10]}, level=0.2, subtracted=True),
         record("b", overlaps={"a": [3.0, 10]}, level=0.5, subtracted=True),
     ]
-    found = match_sky(records, subtract=True)["exposures"]
+    found = match_sky(records)["exposures"]
     assert (found["b"]["level"], found["b"]["delta"]) == pytest.approx((2.5, 2.0))
     assert (found["a"]["level"], found["a"]["delta"]) == pytest.approx((0.2, 0.0))
     fresh = [{**r, "background": {"level": 0.2, "subtracted": False}} for r in records]
@@ -582,17 +583,20 @@ def test_level_is_the_whole_sky_and_delta_what_is_left_of_it():
 
 
 @pytest.mark.parametrize(
-    ("level", "subtracted", "subtract", "words"),
-    [
-        (0.2, None, False, "e1: .*BKGSUB.*fresh"),
-        (None, False, False, "e1: .*BKGLEVEL.*fresh"),
-        (0.2, True, False, "e1: .*was subtracted.*set it to True"),
-        (0.2, False, True, "e1: .*was not subtracted.*set it to False"),
-    ],
+    ("level", "subtracted", "words"),
+    [(0.2, None, "e1: .*BKGSUB.*fresh"), (None, False, "e1: .*BKGLEVEL.*fresh")],
 )
-def test_inconsistent_earlier_background(level, subtracted, subtract, words):
+def test_inconsistent_earlier_background(level, subtracted, words):
     with pytest.raises(InputError, match=words):
-        match_sky([record("e1", level=level, subtracted=subtracted)], subtract=subtract)
+        match_sky([record("e1", level=level, subtracted=subtracted)])
+
+
+def test_earlier_subtraction_must_be_the_same():
+    for before, words in ((True, "was subtracted.*set it to True"), (False, "was not subtracted")):
+        with pytest.raises(InputError, match=f"e1: .*{words}"):
+            check_subtraction("e1", before, not before)
+        check_subtraction("e1", before, before)
+    check_subtraction("e1", None, True)
 
 
 def test_user_levels(tmp_path):

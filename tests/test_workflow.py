@@ -1,6 +1,7 @@
 """The workflow from end to end, on small simulated observations."""
 
 import json
+import shutil
 import warnings
 from dataclasses import replace
 
@@ -30,10 +31,25 @@ MOVING = replace(preset("nircam-moving", npix=160), dithers=FIELD.dithers[:3])
 def observations(tmp_path_factory):
     """Three simulated observations; their associations by name."""
     folder = tmp_path_factory.mktemp("observations")
-    return {
+    made = {
         name: simulate.write(observation, folder / name)
         for name, observation in {"field": FIELD, "modules": MODULES, "moving": MOVING}.items()
     }
+    # The name that an association written by the workflow would have.
+    made["modules"] = made["modules"].rename(
+        made["modules"].with_name(f"{MODULES.product}_asn.json")
+    )
+    return made
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory, repo):
+    """A copy of the workflow, which tests may edit."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("config", "envs", "lib", "profiles", "report", "rules", "scripts"):
+        shutil.copytree(repo / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(repo / "Snakefile", folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -56,10 +72,10 @@ def config(observations):
 
 
 @pytest.fixture(scope="session")
-def results(tmp_path_factory, config):
+def results(tmp_path_factory, config, checkout):
     """The folder of results of all of them."""
     folder = tmp_path_factory.mktemp("workflow")
-    snakemake(folder, **config)
+    snakemake(folder, repo=checkout, **config)
     return folder / "results"
 
 
@@ -243,18 +259,28 @@ def test_product_of_files_with_parameters_of_its_own(results, names, observation
         assert sky == pytest.approx(before - model.meta.background.level, abs=1e-4)
 
 
-def test_one_exposure_rectified_by_name(results, names, config):
+def test_one_exposure_rectified_by_name(results, names, checkout):
     product = names["field"]
     name = list(product.of_type("science"))[1]
     target = f"results/{product.name}/{name}_o001_i2d.fits"
-    snakemake(results.parent, target)
+    snakemake(results.parent, target, repo=checkout)
     with read(results.parent / target) as model:
         assert model.meta.wcs.available_frames == ["detector", "world"]
         assert np.isfinite(model.data).mean() > 0.9
 
 
-def test_everything_is_done_then(results, config):
-    assert planned(results.parent, **config) == set()
+@pytest.fixture
+def plan(results, checkout):
+    """A function of the configuration: the jobs that would run, from what has been done."""
+
+    def of(config):
+        return planned(results.parent, repo=checkout, **config)
+
+    return of
+
+
+def test_everything_is_done_then(plan, config):
+    assert plan(config) == set()
 
 
 def change(config, step, **parameters):
@@ -266,6 +292,7 @@ def change(config, step, **parameters):
     ("step", "parameters", "rules"),
     [
         ("source_catalog", {"snr_threshold": 4.0}, {"source_catalog"}),
+        ("skymatch", {"subtract": True}, {"crf", "drizzle", "i2d", "source_catalog"}),
         ("resample", {"report_var": False}, {"i2d", "source_catalog"}),
         ("resample", {"pixfrac": 0.8}, {"drizzle", "i2d", "source_catalog"}),
         ("resample", {"rotation": 3.0}, {"grid", "drizzle", "i2d", "source_catalog"}),
@@ -286,33 +313,56 @@ def change(config, step, **parameters):
         ),
     ],
 )
-def test_a_change_rebuilds_what_it_touches(results, config, names, step, parameters, rules):
-    jobs = planned(results.parent, **change(config, step, **parameters))
+def test_a_change_rebuilds_what_it_touches(plan, config, names, step, parameters, rules):
+    jobs = plan(change(config, step, **parameters))
     name = names["field"].name
     touched = {job[0] for job in jobs if len(job) > 1 and job[1] == name}
     assert {rule for rule in touched if not rule.startswith("plot")} == rules
 
 
-def test_an_override_touches_one_product_only(results, config, names):
+@pytest.mark.parametrize(
+    ("module", "untouched"),
+    [
+        ("source_catalog.py", {"find_sources", "crf", "drizzle", "i2d"}),
+        ("kernels/drizzle.py", {"find_sources", "align", "sky_overlaps", "skymatch"}),
+        ("skymatch.py", {"find_sources", "align"}),
+        ("pictures.py", {"find_sources", "crf", "i2d", "source_catalog"}),
+    ],
+)
+def test_an_edit_of_the_library_runs_what_imports_it(plan, config, checkout, module, untouched):
+    file = checkout / "lib" / "snakewebb" / module
+    before = file.read_text()
+    try:
+        file.write_text(before + "\n# edited\n")
+        rules = {job[0] for job in plan(config)}
+        assert rules - {"all"}
+        assert not rules & untouched
+        file.write_text(before)
+        assert plan(config) == set(), "an edit taken back, or a checkout"
+    finally:
+        file.write_text(before)
+
+
+def test_an_override_touches_one_product_only(plan, config, names):
     name = names["modules"].name
     products = {**config["products"], name: {"steps": {"source_catalog": {"npixels": 9}}}}
-    jobs = planned(results.parent, **{**config, "products": products})
+    jobs = plan({**config, "products": products})
     assert {job[1] for job in jobs if len(job) > 1} == {name}
 
 
-def test_values_swapped_between_parameters_are_noticed(results, config, names):
+def test_values_swapped_between_parameters_are_noticed(plan, config, names):
     swapped = {"aperture_ee1": 50, "aperture_ee2": 30}
-    jobs = planned(results.parent, **change(config, "source_catalog", **swapped))
+    jobs = plan(change(config, "source_catalog", **swapped))
     assert ("source_catalog", names["field"].name) in jobs
 
 
-def test_an_exposure_dropped_leaves_the_others(results, config, names, observations, tmp_path):
+def test_an_exposure_dropped_leaves_the_stars_of_others(plan, config, names, observations):
     table = json.loads(observations["field"].read_text())
     table["products"][0]["members"].pop()
     shorter = observations["field"].with_name("shorter_asn.json")
     shorter.write_text(json.dumps(table))
     associations = [str(shorter), *config["associations"][1:]]
-    jobs = planned(results.parent, **{**config, "associations": associations})
+    jobs = plan({**config, "associations": associations})
     touched = {job[0] for job in jobs if len(job) > 1 and job[1] == names["field"].name}
     assert "find_sources" not in touched
     assert {"align", "median", "drizzle", "i2d"} <= touched
@@ -326,9 +376,16 @@ def test_an_exposure_dropped_leaves_the_others(results, config, names, observati
         ({"steps": {"tweakreg": {"sigm": 1}}}, "did you mean sigma"),
         ({"products": {"x": {"science": "nothing*.fits"}}}, "nothing*.fits: no file matches"),
         ({"products": {"x": {}}}, "products.x: no association has this product"),
+        (
+            {"steps": {"skymatch": {"skymethod": "user", "skylist": "none.txt"}}},
+            "none.txt: there is no such file (skylist)",
+        ),
+        ({"reference_files": {"apcorr": "none.fits"}}, "none.fits: there is no such file (apcorr)"),
     ],
 )
-def test_mistakes_end_in_one_line(tmp_path, user, message):
+def test_mistakes_end_in_one_line(tmp_path, observations, user, message):
+    if {"steps", "reference_files"} & set(user):
+        user = {**user, "associations": [str(observations["moving"])]}
     done = snakemake(tmp_path, "-n", check=False, **(user or {"bands": 2}))
     assert done.returncode != 0
     lines = [line for line in (done.stdout + done.stderr).splitlines() if message in line]
@@ -336,9 +393,22 @@ def test_mistakes_end_in_one_line(tmp_path, user, message):
     assert not (tmp_path / "results").exists()
 
 
-def test_bad_exposure_is_named(tmp_path, observations):
+@pytest.mark.parametrize("fault", ["nonsense", "cut short", "without gWCS", "a cube"])
+def test_bad_exposure_is_named(tmp_path, observations, fault):
+    good = next(observations["moving"].parent.glob("*_cal.fits"))
     path = tmp_path / "broken_cal.fits"
-    path.write_bytes(b"SIMPLE  =                    T" + b" " * 3000)
+    content = good.read_bytes()
+    with fits.open(good) as hdus:
+        if fault == "nonsense":
+            path.write_bytes(b"SIMPLE  =                    T" + b" " * 3000)
+        elif fault == "cut short":
+            path.write_bytes(content[: int(0.6 * len(content))])
+        elif fault == "without gWCS":
+            del hdus["ASDF"]
+            hdus.writeto(path)
+        else:
+            hdus["SCI"].data = np.stack([hdus["SCI"].data] * 2)
+            hdus.writeto(path)
     done = snakemake(tmp_path, check=False, associations=[str(path)])
     assert done.returncode != 0
     assert any(line.startswith("snakewebb: ") and str(path) in line
@@ -375,8 +445,8 @@ def test_snakemake_finds_nothing_to_complain(results):
     assert "in a good condition" in snakemake(results.parent, "--lint").stderr
 
 
-def test_report_shows_every_picture(results, names):
-    snakemake(results.parent, "--report", "report.html")
+def test_report_shows_every_picture(results, names, checkout):
+    snakemake(results.parent, "--report", "report.html", repo=checkout)
     page = (results.parent / "report.html").read_text()
     for product in names.values():
         for kind in ("mosaic", "sources", "alignment", "sky", "outliers", "status"):

@@ -8,6 +8,8 @@ import hashlib
 import os
 from pathlib import Path
 
+__version__ = "0.1.0"
+
 
 def _kernel_cache() -> str:
     """Return a folder for compiled kernels that belongs to this very source code.

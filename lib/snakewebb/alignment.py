@@ -20,6 +20,7 @@ def align_product(
     geometry_files: Sequence[str | Path],
     *,
     tweakreg_options: Mapping[str, Any],
+    find_options: Mapping[str, Any],
     assign_mtwcs_options: Mapping[str, Any],
     refcat: str | Path | None = None,
     max_megapixels: float | None = None,
@@ -35,6 +36,8 @@ def align_product(
         Of all exposures, in association order.
     tweakreg_options, assign_mtwcs_options : mapping
         Step parameters, with ``skip``.
+    find_options : mapping
+        Parameters that the sources were found with; for the record.
     refcat : path, optional
         Reference catalogue, if it is a file.
     max_megapixels : float, optional
@@ -43,9 +46,9 @@ def align_product(
     Returns
     -------
     dict
-        For JSON: ``step``, which of the two was run; ``exposures``, by name the ``status``,
-        ``reason`` and quality of each; ``islands``, the absolute fits; ``layout``, for
-        `snakewebb.layout.Layout`.
+        For JSON: ``step``, which of the two was run, and its ``parameters``; ``exposures``, by
+        name the ``status``, ``reason`` and quality of each; ``islands``, the absolute fits;
+        ``layout``, for `snakewebb.layout.Layout`.
 
     Raises
     ------
@@ -81,7 +84,15 @@ def align_product(
     aligned = {name: g.corrected(corrections[name]) for name, g in geometries.items()}
     grid = output_grid(aligned, max_megapixels=max_megapixels)
     layout = lay_out(aligned, groups, corrections, grid)
-    return {"step": step, "exposures": exposures, "islands": islands, "layout": layout.to_dict()}
+    return {
+        "step": step,
+        "parameters": dict(assign_mtwcs_options)
+        if moving
+        else {**find_options, **tweakreg_options},
+        "exposures": exposures,
+        "islands": islands,
+        "layout": layout.to_dict(),
+    }
 
 
 def _check_alike(known: Mapping[str, Mapping[str, Any]]) -> None:

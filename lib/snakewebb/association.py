@@ -154,7 +154,7 @@ def _product(path: Path, table: dict[str, Any], product: Any) -> Product:
                 exposure_name(expname),
                 str(file),
                 exptype,
-                entry.get("group_id"),
+                None if entry.get("group_id") is None else str(entry["group_id"]),
                 str(path.parent / catalog) if catalog else None,
             )
         )

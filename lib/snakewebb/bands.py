@@ -111,6 +111,8 @@ def read_rows(paths: Sequence[str | Path], plane: str, start: int, stop: int) ->
             if first <= reached < last:
                 pieces.append(_native(hdus[plane], slice(reached - first, last - first), path))
                 reached = last
+        if reached >= stop:
+            break
     if reached < stop:
         raise InputError(
             f"{plane}: rows {reached} to {stop} are in none of {len(paths)} band files: "

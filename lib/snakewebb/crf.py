@@ -9,11 +9,12 @@ from typing import Any
 
 from snakewebb.association import exposure_name
 from snakewebb.bands import read_rows
-from snakewebb.exposure import invalidate, read_planes
+from snakewebb.exposure import invalidate, read_planes, sky_in_pixels
 from snakewebb.grid import PixelMap
 from snakewebb.layout import Layout, read_facts
 from snakewebb.outlier_detection import flag_outliers, reason_to_skip
 from snakewebb.products import write_crf
+from snakewebb.skymatch import check_subtraction
 
 
 def finish_exposure(
@@ -25,6 +26,7 @@ def finish_exposure(
     sky_file: str | Path | None,
     median_files: Sequence[str | Path],
     outlier_detection: Mapping[str, Any],
+    median: Mapping[str, Any],
     sip: Mapping[str, Any] | None,
     subtract: bool,
     asn: Mapping[str, Any],
@@ -36,13 +38,15 @@ def finish_exposure(
     source, target : path
         The ``_cal`` and the ``_crf`` to write.
     geometry_file, alignment_file : path
-        What `snakewebb.survey` and `snakewebb.alignment` found.
+        What `snakewebb.wcs.read_geometry` and `snakewebb.alignment` found.
     sky_file : path or None
         What `snakewebb.skymatch` found; None if the step was skipped.
     median_files : sequence of paths
         Bands of the median of all exposures; none if outliers are not to be flagged.
     outlier_detection : mapping
         Parameters of `snakewebb.outlier_detection.flag_outliers`.
+    median : mapping
+        Parameters that the median was made with; for the record.
     sip : mapping or None
         Parameters of `snakewebb.wcs.sip_keywords`; None for no SIP keywords.
     subtract : bool
@@ -57,12 +61,17 @@ def finish_exposure(
     aligned = alignment["exposures"][name]
     step = alignment["step"]
     statuses = {step: aligned["status"]}
-    provenance: dict[str, Any] = {step: aligned}
+    provenance: dict[str, Any] = {step: aligned | {"parameters": alignment["parameters"]}}
+    if alignment["islands"]:
+        provenance[step]["reference_fit"] = alignment["islands"][aligned["island"]]
+    facts, geometry = read_facts(geometry_file)
+    check_subtraction(name, facts["sky_subtracted"], subtract)
     sky = None
     if sky_file:
         matched = json.loads(Path(sky_file).read_text())
         sky = matched["exposures"][name]
-        statuses["skymatch"], provenance["skymatch"] = sky["status"], dict(sky)
+        statuses["skymatch"] = sky["status"]
+        provenance["skymatch"] = sky | {"parameters": matched["parameters"]}
         sky["subtracted"], sky["method"] = subtract, matched["skymethod"]
     else:
         statuses["skymatch"], provenance["skymatch"] = "SKIPPED", {"reason": "skip is set"}
@@ -79,12 +88,13 @@ def finish_exposure(
         invalidate(planes)
         outliers = flag_outliers(
             planes,
-            PixelMap(read_facts(geometry_file)[1].corrected(correction), layout.grid),
+            PixelMap(geometry.corrected(correction), layout.grid),
             lambda start, stop: read_rows(median_files, "MEDIAN", start, stop),
-            None if sky is None else sky["delta"],
+            sky_in_pixels(facts, sky),
             **outlier_detection,
         )
         statuses["outlier_detection"] = "COMPLETE"
+        provenance["outlier_detection"] = {"parameters": {**median, **outlier_detection}}
     moving = step == "assign_mtwcs"
     write_crf(
         source,

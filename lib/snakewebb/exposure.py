@@ -5,7 +5,7 @@ written in :mod:`snakewebb.products`.
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ PLANES = {
     "VAR_FLAT": np.float32,
 }
 INVALIDATED = ("SCI", "ERR", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
+
+ENOUGH = 1_000_000
+"""The mean weight of so many pixels is right to 0.1 %."""
 
 Planes = dict[str, np.ndarray | None]
 
@@ -120,10 +123,9 @@ def facts(path: str | Path) -> dict[str, Any]:
     dict
         ``group_id`` (all detectors of one exposure share it), ``target_type``, ``mt_ra`` and
         ``mt_dec`` (deg or None), ``measurement_time``, ``exposure_time`` (s or None), ``epoch``
-        (decimal year or None), ``instrument``, ``detector``, ``filter``, ``pupil``,
-        ``exp_type``, ``bunit``, ``sky_level``, ``sky_subtracted``, and ``wcsinfo``: v2_ref,
-        v3_ref (arcsec), roll_ref, ra_ref,
-        dec_ref, v3yangle (deg), vparity.
+        (decimal year or None), ``instrument``, ``filter``, ``pupil``, ``bunit``, ``sky_level``,
+        ``sky_subtracted``, and ``wcsinfo``: v2_ref, v3_ref (arcsec), roll_ref, ra_ref, dec_ref,
+        v3yangle (deg), vparity.
 
     Raises
     ------
@@ -145,6 +147,52 @@ def facts(path: str | Path) -> dict[str, Any]:
         }
 
 
+def typical_weights(path: str | Path, facts: Mapping[str, Any]) -> dict[str, float]:
+    """Measure the weight that most pixels of an exposure have.
+
+    Parameters
+    ----------
+    path : path
+        A stage-2 image.
+    facts : mapping
+        ``measurement_time`` and ``exposure_time`` (s), from `facts`.
+
+    Returns
+    -------
+    dict
+        By ``weight_type``: of ``ivm`` the mean of 1 / VAR_RNOISE over good pixels, clipped at 3
+        sigma, 1 if the exposure has no VAR_RNOISE; of ``exptime`` the time. 0 if there is none.
+    """
+    from astropy.stats import sigma_clip
+
+    planes = read_planes(path, ("DQ", "VAR_RNOISE"))
+    ivm = 1.0
+    if planes["VAR_RNOISE"] is not None:
+        invalidate(planes)
+        variance = planes["VAR_RNOISE"]
+        good = 1.0 / variance[(variance > np.finfo(np.float32).tiny) & (variance < np.inf)]
+        good = good[:: good.size // ENOUGH + 1]
+        clipped = sigma_clip(good, sigma=3, maxiters=5, masked=False)
+        ivm = float(clipped.mean(dtype=float)) if clipped.size else 0.0
+    time = facts["measurement_time"] or facts["exposure_time"] or 0.0
+    return {"ivm": ivm, "exptime": float(time)}
+
+
+def sky_in_pixels(known: Mapping[str, Any], matched: Mapping[str, Any] | None) -> float | None:
+    """Return the sky level in the pixels of a stage-2 exposure, in their units; None if unknown.
+
+    Parameters
+    ----------
+    known : mapping
+        The exposure's facts.
+    matched : mapping or None
+        What `snakewebb.skymatch.match_sky` found for it; without that, its header counts.
+    """
+    if matched and matched["delta"] is not None:
+        return matched["delta"]
+    return None if known["sky_subtracted"] else known["sky_level"]
+
+
 def remaining_sky(path: str | Path) -> float | None:
     """Return the sky level that is known but still in an exposure's pixels, in their units."""
     with open_fits(path) as hdus:
@@ -160,10 +208,8 @@ _FACT_KEYS = {
     "measurement_time": "TMEASURE",
     "exposure_time": "XPOSURE",
     "instrument": "INSTRUME",
-    "detector": "DETECTOR",
     "filter": "FILTER",
     "pupil": "PUPIL",
-    "exp_type": "EXP_TYPE",
     "bunit": "BUNIT",
     "sky_level": "BKGLEVEL",
     "sky_subtracted": "BKGSUB",

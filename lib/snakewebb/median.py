@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from snakewebb.exposure import sky_in_pixels
 from snakewebb.layout import Layout, band_rows, read_facts
 from snakewebb.outlier_detection import median_band, reason_to_skip
 from snakewebb.resample import band_inputs
@@ -48,10 +49,15 @@ def product_median(
     if not resample_data:
         height = read_facts(geometry_files[0])[1].shape[0]
     rows = band_rows(height, band, bands)
-    levels = [skies[name]["delta"] if skies else None for name in layout.placements]
     # On the detector every exposure falls on every band.
     reach = rows if resample_data else slice(0, layout.grid.shape[0])
-    inputs = band_inputs(layout, sources, geometry_files, reach, levels)
+    inputs = band_inputs(
+        layout,
+        sources,
+        geometry_files,
+        reach,
+        lambda name, facts: sky_in_pixels(facts, skies.get(name)),
+    )
     exposures, typical = [], {}
     for exposure, path in zip(inputs, geometry_files, strict=True):
         if exposure is not None:

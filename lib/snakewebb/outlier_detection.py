@@ -10,8 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,8 +26,6 @@ log = logging.getLogger(__name__)
 TILE_ROWS = 64
 """The coordinates of so many rows stay in the second-level cache."""
 
-ENOUGH = 1_000_000
-"""The mean weight of so many pixels is right to 0.1 %."""
 
 Window = tuple[int, int, int, int]
 """First and last (excluded) row and column."""
@@ -45,37 +41,6 @@ def reason_to_skip(groups: Sequence[str], *, resample_data: bool = True) -> str 
     if resample_data and len(set(groups)) < 2:
         return "all exposures are of one group"
     return None
-
-
-def typical_weights(path: str | Path, facts: Mapping[str, Any]) -> dict[str, float]:
-    """Measure the weight that most pixels of an exposure have.
-
-    Parameters
-    ----------
-    path : path
-        A stage-2 image.
-    facts : mapping
-        ``measurement_time`` and ``exposure_time`` (s), from `snakewebb.exposure.facts`.
-
-    Returns
-    -------
-    dict
-        By ``weight_type``: of ``ivm`` the mean of 1 / VAR_RNOISE over good pixels, clipped at 3
-        sigma, 1 if the exposure has no VAR_RNOISE; of ``exptime`` the time. 0 if there is none.
-    """
-    from astropy.stats import sigma_clip
-
-    planes = read_planes(path, ("DQ", "VAR_RNOISE"))
-    ivm = 1.0
-    if planes["VAR_RNOISE"] is not None:
-        invalidate(planes)
-        variance = planes["VAR_RNOISE"]
-        good = 1.0 / variance[(variance > np.finfo(np.float32).tiny) & (variance < np.inf)]
-        good = good[:: good.size // ENOUGH + 1]
-        clipped = sigma_clip(good, sigma=3, maxiters=5, masked=False)
-        ivm = float(clipped.mean(dtype=float)) if clipped.size else 0.0
-    time = facts["measurement_time"] or facts["exposure_time"] or 0.0
-    return {"ivm": ivm, "exptime": float(time)}
 
 
 def median_band(

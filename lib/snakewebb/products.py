@@ -25,6 +25,7 @@ from astropy.io.fits.verify import VerifyWarning
 from stdatamodels import fits_support
 from stdatamodels.jwst.datamodels import CubeModel, ImageModel
 
+from snakewebb import __version__
 from snakewebb.bands import replacing
 from snakewebb.blend import (
     KEYWORDS,
@@ -125,7 +126,7 @@ def write_crf(
     InputError
         The source cannot be read.
     """
-    model = _open_model(source)
+    model = open_model(source)
     if model.dq is None:
         model.dq = np.zeros(model.data.shape, np.uint32)
     known = {"DQ": model.dq, **{name: getattr(model, ARRAYS[name]) for name in INVALIDATED}}
@@ -142,11 +143,23 @@ def write_crf(
             planes["SCI"] -= sky["level"] - (background.level or 0.0) * bool(background.subtracted)
         _assign(background, {name: sky[name] for name in ("level", "subtracted", "method")})
     if correction is not None:
-        _correct(model, correction, moving_target, sip)
+        correct_pointing(model, correction, moving_target, sip)
     _assign(model.meta.wcsinfo, wcsinfo or {})
+    finish(model, target, statuses=statuses, asn=asn, provenance=notes)
+
+
+def finish(
+    model: ImageModel | CubeModel,
+    target: str | Path,
+    *,
+    statuses: Mapping[str, str],
+    asn: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a product with its statuses, association and provenance; see `write_crf`."""
     _assign(model.meta.cal_step, statuses)
     _assign(model.meta.asn, asn or {})
-    _note(model, notes, statuses)
+    _note(model, _plain(provenance or {}), statuses)
     with replacing(target) as file, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
         _header_list(model, target).writeto(file)
@@ -237,7 +250,7 @@ def write_i2d(
 # --- metadata ------------------------------------------------------------------------------------
 
 
-def _open_model(path: str | Path) -> ImageModel | CubeModel:
+def open_model(path: str | Path) -> ImageModel | CubeModel:
     """Open an image or a cube as the data model it is."""
     with open_fits(path) as hdus:
         if "SCI" not in hdus:
@@ -261,7 +274,7 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(values, default=lambda value: value.tolist()))
 
 
-def _correct(
+def correct_pointing(
     model: ImageModel, correction: Correction, moving_target: bool, sip: Mapping[str, Any] | None
 ) -> None:
     """Correct a model's gWCS, S_REGION and FITS WCS keywords."""
@@ -290,6 +303,7 @@ def _assign_keywords(model: ImageModel, header: Mapping[str, Any]) -> None:
 
 def _note(model: ImageModel, notes: dict[str, Any], statuses: Mapping[str, str]) -> None:
     """Keep our own metadata, and a few of them as keywords and history of the FITS header."""
+    notes.setdefault("version", __version__)
     model.meta.snakewebb = notes
     extra = model.instance.setdefault("extra_fits", {}).setdefault("PRIMARY", {})
     cards = extra.setdefault("header", [])
@@ -315,7 +329,7 @@ def _mosaic_model(
     """Return a mosaic without pixels."""
     rows = [read_metadata(path) for path in inputs]
     model = ImageModel()
-    with _open_model(inputs[0]) as first:
+    with open_model(inputs[0]) as first:
         model.update(first)
     values = blend(rows) if blendheaders else {}
     values |= exposure_totals(rows, group_ids or [facts(path)["group_id"] for path in inputs])

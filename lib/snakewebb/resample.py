@@ -3,9 +3,10 @@
 import logging
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -148,7 +149,7 @@ def drizzle_band(
     shape = stop - start, grid.shape[1]
     totals = np.zeros((*shape, 8 if enable_err else 2))
     con = np.zeros(((len(inputs) - 1) // 32 + 1 if enable_ctx else 0, *shape), np.uint32)
-    used = 0
+    used = []
     for number, exposure in enumerate(inputs):
         found = exposure and _read(exposure, start, stop, _reach(kernel, grid))
         if found is None:
@@ -160,8 +161,8 @@ def drizzle_band(
         sums, top, left = _drizzle(exposure, images, weight, x, y, (start, stop), kernel, pixfrac)
         plane = con[number // 32] if enable_ctx else np.zeros((0, 0), np.uint32)
         add_exposure(sums, top - start, left, time, totals, plane, np.uint32(1 << number % 32))
-        used += 1
-    log.info("rows %d to %d: %d of %d exposures fall on them", start, stop, used, len(inputs))
+        used.append(exposure.name)
+    log.info("rows %d to %d from %s", start, stop, ", ".join(used) or "no exposure")
     sci, wht = np.empty((2, *shape), np.float32)
     means = np.empty((len(VARIANCES) if enable_err else 0, *shape), np.float32)
     divide_totals(totals, fill, grid.pixel_scale_ratio, sci, wht, means)
@@ -175,7 +176,7 @@ def band_inputs(
     sources: Sequence[str | Path],
     geometry_files: Sequence[str | Path],
     rows: slice,
-    skies: Sequence[float | None],
+    sky: Callable[[str, Mapping[str, Any]], float | None],
 ) -> list[Input | None]:
     """Return the exposures of a layout that may fall on some rows, None for the others.
 
@@ -187,13 +188,13 @@ def band_inputs(
         Of its exposures, in its order.
     rows : slice
         Output rows.
-    skies : sequence of float or None
-        Levels to subtract.
+    sky : callable
+        ``sky(name, facts)`` returns the level to subtract from an exposure, or None.
     """
     margin = _reach("lanczos3", layout.grid)
     inputs: list[Input | None] = []
-    for (name, placement), source, path, sky in zip(
-        layout.placements.items(), sources, geometry_files, skies, strict=True
+    for (name, placement), source, path in zip(
+        layout.placements.items(), sources, geometry_files, strict=True
     ):
         if not placement.meets_rows(rows.start - margin, rows.stop + margin):
             inputs.append(None)
@@ -204,7 +205,7 @@ def band_inputs(
                 name,
                 source,
                 PixelMap(geometry.corrected(placement.correction), layout.grid),
-                sky,
+                sky(name, facts),
                 facts["measurement_time"],
                 facts["exposure_time"],
             )

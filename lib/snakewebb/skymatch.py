@@ -229,7 +229,6 @@ def match_sky(
     *,
     skymethod: str = "match",
     match_down: bool = True,
-    subtract: bool = False,
     skylist: str | Path | None = None,
 ) -> Record:
     """Find the sky levels of all exposures of a product.
@@ -247,9 +246,6 @@ def match_sky(
         What `overlap_statistics` returned, in association order, made with the same `skymethod`.
     skymethod : str
     match_down : bool
-    subtract : bool
-        Whether the levels are going to be subtracted from the exposures' files. Only checked
-        against what an earlier run did.
     skylist : path, optional
         Text file for ``user``: on each line a file or exposure name and a level. Lines of other
         exposures are ignored.
@@ -271,7 +267,7 @@ def match_sky(
         exposure.
     """
     _check(skymethod in METHODS, "skymethod", skymethod, f"is none of {', '.join(METHODS)}")
-    before = {record["exposure"]: _subtracted_before(record, subtract) for record in statistics}
+    before = {record["exposure"]: _subtracted_before(record) for record in statistics}
     members: dict[str, list[Record]] = {}
     for record in statistics:
         members.setdefault(record["group"], []).append(record)
@@ -304,20 +300,38 @@ def match_sky(
     return result
 
 
-def _subtracted_before(record: Record, subtract: bool) -> float:
+def _subtracted_before(record: Record) -> float:
     """Return the level that an earlier run took from an exposure's pixels."""
     name, background = record["exposure"], record["background"]
     level, subtracted = background["level"], background["subtracted"]
     if (level is None) != (subtracted is None):
         missing = "BKGLEVEL" if level is None else "BKGSUB"
         raise InputError(f"{name}: its header lacks {missing}: start from a fresh stage-2 file")
-    if subtracted is not None and subtracted != subtract:
-        did = "was" if subtracted else "was not"
+    return float(level) if subtracted else 0.0
+
+
+def check_subtraction(name: str, before: bool | None, subtract: bool) -> None:
+    """Raise where an earlier run treated an exposure's sky in the other way.
+
+    Parameters
+    ----------
+    name : str
+        The exposure.
+    before : bool or None
+        Whether an earlier run subtracted its sky; None if there was none.
+    subtract : bool
+        Whether this one is to.
+
+    Raises
+    ------
+    InputError
+    """
+    if before is not None and before != subtract:
+        did = "was" if before else "was not"
         raise InputError(
             f"{name}: its sky {did} subtracted by an earlier run but skymatch.subtract is "
-            f"{subtract}: set it to {subtracted} or start from a fresh stage-2 file"
+            f"{subtract}: set it to {before} or start from a fresh stage-2 file"
         )
-    return float(level) if subtracted else 0.0
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from photutils.utils import NoDetectionsWarning
 from scipy.ndimage import convolve, zoom
 
 from snakewebb.dq import DO_NOT_USE, NON_SCIENCE
+from snakewebb.errors import InputError
 from snakewebb.exposure import read_planes
 from snakewebb.geometry import Geometry
 from snakewebb.kernels.centroid import windowed_centroids
@@ -109,8 +110,6 @@ def find_sources(
     contrast: float = 0.001,
     multithresh_mode: str = "exponential",
     localbkg_width: int = 0,
-    apermask_method: str = "correct",
-    kron_params: tuple[float, ...] | None = None,
     deblend: bool = True,
 ) -> Table:
     """Find the point-like sources of an image.
@@ -124,8 +123,7 @@ def find_sources(
     starfinder : {"iraf", "dao", "segmentation"}
         The algorithm; the other parameters are those of jwst's ``tweakreg``. `snr_threshold` is
         in units of the background rms, `kernel_fwhm` in pixels, `peakmax` in units of `sci`.
-        ``iraf`` and ``dao`` take `minsep_fwhm` … `peakmax`, ``segmentation`` the later ones, of
-        which `apermask_method` and `kron_params` change nothing in this table.
+        ``iraf`` and ``dao`` take `minsep_fwhm` … `peakmax`, ``segmentation`` the later ones.
 
     Returns
     -------
@@ -159,8 +157,6 @@ def find_sources(
                 },
                 photometry={
                     "local_bkg_width": localbkg_width,
-                    "aperture_mask_method": apermask_method,
-                    "kron_params": kron_params or (2.5, 1.4, 0.0),
                 },
             )
         else:
@@ -284,6 +280,8 @@ def sources_of_exposure(
     """
     from snakewebb.wcs import read_wcs  # a second of imports that source_catalog does not need
 
+    if known["dimensions"] != 2:
+        raise InputError(f"{path}: is a cube of integrations: image3 needs images (_cal)")
     if skip or str(known["target_type"]).upper() == "MOVING":
         sources = _table([], [], [])
     elif catalog:

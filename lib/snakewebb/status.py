@@ -149,6 +149,13 @@ def _summary(status: ProductStatus) -> list[str]:
         counts = Counter(steps[step]["status"] for steps in status.exposures.values())
         ends = ", ".join(f'{counts[k]} <span class="{k}">{k}</span>' for k in ENDS if counts[k])
         lines.append(f"<b>{step}</b>: {ends}")
+    for what, sets in (
+        ("stars", _sets(status.alignment["exposures"])),
+        ("sky", (status.sky or {}).get("subsets", [])),
+    ):
+        if len(sets) > 1:
+            members = "; ".join(escape(", ".join(names)) for names in sets)
+            lines.append(f"<b>not tied together by their {what}</b>: {members}")
     for island in status.alignment["islands"]:
         end = f'<span class="{island["status"]}">{island["status"]}</span>'
         if island["status"] == "COMPLETE":
@@ -157,6 +164,15 @@ def _summary(status: ProductStatus) -> list[str]:
             end += f", {escape(island['reason'])}"
         lines.append(f"<b>fit to the reference catalogue</b>: {end}")
     return lines
+
+
+def _sets(exposures: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """Return the groups of each island of common stars."""
+    islands: dict[int, dict[str, None]] = {}
+    for entry in exposures.values():
+        if "island" in entry:
+            islands.setdefault(entry["island"], {})[entry["group"]] = None
+    return [list(groups) for groups in islands.values()]
 
 
 def _row(name: str, steps: Mapping[str, Mapping[str, Any]]) -> str:

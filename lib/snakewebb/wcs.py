@@ -16,6 +16,7 @@ from astropy.modeling import CompoundModel, models
 from gwcs import WCS, FITSImagingWCSTransform, coordinate_frames
 from stdatamodels import asdf_in_fits
 from tweakwcs.correctors import JWSTWCSCorrector
+from yaml import YAMLError
 
 from snakewebb.association import exposure_name
 from snakewebb.errors import InputError
@@ -36,6 +37,8 @@ def read_wcs(path: str | Path) -> WCS:
     InputError
         There is none.
     """
+    with open_fits(path) as hdus:
+        whole = len(hdus) and "ASDF" in hdus
     try:
         with asdf_in_fits.open(path) as tree:
             return tree["meta"]["wcs"]
@@ -43,6 +46,9 @@ def read_wcs(path: str | Path) -> WCS:
         raise InputError(
             f"{path}: holds no gWCS (meta.wcs): run assign_wcs on it, or fetch the _cal file"
         ) from None
+    except (OSError, TypeError, ValueError, YAMLError) as error:
+        what = "its gWCS cannot be read" if whole else "has no ASDF extension"
+        raise InputError(f"{path}: {what}: fetch it again") from error
 
 
 def read_geometry(path: str | Path) -> dict[str, Any]:
@@ -56,7 +62,8 @@ def read_geometry(path: str | Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        What `snakewebb.exposure.facts` returns, the ``exposure``'s name and its ``geometry``.
+        What `snakewebb.exposure.facts` returns, the ``exposure``'s name, the number of its image's
+        ``dimensions`` and its ``geometry``.
 
     Raises
     ------
@@ -70,6 +77,7 @@ def read_geometry(path: str | Path) -> dict[str, Any]:
             f"{path}: its header lacks {', '.join(missing)} (wcsinfo): run assign_wcs on it"
         )
     with open_fits(path) as hdus:
+        known["dimensions"] = len(hdus["SCI"].shape)
         shape = hdus["SCI"].shape[-2:]
     known["geometry"] = geometry_of(read_wcs(path), shape, known["wcsinfo"], str(path)).to_dict()
     return known
@@ -323,7 +331,9 @@ def read_grid(path: str | Path, input_pixel_side: float) -> Grid:
     import asdf
 
     if str(path).endswith((".fits", ".fits.gz")):
-        wcs, tree = read_wcs(path), {}
+        wcs = read_wcs(path)
+        with open_fits(path) as hdus:
+            tree = {"array_shape": hdus["SCI"].shape}
     else:
         try:
             with asdf.open(path, lazy_load=False) as file:

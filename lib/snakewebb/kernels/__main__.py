@@ -1,17 +1,9 @@
-"""Compile all kernels, once, rather than in the first jobs: ``python -m snakewebb.kernels``."""
+"""Compile all kernels, once, rather than in the first jobs: ``python -m snakewebb.kernels``.
 
-import importlib
-import pkgutil
+Importing does it, since kernels have signatures. They are named one by one for the workflow, which
+finds out from imports what to do again after an edit.
+"""
 
-from snakewebb import kernels
+from snakewebb.kernels import centroid, drizzle, median, outliers, repair, scatter, sky, spline
 
-
-def compile_all() -> None:
-    """Import every kernel module: kernels have signatures, so that compiles and caches them."""
-    for module in pkgutil.iter_modules(kernels.__path__):
-        if not module.name.startswith("_"):
-            importlib.import_module(f"snakewebb.kernels.{module.name}")
-
-
-if __name__ == "__main__":
-    compile_all()
+COMPILED = (centroid, drizzle, median, outliers, repair, scatter, sky, spline)

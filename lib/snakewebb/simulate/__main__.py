@@ -3,20 +3,22 @@
 import argparse
 import logging
 
-from snakewebb.simulate.observation import write
-from snakewebb.simulate.presets import PRESETS, preset
+from snakewebb.simulate import coronagraphy, observation
+from snakewebb.simulate.presets import CORONAGRAPHIC, PRESETS, preset
 
 
 def main() -> None:
     """Write the files of a preset and print the association's path."""
     parser = argparse.ArgumentParser(prog="snakewebb.simulate", description=__doc__)
-    parser.add_argument("preset", choices=sorted(PRESETS))
+    parser.add_argument("preset", choices=sorted({**PRESETS, **CORONAGRAPHIC}))
     parser.add_argument("folder")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--npix", type=int, help="side of a central subarray, pixels")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    print(write(preset(options.preset, seed=options.seed, npix=options.npix), options.folder))
+    simulator = coronagraphy if options.preset in CORONAGRAPHIC else observation
+    chosen = preset(options.preset, seed=options.seed, npix=options.npix)
+    print(simulator.write(chosen, options.folder))
 
 
 if __name__ == "__main__":

@@ -28,13 +28,14 @@ class Filter(NamedTuple):
     sky: float
 
 
-FILTERS = {
+FILTERS = {  # F335M and those that end in C are for coronagraphs, whose stops cost light
     "NIRCAM": {
         "F090W": Filter(0.901, 0.194, 3.3, 0.25),
         "F115W": Filter(1.154, 0.225, 3.0, 0.22),
         "F150W": Filter(1.501, 0.318, 2.1, 0.20),
         "F200W": Filter(1.990, 0.461, 1.6, 0.16),
         "F277W": Filter(2.786, 0.672, 0.42, 0.10),
+        "F335M": Filter(3.365, 0.347, 5.0, 0.09),
         "F356W": Filter(3.563, 0.787, 0.37, 0.09),
         "F410M": Filter(4.092, 0.436, 0.75, 0.17),
         "F444W": Filter(4.421, 1.024, 0.40, 0.22),
@@ -44,8 +45,11 @@ FILTERS = {
         "F770W": Filter(7.639, 1.95, 0.29, 7.0),
         "F1000W": Filter(9.953, 1.80, 0.45, 25.0),
         "F1130W": Filter(11.309, 0.73, 1.0, 36.0),
+        "F1140C": Filter(11.307, 0.604, 2.2, 36.0),
         "F1280W": Filter(12.810, 2.47, 0.50, 60.0),
         "F1500W": Filter(15.064, 2.92, 0.38, 95.0),
+        "F1550C": Filter(15.514, 0.736, 2.5, 110.0),
+        "F2300C": Filter(22.652, 4.649, 2.0, 400.0),
     },
     "NIRISS": {
         "F115W": Filter(1.150, 0.283, 0.26, 0.25),
@@ -102,6 +106,7 @@ def make_flaws(
     size: tuple[int, int],
     bad_fraction: float,
     seed: int,
+    lit: np.ndarray | None = None,
 ) -> Flaws:
     """Make a detector's fixed flaws.
 
@@ -113,6 +118,8 @@ def make_flaws(
     bad_fraction : float
         Share of dead and hot pixels.
     seed : int
+    lit : (ny, nx) bool, optional
+        Pixels that see the sky; by default all, and of MIRI the imager's.
 
     Returns
     -------
@@ -127,10 +134,11 @@ def make_flaws(
     dq[lot > 1 - bad_fraction] = BITS["WARM"]
     x = np.arange(nx) + start[0] - 1
     y = np.arange(ny)[:, None] + start[1] - 1
-    if instrument == "MIRI":
+    if lit is None and instrument == "MIRI":
         # only the imager's field and the Lyot coronagraph, upper left, see the sky
-        lyot = (x < 280) & (y >= 740)
-        dq[(x < 359) & ~lyot] |= DO_NOT_USE | NON_SCIENCE
+        lit = (x >= 359) | ((x < 280) & (y >= 740))
+    if lit is not None:
+        dq[~lit] |= DO_NOT_USE | NON_SCIENCE
     reference = np.minimum(x, full_size[0] - 1 - x) < REFERENCE_BORDER
     if instrument != "MIRI":
         reference = reference | (np.minimum(y, full_size[1] - 1 - y) < REFERENCE_BORDER)

@@ -212,7 +212,7 @@ def write(observation: Observation, folder: str | Path) -> Path:
             model, rays = simulate(observation, frame, truth, seen)
             model.save(folder / f"{name}_cal.fits")
             np.savez_compressed(folder / "truth" / f"{name}_cosmic_rays.npz", **vars(rays))
-            _write_json(folder / "truth" / f"{name}.json", truth.to_dict())
+            write_json(folder / "truth" / f"{name}.json", truth.to_dict())
             members.append(f"{name}_cal.fits")
             log.info("%s simulated", name)
     sources.write(
@@ -224,7 +224,7 @@ def write(observation: Observation, folder: str | Path) -> Path:
         f"jw{observation.program:05d}-o{observation.number:03d}_20221118t120000_image3_"
         f"{observation.activity:05d}_asn.json"
     )
-    _write_json(path, association(observation, members))
+    write_json(path, association(observation, members))
     return path
 
 
@@ -412,5 +412,6 @@ def _generator(observation: Observation, *key: int) -> np.random.Generator:
     return np.random.default_rng([observation.seed, observation.activity, *key])
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON for people too."""
     path.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from snakewebb.simulate.apertures import imaging_aperture
+from snakewebb.simulate.coronagraphy import Companion, CoronagraphicObservation
 from snakewebb.simulate.observation import Observation
 
 SMALL_DITHERS = ((0.0, 0.0), (1.52, 0.66), (0.73, 2.05), (-1.27, 1.31))
@@ -20,6 +21,12 @@ def mosaic(columns: int, rows: int, step: float) -> tuple[tuple[float, float], .
         for j in range(rows)
         for i in range(columns)
     )
+
+
+def small_grid(step: float) -> tuple[tuple[float, float], ...]:
+    """Return the nine points of a small-grid dither, the middle first; ``step`` in arcsec."""
+    points = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1)]
+    return tuple((step * x, step * y) for x, y in points)
 
 
 NIRCAM_FIELD = Observation(
@@ -57,24 +64,51 @@ PRESETS: dict[str, Observation] = {
 }
 """The demo takes the first three; the accuracy figures the first and the third, full-size."""
 
+NIRCAM_CORON = CoronagraphicObservation(
+    aperture="NRCA5_MASK335R",
+    filter="F335M",
+    dithers=small_grid(0.015),
+    companions=(Companion(0.75, 130.0, 1e-4), Companion(1.55, 310.0, 1.5e-5)),
+)
+CORONAGRAPHIC: dict[str, CoronagraphicObservation] = {
+    "nircam-coron": NIRCAM_CORON,
+    "miri-coron": replace(
+        NIRCAM_CORON,
+        aperture="MIRIM_MASK1140",
+        filter="F1140C",
+        dithers=small_grid(0.01),
+        companions=(Companion(1.4, 130.0, 2e-3), Companion(2.6, 340.0, 4e-4)),
+        rolls=(110.0, 120.0),
+        reference_roll=117.0,
+        star_flux=0.3,
+        reference_flux=0.6,
+        acquisition_error=7.0,
+        program=1386,
+    ),
+}
 
-def preset(name: str, *, seed: int = 1, npix: int | None = None) -> Observation:
+
+def preset(
+    name: str, *, seed: int = 1, npix: int | None = None
+) -> Observation | CoronagraphicObservation:
     """Return a preset, or its scaled-down form.
 
     Parameters
     ----------
     name : str
-        A key of ``PRESETS``.
+        A key of ``PRESETS`` or of ``CORONAGRAPHIC``.
     seed : int
     npix : int, optional
-        Side of a central subarray. The number of sources on it and the steps between the tiles
-        of a mosaic shrink in proportion.
+        Side of a central subarray. Of images, the number of sources on it and the steps between
+        the tiles of a mosaic shrink in proportion.
 
     Raises
     ------
     KeyError
         There is no such preset.
     """
+    if name in CORONAGRAPHIC:
+        return replace(CORONAGRAPHIC[name], seed=seed, npix=npix)
     observation = replace(PRESETS[name], seed=seed)
     if npix is None:
         return observation

@@ -121,7 +121,7 @@ def make_psf(wavelength: float, bandwidth: float, pixel_scale: float, size: int 
     pixel = np.radians(pixel_scale / 3600)
     oversample = max(2, int(np.ceil(2 * pixel * DIAMETER / wavelength)))
     n = size * oversample
-    x, pupil = _pupil()
+    x, pupil = make_pupil()
     angle = (np.arange(n) - n // 2) / oversample * pixel
     image = np.zeros((n, n))
     for colour in wavelength + bandwidth * np.linspace(-0.5, 0.5, 9):
@@ -132,19 +132,28 @@ def make_psf(wavelength: float, bandwidth: float, pixel_scale: float, size: int 
     return Psf(size, oversample, image / image.sum())
 
 
+def segment_centers() -> np.ndarray:
+    """Return x and y of the 18 segments' centres, (18, 2), metres, V3 upwards."""
+    side = (SEGMENT + GAP) / np.sqrt(3)
+    return np.array(
+        [
+            (1.5 * side * q, np.sqrt(3) * side * (r + q / 2))
+            for q in range(-2, 3)
+            for r in range(-2, 3)
+            if (q, r) != (0, 0) and abs(q + r) <= 2
+        ]
+    )
+
+
 @cache
-def _pupil(n: int = 384) -> tuple[np.ndarray, np.ndarray]:
+def make_pupil(n: int = 384) -> tuple[np.ndarray, np.ndarray]:
     """Return sample positions (m) and transmission of JWST's pupil, V3 upwards."""
     x = (np.arange(n) - (n - 1) / 2) * (DIAMETER + 0.2) / n
     step = x[1] - x[0]
     X, Y = np.meshgrid(x, x)
-    side = (SEGMENT + GAP) / np.sqrt(3)
     pupil = np.zeros((n, n))
-    rings = [
-        (q, r) for q in range(-2, 3) for r in range(-2, 3) if (q, r) != (0, 0) and abs(q + r) <= 2
-    ]
-    for q, r in rings:
-        u, v = X - 1.5 * side * q, Y - np.sqrt(3) * side * (r + q / 2)
+    for center_x, center_y in segment_centers():
+        u, v = X - center_x, Y - center_y
         edge = np.max(
             [np.abs(v), np.abs(np.sqrt(3) * u + v) / 2, np.abs(np.sqrt(3) * u - v) / 2], axis=0
         )

@@ -1,0 +1,460 @@
+"""align_refs: repair of bad pixels, the star's centre, and references shifted onto the target."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import fft
+
+from snakewebb.dq import DO_NOT_USE, bad_mask
+from snakewebb.errors import InputError
+from snakewebb.kernels.repair import fill
+
+log = logging.getLogger(__name__)
+
+MARGIN = 16
+"""Pixels by which an image goes on, fading, before it is shifted; no shift may be greater."""
+EDGE = 2
+"""Pixels along the frame's edges that no fit looks at."""
+SECTORS = 8
+"""Wedges of the image between which residuals count as independent."""
+PRECISION = 1e-5
+"""Pixels by which the last iteration may change a shift."""
+MOST_ITERATIONS = 50
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """References shifted onto a target.
+
+    Attributes
+    ----------
+    data, err : (K, ny, nx) float64
+    dq : (K, ny, nx) uint32
+        Flags of the pixels that a pixel was made of; DO_NOT_USE too where it comes from outside.
+    shifts, shift_errors : (K, 2) float64
+        By how much each reference lay off the target, (x, y) pixels; it was shifted back.
+    beta : (K,) float64
+        The reference's brightness in units of the target's.
+    residual : (K,) float64
+        Root mean square of what the fit leaves of the reference, relative to the reference.
+    """
+
+    data: np.ndarray
+    err: np.ndarray
+    dq: np.ndarray
+    shifts: np.ndarray
+    shift_errors: np.ndarray
+    beta: np.ndarray
+    residual: np.ndarray
+
+
+@dataclass(frozen=True)
+class Offset:
+    """How an image lies to another one: shift, its error (x, y; pixels), brightness, residual."""
+
+    shift: np.ndarray
+    error: np.ndarray
+    beta: float
+    residual: float
+
+
+# --- repair --------------------------------------------------------------------------------------
+
+
+def bad_pixels(data: np.ndarray, dq: np.ndarray | None, bad_bits: str | int | None) -> np.ndarray:
+    """Return True where a pixel is not finite or has one of the ``bad_bits`` set in its DQ."""
+    bad = ~np.isfinite(data)
+    if dq is not None:
+        bits = ~bad_mask(bad_bits) & 0xFFFFFFFF if bad_bits is not None else 0
+        bad |= (dq & np.uint32(bits)) != 0
+    return bad
+
+
+def repair(
+    data: np.ndarray,
+    dq: np.ndarray | None,
+    err: np.ndarray | None = None,
+    *,
+    median_box_length: int = 3,
+    bad_bits: str | int | None = "DO_NOT_USE",
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """Replace bad pixels by the median of the good ones round them.
+
+    Parameters
+    ----------
+    data, dq, err : (n, ny, nx)
+        Not changed. Bad is a pixel that is not finite, in `err` neither, or flagged.
+    median_box_length : int, optional
+        Side of the box of neighbours; an even one counts as the next odd one, and less than 3 as
+        3. Where a box holds no good pixel, its neighbours are filled first.
+    bad_bits : str, int or None, optional
+        DQ flags that make a pixel bad.
+
+    Returns
+    -------
+    data : (n, ny, nx) float64
+    err : (n, ny, nx) float64 or None
+        Repaired in the same way.
+    bad : (n, ny, nx) bool
+        What was replaced.
+
+    Raises
+    ------
+    InputError
+        An integration has no good pixel.
+    """
+    bad = bad_pixels(data, dq, bad_bits)
+    if err is not None:
+        bad |= ~np.isfinite(err)
+    half = max(median_box_length // 2, 1)
+    repaired = []
+    for cube in (data, err):
+        if cube is None:
+            repaired.append(None)
+            continue
+        cube = np.array(cube, np.float64, order="C")
+        for k, image in enumerate(cube):
+            if fill(image, ~bad[k], half):
+                raise InputError(f"integration {k + 1} has no good pixel: leave the exposure out")
+        repaired.append(cube)
+    log.info("%d bad pixels repaired, %.2f %%", bad.sum(), 100 * bad.mean())
+    return repaired[0], repaired[1], bad
+
+
+# --- Fourier shifts ------------------------------------------------------------------------------
+
+
+def fourier_shift(cube: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """Shift images by fractions of a pixel.
+
+    The Fourier transform is periodic and rings at steps, so the image first goes on beyond its
+    edges, mirrored and fading to the level of its rim.
+
+    Parameters
+    ----------
+    cube : (n, ny, nx)
+        Finite.
+    shifts : (n, 2)
+        Pixels (x, y) to move the contents by, at most ``MARGIN``.
+
+    Returns
+    -------
+    (n, ny, nx) float64
+    """
+    shifted = np.empty(cube.shape)
+    for k, (image, shift) in enumerate(zip(cube, shifts, strict=True)):
+        padded = _extended(image)
+        spectrum = fft.rfft2(padded) * _phase(padded.shape, shift)
+        shifted[k] = _inner(fft.irfft2(spectrum, padded.shape), image.shape)
+    return shifted
+
+
+def shift_variance(cube: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """Return the variance of images after `fourier_shift`, for independent pixels before it.
+
+    The shift's kernel is a product of one in x and one in y; the variance is convolved with its
+    square, so it can't become negative.
+    """
+    shifted = np.empty(cube.shape)
+    for k, (image, shift) in enumerate(zip(cube, shifts, strict=True)):
+        padded = _extended(image)
+        kernels = [
+            fft.irfft(np.exp(-2j * np.pi * fft.rfftfreq(n) * step), n) ** 2
+            for n, step in zip(padded.shape[::-1], shift, strict=True)
+        ]
+        response = fft.fft(kernels[1])[:, None] * fft.rfft(kernels[0])
+        spread = fft.irfft2(fft.rfft2(padded) * response, padded.shape)
+        shifted[k] = np.maximum(_inner(spread, image.shape), 0.0)
+    return shifted
+
+
+def shift_flags(dq: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """Return DQ flags moved along with the pixels.
+
+    A pixel gets the flags of all those it overlaps by more than 1 % in x and y, and DO_NOT_USE
+    where it overlaps what lies outside the frame.
+    """
+    moved = np.empty_like(dq)
+    for k, (image, shift) in enumerate(zip(dq, shifts, strict=True)):
+        flags = np.pad(image, MARGIN + 1, constant_values=DO_NOT_USE)
+        for axis, step in ((1, shift[0]), (0, shift[1])):
+            whole, part = divmod(step, 1.0)
+            steps = [int(whole)] if part < 0.99 else []
+            steps += [int(whole) + 1] if part > 0.01 else []
+            rolled = [np.roll(flags, s, axis) for s in steps]
+            flags = rolled[0] | rolled[-1]
+        moved[k] = flags[MARGIN + 1 : -MARGIN - 1, MARGIN + 1 : -MARGIN - 1]
+    return moved
+
+
+def _extended(image: np.ndarray) -> np.ndarray:
+    """Return an image with a fading rim, of odd sides that have fast Fourier transforms.
+
+    Odd, since an even side's highest frequency cannot be shifted.
+    """
+    pads = []
+    for n in image.shape:
+        size = (n + 2 * MARGIN) | 1
+        while fft.next_fast_len(size, real=True) != size:
+            size += 2
+        before = (size - n) // 2
+        pads.append((before, size - n - before))
+    level = np.median(np.concatenate((image[0], image[-1], image[1:-1, 0], image[1:-1, -1])))
+    padded = np.pad(image - level, pads, mode="reflect")
+    for axis, (before, after) in enumerate(pads):
+        fade = np.ones(padded.shape[axis])
+        fade[:before] = 0.5 - 0.5 * np.cos(np.pi * (np.arange(before) + 0.5) / before)
+        fade[-after:] = 0.5 + 0.5 * np.cos(np.pi * (np.arange(after) + 0.5) / after)
+        padded *= fade[:, None] if axis == 0 else fade
+    return padded + level
+
+
+def _inner(padded: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return the part of a padded image that is the image."""
+    return padded[
+        tuple(
+            slice((size - n) // 2, (size - n) // 2 + n)
+            for size, n in zip(padded.shape, shape, strict=True)
+        )
+    ]
+
+
+def _phase(shape: tuple[int, int], shift: np.ndarray) -> np.ndarray:
+    """Return what a half-plane spectrum is multiplied by to shift its image by (x, y)."""
+    phase_y = np.exp(-2j * np.pi * fft.fftfreq(shape[0]) * shift[1])
+    phase_x = np.exp(-2j * np.pi * fft.rfftfreq(shape[1]) * shift[0])
+    return phase_y[:, None] * phase_x
+
+
+# --- fits ----------------------------------------------------------------------------------------
+
+
+class Template:
+    """An image that others are compared with, at any shift.
+
+    Parameters
+    ----------
+    image : (ny, nx) array
+        Finite.
+    weights : (ny, nx) array
+        What a pixel's residual is multiplied by; 0 to leave it out.
+    """
+
+    def __init__(self, image: np.ndarray, weights: np.ndarray) -> None:
+        weights = weights.astype(np.float64)
+        weights[:EDGE] = weights[-EDGE:] = weights[:, :EDGE] = weights[:, -EDGE:] = 0.0
+        rows, columns = np.nonzero(weights)
+        if not rows.size:
+            raise InputError("align_refs: the mask leaves no pixel: give another psfmask")
+        self.window = tuple(
+            slice(max(int(index.min()) - MARGIN, 0), int(index.max()) + 1 + MARGIN)
+            for index in (rows, columns)
+        )
+        self.weights = weights[self.window]
+        self.shape = self.weights.shape
+        padded = _extended(np.asarray(image[self.window], np.float64))
+        self.padded_shape = padded.shape
+        self.spectrum = fft.rfft2(padded)
+        gradient_x = -2j * np.pi * fft.rfftfreq(padded.shape[1])
+        gradient_y = -2j * np.pi * fft.fftfreq(padded.shape[0])[:, None]
+        self.spectra = np.stack(
+            (self.spectrum, self.spectrum * gradient_x, self.spectrum * gradient_y)
+        )
+        y, x = np.indices(self.shape)
+        total = self.weights.sum()
+        angle = np.arctan2(
+            y - (self.weights * y).sum() / total, x - (self.weights * x).sum() / total
+        )
+        self.sectors = (np.floor(angle / np.pi * SECTORS).astype(int)) % SECTORS
+        square = fft.rfft2(_padded(self.weights**2, padded.shape))
+        centred = _extended(np.asarray(image[self.window], np.float64) - np.median(padded))
+        self.coarse = fft.rfft2(centred), square * np.conj(fft.rfft2(centred**2))
+
+    def offset(self, image: np.ndarray, good: np.ndarray | None = None) -> Offset:
+        """Fit ``beta · template(shifted) + constant`` to an image by weighted least squares.
+
+        Gauss-Newton iterations from the best whole-pixel shift, with the exact derivatives. The
+        errors are from the jackknife over sectors (Efron & Stein 1981, Ann. Stat. 9, 586), since
+        residual speckles are not independent from pixel to pixel.
+
+        Parameters
+        ----------
+        image : (ny, nx) array
+            Finite.
+        good : (ny, nx) bool, optional
+            False to leave a pixel out.
+
+        Raises
+        ------
+        InputError
+            No fit is found.
+        """
+        image = np.asarray(image[self.window], np.float64)
+        weights = self.weights if good is None else self.weights * good[self.window]
+        use = weights > 0
+        w = weights[use]
+        values = image[use] * w
+        shift = self._whole_pixels(image, weights)
+        for _ in range(MOST_ITERATIONS):
+            model, along_x, along_y = (
+                _inner(plane, self.shape)[use] * w
+                for plane in fft.irfft2(
+                    self.spectra * _phase(self.padded_shape, shift), self.padded_shape
+                )
+            )
+            design = np.stack((model, along_x, along_y, w))
+            normal = design @ design.T
+            beta, gx, gy, constant = np.linalg.solve(normal, design @ values)
+            step = np.array([gx, gy]) / beta
+            shift = shift + step
+            if np.abs(shift).max() > MARGIN or not beta > 0:
+                break
+            if np.abs(step).max() < PRECISION:
+                residual = values - beta * model - constant * w
+                error = np.sqrt(np.diag(self._jackknife(design, residual, use))[1:3]) / beta
+                relative = np.sqrt((residual**2).sum() / ((values - constant * w) ** 2).sum())
+                return Offset(shift, error, float(beta), float(relative))
+        raise InputError("align_refs: the star's light cannot be aligned: check the exposures")
+
+    def _jackknife(self, design: np.ndarray, residual: np.ndarray, use: np.ndarray) -> np.ndarray:
+        """Return the covariance of fitted parameters from fits that leave out a sector each."""
+        labels, count = self.sectors[use], len(design)
+        normal = np.empty((SECTORS, count, count))
+        for i in range(count):
+            for j in range(i + 1):
+                products = np.bincount(labels, design[i] * design[j], SECTORS)
+                normal[:, i, j] = normal[:, j, i] = products
+        scores = np.stack([np.bincount(labels, row * residual, SECTORS) for row in design], axis=1)
+        changes = np.linalg.solve(normal.sum(axis=0) - normal, -scores[..., None])[..., 0]
+        return (SECTORS - 1) / SECTORS * changes.T @ changes
+
+    def _whole_pixels(self, image: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Return the whole-pixel shift with the highest weighted correlation."""
+        light = weights**2 * (image - np.average(image, weights=weights**2))
+        spectrum, square = self.coarse
+        product = fft.irfft2(
+            fft.rfft2(_padded(light, self.padded_shape)) * np.conj(spectrum), self.padded_shape
+        )
+        norm = fft.irfft2(square, self.padded_shape)
+        near = np.arange(-MARGIN // 2, MARGIN // 2 + 1)
+        box = np.ix_(near, near)
+        height = product[box] / np.sqrt(np.maximum(norm[box], norm[box].max() * 1e-9))
+        row, column = np.unravel_index(np.argmax(height), height.shape)
+        return np.array([near[column], near[row]], float)
+
+
+def _padded(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return an image placed as `_extended` does, with zeros round it."""
+    padded = np.zeros(shape)
+    _inner(padded, image.shape)[:] = image
+    return padded
+
+
+# --- the step ------------------------------------------------------------------------------------
+
+
+def disc(shape: tuple[int, int], center: tuple[float, float]) -> np.ndarray:
+    """Return the mask that is used where there is no PSFMASK: 1 close to the star, 0 elsewhere.
+
+    Its radius is a sixth of the frame's shorter side: on a NIRCam subarray 3.3 arcsec.
+    """
+    y, x = np.indices(shape)
+    radius = min(shape) / 6
+    return (np.hypot(x - center[0], y - center[1]) <= radius).astype(np.float64)
+
+
+def find_star(
+    image: np.ndarray, guess: tuple[float, float], good: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the star behind a coronagraph: the point about which its light is most symmetric.
+
+    The image is turned by 180 degrees about the guess and fitted to itself; half the shift is the
+    star's distance from the guess. The diffraction of a real pupil mask is point-symmetric
+    whatever the pupil looks like; what asymmetry a wavefront error adds shows up in the error.
+
+    Parameters
+    ----------
+    image : (ny, nx) array
+        Finite.
+    guess : (x, y)
+        0-based pixels, right to some `MARGIN` / 4: where the mask is (CRPIX).
+    good : (ny, nx) bool, optional
+        False to leave a pixel out.
+
+    Returns
+    -------
+    center, error : (2,) float64
+        (x, y), 0-based pixels.
+
+    Raises
+    ------
+    InputError
+        No star is found.
+    """
+    pivot = np.round(guess).astype(int)
+    half = int(min(*pivot, *(np.array(image.shape[::-1]) - 1 - pivot)))
+    cut = np.s_[pivot[1] - half : pivot[1] + half + 1, pivot[0] - half : pivot[0] + half + 1]
+    square = np.asarray(image, np.float64)[cut]
+    usable = np.ones(square.shape, bool) if good is None else good[cut] & good[cut][::-1, ::-1]
+    mask = disc(image.shape, (pivot[0], pivot[1]))[cut]
+    offset = Template(square[::-1, ::-1], mask).offset(square, usable)
+    return pivot + offset.shift / 2, offset.error / 2
+
+
+def align(
+    target: np.ndarray,
+    data: np.ndarray,
+    err: np.ndarray,
+    dq: np.ndarray,
+    mask: np.ndarray,
+    *,
+    good: np.ndarray | None = None,
+    bad: np.ndarray | None = None,
+) -> Aligned:
+    """Shift references onto a target.
+
+    The shift is that which takes ``beta`` times the target, plus a constant, to the reference with
+    the least squares of ``mask`` times the difference.
+
+    Parameters
+    ----------
+    target : (ny, nx) array
+        An integration of the target or the mean of several, repaired.
+    data, err : (K, ny, nx) arrays
+        References, repaired.
+    dq : (K, ny, nx) uint32
+        Their flags.
+    mask : (ny, nx) array
+        Weights from 0 to 1: a PSFMASK, or `disc`.
+    good : (ny, nx) bool, optional
+        False where the target was repaired; no fit looks there.
+    bad : (K, ny, nx) bool, optional
+        True where a reference was repaired.
+
+    Raises
+    ------
+    InputError
+        Shapes differ, or a reference cannot be aligned.
+    """
+    if not target.shape == data.shape[1:] == mask.shape:
+        raise InputError(
+            f"align_refs: the target has {target.shape} pixels, the references {data.shape[1:]}, "
+            f"the mask {mask.shape}: use one subarray"
+        )
+    template = Template(target, mask if good is None else mask * good)
+    offsets = [
+        template.offset(image, None if bad is None else ~bad[k]) for k, image in enumerate(data)
+    ]
+    shifts = np.array([offset.shift for offset in offsets])
+    return Aligned(
+        fourier_shift(data, -shifts),
+        np.sqrt(shift_variance(np.asarray(err, np.float64) ** 2, -shifts)),
+        shift_flags(dq, -shifts),
+        shifts,
+        np.array([offset.error for offset in offsets]),
+        np.array([offset.beta for offset in offsets]),
+        np.array([offset.residual for offset in offsets]),
+    )

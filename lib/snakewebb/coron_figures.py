@@ -1,0 +1,402 @@
+"""Plots of a coronagraphic product: contrast, images, alignment of references, eigenvalues.
+
+matplotlib is used without pyplot, whose import takes as long as the rest of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from astropy.table import Table
+from astropy.wcs import WCS
+from matplotlib.axes import Axes
+from matplotlib.colors import AsinhNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from scipy.ndimage import map_coordinates
+
+from snakewebb.exposure import open_fits
+from snakewebb.figures import PAGE_WIDTH, STYLE, heading, save
+from snakewebb.geometry import to_plane
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # of Okabe and Ito
+MARKERS = "oDs^vPX"
+HEIGHT = 6.2  # inches
+NO_DATA = "0.82"
+FIELD = 8.0
+"""Side of the pictures, arcsec, at most."""
+BARS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # arcsec
+
+
+def plot_contrast(curve: str | Path, sources: str | Path, path: str | Path) -> None:
+    """Plot the contrast curve: before and after subtraction, for each ``truncate``.
+
+    Parameters
+    ----------
+    curve, sources : path
+        ``_contrast`` and the table of point sources, ECSV; see `snakewebb.contrast`.
+    path : path
+        The PNG to write.
+    """
+    table, found = (Table.read(name, format="ascii.ecsv") for name in (curve, sources))
+    relative = table["contrast"].unit is None
+    head = table.meta["headline_truncate"]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE_WIDTH, HEIGHT))
+        axes = figure.add_axes((0.085, 0.1, 0.88, 0.7))
+        rows = table[table["truncate"] == head]
+        axes.plot(rows["separation"], rows["before"], color="0.6", label="before subtraction")
+        for number, color in zip(dict.fromkeys(table["truncate"]), _cycle(COLORS), strict=False):
+            rows = table[table["truncate"] == number]
+            wide = 2.0 if number == head else 1.1
+            axes.plot(rows["separation"], rows["raw"], color=color, linestyle=":", linewidth=wide)
+            label = f"truncate {number}"
+            axes.plot(
+                rows["separation"], rows["contrast"], color=color, linewidth=wide, label=label
+            )
+        axes.plot([], [], color="0.3", linestyle=":", label="losses in the subtraction ignored")
+        if len(found):
+            axes.errorbar(
+                found["separation"],
+                found["contrast"],
+                found["contrast_err"],
+                fmt="*",
+                color="black",
+                markersize=9,
+                label="point sources",
+            )
+        axes.set_yscale("log")
+        axes.set_xscale("log")
+        ticks = [t for t in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20)]
+        low, high = float(table["separation"].min()), float(table["separation"].max())
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+        axes.set_xlabel("separation (arcsec)")
+        axes.set_ylabel(
+            f"{table.meta['sigma']:g}σ contrast"
+            if relative
+            else f"{table.meta['sigma']:g}σ brightness of a companion's central pixel (MJy/sr)"
+        )
+        factor = float(rows["separation_ld"][0] / rows["separation"][0])
+        top = axes.secondary_xaxis("top", functions=(lambda x: x * factor, lambda x: x / factor))
+        marks = [m for m in (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100) if low <= m / factor <= high]
+        top.set_xticks(marks, [str(mark) for mark in marks])
+        top.minorticks_off()
+        top.set_xlabel("λ/D")
+        _grid(axes)
+        axes.legend(frameon=False, fontsize=9)
+        line = f"throughput of the subtraction at {_spread(table[table['truncate'] == head])}"
+        if not relative:
+            line += "; the star's flux is not given"
+        heading(figure, "Contrast", line)
+        save(figure, path)
+
+
+def _spread(rows: Table) -> str:
+    texts = []
+    for separation in (0.5, 1.0, 2.0):
+        if rows["separation"][0] <= separation <= rows["separation"][-1]:
+            value = np.interp(separation, rows["separation"], rows["throughput"])
+            texts.append(f"{separation:g}″: {100 * value:.0f} %")
+    return ", ".join(texts)
+
+
+def plot_subtraction(
+    before: np.ndarray,
+    after: np.ndarray,
+    center: tuple[float, float],
+    pixel_scale: float,
+    path: str | Path,
+    *,
+    title: str,
+    unit: str = "MJy/sr",
+) -> None:
+    """Draw an exposure before and after the subtraction of the star's light, on one scale.
+
+    Parameters
+    ----------
+    before, after : (ny, nx) or (n, ny, nx) arrays
+        Of cubes the median over integrations is shown.
+    center : (x, y)
+        The star, 0-based pixels.
+    pixel_scale : float
+        Arcsec.
+    path : path
+        The PNG to write.
+    title : str
+        What exposure this is.
+    unit : str, optional
+    """
+    images = [
+        np.nanmedian(np.atleast_3d(a.T), axis=2).T if a.ndim == 3 else a for a in (before, after)
+    ]
+    norm = _norm(images[1], float(np.nanpercentile(images[0], 99.9)))
+    half = FIELD / 2
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE_WIDTH, HEIGHT - 0.6))
+        for k, (image, name) in enumerate(zip(images, ("before", "after"), strict=True)):
+            axes = figure.add_axes((0.06 + 0.45 * k, 0.08, 0.43, 0.76))
+            ny, nx = image.shape
+            extent = np.array((-0.5 - center[0], nx - 0.5 - center[0])) * pixel_scale
+            rise = np.array((-0.5 - center[1], ny - 0.5 - center[1])) * pixel_scale
+            shown = _show(axes, image, norm, (*extent, *rise))
+            axes.set_xlim(max(-half, extent[0]), min(half, extent[1]))
+            axes.set_ylim(max(-half, rise[0]), min(half, rise[1]))
+            axes.set_title(name, loc="left", fontsize=10)
+            axes.set_xlabel("x (arcsec)")
+            if k == 0:
+                axes.set_ylabel("y (arcsec)")
+        bar = figure.add_axes((0.935, 0.12, 0.013, 0.68))
+        _bar(figure, shown, bar, norm, unit)
+        heading(figure, "The star's light subtracted", title)
+        save(figure, path)
+
+
+def plot_companions(
+    i2d: str | Path, sources: str | Path, path: str | Path, *, snr: str | Path | None = None
+) -> None:
+    """Draw the combined image, North up, East to the left, its point sources circled.
+
+    Parameters
+    ----------
+    i2d : path
+        The combined image.
+    sources : path
+        The table of point sources, ECSV; the star's place stands in its metadata.
+    path : path
+        The PNG to write.
+    snr : path, optional
+        The SNR map, to be drawn beside the image.
+    """
+    found = Table.read(sources, format="ascii.ecsv")
+    star = found.meta["star_xy"]
+    panels = [(i2d, "SCI", "combined image")] + ([(snr, "SNR", "SNR")] if snr else [])
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE_WIDTH, HEIGHT - 0.6))
+        for k, (name, plane, title) in enumerate(panels):
+            with open_fits(name) as hdus:
+                image, header = np.array(hdus[plane].data, float), hdus[plane].header
+            image, half = north_up(image, WCS(header, fix=False), star)
+            norm = _norm(image) if plane == "SCI" else Normalize(-5, 15)
+            left = 0.06 + 0.49 * k
+            axes = figure.add_axes((left, 0.08, 0.37, 0.76))
+            shown = _show(axes, image, norm, (half, -half, -half, half))
+            axes.plot(0, 0, "+", color="white", markersize=9)
+            for number, source in enumerate(found, 1):
+                angle = np.radians(source["pa"])
+                x, y = source["separation"] * np.array((np.sin(angle), np.cos(angle)))
+                if max(abs(x), abs(y)) > half:
+                    continue
+                axes.add_patch(Circle((x, y), 0.03 * half * 2, fill=False, color="white"))
+                axes.text(x - 0.07 * half, y + 0.07 * half, str(number), color="white")
+            _scale_bar(axes, half)
+            axes.set_xlabel("East (arcsec)")
+            if k == 0:
+                axes.set_ylabel("North (arcsec)")
+            axes.set_title(title, loc="left", fontsize=10)
+            bar = figure.add_axes((left + 0.38, 0.12, 0.013, 0.68))
+            unit = header.get("BUNIT", "") if plane == "SCI" else ""
+            _bar(figure, shown, bar, norm, unit)
+        texts = [
+            f"{number}: {source['separation']:.2f}″, PA {source['pa']:.0f}°, SNR {source['snr']:.0f}"
+            for number, source in enumerate(found[:4], 1)
+        ]
+        more = f" and {len(found) - 4} more" if len(found) > 4 else ""
+        note = "; ".join(texts) + more if texts else "no point source"
+        heading(figure, Path(i2d).name.removesuffix(".fits"), note)
+        save(figure, path)
+
+
+def north_up(image: np.ndarray, wcs: WCS, star: tuple[float, float]) -> tuple[np.ndarray, float]:
+    """Return an image turned about the star: rows to the North, columns to the West.
+
+    Parameters
+    ----------
+    image : (ny, nx) array
+    wcs : WCS
+        Of the image.
+    star : (x, y)
+        0-based pixels.
+
+    Returns
+    -------
+    image : (n, n) float64
+        The nearest pixels; NaN where there are none.
+    half : float
+        Half of its side, arcsec.
+    """
+    ra, dec = wcs.wcs_pix2world([star], 0)[0]
+    corners = np.array([star, (star[0] + 1, star[1]), (star[0], star[1] + 1)])
+    xi, eta = to_plane(*wcs.wcs_pix2world(corners, 0).T, ra, dec)
+    matrix = np.array(((xi[1], xi[2]), (eta[1], eta[2])))
+    scale = float(np.sqrt(abs(np.linalg.det(matrix))))
+    half = min(FIELD / 2, scale * max(*star, *(np.array(image.shape[::-1]) - star)))
+    n = 2 * int(half / scale) + 1
+    offset = (np.arange(n) - n // 2) * scale
+    north, west = np.meshgrid(offset, offset, indexing="ij")
+    x, y = np.linalg.solve(matrix, np.stack((-west.ravel(), north.ravel())))
+    places = [y.reshape(n, n) + star[1], x.reshape(n, n) + star[0]]
+    turned = map_coordinates(image, places, order=0, cval=np.nan)
+    return turned, (n / 2) * scale
+
+
+def plot_shifts(alignments: Mapping[str, Mapping[str, Sequence]], path: str | Path) -> None:
+    """Plot by how much each reference was shifted onto each exposure's star.
+
+    Parameters
+    ----------
+    alignments : mapping
+        By exposure of the target what `snakewebb.coron_products.write_psfalign` notes:
+        ``exposures``, ``shifts`` and ``shift_errors`` ((x, y), pixels), one a reference.
+    path : path
+        The PNG to write.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE_WIDTH, HEIGHT - 0.8))
+        count = len(alignments)
+        spans = [np.ptp(np.asarray(a["shifts"]), axis=0).max() for a in alignments.values()]
+        span = 0.6 * max(*spans, 0.01) if spans else 1.0
+        for k, (name, notes) in enumerate(alignments.items()):
+            width = 0.84 / count
+            axes = figure.add_axes((0.075 + k * width, 0.11, width - 0.03, 0.7))
+            shifts, errors = (np.asarray(notes[key]) for key in ("shifts", "shift_errors"))
+            exposures = list(notes["exposures"])
+            for number, exposure in enumerate(dict.fromkeys(exposures)):
+                chosen = np.array([e == exposure for e in exposures])
+                axes.errorbar(
+                    *shifts[chosen].T,
+                    yerr=errors[chosen, 1],
+                    xerr=errors[chosen, 0],
+                    fmt=MARKERS[number // len(COLORS) % len(MARKERS)],
+                    color=COLORS[number % len(COLORS)],
+                    markersize=5,
+                    linewidth=0.8,
+                    label=_short(exposure) if k == 0 else None,
+                )
+            middle = shifts.mean(axis=0)
+            axes.set_xlim(middle[0] - span, middle[0] + span)
+            axes.set_ylim(middle[1] - span, middle[1] + span)
+            axes.set_aspect("equal", adjustable="datalim")
+            axes.set_title(_short(name), loc="left", fontsize=9)
+            axes.set_xlabel("shift in x (pixels)")
+            if k == 0:
+                axes.set_ylabel("shift in y (pixels)")
+            _grid(axes)
+        figure.legend(loc="upper right", ncols=3, frameon=False, fontsize=8, handletextpad=0.2)
+        total = [np.hypot(*np.asarray(a["shift_errors"]).T) for a in alignments.values()]
+        line = f"median error {1000 * np.median(np.concatenate(total)):.2g} mpx" if total else ""
+        heading(figure, "Shifts of the references (align_refs)", line)
+        save(figure, path)
+
+
+def plot_eigenvalues(
+    spectra: Mapping[str, Sequence[np.ndarray]], truncate: Sequence[int], path: str | Path
+) -> None:
+    """Plot the references' eigenvalues, and where each ``truncate`` cuts.
+
+    Parameters
+    ----------
+    spectra : mapping
+        By exposure of the target, `snakewebb.klip.Subtracted.eigenvalues`: one a zone.
+    truncate : sequence of int
+        The first is the headline.
+    path : path
+        The PNG to write.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE_WIDTH, HEIGHT - 1.2))
+        axes = figure.add_axes((0.085, 0.11, 0.88, 0.7))
+        most = 1
+        for (name, zones), color in zip(spectra.items(), _cycle(COLORS), strict=False):
+            for k, values in enumerate(zones):
+                values = np.asarray(values)
+                most = max(most, len(values))
+                axes.plot(
+                    np.arange(1, len(values) + 1),
+                    values / values[0],
+                    "o-",
+                    color=color,
+                    markersize=3.5,
+                    linewidth=0.9,
+                    alpha=1.0 if len(zones) == 1 else 0.4,
+                    label=_short(name) if k == 0 else None,
+                )
+        for k, number in enumerate(truncate):
+            if number <= most:
+                style = "-" if k == 0 else ":"
+                axes.axvline(number + 0.5, color="0.4", linestyle=style, linewidth=1)
+                axes.text(
+                    number + 0.6, 1.0, f"truncate {number}", fontsize=8, rotation=90, va="top"
+                )
+        axes.set_yscale("log")
+        axes.set_xlim(0.5, most + 1)
+        axes.set_xlabel("mode")
+        axes.set_ylabel("eigenvalue over the first one")
+        _grid(axes)
+        axes.legend(frameon=False, fontsize=8)
+        heading(
+            figure,
+            "Eigenvalues of the references (klip)",
+            f"{most} modes; truncate {', '.join(map(str, truncate))}"
+            + ("" if min(truncate, default=0) <= most else ": all are used"),
+        )
+        save(figure, path)
+
+
+def _short(name: str) -> str:
+    return Path(name).name.removesuffix(".fits").rpartition("_")[0] or name
+
+
+def _cycle(values: Sequence[str]) -> list[str]:
+    return list(values) * 50
+
+
+def _grid(axes: Axes) -> None:
+    axes.grid(color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _norm(image: np.ndarray, high: float | None = None) -> AsinhNorm:
+    """Return a stretch that is linear within twice the noise of an image."""
+    values = image[np.isfinite(image)]
+    values = values if values.size else np.zeros(1)
+    sky = float(np.median(values))
+    sigma = 1.4826 * float(np.median(np.abs(values - sky))) or 1.0
+    peak = float(np.percentile(values, 99.97)) if high is None else high
+    return AsinhNorm(2 * sigma, vmin=sky - 6 * sigma, vmax=max(peak, sky + 6 * sigma))
+
+
+def _show(axes: Axes, image: np.ndarray, norm: Normalize, extent: Sequence[float]):
+    axes.set_facecolor(NO_DATA)
+    return axes.imshow(image, cmap="inferno", norm=norm, origin="lower", extent=extent)
+
+
+def _bar(figure: Figure, shown, axes: Axes, norm: Normalize, unit: str) -> None:
+    figure.colorbar(shown, cax=axes, extend="both", extendfrac=0.03)
+    axes.set_title(unit, loc="left", fontsize=9, pad=8)
+
+
+def _scale_bar(axes: Axes, half: float) -> None:
+    """Draw a bar of a round length and arrows to North and East into the picture's corners."""
+    length = max((bar for bar in BARS if bar <= 0.5 * half), default=BARS[0])
+    x, y = 0.9 * half, -0.9 * half
+    axes.plot((x, x - length), (y, y), color="white", linewidth=2)
+    axes.text(x - length / 2, y + 0.04 * half, f"{length:g}″", color="white", ha="center")
+    foot, arm = (-0.85 * half, -0.9 * half), 0.2 * half
+    arrow = {"arrowstyle": "->", "color": "white"}
+    for tip, name in (((foot[0], foot[1] + arm), "N"), ((foot[0] + arm, foot[1]), "E")):
+        axes.annotate("", tip, foot, arrowprops=arrow)
+        axes.text(
+            tip[0] + (0.07 * half if name == "E" else 0),
+            tip[1] + (0.05 * half if name == "N" else 0),
+            name,
+            color="white",
+            ha="center",
+            va="center",
+            fontsize=8,
+        )

@@ -1,0 +1,376 @@
+"""klip: the star's light subtracted by projection on the principal components of references.
+
+Soummer, Pueyo & Larkin 2012 (ApJ 755, L28).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eigh, solve_triangular
+from scipy.ndimage import uniform_filter
+
+from snakewebb.errors import InputError
+
+log = logging.getLogger(__name__)
+
+STRATEGIES = ("RDI", "ADI", "ADI+RDI")
+NULL = 1e-12
+"""A mode with less than this share of the first one's power is the rounding of float32 pixels."""
+LEAST_ROTATION = 1.0
+"""Degrees of roll between exposures that can be references for each other."""
+SMOOTHING = 5
+"""Side of the box, pixels, over which the PSF model's error is averaged."""
+
+
+@dataclass(frozen=True)
+class Subtracted:
+    """A target without its star.
+
+    Attributes
+    ----------
+    data : (T, ny, nx) float64
+        NaN outside the search region.
+    err : (T, ny, nx) float64 or None
+        The target's own noise and the PSF model's error, in quadrature.
+    model_err : (T, ny, nx) float64 or None
+        The PSF model's error alone: common to all integrations, so no averaging lowers it.
+    truncate : int
+        What was asked for.
+    modes : list of int
+        Used in each zone, at most as many as the references' rank there.
+    eigenvalues : list of (n,) float64
+        Of the references' covariance in each zone, all that are not null, descending.
+    references : list of (k,) int
+        Those used in each zone.
+    """
+
+    data: np.ndarray
+    err: np.ndarray | None
+    model_err: np.ndarray | None
+    truncate: int
+    modes: list[int]
+    eigenvalues: list[np.ndarray]
+    references: list[np.ndarray]
+
+
+def library(
+    strategy: str, roll: float, references: Sequence[int], others: Sequence[tuple[int, float]]
+) -> list[int]:
+    """Return which images serve as references for an exposure.
+
+    Parameters
+    ----------
+    strategy : {'RDI', 'ADI', 'ADI+RDI'}
+        Other stars, the same star at other rolls, or both.
+    roll : float
+        The exposure's, degrees.
+    references : sequence of int
+        Indices of images of reference stars.
+    others : sequence of (index, roll)
+        Images of the target in other exposures.
+
+    Raises
+    ------
+    InputError
+        There are none, or there is no such strategy.
+    """
+    if strategy not in STRATEGIES:
+        raise InputError(f"klip.strategy: {strategy!r} is unknown: one of {', '.join(STRATEGIES)}")
+    rolled = [i for i, r in others if abs((r - roll + 180) % 360 - 180) >= LEAST_ROTATION]
+    chosen = (rolled if "ADI" in strategy else []) + (list(references) if "RDI" in strategy else [])
+    if not chosen:
+        raise InputError(f"klip: no references for {strategy}: choose another klip.strategy")
+    return chosen
+
+
+def zones(
+    shape: tuple[int, int],
+    center: tuple[float, float],
+    *,
+    annuli: int | Sequence[float] = 1,
+    subsections: int = 1,
+    mask: np.ndarray | None = None,
+) -> list[np.ndarray]:
+    """Divide a frame into the zones that are reduced each on its own.
+
+    Parameters
+    ----------
+    shape : (ny, nx)
+    center : (x, y)
+        The star, 0-based pixels.
+    annuli : int or sequence of float, optional
+        So many annuli of equal width from the star to the nearest edge of the frame, the last of
+        which takes all beyond; or the radii of their edges, pixels, with nothing beyond.
+    subsections : int, optional
+        Sectors of each annulus, counted from +x towards +y.
+    mask : (ny, nx) bool, optional
+        The search region.
+
+    Returns
+    -------
+    list of arrays of int
+        Flat indices of pixels; no zone is empty.
+    """
+    y, x = np.indices(shape)
+    dx, dy = x - center[0], y - center[1]
+    radius = np.hypot(dx, dy)
+    if np.ndim(annuli):
+        edges = np.asarray(annuli, float)
+    else:
+        ny, nx = shape
+        reach = min(center[0], center[1], nx - 1 - center[0], ny - 1 - center[1])
+        edges = np.append(np.linspace(0, reach, annuli + 1)[:-1], np.inf)
+    ring = np.digitize(radius, edges) - 1
+    sector = np.floor(np.arctan2(dy, dx) / (2 * np.pi) % 1.0 * subsections).astype(int)
+    label = ring * subsections + np.minimum(sector, subsections - 1)
+    label[(ring < 0) | (ring >= len(edges) - 1)] = -1
+    if mask is not None:
+        label[~mask] = -1
+    label = label.ravel()
+    return [np.flatnonzero(label == k) for k in np.unique(label[label >= 0])]
+
+
+class Library:
+    """References of one exposure, ready to have their light taken from its integrations.
+
+    Parameters
+    ----------
+    references : (K, ny, nx)
+        Finite, aligned.
+    err : (K, ny, nx), optional
+        Their errors. Without, no errors are computed.
+    groups : sequence of K hashables, optional
+        Which exposure each is from; those of one exposure are alike, and left out together where
+        the library is tested on itself. By default each is by itself.
+    center, annuli, subsections, mask
+        See `zones`; by default there is one zone, the whole frame.
+
+    Raises
+    ------
+    InputError
+        There is no reference, or no pixel in the search region.
+    """
+
+    def __init__(
+        self,
+        references: np.ndarray,
+        err: np.ndarray | None = None,
+        *,
+        groups: Sequence[Hashable] | None = None,
+        center: tuple[float, float] | None = None,
+        annuli: int | Sequence[float] = 1,
+        subsections: int = 1,
+        mask: np.ndarray | None = None,
+    ) -> None:
+        count, *shape = references.shape
+        if not count:
+            raise InputError("klip: there are no references: name psf members in the association")
+        self.shape = tuple(shape)
+        middle = ((shape[1] - 1) / 2, (shape[0] - 1) / 2)
+        pixels = zones(
+            self.shape,
+            middle if center is None else center,
+            annuli=annuli,
+            subsections=subsections,
+            mask=mask,
+        )
+        if not pixels:
+            raise InputError("klip: the search region holds no pixel: give another mask")
+        flat = references.reshape(count, -1)
+        errors = None if err is None else err.reshape(count, -1)
+        names = list(range(count)) if groups is None else list(groups)
+        groups = np.array([names.index(name) for name in names])
+        self.zones = [
+            _Zone(p, flat[:, p], None if errors is None else errors[:, p], groups) for p in pixels
+        ]
+
+    def subtract(
+        self,
+        target: np.ndarray,
+        err: np.ndarray | None = None,
+        *,
+        truncate: Sequence[int] = (50,),
+        n_references: int | None = None,
+    ) -> list[Subtracted]:
+        """Subtract the star's light from all integrations of an exposure.
+
+        Parameters
+        ----------
+        target : (T, ny, nx)
+            Finite.
+        err : (T, ny, nx), optional
+            Without, or without the references' errors, no errors are computed.
+        truncate : sequence of int, optional
+            Numbers of modes to subtract; 0 only takes off the mean.
+        n_references : int, optional
+            Use only so many references in each zone: those that correlate most with the mean of
+            the integrations. All by default.
+
+        Returns
+        -------
+        list of Subtracted
+            One for each of `truncate`.
+        """
+        count = len(target)
+        flat = np.asarray(target, np.float64).reshape(count, -1)
+        bases = [zone.basis(flat[:, zone.pixels], n_references) for zone in self.zones]
+        variance = None if err is None else np.asarray(err, np.float64).reshape(count, -1) ** 2
+        if any(zone.variance is None for zone in self.zones):
+            variance = None
+        coefficients = [
+            basis.modes @ _centred(flat[:, zone.pixels]).T
+            for zone, basis in zip(self.zones, bases, strict=True)
+        ]
+        results = []
+        for number in truncate:
+            data = np.full(flat.shape, np.nan)
+            own, noise, excess = (np.full(flat.shape, np.nan) for _ in range(3))
+            used = []
+            for zone, basis, c in zip(self.zones, bases, coefficients, strict=True):
+                k, p = min(number, len(basis.modes)), zone.pixels
+                used.append(k)
+                residual = _centred(flat[:, p])
+                data[:, p] = residual - c[:k].T @ basis.modes[:k]
+                if variance is not None:
+                    own[:, p] = basis.remaining_noise(variance[:, p], k)
+                    noise[:, p], excess[:, p] = basis.model_variance(residual, k)
+            full, model = None, None
+            if variance is not None:
+                shape = (count, *self.shape)
+                squares = noise.reshape(shape) + _smoothed(excess.reshape(shape))
+                full, model = np.sqrt(own.reshape(shape) + squares), np.sqrt(squares)
+            results.append(
+                Subtracted(
+                    data.reshape(count, *self.shape),
+                    full,
+                    model,
+                    number,
+                    used,
+                    [basis.eigenvalues for basis in bases],
+                    [basis.chosen for basis in bases],
+                )
+            )
+        for result in results:
+            log.info(
+                "truncate %d: %s modes of %d references",
+                result.truncate,
+                ", ".join(map(str, sorted(set(result.modes)))),
+                len(self.zones[0].references),
+            )
+        return results
+
+
+class _Zone:
+    """A zone's pixels, its references there less their means, and the products of these."""
+
+    def __init__(
+        self, pixels: np.ndarray, references: np.ndarray, err: np.ndarray | None, groups: np.ndarray
+    ) -> None:
+        self.pixels = pixels
+        self.references = _centred(references)
+        self.variance = None if err is None else np.asarray(err, np.float64) ** 2
+        self.groups = groups
+        self.gram = self.references @ self.references.T
+        self._whole: _Basis | None = None
+
+    def basis(self, target: np.ndarray, n_references: int | None) -> _Basis:
+        """Return the basis from all references or those most like the target."""
+        count = len(self.references)
+        if n_references is not None and n_references < count:
+            power = np.sqrt(np.maximum(np.diag(self.gram), np.finfo(float).tiny))
+            likeness = self.references @ _centred(target).mean(axis=0) / power
+            return _Basis(self, np.sort(np.argsort(-likeness, kind="stable")[:n_references]))
+        if self._whole is None:
+            self._whole = _Basis(self, np.arange(count))
+        return self._whole
+
+
+class _Basis:
+    """Principal components of some references in a zone, and what is known of their errors."""
+
+    def __init__(self, zone: _Zone, chosen: np.ndarray) -> None:
+        self.chosen = chosen
+        self.references = zone.references[chosen]
+        self.variance = None if zone.variance is None else zone.variance[chosen]
+        self.groups = zone.groups[chosen]
+        self.gram = zone.gram[np.ix_(chosen, chosen)]
+        self.values, self.vectors = _eigen(self.gram)
+        self.eigenvalues = self.values / max(self.references.shape[1] - 1, 1)
+        modes = self.vectors.T @ self.references
+        modes /= np.linalg.norm(modes, axis=1)[:, None]
+        # Rounding in weak modes leaves them askew; this makes them orthogonal, each to those
+        # before it.
+        lower = np.linalg.cholesky(modes @ modes.T)
+        self.modes = solve_triangular(lower, modes, lower=True)
+        self._noise: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def remaining_noise(self, variance: np.ndarray, k: int) -> np.ndarray:
+        """Return what the projection leaves of the target's own variance, (T, n)."""
+        modes = self.modes[:k]
+        mixed = (modes * variance.mean(axis=0)) @ modes.T
+        taken = np.einsum("kn,kn->n", modes, modes)
+        spread = np.einsum("kn,kn->n", modes, mixed @ modes)
+        return np.maximum(variance * (1 - 2 * taken) + spread, 0.0)
+
+    def model_variance(self, target: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the variance of the model of a target, (T, n) each: by noise, and beyond it.
+
+        The model is a weighted sum of references, whose noise it has. How far it misses the
+        target besides is seen by predicting each reference from those of other exposures: the
+        squares of what this leaves, less those that noise explains, in units of the light.
+        """
+        inverse = self.vectors[:, :k] / self.values[:k] @ self.vectors[:, :k].T
+        products = target @ self.references.T
+        noise = (products @ inverse) ** 2 @ self.variance
+        squares = self._prediction_excess(k)
+        scale = np.einsum("tn,tn->t", target, target) / np.trace(self.gram)
+        return noise, scale[:, None] * squares
+
+    def _prediction_excess(self, k: int) -> np.ndarray:
+        """Return the sum over references of squared errors of prediction beyond noise, (n,)."""
+        count = len(self.references)
+        weights = np.zeros((count, count))
+        if len(set(self.groups)) == 1:
+            if count == 1:
+                return np.zeros(self.references.shape[1])
+            groups = np.arange(count)
+        else:
+            groups = self.groups
+        if k not in self._noise:
+            for group in np.unique(groups):
+                out, rest = np.flatnonzero(groups == group), np.flatnonzero(groups != group)
+                values, vectors = _eigen(self.gram[np.ix_(rest, rest)])
+                inverse = vectors[:, :k] / values[:k] @ vectors[:, :k].T
+                weights[np.ix_(out, rest)] = self.gram[np.ix_(out, rest)] @ inverse
+            missed = self.references - weights @ self.references
+            expected = (1 + (weights**2).sum(axis=0)) @ self.variance
+            self._noise[k] = np.einsum("kn,kn->n", missed, missed) - expected
+        return self._noise[k]
+
+
+def _centred(images: np.ndarray) -> np.ndarray:
+    """Return images (k, n) less their means, float64."""
+    images = np.asarray(images, np.float64)
+    return images - images.mean(axis=1, keepdims=True)
+
+
+def _eigen(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return eigenvalues, descending, and eigenvectors of a Gram matrix, without the null ones."""
+    values, vectors = eigh(gram)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    rank = int(np.count_nonzero(values > NULL * max(values[0], 0.0)))
+    return values[:rank], vectors[:, :rank]
+
+
+def _smoothed(squares: np.ndarray) -> np.ndarray:
+    """Return images averaged over a box, of pixels that are there, and not below 0."""
+    there = np.isfinite(squares)
+    size = (0, SMOOTHING, SMOOTHING)
+    total = uniform_filter(np.where(there, squares, 0.0), size, mode="constant")
+    count = uniform_filter(there.astype(float), size, mode="constant")
+    mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0.5 / SMOOTHING**2)
+    return np.where(there, np.maximum(mean, 0.0), np.nan)

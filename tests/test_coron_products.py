@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+from astropy.io import fits
+from numpy.testing import assert_allclose, assert_array_equal
+from stdatamodels.jwst.datamodels import CubeModel, ImageModel
+
+from snakewebb.align_refs import Aligned
+from snakewebb.coron import star_correction, star_position
+from snakewebb.coron_products import (
+    copy_unaligned,
+    read_psfmask,
+    write_psfalign,
+    write_psfstack,
+    write_psfsub,
+)
+from snakewebb.dq import DO_NOT_USE
+from snakewebb.errors import InputError
+from snakewebb.exposure import read_planes
+from snakewebb.geometry import Geometry
+from snakewebb.simulate.observation import write
+from snakewebb.simulate.presets import preset
+from snakewebb.stack_refs import stack
+from snakewebb.wcs import read_geometry
+
+NPIX = 32
+SHAPE = (NPIX, NPIX)
+ASN = {"pool_name": "a_pool.csv", "table_name": "an_asn.json"}
+
+
+@pytest.fixture(scope="module")
+def exposures(tmp_path_factory):
+    """Two exposures of two integrations each, the second without variances."""
+    folder = tmp_path_factory.mktemp("coron")
+    cals = sorted(write(preset("nircam-f356w", npix=NPIX), folder).parent.glob("*_cal.fits"))[:2]
+    paths = []
+    for number, cal in enumerate(cals):
+        with CubeModel() as cube, ImageModel(cal) as image:
+            cube.update(image)
+            names = ("data", "err") if number else ("data", "err", "var_rnoise", "var_poisson")
+            for name in names:
+                setattr(cube, name, np.stack([getattr(image, name)] * 2))
+            cube.dq = np.stack([image.dq] * 2)
+            cube.meta.wcs = image.meta.wcs
+            paths.append(folder / cal.name.replace("_cal", "_o001_crfints"))
+            cube.save(paths[-1])
+    return paths
+
+
+def test_psfstack(exposures, tmp_path):
+    planes, names = stack(exposures)
+    assert planes["SCI"].shape == (4, *SHAPE)
+    assert names == [path.name for path in exposures for _ in range(2)]
+    target = tmp_path / "p_psfstack.fits"
+    write_psfstack(exposures[0], target, planes, exposures=names, asn=ASN)
+    with CubeModel(target) as model:
+        assert model.meta.cal_step.stack_psfs == "COMPLETE"
+        assert model.meta.asn.table_name == "an_asn.json"
+        assert model.meta.snakewebb.stack_psfs.instance["exposures"] == names
+        assert_array_equal(model.data, planes["SCI"])
+        assert_array_equal(model.dq, planes["DQ"])
+
+
+def test_stack_of_different_sizes_or_nothing(exposures, tmp_path):
+    small = tmp_path / "small.fits"
+    fits.HDUList(
+        [fits.PrimaryHDU()]
+        + [fits.ImageHDU(np.ones((2, 8, 8), "f4"), name=n) for n in ("SCI", "ERR")]
+    ).writeto(small)
+    with pytest.raises(InputError, match=r"small.fits: has 8 × 8"):
+        stack([exposures[0], small])
+    with pytest.raises(InputError, match="no references"):
+        stack([])
+
+
+def test_psfalign_keeps_flags_shifts_and_provenance(exposures, tmp_path):
+    planes, names = stack(exposures)
+    write_psfstack(exposures[0], tmp_path / "s.fits", planes, exposures=names)
+    dq = np.zeros((4, *SHAPE), np.uint32)
+    dq[1, 3, 4] = DO_NOT_USE
+    shifts = np.arange(8.0).reshape(4, 2)
+    aligned = Aligned(
+        np.ones((4, *SHAPE)), np.ones((4, *SHAPE)), dq, shifts, shifts, np.ones(4), np.ones(4)
+    )
+    target = tmp_path / "e_psfalign.fits"
+    write_psfalign(tmp_path / "s.fits", target, aligned, mask="derived", exposures=names)
+    with CubeModel(target) as model:
+        assert model.meta.cal_step.align_psfs == "COMPLETE"
+        assert model.meta.cal_step.stack_psfs == "COMPLETE"
+        notes = model.meta.snakewebb.align_refs.instance
+        assert notes["mask"] == "derived"
+        assert_allclose(notes["shifts"], shifts)
+        assert_array_equal(model.dq, dq)
+    copy_unaligned(tmp_path / "s.fits", tmp_path / "u.fits", reason="skip is set")
+    with CubeModel(tmp_path / "u.fits") as model:
+        assert model.meta.cal_step.align_psfs == "SKIPPED"
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_psfsub(exposures, tmp_path, number):
+    source, target = exposures[number], tmp_path / "e_psfsub.fits"
+    before = read_planes(source)
+    data = np.full((2, *SHAPE), 0.5)
+    err = 2 + np.nan_to_num(before["ERR"])
+    bad = np.zeros(data.shape, bool)
+    bad[0, 3, 4] = True
+    data[1, 5, 6] = np.nan
+    geometry = Geometry.from_dict(read_geometry(source)["geometry"])
+    ra, dec = star_position(geometry, (15.2, 16.7))
+    place = ra + 1e-4, dec + 1e-4
+    correction = star_correction(geometry, (15.2, 16.7), *place)
+    write_psfsub(
+        source,
+        target,
+        data,
+        err,
+        bad,
+        correction=correction,
+        sip={},
+        asn=ASN,
+        provenance={"klip": {"truncate": 50, "modes": [12]}},
+    )
+    planes = read_planes(target)
+    for index in ((0, 3, 4), (1, 5, 6)):
+        assert planes["DQ"][index] & DO_NOT_USE
+        assert np.isnan([planes[name][index] for name in ("SCI", "ERR", "VAR_POISSON")]).all()
+    good = np.isfinite(planes["SCI"])
+    assert_array_equal(good, (planes["DQ"] & DO_NOT_USE) == 0)
+    total = sum(
+        planes[name]
+        for name in ("VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
+        if planes[name] is not None
+    )
+    assert_allclose(total[good], planes["ERR"][good] ** 2, rtol=1e-5)
+    with CubeModel(target) as model:
+        assert model.meta.cal_step.klip == "COMPLETE"
+        assert model.meta.snakewebb.klip.instance["modes"] == [12]
+    centred = Geometry.from_dict(read_geometry(target)["geometry"])
+    assert_allclose(star_position(centred, (15.2, 16.7)), place, atol=3e-9)
+
+
+def test_psfmask(real_data, tmp_path):
+    path = real_data / "psfmask" / "jwst_nircam_psfmask_0019.fits"
+    mask = read_psfmask(path, (320, 320))
+    assert mask.min() >= 0
+    assert mask.max() <= 1
+    with pytest.raises(InputError, match="for this subarray"):
+        read_psfmask(path, (288, 224))
