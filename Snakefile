@@ -15,6 +15,7 @@ pathvars:
 
 include: "rules/common.smk"
 include: "rules/image3.smk"
+include: "rules/coron3.smk"
 include: "rules/report.smk"
 
 

@@ -42,11 +42,6 @@ def load_products():
                 f"products.{name}: no association has this product: known are "
                 f"{', '.join(names) or 'none'}; or give 'science'"
             )
-    for product in found:
-        if product.of_type("psf"):
-            raise InputError(
-                f"product {product.name}: coronagraphy (psf members) is not supported yet"
-            )
     if not found:
         raise InputError(
             "nothing to do: list your associations under 'associations' in config.yaml"
@@ -84,11 +79,15 @@ def load_catalogs():
     return catalogs
 
 
+def reference_files(product):
+    """Return the paths of reference files that hold for a product."""
+    return config["products"].get(product, config)["reference_files"]
+
+
 def check_files():
     """Say which file that the configuration names is missing."""
     for name in PRODUCTS:
-        section = config["products"].get(name, config)
-        named = dict(section["reference_files"])
+        named = dict(reference_files(name))
         sky = steps(name)["skymatch"]
         if sky["skymethod"] == "user" and not sky["skip"]:
             named["skylist"] = sky["skylist"] or "skymatch.skylist"
@@ -126,9 +125,14 @@ def names_of(values):
     return "|".join(re.escape(value) for value in sorted(values)) or "none"
 
 
+# A product with references is one of coronagraphy, whatever its association's type says.
+CORON3 = names_of(name for name, p in PRODUCTS.items() if p.of_type("psf"))
+IMAGE3 = names_of(name for name, p in PRODUCTS.items() if not p.of_type("psf"))
+
+
 wildcard_constraints:
     product=names_of(PRODUCTS),
-    exposure=names_of({e for p in PRODUCTS.values() for e in p.of_type("science")}),
+    exposure=names_of({m.exposure for p in PRODUCTS.values() for m in p.members}),
     asn_id=names_of({product.asn_id for product in PRODUCTS.values()}),
     band=r"\d+",
 
@@ -176,6 +180,52 @@ def calibrated(wildcards):
     if wildcards.get("asn_id", product.asn_id) != product.asn_id:
         raise WorkflowError(f"files of {product.name} have the id {product.asn_id}")
     return product.of_type("science")[exposure].path
+
+
+def member_file(wildcards):
+    """Return the stage-2 file of one exposure, of the target or a reference."""
+    product = PRODUCTS[wildcards.product]
+    for member in product.members:
+        if member.exposure == wildcards.exposure and wildcards.asn_id == product.asn_id:
+            return member.path
+    raise WorkflowError(f"{wildcards.exposure} is no exposure of {product.name}")
+
+
+def same_type(wildcards):
+    """Return the other exposures of a product that are of the target, or of references, too."""
+    members = PRODUCTS[wildcards.product].members
+    kind = [m.exptype for m in members if m.exposure == wildcards.exposure]
+    return [
+        m.path
+        for m in members
+        if [m.exptype] == kind and m.exposure != wildcards.exposure
+    ]
+
+
+def crfints_of(exptype):
+    """Return a function of the wildcards: the flagged exposures of a type."""
+
+    def of(wildcards):
+        product = PRODUCTS[wildcards.product]
+        return [
+            f"<results>/{product.name}/{exposure}_{product.asn_id}_crfints.fits"
+            for exposure in product.of_type(exptype)
+        ]
+
+    return of
+
+
+def psfsub_exposures(wildcards):
+    """Return the subtracted exposures of a product."""
+    return per_exposure("<results>/{product}/{exposure}_{asn_id}_psfsub.fits")(
+        wildcards
+    )
+
+
+def psf_mask(wildcards):
+    """Return the mask for aligning references, if one is given."""
+    path = reference_files(wildcards.product)["psfmask"]
+    return {"psfmask": path} if path else {}
 
 
 def per_exposure(template):
@@ -262,8 +312,8 @@ def output_wcs(wildcards):
 
 def photometric_references(wildcards):
     """Return the reference files of source_catalog that are given."""
-    files = config["products"].get(wildcards.product, config)["reference_files"]
-    return {name: path for name, path in files.items() if path}
+    files = reference_files(wildcards.product)
+    return {name: files[name] for name in ("apcorr", "abvegaoffset") if files[name]}
 
 
 def calibrated_exposures(wildcards):
@@ -319,7 +369,15 @@ def targets():
         own, folder, suffixes, plots = steps(name), f"<results>/{name}", [], []
         if name in OF_FILES:
             suffixes.append("asn.json")
-        if not product.single:
+        if product.of_type("psf"):
+            files += [
+                f"{folder}/{member.exposure}_{product.asn_id}_{kind}.fits"
+                for member in product.members
+                for kind in ("crfints", "psfalign", "psfsub")
+                if kind == "crfints" or member.exptype == "science"
+            ]
+            suffixes.append("psfstack.fits")
+        elif not product.single:
             kinds = ["crf", "i2d"] if config["exposure_i2d"] else ["crf"]
             files += [
                 f"{folder}/{exposure}_{product.asn_id}_{kind}.fits"
@@ -330,7 +388,7 @@ def targets():
         if not own["resample"]["skip"]:
             suffixes.append("i2d.fits")
             plots.append("mosaic.png")
-            if not own["source_catalog"]["skip"]:
+            if not own["source_catalog"]["skip"] and not product.of_type("psf"):
                 suffixes += ["cat.ecsv", "segm.fits"]
                 plots.append("sources.png")
         files += [f"{folder}/{name}_{suffix}" for suffix in suffixes]

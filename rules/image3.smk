@@ -261,6 +261,8 @@ rule i2d:
         "<logs>/{product}/i2d.log",
     benchmark:
         "<benchmarks>/{product}/i2d.tsv"
+    wildcard_constraints:
+        product=IMAGE3,
     conda:
         "../envs/snakewebb.yaml"
     resources:

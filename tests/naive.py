@@ -271,7 +271,9 @@ def ring_statistics(image, good, center, spacing, x, y, first):
         start = np.arctan2(v - center[1], u - center[0])
         places = int(2 * np.pi * radius / spacing)
         values = []
-        for k in range(first, places):
+        for k in range(places):
+            if min(k, places - k) < first:
+                continue
             angle = start + 2 * np.pi * k / places
             a, b = center[0] + radius * np.cos(angle), center[1] + radius * np.sin(angle)
             inside = 1 <= a < image.shape[1] - 2 and 1 <= b < image.shape[0] - 2

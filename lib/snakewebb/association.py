@@ -18,6 +18,7 @@ from snakewebb.errors import InputError
 
 SUFFIXES = (
     "rate", "rateints", "cal", "calints", "bsub", "bsubints", "crf", "crfints", "tweakreg",
+    "psfstack", "psfalign", "psfsub",
     "skymatch", "assign_mtwcs", "assignwcs", "assign_wcs", "flatfieldstep", "photomstep",
     "outlier_detection", "i2d",
 )  # fmt: skip

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from snakewebb.align_refs import fourier_shift, shift_variance
+from snakewebb.align_refs import find_star, fourier_shift, repair, shift_variance
+from snakewebb.association import exposure_name
 from snakewebb.dq import NON_SCIENCE
+from snakewebb.exposure import open_fits, read_planes
 from snakewebb.geometry import Correction, Geometry, to_plane
-from snakewebb.grid import Grid, PixelMap
+from snakewebb.grid import Grid, PixelMap, output_grid
 from snakewebb.klip import Library, Subtracted, library
+from snakewebb.resample import Input
+from snakewebb.stack_refs import read_cube
+from snakewebb.wcs import read_geometry
+
+log = logging.getLogger(__name__)
 
 
 def science_region(dq: np.ndarray) -> np.ndarray:
@@ -134,3 +143,76 @@ def reduction(
         ]
 
     return reduce
+
+
+def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, dict[str, Any]]:
+    """Find the star in the exposures of a product, and how to bring all to one place on the sky.
+
+    Parameters
+    ----------
+    paths : sequence of paths
+        ``_crfints`` of the science exposures.
+    **options
+        See `snakewebb.align_refs.repair`.
+
+    Returns
+    -------
+    dict
+        For JSON, by exposure: ``center`` and its ``error`` (x, y; 0-based pixels), and the
+        ``correction`` of the pointing that puts the star where the first exposure has it.
+
+    Raises
+    ------
+    InputError
+        An exposure has no gWCS, or no star is found.
+    """
+    stars: dict[str, dict[str, Any]] = {}
+    place: tuple[float, float] | None = None
+    for path in paths:
+        cube = read_cube(path)
+        data, _, bad = repair(cube["SCI"], cube["DQ"], **options)
+        geometry = Geometry.from_dict(read_geometry(path)["geometry"])
+        with open_fits(path) as hdus:
+            header = hdus["SCI"].header
+            guess = header["CRPIX1"] - 1, header["CRPIX2"] - 1
+        center, error = find_star(data.mean(axis=0), guess, ~bad.any(axis=0))
+        place = place or star_position(geometry, center)
+        stars[product_exposure(path)] = {
+            "center": center.tolist(),
+            "error": error.tolist(),
+            "correction": star_correction(geometry, center, *place).to_dict(),
+        }
+        log.info("%s: star at %.3f, %.3f", path, *center)
+    return stars
+
+
+def product_exposure(path: str | Path) -> str:
+    """Return the exposure that a file ``<exposure>_<asn_id>_<suffix>.fits`` is of."""
+    return exposure_name(path).rpartition("_")[0]
+
+
+def integrations(paths: Sequence[str | Path], **parameters: Any) -> tuple[Grid, list[Input]]:
+    """Return all integrations of exposures, to be drizzled together, and their grid.
+
+    Parameters
+    ----------
+    paths : sequence of paths
+        ``_psfsub``, whose WCS is corrected.
+    **parameters
+        Of `snakewebb.grid.output_grid`.
+    """
+    known = {product_exposure(path): read_geometry(path) for path in paths}
+    geometries = {name: Geometry.from_dict(facts["geometry"]) for name, facts in known.items()}
+    grid = output_grid(geometries, **parameters)
+    inputs = []
+    for path, (name, facts) in zip(paths, known.items(), strict=True):
+        pixel_map = PixelMap(geometries[name], grid)
+        planes = read_planes(path)
+        shape = planes["SCI"].shape
+        cubes = {n: p.reshape(-1, *shape[-2:]) for n, p in planes.items() if np.shape(p) == shape}
+        times = facts["measurement_time"], facts["exposure_time"]
+        inputs += [
+            Input(f"{name}[{k}]", {n: p[k] for n, p in cubes.items()}, pixel_map, None, *times)
+            for k in range(len(cubes["SCI"]))
+        ]
+    return grid, inputs

@@ -28,6 +28,9 @@ HEIGHT = 6.2  # inches
 NO_DATA = "0.82"
 FIELD = 8.0
 """Side of the pictures, arcsec, at most."""
+ARCSECONDS = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20)
+ELEMENTS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100)
+"""Ticks of axes, arcsec and λ/D."""
 BARS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # arcsec
 
 
@@ -70,9 +73,8 @@ def plot_contrast(curve: str | Path, sources: str | Path, path: str | Path) -> N
             )
         axes.set_yscale("log")
         axes.set_xscale("log")
-        ticks = [t for t in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20)]
         low, high = float(table["separation"].min()), float(table["separation"].max())
-        ticks = [tick for tick in ticks if low <= tick <= high]
+        ticks = [tick for tick in ARCSECONDS if low <= tick <= high]
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
         axes.set_xlabel("separation (arcsec)")
@@ -83,7 +85,7 @@ def plot_contrast(curve: str | Path, sources: str | Path, path: str | Path) -> N
         )
         factor = float(rows["separation_ld"][0] / rows["separation"][0])
         top = axes.secondary_xaxis("top", functions=(lambda x: x * factor, lambda x: x / factor))
-        marks = [m for m in (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100) if low <= m / factor <= high]
+        marks = [m for m in ELEMENTS if low <= m / factor <= high]
         top.set_xticks(marks, [str(mark) for mark in marks])
         top.minorticks_off()
         top.set_xlabel("λ/D")
@@ -131,9 +133,7 @@ def plot_subtraction(
         What exposure this is.
     unit : str, optional
     """
-    images = [
-        np.nanmedian(np.atleast_3d(a.T), axis=2).T if a.ndim == 3 else a for a in (before, after)
-    ]
+    images = [_median(array) for array in (before, after)]
     norm = _norm(images[1], float(np.nanpercentile(images[0], 99.9)))
     half = FIELD / 2
     with matplotlib.rc_context(STYLE):
@@ -202,7 +202,7 @@ def plot_companions(
             unit = header.get("BUNIT", "") if plane == "SCI" else ""
             _bar(figure, shown, bar, norm, unit)
         texts = [
-            f"{number}: {source['separation']:.2f}″, PA {source['pa']:.0f}°, SNR {source['snr']:.0f}"
+            "{}: {separation:.2f}″, PA {pa:.0f}°, SNR {snr:.0f}".format(number, **source)
             for number, source in enumerate(found[:4], 1)
         ]
         more = f" and {len(found) - 4} more" if len(found) > 4 else ""
@@ -280,13 +280,13 @@ def plot_shifts(alignments: Mapping[str, Mapping[str, Sequence]], path: str | Pa
             middle = shifts.mean(axis=0)
             axes.set_xlim(middle[0] - span, middle[0] + span)
             axes.set_ylim(middle[1] - span, middle[1] + span)
-            axes.set_aspect("equal", adjustable="datalim")
+            axes.set_aspect("equal")
             axes.set_title(_short(name), loc="left", fontsize=9)
             axes.set_xlabel("shift in x (pixels)")
             if k == 0:
                 axes.set_ylabel("shift in y (pixels)")
             _grid(axes)
-        figure.legend(loc="upper right", ncols=3, frameon=False, fontsize=8, handletextpad=0.2)
+        figure.legend(loc="upper right", ncols=3, frameon=False, fontsize=7, handletextpad=0.2)
         total = [np.hypot(*np.asarray(a["shift_errors"]).T) for a in alignments.values()]
         line = f"median error {1000 * np.median(np.concatenate(total)):.2g} mpx" if total else ""
         heading(figure, "Shifts of the references (align_refs)", line)
@@ -347,6 +347,16 @@ def plot_eigenvalues(
         save(figure, path)
 
 
+def _median(cube: np.ndarray) -> np.ndarray:
+    """Return the median over integrations; NaN where all are."""
+    if cube.ndim == 2:
+        return cube
+    known = np.isfinite(cube).any(axis=0)
+    image = np.full(known.shape, np.nan)
+    image[known] = np.nanmedian(cube[:, known], axis=0)
+    return image
+
+
 def _short(name: str) -> str:
     return Path(name).name.removesuffix(".fits").rpartition("_")[0] or name
 
@@ -379,6 +389,11 @@ def _show(axes: Axes, image: np.ndarray, norm: Normalize, extent: Sequence[float
 def _bar(figure: Figure, shown, axes: Axes, norm: Normalize, unit: str) -> None:
     figure.colorbar(shown, cax=axes, extend="both", extendfrac=0.03)
     axes.set_title(unit, loc="left", fontsize=9, pad=8)
+    if isinstance(norm, AsinhNorm):
+        decades = 10.0 ** np.arange(np.ceil(np.log10(2 * norm.linear_width)), 9)
+        ticks = [v for v in (*-decades, 0.0, *decades) if norm.vmin <= v <= norm.vmax]
+        axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
 
 
 def _scale_bar(axes: Axes, half: float) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from snakewebb.align_refs import bad_pixels
 from snakewebb.dq import bad_mask
 from snakewebb.errors import InputError
+from snakewebb.exposure import open_fits
 from snakewebb.kernels.median import median_of_windows
 from snakewebb.kernels.scatter import local_scatter
 
@@ -107,6 +109,18 @@ def comparable(rolls: Sequence[float], stars: Sequence[str], index: int) -> list
         and star == stars[index]
         and abs((roll - rolls[index] + 180) % 360 - 180) <= SAME_ROLL
     ]
+
+
+def neighbours(path: str | Path, others: Sequence[str | Path]) -> list[str | Path]:
+    """Return those of other exposures that are of the same star at the same roll, from headers."""
+    paths = [path, *others]
+    known = []
+    for each in paths:
+        with open_fits(each) as hdus:
+            header = {**hdus[0].header, **hdus["SCI"].header}
+        known.append((header.get("TARGNAME", ""), header.get("ROLL_REF", 0.0)))
+    stars, rolls = zip(*known, strict=True)
+    return [paths[k] for k in comparable(rolls, stars, 0)]
 
 
 def reason_to_skip(integrations: int, others: int) -> str | None:

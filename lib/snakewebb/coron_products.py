@@ -167,6 +167,12 @@ def copy_unaligned(source: str | Path, target: str | Path, *, reason: str) -> No
     finish(open_model(source), target, statuses={"align_psfs": "SKIPPED"}, provenance=notes)
 
 
+def read_exposures(path: str | Path, step: str) -> list[str]:
+    """Return the exposure of which each integration in a ``_psfstack`` or ``_psfalign`` is."""
+    with open_model(path) as model:
+        return list(model.meta.snakewebb.instance[step]["exposures"])
+
+
 def read_psfmask(path: str | Path, shape: tuple[int, int]) -> np.ndarray:
     """Return the weights, (ny, nx) from 0 to 1, of a PSFMASK reference file.
 

@@ -1,0 +1,50 @@
+"""Wavelengths of the filters that are used with coronagraphs."""
+
+from typing import NamedTuple
+
+
+class Filter(NamedTuple):
+    """A filter's pivot wavelength and bandwidth, metres."""
+
+    wavelength: float
+    bandwidth: float
+
+
+_MICROMETRES = {
+    "NIRCAM": {
+        "F182M": (1.845, 0.238),
+        "F187N": (1.874, 0.024),
+        "F200W": (1.990, 0.461),
+        "F210M": (2.093, 0.205),
+        "F212N": (2.120, 0.027),
+        "F250M": (2.503, 0.181),
+        "F277W": (2.786, 0.672),
+        "F300M": (2.996, 0.318),
+        "F322W2": (3.247, 1.339),
+        "F335M": (3.365, 0.347),
+        "F356W": (3.563, 0.787),
+        "F360M": (3.621, 0.372),
+        "F410M": (4.092, 0.436),
+        "F430M": (4.280, 0.228),
+        "F444W": (4.421, 1.024),
+        "F460M": (4.624, 0.228),
+        "F480M": (4.834, 0.303),
+    },
+    "MIRI": {
+        "F1065C": (10.575, 0.75),
+        "F1140C": (11.30, 0.80),
+        "F1550C": (15.50, 0.90),
+        "F2300C": (22.75, 5.50),
+    },
+}
+FILTERS = {
+    instrument: {name: Filter(1e-6 * w, 1e-6 * b) for name, (w, b) in filters.items()}
+    for instrument, filters in _MICROMETRES.items()
+}
+"""By instrument and name. Source: JWST User Documentation (jwst-docs.stsci.edu), "NIRCam Filters"
+and "MIRI Filters and Dispersers"; MIRI's wavelengths are central ones."""
+
+STOPS = {"NRC_CORON": 0.6, "MIR_4QPM": 0.27, "MIR_LYOT": 0.2}
+"""Margins of Lyot stops by EXP_TYPE, metres: how far from the pupil's edges they let light pass.
+MIRI's let pass 62 % and 72 % of the light, as documented; NIRCam's gives the width of PSFs that
+STPSF computes (2.2 pixels in F356W with MASK335R)."""

@@ -1,0 +1,154 @@
+# From calibrated integrations to star-subtracted images and their mosaic (calwebb_coron3).
+
+
+rule crfints:
+    input:
+        exposure=member_file,
+        others=same_type,
+        kernels=ancient("<results>/kernels.done"),
+        library=library("crfints"),
+    output:
+        "<results>/{product}/{exposure}_{asn_id}_crfints.fits",
+    log:
+        "<logs>/{product}/crfints/{exposure}_{asn_id}.log",
+    benchmark:
+        "<benchmarks>/{product}/crfints/{exposure}_{asn_id}.tsv"
+    conda:
+        "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(600, 4),
+    params:
+        step=options("outlier_detection", "crfints"),
+        asn=asn_metadata,
+    message:
+        "Flag outliers in {wildcards.exposure}"
+    script:
+        "../scripts/crfints.py"
+
+
+rule psfstack:
+    input:
+        exposures=crfints_of("psf"),
+        library=library("psfstack"),
+    output:
+        "<results>/{product}/{product}_psfstack.fits",
+    log:
+        "<logs>/{product}/psfstack.log",
+    benchmark:
+        "<benchmarks>/{product}/psfstack.tsv"
+    conda:
+        "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(600, 4),
+    params:
+        asn=asn_metadata,
+    message:
+        "Stack the references of {wildcards.product}"
+    script:
+        "../scripts/psfstack.py"
+
+
+rule find_stars:
+    input:
+        exposures=crfints_of("science"),
+        kernels=ancient("<results>/kernels.done"),
+        library=library("find_stars"),
+    output:
+        "<results>/{product}/work/{product}_stars.json",
+    log:
+        "<logs>/{product}/find_stars.log",
+    benchmark:
+        "<benchmarks>/{product}/find_stars.tsv"
+    conda:
+        "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(600, 4),
+    params:
+        step=options("align_refs", "repair"),
+    message:
+        "Find the star behind the coronagraph of {wildcards.product}"
+    script:
+        "../scripts/find_stars.py"
+
+
+rule psfalign:
+    input:
+        unpack(psf_mask),
+        exposure="<results>/{product}/{exposure}_{asn_id}_crfints.fits",
+        stack="<results>/{product}/{product}_psfstack.fits",
+        stars="<results>/{product}/work/{product}_stars.json",
+        kernels=ancient("<results>/kernels.done"),
+        library=library("psfalign"),
+    output:
+        "<results>/{product}/{exposure}_{asn_id}_psfalign.fits",
+    log:
+        "<logs>/{product}/psfalign/{exposure}_{asn_id}.log",
+    benchmark:
+        "<benchmarks>/{product}/psfalign/{exposure}_{asn_id}.tsv"
+    conda:
+        "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(800, 8),
+    params:
+        step=options("align_refs", "repair"),
+        asn=asn_metadata,
+    message:
+        "Align the references with {wildcards.exposure}"
+    script:
+        "../scripts/psfalign.py"
+
+
+rule psfsub:
+    input:
+        exposure="<results>/{product}/{exposure}_{asn_id}_crfints.fits",
+        references="<results>/{product}/{exposure}_{asn_id}_psfalign.fits",
+        stars="<results>/{product}/work/{product}_stars.json",
+        kernels=ancient("<results>/kernels.done"),
+        library=library("psfsub"),
+    output:
+        "<results>/{product}/{exposure}_{asn_id}_psfsub.fits",
+    log:
+        "<logs>/{product}/psfsub/{exposure}_{asn_id}.log",
+    benchmark:
+        "<benchmarks>/{product}/psfsub/{exposure}_{asn_id}.tsv"
+    conda:
+        "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(800, 10),
+    params:
+        repair=options("align_refs", "repair"),
+        step=options("klip", "psfsub"),
+        asn=asn_metadata,
+    message:
+        "Subtract the star from {wildcards.exposure}"
+    script:
+        "../scripts/psfsub.py"
+
+
+rule coron_i2d:
+    input:
+        exposures=psfsub_exposures,
+        kernels=ancient("<results>/kernels.done"),
+        library=library("coron_i2d"),
+    output:
+        "<results>/{product}/{product}_i2d.fits",
+    log:
+        "<logs>/{product}/coron_i2d.log",
+    benchmark:
+        "<benchmarks>/{product}/coron_i2d.tsv"
+    wildcard_constraints:
+        product=CORON3,
+    conda:
+        "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(900, 8),
+    params:
+        grid=options("resample", "grid"),
+        drizzle=options("resample", "drizzle"),
+        step=options("resample", "i2d"),
+        max_megapixels=config["max_mosaic_megapixels"],
+        asn=asn_metadata,
+    message:
+        "Combine the exposures of {wildcards.product}"
+    script:
+        "../scripts/coron_i2d.py"

@@ -1,0 +1,8 @@
+from snakewebb.coron_products import write_psfstack
+from snakewebb.job import job
+from snakewebb.stack_refs import stack
+
+with job(snakemake.log[0]):
+    paths = snakemake.input.exposures
+    planes, names = stack(paths)
+    write_psfstack(paths[0], snakemake.output[0], planes, exposures=names, asn=snakemake.params.asn)

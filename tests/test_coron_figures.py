@@ -1,0 +1,138 @@
+"""Plots of a coronagraphic product."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from astropy.wcs import WCS
+from matplotlib.image import imread
+
+from snakewebb.contrast import DESCRIPTIONS, SOURCE_COLUMNS
+from snakewebb.coron_figures import (
+    north_up,
+    plot_companions,
+    plot_contrast,
+    plot_eigenvalues,
+    plot_shifts,
+    plot_subtraction,
+)
+
+STAR = (30.4, 24.8)
+
+
+def wcs(angle):
+    """Return the WCS of a mosaic whose y axis has a position angle in degrees."""
+    result = WCS(naxis=2)
+    c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    result.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    result.wcs.crval, result.wcs.crpix = [150.0, -30.0], [20.0, 30.0]
+    result.wcs.cdelt, result.wcs.pc = [0.05 / 3600] * 2, [[-c, s], [s, c]]
+    return result
+
+
+def write_image(path, image, name, angle=30.0):
+    header = wcs(angle).to_header()
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(image, header, name=name)]).writeto(path)
+    return path
+
+
+def write_sources(path, number, relative=True):
+    rng = np.random.default_rng(1)
+    table = Table({name: rng.uniform(0.3, 1, number) for name in SOURCE_COLUMNS})
+    table["contrast"].unit = None if relative else "MJy/sr"
+    table.meta = {"star_xy": list(STAR)}
+    table.write(path, format="ascii.ecsv")
+    return path
+
+
+def write_curve(path, relative=True):
+    separation = np.tile(np.linspace(0.1, 10, 60), 2)
+    table = Table({name: 1e-3 / separation for name in DESCRIPTIONS if name not in SOURCE_COLUMNS})
+    table["truncate"] = np.repeat([50, 10], 60)
+    table["separation"], table["separation_ld"] = separation, separation / 0.107
+    table["contrast"], table["throughput"] = 1e-4 / separation**2, 0.9
+    table["contrast"].unit = None if relative else "MJy/sr"
+    table.meta = {"headline_truncate": 50, "sigma": 5.0}
+    table.write(path, format="ascii.ecsv")
+    return path
+
+
+def fits_the_report(path):
+    height, width = imread(path).shape[:2]
+    return 1.29 * height < width <= 1320
+
+
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("number", [0, 6])
+def test_contrast(tmp_path, relative, number):
+    curve = write_curve(tmp_path / "c.ecsv", relative)
+    sources = write_sources(tmp_path / "s.ecsv", number, relative)
+    plot_contrast(curve, sources, tmp_path / "a.png")
+    plot_contrast(curve, sources, tmp_path / "b.png")
+    assert fits_the_report(tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize("angle", [0.0, 63.0, 200.0])
+def test_north_is_up_and_east_to_the_left(angle):
+    image = np.zeros((80, 90))
+    image[0] = np.nan
+    world = wcs(angle)
+    ra, dec = world.wcs_pix2world([STAR], 0)[0]
+    source = [(ra + 0.5 / 3600 / np.cos(np.radians(dec)), dec + 0.75 / 3600)]
+    x, y = world.wcs_world2pix(source, 0)[0]
+    image[round(y), round(x)] = 1.0
+    turned, half = north_up(image, world, STAR)
+    side = len(turned)
+    row, column = np.argwhere(turned == 1).mean(axis=0)
+    assert (column - side // 2) * 0.05 == pytest.approx(-0.5, abs=0.05)
+    assert (row - side // 2) * 0.05 == pytest.approx(0.75, abs=0.05)
+    assert half == pytest.approx(side * 0.025)
+    assert np.isnan(turned).any()
+
+
+@pytest.mark.parametrize("number", [0, 6])
+def test_companions(tmp_path, number):
+    rng = np.random.default_rng(2)
+    i2d = write_image(tmp_path / "i2d.fits", rng.normal(size=(60, 70)), "SCI")
+    snr = write_image(tmp_path / "snr.fits", np.full((60, 70), np.nan), "SNR")
+    sources = write_sources(tmp_path / "s.ecsv", number)
+    plot_companions(i2d, sources, tmp_path / "a.png", snr=snr)
+    assert fits_the_report(tmp_path / "a.png")
+    plot_companions(i2d, sources, tmp_path / "b.png")
+    assert fits_the_report(tmp_path / "b.png")
+
+
+def test_subtraction_is_on_one_scale(tmp_path):
+    rng = np.random.default_rng(3)
+    after = rng.normal(size=(3, 60, 70))
+    after[:, :9] = np.nan
+    plot_subtraction(after, after, STAR, 0.063, tmp_path / "a.png", title="an exposure")
+    picture = imread(tmp_path / "a.png")[120:600]
+    left, right = picture[:, 100:590], picture[:, 694:1184]
+    assert np.abs(left - right).mean() < 0.02
+    plot_subtraction(1e3 + after, after, STAR, 0.063, tmp_path / "b.png", title="an exposure")
+    assert np.abs(imread(tmp_path / "b.png")[120:600, 100:590] - left).mean() > 0.2
+    assert fits_the_report(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("number", [1, 30])
+def test_shifts(tmp_path, number):
+    rng = np.random.default_rng(4)
+    notes = {
+        "exposures": [
+            f"jw{k // 3:05d}001001_02101_00001_nrcalong_crfints.fits" for k in range(number)
+        ],
+        "shifts": rng.normal(size=(number, 2)).tolist(),
+        "shift_errors": rng.uniform(0.01, 0.1, (number, 2)).tolist(),
+    }
+    plot_shifts({"a_crfints.fits": notes, "b_crfints.fits": notes}, tmp_path / "a.png")
+    assert fits_the_report(tmp_path / "a.png")
+
+
+def test_eigenvalues(tmp_path):
+    zones = [np.geomspace(1, 1e-5, 9), np.geomspace(1, 1e-3, 7)]
+    plot_eigenvalues(
+        {"a_crfints.fits": zones, "b_crfints.fits": zones[:1]}, [50, 3], tmp_path / "a.png"
+    )
+    assert fits_the_report(tmp_path / "a.png")
