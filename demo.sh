@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Simulates a NIRCam and a MIRI observation in demo/ and processes them; for `make demo`.
+# Simulates NIRCam, MIRI and coronagraphic observations in demo/, processes them; for `make demo`.
 set -euo pipefail
 cores=$1
 here=$(cd "$(dirname "$0")" && pwd)
@@ -7,8 +7,8 @@ export PYTHONPATH="$here/lib${PYTHONPATH:+:$PYTHONPATH}"
 mkdir -p demo/data
 cd demo
 
-echo "Simulating a NIRCam and a MIRI observation in demo/data ..."
-for preset in nircam-f356w miri-f1130w; do
+echo "Simulating NIRCam, MIRI and coronagraphic observations in demo/data ..."
+for preset in nircam-f356w miri-f1130w nircam-coron; do
     "$here/.venv/bin/python" -m snakewebb.simulate "$preset" "data/$preset" > "data/$preset.log" 2>&1
 done
 {
@@ -16,13 +16,19 @@ done
     ls data/*/*_asn.json | sed 's/^/  - /'
     echo "products:"
     for folder in data/*/; do
-        product=$(basename "$folder"truth/*_sources.ecsv _sources.ecsv)
-        exposure=$(ls "$folder"*_cal.fits | head -n 1)
-        "$here/.venv/bin/python" -m snakewebb.simulate.references "$exposure" "$folder"references
+        product=$("$here/.venv/bin/python" -c \
+            'import json, sys; print(json.load(open(sys.argv[1]))["products"][0]["name"])' \
+            "$folder"*_asn.json)
         echo "  $product:"
         echo "    reference_files:"
-        echo "      apcorr: ${folder}references/apcorr.fits"
-        echo "      abvegaoffset: ${folder}references/abvegaoffset.asdf"
+        if [ -f "${folder}references/psfmask.fits" ]; then
+            echo "      psfmask: ${folder}references/psfmask.fits"
+        else
+            exposure=$(ls "$folder"*_cal.fits | head -n 1)
+            "$here/.venv/bin/python" -m snakewebb.simulate.references "$exposure" "${folder}references"
+            echo "      apcorr: ${folder}references/apcorr.fits"
+            echo "      abvegaoffset: ${folder}references/abvegaoffset.asdf"
+        fi
     done
 } > config.yaml
 
