@@ -24,3 +24,5 @@ rule all:
     input:
         collect("{file}", file=targets()),
     localrule: True
+    message:
+        "All products are made"
