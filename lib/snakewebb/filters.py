@@ -46,5 +46,5 @@ and "MIRI Filters and Dispersers"; MIRI's wavelengths are central ones."""
 
 STOPS = {"NRC_CORON": 0.6, "MIR_4QPM": 0.27, "MIR_LYOT": 0.2}
 """Margins of Lyot stops by EXP_TYPE, metres: how far from the pupil's edges they let light pass.
-MIRI's let pass 62 % and 72 % of the light, as documented; NIRCam's gives the width of PSFs that
-STPSF computes (2.2 pixels in F356W with MASK335R)."""
+A stand-in: those of `snakewebb.simulate`, not held to real stops or to STPSF. A real observation
+deserves a PSF file."""

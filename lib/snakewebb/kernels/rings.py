@@ -36,7 +36,7 @@ def ring_statistics(coefficients, good, x0, y0, spacing, x, y, first, mean, std,
     x, y : (m,) float64
         The points.
     first : int
-        0 to compare with all places, the point's own too; 1 to leave that out, 2 its neighbours too.
+        0 to compare with all places, 1 to leave out the point's own, 2 its neighbours' too.
     mean, std : (m,) float64
         The results; std has n - 1 in the denominator. NaN if fewer than 2 places are good.
     count : (m,) int64
