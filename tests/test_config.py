@@ -64,6 +64,7 @@ def test_a_product_has_reference_files_of_its_own(schema):
         ({"steps": []}, "steps: must hold keys"),
         ({"products": {"x": {"stps": {}}}}, "products.x.stps"),
         ({"products": {"x": {"steps": {"skymatch": {"nclp": 1}}}}}, "products.x.steps.skymatch"),
+        ({"products": {"a": {}, 3: {}}}, "products: the name 3 is no text"),
         ({"associations": "one.json"}, "associations: 'one.json'"),
     ],
 )

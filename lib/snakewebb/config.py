@@ -71,6 +71,9 @@ def _fill(value: Any, schema: Schema, where: str) -> Any:
 def _checked(value: Any, schema: Schema, where: str) -> Any:
     item = schema.get("additionalProperties")
     if isinstance(item, Mapping) and isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise InputError(f"{where}: the name {key!r} is no text: write it in quotes")
         return {key: _fill(value[key], item, f"{where}.{key}") for key in sorted(value)}
     error = next(Draft202012Validator(schema).iter_errors(value), None)
     if error is not None:
