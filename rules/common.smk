@@ -4,7 +4,9 @@ import os
 import re
 import sys
 from collections import Counter
+from functools import cache
 from glob import glob
+from hashlib import sha256
 from pathlib import Path
 
 import yaml
@@ -120,6 +122,11 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 
+def forms_of(names):
+    """Return a short regular expression for many names: any digits where they have some."""
+    return "|".join(sorted({re.sub(r"\d+", r"\\d+", re.escape(n)) for n in names}))
+
+
 def names_of(values):
     """Return a regular expression that matches the given names only."""
     return "|".join(re.escape(value) for value in sorted(values)) or "none"
@@ -132,9 +139,9 @@ IMAGE3 = names_of(name for name, p in PRODUCTS.items() if not p.of_type("psf"))
 
 wildcard_constraints:
     product=names_of(PRODUCTS),
-    exposure=names_of({m.exposure for p in PRODUCTS.values() for m in p.members}),
+    # Thousands of names in full make Snakemake take minutes.
+    exposure=forms_of(m.exposure for p in PRODUCTS.values() for m in p.members),
     asn_id=names_of({product.asn_id for product in PRODUCTS.values()}),
-    band=r"\d+",
 
 
 def options(step, rule):
@@ -146,25 +153,35 @@ def options(step, rule):
     return of
 
 
+@cache
+def imports(file):
+    """Return the library modules that a Python file imports."""
+    names = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    paths = [ROOT.joinpath("lib", *name.split(".")) for name in names]
+    files = [f for p in paths for f in (p.with_suffix(".py"), p / "__init__.py")]
+    return [file for file in files if file.is_file()]
+
+
 def library(script):
-    """Return a script's own file and all library modules that it imports, directly or not."""
+    """Return a digest of a script and all library modules that it imports, directly or not.
+
+    As a parameter it runs a rule again after an edit, and only then: not after a checkout.
+    """
     todo = [ROOT / "scripts" / f"{script}.py"]
     modules = set(todo)
     while todo:
-        for node in ast.walk(ast.parse(todo.pop().read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                names = [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
-            elif isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            else:
-                continue
-            for name in names:
-                path = ROOT.joinpath("lib", *name.split("."))
-                for file in (path.with_suffix(".py"), path / "__init__.py"):
-                    if file.is_file() and file not in modules:
-                        modules.add(file)
-                        todo.append(file)
-    return [os.path.relpath(module) for module in sorted(modules)]
+        found = set(imports(todo.pop())) - modules
+        modules |= found
+        todo += found
+    digest = sha256()
+    for module in sorted(modules):
+        digest.update(module.read_bytes())
+    return f"{script}.py and what it imports: {digest.hexdigest()[:16]}"
 
 
 def science(wildcards):
@@ -241,23 +258,6 @@ def per_exposure(template):
     return of
 
 
-def per_band(template):
-    """Return a function of the wildcards: a file of every band of a product's mosaic."""
-
-    def of(wildcards):
-        return [
-            template.format(product=wildcards.product, band=band)
-            for band in range(bands(wildcards))
-        ]
-
-    return of
-
-
-def bands(wildcards):
-    """Return into how many bands of rows a product's mosaic is cut."""
-    return config["bands"] or min(max(2, -(-len(science(wildcards)) // 4)), 32)
-
-
 def sip_options(wildcards):
     """Return how to make a product's SIP keywords; nothing if there are to be none."""
     own = options("tweakreg", "crf")(wildcards)
@@ -328,11 +328,11 @@ def matched_sky(wildcards):
     return f"<results>/{wildcards.product}/work/{wildcards.product}_sky.json"
 
 
-def median_bands(wildcards):
+def median_file(wildcards):
     """Return the median of all exposures, unless outliers are not to be flagged."""
     if steps(wildcards.product)["outlier_detection"]["skip"]:
         return []
-    return per_band("<results>/{product}/work/{product}_median_{band}.fits")(wildcards)
+    return f"<results>/{wildcards.product}/work/{wildcards.product}_median.fits"
 
 
 def resampled_exposures(wildcards):
@@ -347,6 +347,16 @@ def memory(base, factor):
 
     def of(wildcards, input, attempt):
         return int((base + factor * input.size_mb) * attempt)
+
+    return of
+
+
+def memory_of_threads(base, factor):
+    """Return a function: the same, where each thread reads one of the input ``exposures``."""
+
+    def of(wildcards, input, threads, attempt):
+        largest = max(Path(path).stat().st_size for path in input.exposures) / 1e6
+        return int((base + factor * largest * threads) * attempt)
 
     return of
 

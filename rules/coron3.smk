@@ -6,7 +6,6 @@ rule crfints:
         exposure=member_file,
         others=same_type,
         kernels=ancient("<results>/kernels.done"),
-        library=library("crfints"),
     output:
         "<results>/{product}/{exposure}_{asn_id}_crfints.fits",
     log:
@@ -18,6 +17,7 @@ rule crfints:
     resources:
         mem_mb=memory(600, 4),
     params:
+        library=library("crfints"),
         step=options("outlier_detection", "crfints"),
         asn=asn_metadata,
     message:
@@ -29,7 +29,6 @@ rule crfints:
 rule psfstack:
     input:
         exposures=crfints_of("psf"),
-        library=library("psfstack"),
     output:
         "<results>/{product}/{product}_psfstack.fits",
     log:
@@ -41,6 +40,7 @@ rule psfstack:
     resources:
         mem_mb=memory(600, 4),
     params:
+        library=library("psfstack"),
         asn=asn_metadata,
     message:
         "Stack the references of {wildcards.product}"
@@ -52,7 +52,6 @@ rule find_stars:
     input:
         exposures=crfints_of("science"),
         kernels=ancient("<results>/kernels.done"),
-        library=library("find_stars"),
     output:
         "<results>/{product}/work/{product}_stars.json",
     log:
@@ -64,6 +63,7 @@ rule find_stars:
     resources:
         mem_mb=memory(600, 4),
     params:
+        library=library("find_stars"),
         step=options("align_refs", "repair"),
     message:
         "Find the star behind the coronagraph of {wildcards.product}"
@@ -78,7 +78,6 @@ rule psfalign:
         stack="<results>/{product}/{product}_psfstack.fits",
         stars="<results>/{product}/work/{product}_stars.json",
         kernels=ancient("<results>/kernels.done"),
-        library=library("psfalign"),
     output:
         "<results>/{product}/{exposure}_{asn_id}_psfalign.fits",
     log:
@@ -90,6 +89,7 @@ rule psfalign:
     resources:
         mem_mb=memory(800, 8),
     params:
+        library=library("psfalign"),
         step=options("align_refs", "repair"),
         asn=asn_metadata,
     message:
@@ -104,7 +104,6 @@ rule psfsub:
         references="<results>/{product}/{exposure}_{asn_id}_psfalign.fits",
         stars="<results>/{product}/work/{product}_stars.json",
         kernels=ancient("<results>/kernels.done"),
-        library=library("psfsub"),
     output:
         "<results>/{product}/{exposure}_{asn_id}_psfsub.fits",
     log:
@@ -116,6 +115,7 @@ rule psfsub:
     resources:
         mem_mb=memory(800, 10),
     params:
+        library=library("psfsub"),
         repair=options("align_refs", "repair"),
         step=options("klip", "psfsub"),
         asn=asn_metadata,
@@ -129,7 +129,6 @@ rule coron_i2d:
     input:
         exposures=psfsub_exposures,
         kernels=ancient("<results>/kernels.done"),
-        library=library("coron_i2d"),
     output:
         "<results>/{product}/{product}_i2d.fits",
     log:
@@ -143,6 +142,7 @@ rule coron_i2d:
     resources:
         mem_mb=memory(900, 8),
     params:
+        library=library("coron_i2d"),
         grid=options("resample", "grid"),
         drizzle=options("resample", "drizzle"),
         step=options("resample", "i2d"),

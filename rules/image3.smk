@@ -2,8 +2,6 @@
 
 
 rule kernels:
-    input:
-        library=library("kernels"),
     output:
         touch("<results>/kernels.done"),
     log:
@@ -12,6 +10,8 @@ rule kernels:
         "<benchmarks>/kernels.tsv"
     conda:
         "../envs/snakewebb.yaml"
+    params:
+        library=library("kernels"),
     message:
         "Compile the kernels"
     script:
@@ -19,8 +19,6 @@ rule kernels:
 
 
 rule write_association:
-    input:
-        library=library("write_association"),
     output:
         "<results>/{product}/{product}_asn.json",
     log:
@@ -31,6 +29,7 @@ rule write_association:
     conda:
         "../envs/snakewebb.yaml"
     params:
+        library=library("write_association"),
         files=listed_files,
     message:
         "Write the association of {wildcards.product}"
@@ -43,7 +42,6 @@ rule find_sources:
         exposure=calibrated,
         catalog=custom_catalog,
         kernels=ancient("<results>/kernels.done"),
-        library=library("find_sources"),
     output:
         sources="<results>/{product}/work/{exposure}_sources.ecsv",
         geometry="<results>/{product}/work/{exposure}_geometry.json",
@@ -56,6 +54,7 @@ rule find_sources:
     resources:
         mem_mb=memory(600, 6),
     params:
+        library=library("find_sources"),
         step=options("tweakreg", "find_sources"),
         group_id=group_id,
     message:
@@ -69,7 +68,6 @@ rule align:
         sources=per_exposure("<results>/{product}/work/{exposure}_sources.ecsv"),
         geometry=per_exposure("<results>/{product}/work/{exposure}_geometry.json"),
         refcat=reference_catalog,
-        library=library("align"),
     output:
         "<results>/{product}/work/{product}_alignment.json",
     log:
@@ -81,6 +79,7 @@ rule align:
     resources:
         mem_mb=memory(800, 20),
     params:
+        library=library("align"),
         tweakreg=options("tweakreg", "align"),
         find_sources=options("tweakreg", "find_sources"),
         assign_mtwcs=options("assign_mtwcs", "align"),
@@ -91,36 +90,13 @@ rule align:
         "../scripts/align.py"
 
 
-rule sky_overlaps:
-    input:
-        exposure=calibrated,
-        geometry="<results>/{product}/work/{exposure}_geometry.json",
-        alignment="<results>/{product}/work/{product}_alignment.json",
-        kernels=ancient("<results>/kernels.done"),
-        library=library("sky_overlaps"),
-    output:
-        "<results>/{product}/work/{exposure}_overlaps.json",
-    log:
-        "<logs>/{product}/sky_overlaps/{exposure}.log",
-    benchmark:
-        "<benchmarks>/{product}/sky_overlaps/{exposure}.tsv"
-    conda:
-        "../envs/snakewebb.yaml"
-    resources:
-        mem_mb=memory(500, 3),
-    params:
-        step=options("skymatch", "sky_overlaps"),
-    message:
-        "Measure the sky of {wildcards.exposure} in its overlaps"
-    script:
-        "../scripts/sky_overlaps.py"
-
-
 rule skymatch:
     input:
-        overlaps=per_exposure("<results>/{product}/work/{exposure}_overlaps.json"),
+        exposures=calibrated_exposures,
+        geometry=per_exposure("<results>/{product}/work/{exposure}_geometry.json"),
+        alignment="<results>/{product}/work/{product}_alignment.json",
         skylist=sky_list,
-        library=library("skymatch"),
+        kernels=ancient("<results>/kernels.done"),
     output:
         "<results>/{product}/work/{product}_sky.json",
     log:
@@ -129,11 +105,12 @@ rule skymatch:
         "<benchmarks>/{product}/skymatch.tsv"
     conda:
         "../envs/snakewebb.yaml"
+    threads: 4
     resources:
-        mem_mb=memory(500, 20),
+        mem_mb=memory_of_threads(300, 4),
     params:
+        library=library("skymatch"),
         step=options("skymatch", "skymatch"),
-        overlaps=options("skymatch", "sky_overlaps"),
     message:
         "Match the sky levels of {wildcards.product}"
     script:
@@ -147,22 +124,22 @@ rule median:
         alignment="<results>/{product}/work/{product}_alignment.json",
         sky=matched_sky,
         kernels=ancient("<results>/kernels.done"),
-        library=library("median"),
     output:
-        "<results>/{product}/work/{product}_median_{band}.fits",
+        "<results>/{product}/work/{product}_median.fits",
     log:
-        "<logs>/{product}/median/{band}.log",
+        "<logs>/{product}/median.log",
     benchmark:
-        "<benchmarks>/{product}/median/{band}.tsv"
+        "<benchmarks>/{product}/median.tsv"
     conda:
         "../envs/snakewebb.yaml"
+    threads: 8
     resources:
         mem_mb=memory(1500, 0),
     params:
+        library=library("median"),
         step=options("outlier_detection", "median"),
-        bands=bands,
     message:
-        "Take the median of {wildcards.product}, band {wildcards.band}"
+        "Take the median of {wildcards.product}"
     script:
         "../scripts/median.py"
 
@@ -173,9 +150,8 @@ rule crf:
         geometry="<results>/{product}/work/{exposure}_geometry.json",
         alignment="<results>/{product}/work/{product}_alignment.json",
         sky=matched_sky,
-        median=median_bands,
+        median=median_file,
         kernels=ancient("<results>/kernels.done"),
-        library=library("crf"),
     output:
         "<results>/{product}/{exposure}_{asn_id}_crf.fits",
     log:
@@ -187,6 +163,7 @@ rule crf:
     resources:
         mem_mb=memory_of_exposure(800, 4),
     params:
+        library=library("crf"),
         outlier_detection=options("outlier_detection", "crf"),
         median=options("outlier_detection", "median"),
         sip=sip_options,
@@ -198,63 +175,13 @@ rule crf:
         "../scripts/crf.py"
 
 
-rule grid:
+rule i2d:
     input:
+        exposures=resampled_exposures,
         geometry=per_exposure("<results>/{product}/work/{exposure}_geometry.json"),
         alignment="<results>/{product}/work/{product}_alignment.json",
         output_wcs=output_wcs,
-        library=library("grid"),
-    output:
-        "<results>/{product}/work/{product}_grid.json",
-    log:
-        "<logs>/{product}/grid.log",
-    benchmark:
-        "<benchmarks>/{product}/grid.tsv"
-    conda:
-        "../envs/snakewebb.yaml"
-    resources:
-        mem_mb=memory(600, 20),
-    params:
-        step=options("resample", "grid"),
-        max_megapixels=config["max_mosaic_megapixels"],
-    message:
-        "Lay out the mosaic of {wildcards.product}"
-    script:
-        "../scripts/grid.py"
-
-
-rule drizzle:
-    input:
-        exposures=resampled_exposures,
-        geometry=per_exposure("<results>/{product}/work/{exposure}_geometry.json"),
-        grid="<results>/{product}/work/{product}_grid.json",
         kernels=ancient("<results>/kernels.done"),
-        library=library("drizzle"),
-    output:
-        "<results>/{product}/work/{product}_mosaic_{band}.fits",
-    log:
-        "<logs>/{product}/drizzle/{band}.log",
-    benchmark:
-        "<benchmarks>/{product}/drizzle/{band}.tsv"
-    conda:
-        "../envs/snakewebb.yaml"
-    resources:
-        mem_mb=memory(1500, 0),
-    params:
-        step=options("resample", "drizzle"),
-        bands=bands,
-    message:
-        "Drizzle {wildcards.product}, band {wildcards.band}"
-    script:
-        "../scripts/drizzle.py"
-
-
-rule i2d:
-    input:
-        bands=per_band("<results>/{product}/work/{product}_mosaic_{band}.fits"),
-        exposures=resampled_exposures,
-        grid="<results>/{product}/work/{product}_grid.json",
-        library=library("i2d"),
     output:
         "<results>/{product}/{product}_i2d.fits",
     log:
@@ -265,27 +192,28 @@ rule i2d:
         product=IMAGE3,
     conda:
         "../envs/snakewebb.yaml"
+    threads: 8
     resources:
         mem_mb=memory(1500, 0),
     params:
-        step=options("resample", "i2d"),
+        library=library("i2d"),
         drizzle=options("resample", "drizzle"),
         grid=options("resample", "grid"),
-        output_wcs=output_wcs,
+        step=options("resample", "i2d"),
+        max_megapixels=config["max_mosaic_megapixels"],
         asn=asn_metadata,
     message:
-        "Write the mosaic of {wildcards.product}"
+        "Drizzle the mosaic of {wildcards.product}"
     script:
         "../scripts/i2d.py"
 
 
 rule exposure_i2d:
     input:
-        exposure="<results>/{product}/{exposure}_{asn_id}_crf.fits",
-        geometry="<results>/{product}/work/{exposure}_geometry.json",
+        exposures=["<results>/{product}/{exposure}_{asn_id}_crf.fits"],
+        geometry=["<results>/{product}/work/{exposure}_geometry.json"],
         alignment="<results>/{product}/work/{product}_alignment.json",
         kernels=ancient("<results>/kernels.done"),
-        library=library("exposure_i2d"),
     output:
         "<results>/{product}/{exposure}_{asn_id}_i2d.fits",
     log:
@@ -295,16 +223,18 @@ rule exposure_i2d:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=memory(900, 8),
+        mem_mb=memory(1200, 4),
     params:
+        library=library("i2d"),
         drizzle=options("resample", "drizzle"),
-        step=options("resample", "i2d"),
         grid=options("resample", "exposure_i2d"),
+        step=options("resample", "i2d"),
+        max_megapixels=config["max_mosaic_megapixels"],
         asn=asn_metadata,
     message:
         "Rectify {wildcards.exposure}"
     script:
-        "../scripts/exposure_i2d.py"
+        "../scripts/i2d.py"
 
 
 rule source_catalog:
@@ -312,7 +242,6 @@ rule source_catalog:
         unpack(photometric_references),
         mosaic="<results>/{product}/{product}_i2d.fits",
         kernels=ancient("<results>/kernels.done"),
-        library=library("source_catalog"),
     output:
         catalog="<results>/{product}/{product}_cat.ecsv",
         segmentation="<results>/{product}/{product}_segm.fits",
@@ -325,6 +254,7 @@ rule source_catalog:
     resources:
         mem_mb=memory(1000, 9),
     params:
+        library=library("source_catalog"),
         step=options("source_catalog", "source_catalog"),
     message:
         "Catalogue the sources of {wildcards.product}"

@@ -4,7 +4,6 @@
 rule plot_mosaic:
     input:
         mosaic="<results>/{product}/{product}_i2d.fits",
-        library=library("plot_mosaic"),
     output:
         report(
             "<results>/{product}/plots/{product}_mosaic.png",
@@ -20,6 +19,8 @@ rule plot_mosaic:
         "../envs/snakewebb.yaml"
     resources:
         mem_mb=800,
+    params:
+        library=library("plot_mosaic"),
     message:
         "Draw the mosaic of {wildcards.product}"
     script:
@@ -30,7 +31,6 @@ rule plot_sources:
     input:
         mosaic="<results>/{product}/{product}_i2d.fits",
         catalog="<results>/{product}/{product}_cat.ecsv",
-        library=library("plot_sources"),
     output:
         report(
             "<results>/{product}/plots/{product}_sources.png",
@@ -46,6 +46,8 @@ rule plot_sources:
         "../envs/snakewebb.yaml"
     resources:
         mem_mb=800,
+    params:
+        library=library("plot_sources"),
     message:
         "Draw the sources of {wildcards.product}"
     script:
@@ -57,7 +59,6 @@ rule plot_exposures:
         alignment="<results>/{product}/work/{product}_alignment.json",
         sky=matched_sky,
         exposures=per_exposure("<results>/{product}/{exposure}_{asn_id}_crf.fits"),
-        library=library("plot_exposures"),
     output:
         alignment=report(
             "<results>/{product}/plots/{product}_alignment.png",
@@ -91,6 +92,8 @@ rule plot_exposures:
         "../envs/snakewebb.yaml"
     resources:
         mem_mb=800,
+    params:
+        library=library("plot_exposures"),
     message:
         "Plot the alignment, sky and outliers of {wildcards.product}"
     script:

@@ -8,7 +8,7 @@ with job(snakemake.log[0]):
         geometry_file=snakemake.input.geometry,
         alignment_file=snakemake.input.alignment,
         sky_file=snakemake.input.get("sky"),
-        median_files=snakemake.input.get("median", []),
+        median_file=snakemake.input.get("median"),
         outlier_detection=snakemake.params.outlier_detection,
         median=snakemake.params.median,
         sip=snakemake.params.sip,

@@ -2,12 +2,18 @@ import json
 from pathlib import Path
 
 from snakewebb.job import job
-from snakewebb.skymatch import match_sky
+from snakewebb.layout import Layout
+from snakewebb.skymatch import match_exposures
 
 with job(snakemake.log[0]):
-    statistics = [json.loads(Path(path).read_text()) for path in snakemake.input.overlaps]
-    result = match_sky(
-        statistics, skylist=snakemake.input.get("skylist") or None, **snakemake.params.step
+    alignment = json.loads(Path(snakemake.input.alignment).read_text())
+    result = match_exposures(
+        snakemake.input.exposures,
+        snakemake.input.geometry,
+        Layout.from_dict(alignment["layout"]),
+        skylist=snakemake.input.get("skylist") or None,
+        threads=snakemake.threads,
+        **snakemake.params.step,
     )
-    result["parameters"] = {**snakemake.params.overlaps, **snakemake.params.step}
+    result["parameters"] = snakemake.params.step
     Path(snakemake.output[0]).write_text(json.dumps(result))

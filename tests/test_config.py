@@ -22,8 +22,12 @@ def test_defaults_are_filled_in(schema):
 
 
 def test_order_of_keys_does_not_matter(schema):
-    one = config.complete({"bands": 3, "steps": {"tweakreg": {"sigma": 2, "minobj": 9}}}, schema)
-    two = config.complete({"steps": {"tweakreg": {"minobj": 9, "sigma": 2}}, "bands": 3}, schema)
+    one = config.complete(
+        {"exposure_i2d": True, "steps": {"tweakreg": {"sigma": 2, "minobj": 9}}}, schema
+    )
+    two = config.complete(
+        {"steps": {"tweakreg": {"minobj": 9, "sigma": 2}}, "exposure_i2d": True}, schema
+    )
     assert repr(one) == repr(two)
 
 

@@ -11,7 +11,7 @@ from snakewebb.errors import InputError
 from snakewebb.geometry import Correction
 from snakewebb.grid import Grid, PixelMap, mean_pixel_side, output_grid
 from snakewebb.kernels.spline import bicubic_lattice
-from snakewebb.layout import Layout, band_rows, lay_out
+from snakewebb.layout import Layout, lay_out
 from test_geometry import make_geometry
 
 
@@ -168,9 +168,3 @@ def test_layout_round_trips_and_knows_who_meets():
     assert a.bounds[3] >= min(y.max(), grid.shape[0])
     assert a.meets_rows(0, 1)
     assert not a.meets_rows(a.bounds[3], a.bounds[3] + 1)
-
-
-@pytest.mark.parametrize(("n", "bands"), [(10, 3), (7, 7), (100, 1), (3, 5)])
-def test_bands_make_up_the_grid(n, bands):
-    rows = [row for band in range(bands) for row in range(n)[band_rows(n, band, bands)]]
-    assert rows == list(range(n))

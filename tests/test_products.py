@@ -12,7 +12,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from stdatamodels import fits_support
 from stdatamodels.jwst.datamodels import CubeModel, ImageModel
 
-from snakewebb.bands import read_band, write_band
 from snakewebb.dq import DO_NOT_USE, OUTLIER
 from snakewebb.errors import InputError
 from snakewebb.geometry import Correction, Geometry
@@ -107,20 +106,17 @@ def split(planes, count):
 
 @pytest.fixture(scope="module")
 def mosaic(crfs, grid, tmp_path_factory) -> tuple[Path, dict[str, np.ndarray]]:
-    """A mosaic written from four band files, and its planes."""
+    """A mosaic written in four bands, and its planes."""
     folder = tmp_path_factory.mktemp("i2d")
     planes = random_planes(grid.shape)
     for name in ("VAR_POISSON", "VAR_RNOISE", "VAR_FLAT"):
         planes[name][0, :2] = np.nan
     planes["VAR_FLAT"][1, 1] = np.nan
-    paths = [folder / f"band_{band}.fits" for band in range(4)]
-    for path, (start, rows) in zip(paths, split(planes, 4), strict=True):
-        write_band(path, rows, start)
     target = folder / "product_i2d.fits"
     write_i2d(
         target,
         grid,
-        map(read_band, paths),
+        split(planes, 4),
         crfs,
         parameters=PARAMETERS,
         asn=ASN,

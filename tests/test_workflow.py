@@ -292,24 +292,24 @@ def change(config, step, **parameters):
     ("step", "parameters", "rules"),
     [
         ("source_catalog", {"snr_threshold": 4.0}, {"source_catalog"}),
-        ("skymatch", {"subtract": True}, {"crf", "drizzle", "i2d", "source_catalog"}),
+        ("skymatch", {"subtract": True}, {"crf", "i2d", "source_catalog"}),
         ("resample", {"report_var": False}, {"i2d", "source_catalog"}),
-        ("resample", {"pixfrac": 0.8}, {"drizzle", "i2d", "source_catalog"}),
-        ("resample", {"rotation": 3.0}, {"grid", "drizzle", "i2d", "source_catalog"}),
+        ("resample", {"pixfrac": 0.8}, {"i2d", "source_catalog"}),
+        ("resample", {"rotation": 3.0}, {"i2d", "source_catalog"}),
         (
             "outlier_detection",
             {"snr": "4.0 3.0"},
-            {"crf", "drizzle", "i2d", "source_catalog"},
+            {"crf", "i2d", "source_catalog"},
         ),
         (
             "outlier_detection",
             {"maskpt": 0.6},
-            {"median", "crf", "drizzle", "i2d", "source_catalog"},
+            {"median", "crf", "i2d", "source_catalog"},
         ),
         (
             "skymatch",
             {"match_down": False},
-            {"skymatch", "median", "crf", "drizzle", "i2d", "source_catalog"},
+            {"skymatch", "median", "crf", "i2d", "source_catalog"},
         ),
     ],
 )
@@ -323,8 +323,8 @@ def test_a_change_rebuilds_what_it_touches(plan, config, names, step, parameters
 @pytest.mark.parametrize(
     ("module", "untouched"),
     [
-        ("source_catalog.py", {"find_sources", "crf", "drizzle", "i2d"}),
-        ("kernels/drizzle.py", {"find_sources", "align", "sky_overlaps", "skymatch"}),
+        ("source_catalog.py", {"find_sources", "crf", "i2d"}),
+        ("kernels/drizzle.py", {"find_sources", "align", "skymatch"}),
         ("skymatch.py", {"find_sources", "align"}),
         ("pictures.py", {"find_sources", "crf", "i2d", "source_catalog"}),
     ],
@@ -365,7 +365,7 @@ def test_an_exposure_dropped_leaves_the_stars_of_others(plan, config, names, obs
     jobs = plan({**config, "associations": associations})
     touched = {job[0] for job in jobs if len(job) > 1 and job[1] == names["field"].name}
     assert "find_sources" not in touched
-    assert {"align", "median", "drizzle", "i2d"} <= touched
+    assert {"align", "median", "i2d"} <= touched
 
 
 @pytest.mark.parametrize(
@@ -386,7 +386,7 @@ def test_an_exposure_dropped_leaves_the_stars_of_others(plan, config, names, obs
 def test_mistakes_end_in_one_line(tmp_path, observations, user, message):
     if {"steps", "reference_files"} & set(user):
         user = {**user, "associations": [str(observations["moving"])]}
-    done = snakemake(tmp_path, "-n", check=False, **(user or {"bands": 2}))
+    done = snakemake(tmp_path, "-n", check=False, **(user or {"exposure_i2d": True}))
     assert done.returncode != 0
     lines = [line for line in (done.stdout + done.stderr).splitlines() if message in line]
     assert len(lines) == 1

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,15 @@ class Product:
 
     def of_type(self, exptype: str) -> dict[str, Member]:
         """Return the members of a type by exposure name, in order."""
-        return {m.exposure: m for m in self.members if m.exptype == exptype}
+        return self._by_type.get(exptype, {})
+
+    @cached_property
+    def _by_type(self) -> dict[str, dict[str, Member]]:
+        # Asked for by each job of each exposure.
+        found: dict[str, dict[str, Member]] = {}
+        for member in self.members:
+            found.setdefault(member.exptype, {})[member.exposure] = member
+        return found
 
 
 def exposure_name(path: str | Path) -> str:

@@ -1,16 +1,17 @@
-"""Row bands of a mosaic on disk: written by one job, read whole or by rows by another.
+"""Mosaics in bands of rows: made by several threads, written and read a band at a time.
 
-A band file is a FITS file with one image extension a plane (``SCI``, ``WHT``, ``CON``, …) and the
-mosaic row at which the band starts in the primary keyword ``ROW0``. Only astropy's FITS reader
-is imported here, since every band job pays for its imports.
+Only astropy's FITS reader is imported here, since every job pays for its imports.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from astropy.io import fits
@@ -18,7 +19,11 @@ from astropy.io import fits
 from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits
 
-START = "ROW0"
+MEMORY = 400_000_000
+"""Bytes that all threads together may take for the bands they work on."""
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 @contextlib.contextmanager
@@ -45,96 +50,79 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
-def write_band(path: str | Path, planes: Mapping[str, np.ndarray | None], start: int) -> None:
-    """Write some rows of a mosaic.
+def cut_rows(height: int, row_bytes: float, threads: int) -> list[slice]:
+    """Cut a mosaic into bands of rows that several threads can hold at a time.
+
+    Parameters
+    ----------
+    height : int
+        Of the mosaic, in rows.
+    row_bytes : float
+        Memory that it takes to make a row.
+    threads : int
+        So many bands are worked on at a time, which share ``MEMORY``.
+    """
+    most = max(int(MEMORY / threads / max(row_bytes, 1)), 1)
+    number = max(-(-height // most), min(threads, height), 1)
+    edges = [height * band // number for band in range(number + 1)]
+    return [slice(*ends) for ends in pairwise(edges)]
+
+
+def in_order(
+    function: Callable[[Task], Result], tasks: Iterable[Task], threads: int
+) -> Iterator[Result]:
+    """Apply a function in several threads; yield results in the order of the tasks.
+
+    A task is begun only when fewer than `threads` results are being made or wait to be taken.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        running: deque = deque()
+        try:
+            for task in tasks:
+                running.append(pool.submit(function, task))
+                if len(running) == threads:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def write_rows(path: str | Path, shape: tuple[int, int], bands: Iterable[np.ndarray]) -> None:
+    """Write an image band by band.
 
     Parameters
     ----------
     path : path
-    planes : mapping
-        Array (…, rows, nx) by plane name; float32, or int32 or uint32 for ``CON``, whose bits
-        are kept. None where there is no such plane. FITS makes names capital, so ``vars(band)``
-        serves for a `snakewebb.resample.Band`.
-    start : int
-        The mosaic row that is the band's first.
+    shape : (ny, nx)
+    bands : iterable of (rows, nx) float32
+        That make up the image, in order.
     """
-    hdus = fits.HDUList([fits.PrimaryHDU()])
-    hdus[0].header[START] = (start, "mosaic row at which the band starts")
-    for name, plane in planes.items():
-        if plane is not None:
-            bits = plane.view(np.int32) if plane.dtype == np.uint32 else plane
-            hdus.append(fits.ImageHDU(bits, name=name))
+    header = fits.Header({"SIMPLE": True, "BITPIX": -32, "NAXIS": 2})
+    header["NAXIS1"], header["NAXIS2"] = shape[::-1]
     with replacing(path) as file:
-        hdus.writeto(file)
+        image = fits.StreamingHDU(file.name, header)
+        for band in bands:
+            if band.size:
+                image.write(band)
+        image.close()
 
 
-def read_band(path: str | Path) -> tuple[int, dict[str, np.ndarray]]:
-    """Return the first mosaic row of a band and its planes by name.
-
-    Raises
-    ------
-    InputError
-        The file is no band, or cut short.
-    """
-    with open_fits(path) as hdus:
-        start = _start(hdus, path)
-        return start, {hdu.name: _native(hdu, slice(None), path) for hdu in hdus[1:]}
-
-
-def read_rows(paths: Sequence[str | Path], plane: str, start: int, stop: int) -> np.ndarray:
-    """Read mosaic rows ``start`` to ``stop`` (excluded) of one plane from several band files.
-
-    Parameters
-    ----------
-    paths : sequence of paths
-        Band files in row order; those that hold none of the rows may be left out.
-    plane : str
-    start, stop : int
+def read_rows(path: str | Path, start: int, stop: int) -> np.ndarray:
+    """Read rows of an image that `write_rows` wrote.
 
     Returns
     -------
-    array (…, stop - start, nx)
+    (stop - start, nx) float32
 
     Raises
     ------
     InputError
-        The rows are not all in the files, or a file is no band or has no such plane.
+        The file is cut short, or no such image.
     """
-    pieces = []
-    reached = start
-    for path in paths:
-        with open_fits(path) as hdus:
-            first = _start(hdus, path)
-            if plane not in hdus:
-                raise InputError(f"{path}: has no plane {plane}: remove the file and run again")
-            last = min(first + hdus[plane].shape[-2], stop)
-            if first <= reached < last:
-                pieces.append(_native(hdus[plane], slice(reached - first, last - first), path))
-                reached = last
-        if reached >= stop:
-            break
-    if reached < stop:
-        raise InputError(
-            f"{plane}: rows {reached} to {stop} are in none of {len(paths)} band files: "
-            "remove these files and run again"
-        )
-    return np.concatenate(pieces, axis=-2)
-
-
-def _start(hdus: fits.HDUList, path: str | Path) -> int:
-    if START not in hdus[0].header:
-        raise InputError(f"{path}: is no band of a mosaic: remove the file and run again")
-    return hdus[0].header[START]
-
-
-def _native(hdu: fits.ImageHDU, rows: slice, path: str | Path) -> np.ndarray:
-    """Return some rows of an image extension, C-contiguous in the machine's byte order."""
-    if 0 in hdu.shape:
-        return np.empty(hdu.shape, np.dtype(fits.BITPIX2DTYPE[hdu.header["BITPIX"]]))
-    try:
-        data = hdu.section[..., rows, :]
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{path}: {hdu.name} is cut short: remove the file and run again"
-        ) from error
-    return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
+    with open_fits(path) as hdus:
+        try:
+            return np.ascontiguousarray(hdus[0].section[start:stop], np.float32)
+        except (IndexError, ValueError, TypeError) as error:
+            raise InputError(f"{path}: is cut short: remove the file and run again") from error

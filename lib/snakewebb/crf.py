@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ def finish_exposure(
     geometry_file: str | Path,
     alignment_file: str | Path,
     sky_file: str | Path | None,
-    median_files: Sequence[str | Path],
+    median_file: str | Path | None,
     outlier_detection: Mapping[str, Any],
     median: Mapping[str, Any],
     sip: Mapping[str, Any] | None,
@@ -41,8 +41,8 @@ def finish_exposure(
         What `snakewebb.wcs.read_geometry` and `snakewebb.alignment` found.
     sky_file : path or None
         What `snakewebb.skymatch` found; None if the step was skipped.
-    median_files : sequence of paths
-        Bands of the median of all exposures; none if outliers are not to be flagged.
+    median_file : path or None
+        The median of all exposures; None if outliers are not to be flagged.
     outlier_detection : mapping
         Parameters of `snakewebb.outlier_detection.flag_outliers`.
     median : mapping
@@ -78,7 +78,7 @@ def finish_exposure(
     outliers = None
     groups = [placement.group for placement in layout.placements.values()]
     reason = "skip is set"
-    if median_files:
+    if median_file:
         reason = reason_to_skip(groups, resample_data=outlier_detection["resample_data"])
     if reason:
         statuses["outlier_detection"] = "SKIPPED"
@@ -89,7 +89,7 @@ def finish_exposure(
         outliers = flag_outliers(
             planes,
             PixelMap(geometry.corrected(correction), layout.grid),
-            lambda start, stop: read_rows(median_files, "MEDIAN", start, stop),
+            lambda start, stop: read_rows(median_file, start, stop),
             sky_in_pixels(facts, sky),
             **outlier_detection,
         )

@@ -40,7 +40,10 @@ def open_fits(path: str | Path) -> Iterator[fits.HDUList]:
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
         try:
-            with fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
+            with (
+                open(path, "rb") as file,
+                fits.open(file, memmap=False, lazy_load_hdus=True) as hdus,
+            ):
                 yield hdus
         except FileNotFoundError:
             raise InputError(f"{path}: there is no such file: check its folder") from None

@@ -32,7 +32,7 @@ def job(log: str) -> Iterator[None]:
         sys.exit(f"snakewebb: {error}")
     except MemoryError:
         logging.exception("out of memory")
-        sys.exit("snakewebb: out of memory: raise 'bands' in config.yaml")
+        sys.exit("snakewebb: out of memory: give the job more, or run fewer at a time with --cores")
     except OSError as error:
         logging.exception("the system refused")
         sys.exit(f"snakewebb: {error}: check space and permissions of the results folder")

@@ -59,6 +59,15 @@ class Layout:
     grid: Grid
     placements: dict[str, Placement]
 
+    def columns_per_row(self) -> int:
+        """Return how many columns of exposures, one above the other, a grid row has at most."""
+        change = np.zeros(self.grid.shape[0] + 1, int)
+        for placement in self.placements.values():
+            x0, x1, y0, y1 = placement.bounds
+            change[y0] += x1 - x0
+            change[y1] -= x1 - x0
+        return int(change.cumsum().max())
+
     def to_dict(self) -> dict[str, Any]:
         """Return a form that JSON can hold."""
         return {
@@ -131,8 +140,3 @@ def read_facts(path: str | Path) -> tuple[dict[str, Any], Geometry]:
     """Return an exposure's facts and its uncorrected geometry from its geometry file."""
     known = json.loads(Path(path).read_text())
     return known, Geometry.from_dict(known.pop("geometry"))
-
-
-def band_rows(n_rows: int, band: int, bands: int) -> slice:
-    """Return the rows of one of several bands; of few rows, some bands get none."""
-    return slice(n_rows * band // bands, n_rows * (band + 1) // bands)

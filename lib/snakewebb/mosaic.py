@@ -1,20 +1,93 @@
-"""The grid that a product is resampled to, from the parameters of the resample step."""
+"""The mosaic of a product: its grid, then its pixels, from files to a file."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from snakewebb.bands import cut_rows, in_order
 from snakewebb.errors import InputError
+from snakewebb.exposure import remaining_sky
 from snakewebb.grid import Grid, mean_pixel_side, output_grid
 from snakewebb.layout import Layout, lay_out, read_facts
+from snakewebb.products import write_i2d
+from snakewebb.resample import band_inputs, drizzle_band
 
 log = logging.getLogger(__name__)
+
+DRIZZLED = 200
+"""Bytes a pixel of a band, see `snakewebb.resample.drizzle_band`."""
+
+
+def write_mosaic(
+    target: str | Path,
+    exposures: Sequence[str | Path],
+    geometry_files: Sequence[str | Path],
+    alignment: str | Path,
+    *,
+    output_wcs: str | Path | None = None,
+    max_megapixels: float | None = None,
+    grid: Mapping[str, Any],
+    drizzle: Mapping[str, Any],
+    threads: int = 1,
+    **options: Any,
+) -> None:
+    """Resample exposures, corrected for pointing and sky, into a mosaic file.
+
+    Parameters
+    ----------
+    target : path
+        The ``_i2d`` to write.
+    exposures, geometry_files : sequence of paths
+        Of the product; some or all of the aligned ones.
+    alignment : path
+        What `snakewebb.alignment.align_product` found, as JSON.
+    output_wcs, max_megapixels, grid
+        See `output_layout`.
+    drizzle : mapping
+        Parameters of `snakewebb.resample.drizzle_band`.
+    threads : int, optional
+        The result does not depend on it.
+    **options
+        Of `snakewebb.products.write_i2d`.
+
+    Raises
+    ------
+    InputError
+        See `output_layout` and `snakewebb.resample.drizzle_band`.
+    """
+    layout = output_layout(
+        alignment, geometry_files, output_wcs=output_wcs, max_megapixels=max_megapixels, **grid
+    )
+    files = dict(zip(layout.placements, exposures, strict=True))
+    height, width = layout.grid.shape
+
+    def band(rows: slice) -> tuple[int, dict[str, np.ndarray | None]]:
+        inputs = band_inputs(
+            layout,
+            exposures,
+            geometry_files,
+            rows,
+            lambda name, facts: remaining_sky(files[name]),
+        )
+        return rows.start, vars(drizzle_band(inputs, layout.grid, rows, **drizzle))
+
+    context = 4 * (len(exposures) // 32 + 1)
+    bands = cut_rows(height, (DRIZZLED + context) * width, threads)
+    write_i2d(
+        target,
+        layout.grid,
+        in_order(band, bands, threads),
+        exposures,
+        parameters={**drizzle, **grid, "output_wcs": str(output_wcs or "")},
+        group_ids=[placement.group for placement in layout.placements.values()],
+        **options,
+    )
 
 
 def output_layout(

@@ -191,8 +191,8 @@ def write_i2d(
         In row order: the first row, and arrays (rows, nx) by plane name: SCI, WHT, VAR_POISSON,
         VAR_RNOISE, VAR_FLAT, ERR; CON is (planes, rows, nx). All bands have the same planes, of
         which only SCI must be there. Without ERR, the error is the square root of the sum of the
-        variances, if these are there. ``map(read_band, paths)`` reads them from files; names may
-        be in small letters, so ``[(0, vars(band))]`` serves for a `snakewebb.resample.Band`.
+        variances, if these are there. Names may be in small letters, so ``[(0, vars(band))]``
+        serves for a `snakewebb.resample.Band`.
     inputs : sequence of paths
         The exposures in the mosaic, in order: their headers are blended.
     parameters : mapping
@@ -235,15 +235,13 @@ def write_i2d(
             if start != row or expected != {key: plane.shape for key, plane in finished.items()}:
                 raise InputError(
                     f"{name}: the band at row {start} does not fit in at row {row}: "
-                    "remove the band files and run again"
+                    "make bands in order, all with the same planes"
                 )
             for key, plane in finished.items():
                 _write_rows(file, places[key], plane, row, grid.shape)
             row = stop
         if row != ny:
-            raise InputError(
-                f"{name}: the bands end at row {row} of {ny}: remove the band files and run again"
-            )
+            raise InputError(f"{name}: the bands end at row {row} of {ny}: make them all")
     log.info("%s: %d × %d pixels from %d exposures", name, nx, ny, len(inputs))
 
 

@@ -1,7 +1,7 @@
 """Sky levels that make exposures agree where they overlap.
 
-Two stages, each a small file: `overlap_statistics` measures the sky of one exposure in its overlaps
-with others, `match_sky` solves for the levels of all. Method, parameters and defaults are those of
+Two stages: `overlap_statistics` measures the sky of one exposure in its overlaps with others,
+`match_sky` solves for the levels of all. Method, parameters and defaults are those of
 jwst's ``skymatch`` step. All detectors of an exposure are a group, which has one level in common.
 """
 
@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.polynomial.chebyshev import chebvander2d
 
+from snakewebb.bands import in_order
 from snakewebb.dq import bad_mask
 from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits, read_planes
 from snakewebb.geometry import Geometry, to_plane
 from snakewebb.kernels import sky as kernels
-from snakewebb.layout import Layout, Placement
+from snakewebb.layout import Layout, Placement, read_facts
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,54 @@ STATISTICS = {
 METHODS = ("match", "global", "global+match", "local", "user")
 DISTORTION_DEGREE = 7  # of the inverse: within 1e-4 pixels for NIRCam, NIRISS and MIRI
 Record = dict[str, Any]
+
+
+def match_exposures(
+    sources: Sequence[str | Path],
+    geometry_files: Sequence[str | Path],
+    layout: Layout,
+    *,
+    skymethod: str = "match",
+    match_down: bool = True,
+    skylist: str | Path | None = None,
+    threads: int = 1,
+    **statistic: Any,
+) -> Record:
+    """Find the sky levels of a product's exposures from their files.
+
+    Parameters
+    ----------
+    sources, geometry_files : sequence of paths
+        Of all exposures, in the layout's order.
+    layout : Layout
+        The product's.
+    skymethod, match_down, skylist
+        See `match_sky`.
+    threads : int, optional
+        The result does not depend on it.
+    **statistic
+        See `overlap_statistics`.
+
+    Returns
+    -------
+    dict
+        What `match_sky` returns.
+
+    Raises
+    ------
+    InputError
+        See `overlap_statistics` and `match_sky`.
+    """
+
+    def measure(files: tuple[str, str | Path, str | Path]) -> Record:
+        name, path, geometry = files
+        return overlap_statistics(
+            path, name, read_facts(geometry)[1], layout, skymethod=skymethod, **statistic
+        )
+
+    tasks = zip(layout.placements, sources, geometry_files, strict=True)
+    measured = list(in_order(measure, tasks, threads))
+    return match_sky(measured, skymethod=skymethod, match_down=match_down, skylist=skylist)
 
 
 def overlap_statistics(
