@@ -43,8 +43,7 @@ rule find_sources:
         catalog=custom_catalog,
         kernels=ancient("<results>/kernels.done"),
     output:
-        sources="<results>/{product}/work/{exposure}_sources.ecsv",
-        geometry="<results>/{product}/work/{exposure}_geometry.json",
+        "<results>/{product}/work/{exposure}_facts.json",
     log:
         "<logs>/{product}/find_sources/{exposure}.log",
     benchmark:
@@ -65,11 +64,11 @@ rule find_sources:
 
 rule align:
     input:
-        sources=per_exposure("<results>/{product}/work/{exposure}_sources.ecsv"),
-        geometry=per_exposure("<results>/{product}/work/{exposure}_geometry.json"),
+        facts=per_exposure("<results>/{product}/work/{exposure}_facts.json"),
         refcat=reference_catalog,
     output:
-        "<results>/{product}/work/{product}_alignment.json",
+        alignment="<results>/{product}/work/{product}_alignment.json",
+        facts="<results>/{product}/work/{product}_facts.zip",
     log:
         "<logs>/{product}/align.log",
     benchmark:
@@ -93,7 +92,7 @@ rule align:
 rule skymatch:
     input:
         exposures=calibrated_exposures,
-        geometry=per_exposure("<results>/{product}/work/{exposure}_geometry.json"),
+        facts="<results>/{product}/work/{product}_facts.zip",
         alignment="<results>/{product}/work/{product}_alignment.json",
         skylist=sky_list,
         kernels=ancient("<results>/kernels.done"),
@@ -120,7 +119,7 @@ rule skymatch:
 rule median:
     input:
         exposures=calibrated_exposures,
-        geometry=per_exposure("<results>/{product}/work/{exposure}_geometry.json"),
+        facts="<results>/{product}/work/{product}_facts.zip",
         alignment="<results>/{product}/work/{product}_alignment.json",
         sky=matched_sky,
         kernels=ancient("<results>/kernels.done"),
@@ -147,7 +146,7 @@ rule median:
 rule crf:
     input:
         exposure=calibrated,
-        geometry="<results>/{product}/work/{exposure}_geometry.json",
+        facts="<results>/{product}/work/{exposure}_facts.json",
         alignment="<results>/{product}/work/{product}_alignment.json",
         sky=matched_sky,
         median=median_file,
@@ -178,7 +177,7 @@ rule crf:
 rule i2d:
     input:
         exposures=resampled_exposures,
-        geometry=per_exposure("<results>/{product}/work/{exposure}_geometry.json"),
+        facts="<results>/{product}/work/{product}_facts.zip",
         alignment="<results>/{product}/work/{product}_alignment.json",
         output_wcs=output_wcs,
         kernels=ancient("<results>/kernels.done"),
@@ -211,7 +210,7 @@ rule i2d:
 rule exposure_i2d:
     input:
         exposures=["<results>/{product}/{exposure}_{asn_id}_crf.fits"],
-        geometry=["<results>/{product}/work/{exposure}_geometry.json"],
+        facts="<results>/{product}/work/{product}_facts.zip",
         alignment="<results>/{product}/work/{product}_alignment.json",
         kernels=ancient("<results>/kernels.done"),
     output:

@@ -5,7 +5,7 @@ with job(snakemake.log[0]):
     finish_exposure(
         snakemake.input.exposure,
         snakemake.output[0],
-        geometry_file=snakemake.input.geometry,
+        facts_file=snakemake.input.facts,
         alignment_file=snakemake.input.alignment,
         sky_file=snakemake.input.get("sky"),
         median_file=snakemake.input.get("median"),

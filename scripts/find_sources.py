@@ -14,5 +14,5 @@ with job(snakemake.log[0]):
     sources = sources_of_exposure(
         path, known, snakemake.input.get("catalog"), **snakemake.params.step
     )
-    sources.write(snakemake.output.sources, format="ascii.ecsv", overwrite=True)
-    Path(snakemake.output.geometry).write_text(json.dumps(known))
+    known["sources"] = {name: sources[name].tolist() for name in sources.colnames}
+    Path(snakemake.output[0]).write_text(json.dumps(known))

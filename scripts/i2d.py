@@ -5,8 +5,9 @@ with job(snakemake.log[0]):
     write_mosaic(
         snakemake.output[0],
         snakemake.input.exposures,
-        snakemake.input.geometry,
+        snakemake.input.facts,
         snakemake.input.alignment,
+        exposure=snakemake.wildcards.get("exposure"),
         output_wcs=snakemake.input.get("output_wcs"),
         max_megapixels=snakemake.params.max_megapixels,
         grid=snakemake.params.grid,

@@ -12,7 +12,7 @@ with job(snakemake.log[0]):
         snakemake.output[0],
         Layout.from_dict(alignment["layout"]),
         snakemake.input.exposures,
-        snakemake.input.geometry,
+        snakemake.input.facts,
         json.loads(Path(sky).read_text())["exposures"] if sky else {},
         threads=snakemake.threads,
         **snakemake.params.step,

@@ -9,7 +9,7 @@ with job(snakemake.log[0]):
     alignment = json.loads(Path(snakemake.input.alignment).read_text())
     result = match_exposures(
         snakemake.input.exposures,
-        snakemake.input.geometry,
+        snakemake.input.facts,
         Layout.from_dict(alignment["layout"]),
         skylist=snakemake.input.get("skylist") or None,
         threads=snakemake.threads,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,14 @@ from typing import Any
 from snakewebb import assign_mtwcs as mtwcs
 from snakewebb import tweakreg
 from snakewebb.errors import InputError
-from snakewebb.geometry import Correction
+from snakewebb.geometry import Correction, Geometry
 from snakewebb.grid import output_grid
-from snakewebb.layout import lay_out, read_facts
-from snakewebb.refcat import read_table
+from snakewebb.layout import archive_facts, lay_out
 
 
 def align_product(
-    sources: Sequence[str | Path],
-    geometry_files: Sequence[str | Path],
+    facts_files: Sequence[str | Path],
+    archive: str | Path,
     *,
     tweakreg_options: Mapping[str, Any],
     find_options: Mapping[str, Any],
@@ -32,8 +32,11 @@ def align_product(
 
     Parameters
     ----------
-    sources, geometry_files : sequences of paths
-        Of all exposures, in association order.
+    facts_files : sequence of paths
+        Of all exposures, in association order: JSON of what `snakewebb.wcs.read_geometry` found,
+        and ``sources``, a list of values by column.
+    archive : path
+        To write: the facts of all, see `snakewebb.layout.archive_facts`.
     tweakreg_options, assign_mtwcs_options : mapping
         Step parameters, with ``skip``.
     find_options : mapping
@@ -55,10 +58,11 @@ def align_product(
     InputError
         Exposures do not belong together, or parameters contradict each other.
     """
-    known, geometries = {}, {}
-    for path in geometry_files:
-        facts, geometry = read_facts(path)
-        known[facts["exposure"]], geometries[facts["exposure"]] = facts, geometry
+    texts = [json.loads(Path(path).read_text()) for path in facts_files]
+    catalogs = {facts["exposure"]: facts.pop("sources") for facts in texts}
+    archive_facts(archive, {facts["exposure"]: facts for facts in texts})
+    known = {facts["exposure"]: facts for facts in texts}
+    geometries = {name: Geometry.from_dict(facts["geometry"]) for name, facts in known.items()}
     _check_alike(known)
     groups = {name: facts["group_id"] for name, facts in known.items()}
     moving = any(str(facts["target_type"]).upper() == "MOVING" for facts in known.values())
@@ -73,7 +77,6 @@ def align_product(
     elif moving:
         exposures, corrections = mtwcs.assign_mtwcs(known)
     else:
-        catalogs = {name: read_table(path) for name, path in zip(known, sources, strict=True)}
         name = options.pop("abs_refcat")
         reference = tweakreg.reference_catalogue(name, refcat, geometries, known) if name else None
         alignment = tweakreg.align(catalogs, groups, abs_refcat=reference, **options)

@@ -11,7 +11,7 @@ from snakewebb.association import exposure_name
 from snakewebb.bands import read_rows
 from snakewebb.exposure import invalidate, read_planes, sky_in_pixels
 from snakewebb.grid import PixelMap
-from snakewebb.layout import Layout, read_facts
+from snakewebb.layout import Layout, parse_facts
 from snakewebb.outlier_detection import flag_outliers, reason_to_skip
 from snakewebb.products import write_crf
 from snakewebb.skymatch import check_subtraction
@@ -21,7 +21,7 @@ def finish_exposure(
     source: str | Path,
     target: str | Path,
     *,
-    geometry_file: str | Path,
+    facts_file: str | Path,
     alignment_file: str | Path,
     sky_file: str | Path | None,
     median_file: str | Path | None,
@@ -37,7 +37,7 @@ def finish_exposure(
     ----------
     source, target : path
         The ``_cal`` and the ``_crf`` to write.
-    geometry_file, alignment_file : path
+    facts_file, alignment_file : path
         What `snakewebb.wcs.read_geometry` and `snakewebb.alignment` found.
     sky_file : path or None
         What `snakewebb.skymatch` found; None if the step was skipped.
@@ -64,7 +64,7 @@ def finish_exposure(
     provenance: dict[str, Any] = {step: aligned | {"parameters": alignment["parameters"]}}
     if alignment["islands"]:
         provenance[step]["reference_fit"] = alignment["islands"][aligned["island"]]
-    facts, geometry = read_facts(geometry_file)
+    facts, geometry = parse_facts(Path(facts_file).read_bytes())
     check_subtraction(name, facts["sky_subtracted"], subtract)
     sky = None
     if sky_file:

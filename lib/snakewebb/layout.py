@@ -1,19 +1,22 @@
 """Where the exposures of a product lie on its grid: what joint steps hand to pixel work.
 
-A layout is a small JSON file. With it and an exposure's own geometry file a job knows the way
-from that exposure's pixels to the grid, and which other exposures it meets.
+A layout is a small JSON file. With it and an exposure's facts a job knows the way from that
+exposure's pixels to the grid, and which other exposures it meets.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from snakewebb.bands import replacing
 from snakewebb.geometry import Correction, Geometry
 from snakewebb.grid import Grid, PixelMap
 
@@ -136,7 +139,28 @@ def _outline(geometry: Geometry, grid: Grid) -> np.ndarray:
     return np.column_stack(grid.sky_to_pixel(*geometry.outline()))[::step]
 
 
-def read_facts(path: str | Path) -> tuple[dict[str, Any], Geometry]:
-    """Return an exposure's facts and its uncorrected geometry from its geometry file."""
-    known = json.loads(Path(path).read_text())
+Facts = Callable[[str], tuple[dict[str, Any], Geometry]]
+"""Tells an exposure's facts and uncorrected geometry by its name."""
+
+
+def parse_facts(text: str | bytes) -> tuple[dict[str, Any], Geometry]:
+    """Return an exposure's facts and uncorrected geometry from JSON."""
+    known = json.loads(text)
     return known, Geometry.from_dict(known.pop("geometry"))
+
+
+def archive_facts(target: str | Path, facts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Keep the facts of a product's exposures, by name, in one file that `open_facts` reads.
+
+    Workflows of thousands of exposures depend on one file where they would on thousands.
+    """
+    with replacing(target) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, known in facts.items():
+            archive.writestr(zipfile.ZipInfo(name), json.dumps(known))  # without a time
+
+
+@contextmanager
+def open_facts(path: str | Path) -> Iterator[Facts]:
+    """Open what `archive_facts` wrote; several threads may ask."""
+    with zipfile.ZipFile(path) as archive:
+        yield lambda name: parse_facts(archive.read(name))

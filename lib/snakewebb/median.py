@@ -10,7 +10,7 @@ import numpy as np
 
 from snakewebb.bands import cut_rows, in_order, write_rows
 from snakewebb.exposure import sky_in_pixels
-from snakewebb.layout import Layout, read_facts
+from snakewebb.layout import Layout, open_facts
 from snakewebb.outlier_detection import median_band, reason_to_skip
 from snakewebb.resample import band_inputs
 
@@ -22,7 +22,7 @@ def write_median(
     target: str | Path,
     layout: Layout,
     sources: Sequence[str | Path],
-    geometry_files: Sequence[str | Path],
+    facts_file: str | Path,
     skies: Mapping[str, Mapping[str, Any]],
     *,
     threads: int = 1,
@@ -37,8 +37,10 @@ def write_median(
         FITS; `snakewebb.bands.read_rows` reads it.
     layout : Layout
         The product's.
-    sources, geometry_files : sequence of paths
-        Of its exposures, in its order.
+    sources : sequence of paths
+        Its exposures, in the layout's order.
+    facts_file : path
+        Of the product, see `snakewebb.layout.open_facts`.
     skies : mapping
         By exposure name what `snakewebb.skymatch.match_sky` found; empty if sky was not matched.
     threads : int, optional
@@ -51,33 +53,31 @@ def write_median(
     InputError
         See `snakewebb.outlier_detection.median_band`.
     """
-    height, width = layout.grid.shape
-    stacked = layout.columns_per_row()
-    if not resample_data:
-        # On the detector every exposure falls on every band.
-        height, width = read_facts(geometry_files[0])[1].shape
-        stacked = width * len(sources)
-    groups = [placement.group for placement in layout.placements.values()]
-    if reason_to_skip(groups, resample_data=resample_data):
-        height = 0
+    with open_facts(facts_file) as facts:
+        height, width = layout.grid.shape
+        stacked = layout.columns_per_row()
+        if not resample_data:
+            # On the detector every exposure falls on every band.
+            height, width = facts(next(iter(layout.placements)))[1].shape
+            stacked = width * len(sources)
+        groups = [placement.group for placement in layout.placements.values()]
+        if reason_to_skip(groups, resample_data=resample_data):
+            height = 0
 
-    def band(rows: slice) -> np.ndarray:
-        reach = rows if resample_data else slice(0, layout.grid.shape[0])
-        inputs = band_inputs(
-            layout,
-            sources,
-            geometry_files,
-            reach,
-            lambda name, facts: sky_in_pixels(facts, skies.get(name)),
-        )
-        exposures, typical = [], {}
-        for exposure, path in zip(inputs, geometry_files, strict=True):
-            if exposure is not None:
-                exposures.append(exposure)
-                typical[exposure.name] = read_facts(path)[0]["typical_weights"]
-        return median_band(
-            exposures, typical, layout.grid, rows, resample_data=resample_data, **options
-        )
+        def band(rows: slice) -> np.ndarray:
+            reach = rows if resample_data else slice(0, layout.grid.shape[0])
+            inputs = band_inputs(
+                layout,
+                sources,
+                facts,
+                reach,
+                lambda name, known: sky_in_pixels(known, skies.get(name)),
+            )
+            exposures = [exposure for exposure in inputs if exposure is not None]
+            typical = {e.name: facts(e.name)[0]["typical_weights"] for e in exposures}
+            return median_band(
+                exposures, typical, layout.grid, rows, resample_data=resample_data, **options
+            )
 
-    bands = cut_rows(height, 4 * (stacked + width) + DRIZZLED * width, threads)
-    write_rows(target, (height, width), in_order(band, bands, threads))
+        bands = cut_rows(height, 4 * (stacked + width) + DRIZZLED * width, threads)
+        write_rows(target, (height, width), in_order(band, bands, threads))

@@ -14,7 +14,7 @@ from snakewebb.bands import cut_rows, in_order
 from snakewebb.errors import InputError
 from snakewebb.exposure import remaining_sky
 from snakewebb.grid import Grid, mean_pixel_side, output_grid
-from snakewebb.layout import Layout, lay_out, read_facts
+from snakewebb.layout import Facts, Layout, lay_out, open_facts
 from snakewebb.products import write_i2d
 from snakewebb.resample import band_inputs, drizzle_band
 
@@ -27,9 +27,10 @@ DRIZZLED = 200
 def write_mosaic(
     target: str | Path,
     exposures: Sequence[str | Path],
-    geometry_files: Sequence[str | Path],
+    facts_file: str | Path,
     alignment: str | Path,
     *,
+    exposure: str | None = None,
     output_wcs: str | Path | None = None,
     max_megapixels: float | None = None,
     grid: Mapping[str, Any],
@@ -43,10 +44,14 @@ def write_mosaic(
     ----------
     target : path
         The ``_i2d`` to write.
-    exposures, geometry_files : sequence of paths
-        Of the product; some or all of the aligned ones.
+    exposures : sequence of paths
+        In the order of the product's.
+    facts_file : path
+        Of the product, see `snakewebb.layout.open_facts`.
     alignment : path
         What `snakewebb.alignment.align_product` found, as JSON.
+    exposure : str, optional
+        Name of the only one to resample.
     output_wcs, max_megapixels, grid
         See `output_layout`.
     drizzle : mapping
@@ -61,38 +66,41 @@ def write_mosaic(
     InputError
         See `output_layout` and `snakewebb.resample.drizzle_band`.
     """
-    layout = output_layout(
-        alignment, geometry_files, output_wcs=output_wcs, max_megapixels=max_megapixels, **grid
-    )
-    files = dict(zip(layout.placements, exposures, strict=True))
-    height, width = layout.grid.shape
-
-    def band(rows: slice) -> tuple[int, dict[str, np.ndarray | None]]:
-        inputs = band_inputs(
-            layout,
-            exposures,
-            geometry_files,
-            rows,
-            lambda name, facts: remaining_sky(files[name]),
+    with open_facts(facts_file) as facts:
+        layout = output_layout(
+            alignment,
+            facts,
+            [exposure] if exposure else None,
+            output_wcs=output_wcs,
+            max_megapixels=max_megapixels,
+            **grid,
         )
-        return rows.start, vars(drizzle_band(inputs, layout.grid, rows, **drizzle))
+        files = dict(zip(layout.placements, exposures, strict=True))
+        height, width = layout.grid.shape
 
-    context = 4 * (len(exposures) // 32 + 1)
-    bands = cut_rows(height, (DRIZZLED + context) * width, threads)
-    write_i2d(
-        target,
-        layout.grid,
-        in_order(band, bands, threads),
-        exposures,
-        parameters={**drizzle, **grid, "output_wcs": str(output_wcs or "")},
-        group_ids=[placement.group for placement in layout.placements.values()],
-        **options,
-    )
+        def band(rows: slice) -> tuple[int, dict[str, np.ndarray | None]]:
+            inputs = band_inputs(
+                layout, exposures, facts, rows, lambda name, known: remaining_sky(files[name])
+            )
+            return rows.start, vars(drizzle_band(inputs, layout.grid, rows, **drizzle))
+
+        context = 4 * (len(exposures) // 32 + 1)
+        bands = cut_rows(height, (DRIZZLED + context) * width, threads)
+        write_i2d(
+            target,
+            layout.grid,
+            in_order(band, bands, threads),
+            exposures,
+            parameters={**drizzle, **grid, "output_wcs": str(output_wcs or "")},
+            group_ids=[placement.group for placement in layout.placements.values()],
+            **options,
+        )
 
 
 def output_layout(
     alignment: str | Path,
-    geometry_files: Sequence[str | Path],
+    facts: Facts,
+    names: Sequence[str] | None = None,
     *,
     output_wcs: str | Path | None = None,
     **parameters: Any,
@@ -103,8 +111,10 @@ def output_layout(
     ----------
     alignment : path
         What `snakewebb.alignment.align_product` found, as JSON.
-    geometry_files : sequence of paths
-        Of the exposures that are resampled; some or all of the aligned ones.
+    facts : callable
+        See `snakewebb.layout.open_facts`.
+    names : sequence of str, optional
+        The exposures that are resampled; by default all.
     output_wcs : path, optional
         File with the grid to use; overrides the parameters.
     **parameters
@@ -117,9 +127,8 @@ def output_layout(
     """
     aligned = Layout.from_dict(json.loads(Path(alignment).read_text())["layout"]).placements
     geometries = {}
-    for path in geometry_files:
-        facts, geometry = read_facts(path)
-        geometries[facts["exposure"]] = geometry.corrected(aligned[facts["exposure"]].correction)
+    for name in names or aligned:
+        geometries[name] = facts(name)[1].corrected(aligned[name].correction)
     if output_wcs:
         from snakewebb.wcs import read_grid
 

@@ -15,7 +15,7 @@ from snakewebb.errors import InputError
 from snakewebb.exposure import PLANES, Planes, read_planes
 from snakewebb.grid import Grid, PixelMap
 from snakewebb.kernels.drizzle import MARGIN, add_exposure, divide_totals, drizzle_square
-from snakewebb.layout import Layout, read_facts
+from snakewebb.layout import Facts, Layout
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ def drizzle_band(
 def band_inputs(
     layout: Layout,
     sources: Sequence[str | Path],
-    geometry_files: Sequence[str | Path],
+    facts: Facts,
     rows: slice,
     sky: Callable[[str, Mapping[str, Any]], float | None],
 ) -> list[Input | None]:
@@ -184,8 +184,10 @@ def band_inputs(
     ----------
     layout : Layout
         The product's.
-    sources, geometry_files : sequence of paths
-        Of its exposures, in its order.
+    sources : sequence of paths
+        Its exposures, in the layout's order.
+    facts : callable
+        See `snakewebb.layout.open_facts`.
     rows : slice
         Output rows.
     sky : callable
@@ -193,21 +195,19 @@ def band_inputs(
     """
     margin = _reach("lanczos3", layout.grid)
     inputs: list[Input | None] = []
-    for (name, placement), source, path in zip(
-        layout.placements.items(), sources, geometry_files, strict=True
-    ):
+    for (name, placement), source in zip(layout.placements.items(), sources, strict=True):
         if not placement.meets_rows(rows.start - margin, rows.stop + margin):
             inputs.append(None)
             continue
-        facts, geometry = read_facts(path)
+        known, geometry = facts(name)
         inputs.append(
             Input(
                 name,
                 source,
                 PixelMap(geometry.corrected(placement.correction), layout.grid),
-                sky(name, facts),
-                facts["measurement_time"],
-                facts["exposure_time"],
+                sky(name, known),
+                known["measurement_time"],
+                known["exposure_time"],
             )
         )
     return inputs

@@ -20,7 +20,7 @@ from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits, read_planes
 from snakewebb.geometry import Geometry, to_plane
 from snakewebb.kernels import sky as kernels
-from snakewebb.layout import Layout, Placement, read_facts
+from snakewebb.layout import Layout, Placement, open_facts
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ Record = dict[str, Any]
 
 def match_exposures(
     sources: Sequence[str | Path],
-    geometry_files: Sequence[str | Path],
+    facts_file: str | Path,
     layout: Layout,
     *,
     skymethod: str = "match",
@@ -50,8 +50,10 @@ def match_exposures(
 
     Parameters
     ----------
-    sources, geometry_files : sequence of paths
-        Of all exposures, in the layout's order.
+    sources : sequence of paths
+        All exposures, in the layout's order.
+    facts_file : path
+        Of the product, see `snakewebb.layout.open_facts`.
     layout : Layout
         The product's.
     skymethod, match_down, skylist
@@ -71,15 +73,16 @@ def match_exposures(
     InputError
         See `overlap_statistics` and `match_sky`.
     """
+    with open_facts(facts_file) as facts:
 
-    def measure(files: tuple[str, str | Path, str | Path]) -> Record:
-        name, path, geometry = files
-        return overlap_statistics(
-            path, name, read_facts(geometry)[1], layout, skymethod=skymethod, **statistic
-        )
+        def measure(exposure: tuple[str, str | Path]) -> Record:
+            name, path = exposure
+            return overlap_statistics(
+                path, name, facts(name)[1], layout, skymethod=skymethod, **statistic
+            )
 
-    tasks = zip(layout.placements, sources, geometry_files, strict=True)
-    measured = list(in_order(measure, tasks, threads))
+        tasks = zip(layout.placements, sources, strict=True)
+        measured = list(in_order(measure, tasks, threads))
     return match_sky(measured, skymethod=skymethod, match_down=match_down, skylist=skylist)
 
 
