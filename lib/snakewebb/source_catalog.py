@@ -1,45 +1,51 @@
 """The catalogue of a mosaic: sources, their shapes and aperture photometry.
 
-Detection, deblending, shapes and aperture sums are photutils'. Parameters, columns and units are
-those of jwst's ``source_catalog`` step. Only the planes SCI, ERR and WHT of a mosaic are read.
+Parameters, columns and units are those of jwst's ``source_catalog`` step, the numbers those of
+photutils, which it uses. A mosaic is read in pieces of rows, so that it may be of any size. Only
+its planes SCI, ERR and WHT are read.
 """
 
+from __future__ import annotations
+
+import contextlib
+import datetime
 import io
 import logging
 import platform
-import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import asdf
 import numpy as np
 from astropy import units as u
-from astropy.convolution import Gaussian2DKernel, convolve
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
-from astropy.stats import SigmaClip, gaussian_fwhm_to_sigma
 from astropy.table import QTable, Table
-from astropy.utils.exceptions import AstropyUserWarning
-from gwcs import WCS
-from photutils.aperture import CircularAnnulus, CircularAperture
-from photutils.segmentation import SourceCatalog, SourceFinder
-from photutils.utils import NoDetectionsWarning
 from scipy.spatial import KDTree
-from stdatamodels.jwst.datamodels import ImageModel, SegmentationMapModel
 
+from snakewebb.asdf_text import changed
+from snakewebb.background import Background, NoPixel
 from snakewebb.bands import replacing
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits
-from snakewebb.sources import background, find_sources
+from snakewebb.grid import Grid
+from snakewebb.kernels.apertures import annulus_sky, circle_sums
+from snakewebb.segmentation import (
+    FWHM_TO_SIGMA,
+    Segmentation,
+    find_segments,
+    piece_rows,
+    read_window,
+    windows,
+)
 
 log = logging.getLogger(__name__)
 
 AB_ZERO_POINT = 8.9
-SMOOTHED_ROWS = 512
-KRON_PARAMS = (2.5, 1.4, 0.0)
+BLOCK = 2880  # bytes, of which FITS files are made
 DEFAULT_APERTURES = {
     "aperture_ee": [1, 2, 3],
     "aperture_radii": [1.0, 2.0, 3.0],
@@ -60,7 +66,7 @@ KINDS = {  # dtype, unit and format of the columns
     "area": (np.float64, u.pix**2, None),
     "angle": (np.float64, u.deg, ".6f"),
 }
-PACKAGES = ("numpy", "scipy", "astropy", "photutils", "gwcs")
+PACKAGES = ("numpy", "scipy", "astropy", "photutils")
 APCORR_KEYS = {
     "NIRCAM": ("filter", "pupil"),
     "NIRISS": ("filter", "pupil"),
@@ -74,6 +80,20 @@ VEGA_KEYS = {
     "MIRI": ("filter",),
     "FGS": ("detector",),
 }
+
+
+SKY_KEYS = (
+    *("WCSAXES", "CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CTYPE1", "CTYPE2", "CUNIT1", "CUNIT2"),
+    *("CDELT1", "CDELT2", "PC1_1", "PC1_2", "PC2_1", "PC2_2", "S_REGION", "RADESYS"),
+)
+"""Keywords of SCI that a segmentation map has, too."""
+
+OWN_PLANES = ("err", "con", "wht", "var_poisson", "var_rnoise", "var_flat", "hdrtab")
+OWN_METADATA = (
+    *("bunit_data", "bunit_err", "photometry", "pointing", "velocity_aberration", "ephemeris"),
+    "snakewebb",
+)
+"""What of a mosaic's ASDF tree its segmentation map does not have."""
 
 
 class MissingRow(Exception):  # noqa: N818 - an outcome, not an error of the user
@@ -91,12 +111,8 @@ class Mosaic:
         where the mosaic has no errors.
     mask : ndarray of bool, (ny, nx)
         True where the mosaic has no weight, or no error though it has errors elsewhere.
-    wcs : gwcs.WCS
-        0-based pixels to ICRS degrees.
-    crpix : (x, y)
-        0-based reference pixel, where the direction of North is taken.
-    pixel_scale_ratio : float
-        Mosaic pixel over detector pixel, linear.
+    grid : Grid
+        Where on the sky the pixels are; its pixel_scale_ratio is that over a detector pixel.
     instrument : dict
         ``name``, ``filter``, ``pupil``, ``detector``, ``subarray``: what selects the rows of
         reference files.
@@ -105,10 +121,119 @@ class Mosaic:
     data: np.ndarray
     err: np.ndarray
     mask: np.ndarray
-    wcs: WCS
-    crpix: tuple[float, float]
-    pixel_scale_ratio: float
+    grid: Grid
     instrument: dict[str, str | None]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx)."""
+        return self.data.shape
+
+    def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return some rows of data, err and mask."""
+        return self.data[start:stop], self.err[start:stop], self.mask[start:stop]
+
+
+class MosaicFile:
+    """A mosaic in an open file, as `Mosaic` has it; see `open_mosaic`.
+
+    Attributes
+    ----------
+    headers : (primary, SCI)
+    asdf : bytes
+        The ASDF extension.
+    """
+
+    def __init__(self, path: str | Path, hdus: fits.HDUList):
+        self._path = path
+        for name in ("SCI", "WHT"):
+            if name not in hdus or len(hdus[name].shape) != 2:
+                raise InputError(f"{path}: has no 2-D {name} extension: give an _i2d file")
+        self._planes = {name: hdus[name] for name in ("SCI", "WHT", "ERR") if name in hdus}
+        self.headers = primary, header = hdus[0].header, hdus["SCI"].header
+        units = {plane.header.get("BUNIT", "") for plane in self._planes.values()} - {"", "MJy/sr"}
+        if units or header.get("BUNIT") != "MJy/sr":
+            unit = units.pop() if units else header.get("BUNIT")
+            raise InputError(
+                f"{path}: is in {unit}, not MJy/sr: give a mosaic of flux-calibrated exposures"
+            )
+        if not header.get("PIXAR_SR"):
+            raise InputError(f"{path}: has no PIXAR_SR: give a mosaic of flux-calibrated exposures")
+        if "ASDF" not in hdus:
+            raise InputError(f"{path}: has no ASDF extension: give an _i2d file")
+        self.asdf = hdus["ASDF"].data.tobytes()
+        self._to_jansky = 1e6 * header["PIXAR_SR"]
+        ratio = primary.get("PXSCLRT")
+        if ratio is None:
+            log.warning("%s: has no pixel_scale_ratio: apertures as for detector pixels", path)
+        if "ERR" not in self._planes:
+            log.warning("%s: has no ERR: the catalogue is without errors", path)
+        self.shape = hdus["SCI"].shape
+        self.grid = header_grid(header, ratio or 1.0, path)
+        keys = {"name": "INSTRUME", "filter": "FILTER", "pupil": "PUPIL", "detector": "DETECTOR"}
+        keys |= {"subarray": "SUBARRAY"}
+        self.instrument = {name: primary.get(key) for name, key in keys.items()}
+
+    def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return some rows of data, err and mask, see `Mosaic`."""
+        mask = self._read("WHT", start, stop) == 0
+        data = self._read("SCI", start, stop)
+        data *= self._to_jansky
+        if "ERR" in self._planes:
+            err = self._read("ERR", start, stop)
+            mask |= np.isnan(err)
+            err *= self._to_jansky
+        else:
+            mask |= np.isnan(data)
+            err = np.full_like(data, np.nan)
+        return data, err, mask
+
+    def _read(self, name, start, stop):
+        try:
+            rows = self._planes[name].section[start:stop]
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{self._path}: {name} is cut short: fetch the file again") from error
+        return rows.astype(np.float32)
+
+
+@contextlib.contextmanager
+def open_mosaic(path: str | Path) -> Iterator[MosaicFile]:
+    """Open a mosaic file, in MJy/sr, to read it by rows.
+
+    Raises
+    ------
+    InputError
+        SCI, WHT, the unit, the size of a pixel, the WCS or the ASDF extension is missing or wrong.
+    """
+    with open_fits(path) as hdus:
+        yield MosaicFile(path, hdus)
+
+
+def header_grid(header: fits.Header, ratio: float, path: str | Path) -> Grid:
+    """Return the grid that the WCS keywords of a mosaic describe.
+
+    Parameters
+    ----------
+    header : Header
+        Of SCI.
+    ratio : float
+        Mosaic pixel over detector pixel.
+    path : path
+        The mosaic, for messages.
+    """
+    names = ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CDELT1", "CDELT2")
+    if (header.get("CTYPE1"), header.get("CTYPE2")) != ("RA---TAN", "DEC--TAN") or not all(
+        name in header for name in names
+    ):
+        raise InputError(f"{path}: has no TAN WCS in the header of SCI: give an _i2d file")
+    x, y, ra, dec, east, north = (header[name] for name in names)
+    skew = north / east
+    pc = (
+        (header.get("PC1_1", 1.0), header.get("PC1_2", 0.0)),
+        (header.get("PC2_1", 0.0) * skew, header.get("PC2_2", 1.0) * skew),
+    )
+    shape = (header["NAXIS2"], header["NAXIS1"])
+    return Grid((ra, dec), (x - 1, y - 1), east, pc, shape, ratio)
 
 
 @dataclass(frozen=True)
@@ -119,7 +244,7 @@ class Catalog:
     ----------
     table : QTable
         One row a source; no row where there are none.
-    segmentation : ndarray of uint32, (ny, nx)
+    segmentation : Segmentation
         Label of the source a pixel belongs to, 0 for none.
     status : dict
         ``status`` ("COMPLETE" or "SKIPPED"), ``sources`` (their number) and ``reason`` (why
@@ -127,7 +252,7 @@ class Catalog:
     """
 
     table: QTable
-    segmentation: np.ndarray
+    segmentation: Segmentation
     status: dict[str, Any]
 
 
@@ -163,106 +288,20 @@ def make_catalog(
     InputError
         The mosaic or a reference file cannot be used.
     """
-    model = open_metadata(i2d)
-    catalog = source_catalog(
-        read_mosaic(i2d, model), apcorr=apcorr, abvegaoffset=abvegaoffset, **options
-    )
-    write_catalog(catalog, model, cat, segm)
+    with open_mosaic(i2d) as mosaic:
+        catalog = source_catalog(
+            mosaic,
+            apcorr=apcorr,
+            abvegaoffset=abvegaoffset,
+            folder=Path(segm).parent,
+            **options,
+        )
+        write_catalog(catalog, mosaic, cat, segm)
     return catalog.status
 
 
-def open_metadata(path: str | Path) -> ImageModel:
-    """Open a product's metadata, gWCS too, without its pixels.
-
-    stdatamodels reads every plane when it opens a file. Here each is replaced by one pixel.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read.
-    """
-    with open_fits(path) as hdus:
-        try:
-            return ImageModel(fits.HDUList([_without_pixels(hdu) for hdu in hdus]))
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{path}: cannot be read ({reason}): fetch the file again") from error
-
-
-def _without_pixels(hdu):
-    if not isinstance(hdu, fits.ImageHDU):
-        return hdu.copy()
-    header = hdu.header
-    pixel = np.zeros((1,) * header["NAXIS"], dtype=fits.BITPIX2DTYPE[header["BITPIX"]])
-    return fits.ImageHDU(pixel, header)
-
-
-def read_mosaic(path: str | Path, model: ImageModel) -> Mosaic:
-    """Read a mosaic, in Jy.
-
-    Parameters
-    ----------
-    path : path
-        The mosaic, in MJy/sr.
-    model : ImageModel
-        Its metadata, see `open_metadata`.
-
-    Raises
-    ------
-    InputError
-        SCI, WHT, the unit, the size of a pixel or the gWCS is missing or wrong.
-    """
-    meta = model.meta
-    for unit in (meta.bunit_data, meta.bunit_err or "MJy/sr"):
-        if unit != "MJy/sr":
-            raise InputError(
-                f"{path}: is in {unit}, not MJy/sr: give a mosaic of flux-calibrated exposures"
-            )
-    pixel_area = meta.photometry.pixelarea_steradians
-    if not pixel_area:
-        raise InputError(f"{path}: has no PIXAR_SR: give a mosaic of flux-calibrated exposures")
-    if meta.wcs is None or meta.wcsinfo.crpix1 is None:
-        raise InputError(f"{path}: has no gWCS or no CRPIX: give an _i2d file")
-    ratio = meta.resample.pixel_scale_ratio
-    if ratio is None:
-        log.warning("%s: has no pixel_scale_ratio: apertures as for detector pixels", path)
-    with open_fits(path) as hdus:
-        mask = _plane(hdus, "WHT", path) == 0
-        data = _plane(hdus, "SCI", path)
-        err = _plane(hdus, "ERR", path) if "ERR" in hdus else None
-    to_jansky = 1e6 * pixel_area
-    data *= to_jansky
-    if err is None:
-        log.warning("%s: has no ERR: the catalogue is without errors", path)
-        mask |= np.isnan(data)
-        err = np.broadcast_to(np.float32(np.nan), data.shape)
-    else:
-        mask |= np.isnan(err)
-        err *= to_jansky
-    names = ("name", "filter", "pupil", "detector")
-    return Mosaic(
-        data=data,
-        err=err,
-        mask=mask,
-        wcs=meta.wcs,
-        crpix=(meta.wcsinfo.crpix1 - 1, meta.wcsinfo.crpix2 - 1),
-        pixel_scale_ratio=ratio or 1.0,
-        instrument={name: getattr(meta.instrument, name) for name in names}
-        | {"subarray": meta.subarray.name},
-    )
-
-
-def _plane(hdus, name, path):
-    if name not in hdus or len(hdus[name].shape) != 2:
-        raise InputError(f"{path}: has no 2-D {name} extension: give an _i2d file")
-    try:
-        return np.ascontiguousarray(hdus[name].section[:], dtype=np.float32)
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: {name} is cut short: fetch the file again") from error
-
-
 def source_catalog(
-    mosaic: Mosaic,
+    mosaic: Mosaic | MosaicFile,
     *,
     apcorr: str | Path | None = None,
     abvegaoffset: str | Path | None = None,
@@ -292,6 +331,7 @@ def source_catalog(
     apermask_method: str = "correct",
     kron_params: tuple[float, ...] | None = None,
     deblend: bool = True,
+    folder: str | Path | None = None,
 ) -> Catalog:
     """Find the sources of a mosaic and measure them.
 
@@ -313,7 +353,10 @@ def source_catalog(
         The algorithm; the other parameters are those of jwst's ``source_catalog``.
         `snr_threshold` is in units of the background rms, `kernel_fwhm` in pixels, `peakmax` in
         Jy. ``iraf`` and ``dao`` take `minsep_fwhm` … `peakmax` and leave the columns of
-        segments NaN; ``segmentation`` takes `npixels` … `deblend`.
+        segments NaN; ``segmentation`` takes `npixels` … `deblend`. `apermask_method` and
+        `kron_params` change no column.
+    folder : path, optional
+        Where to put a temporary file of 4 bytes a pixel.
 
     Returns
     -------
@@ -331,7 +374,7 @@ def source_catalog(
         raise InputError(f"aperture_ee {energies}: not increasing within 1 to 99: change them")
     try:
         apertures = aperture_parameters(
-            apcorr, mosaic.instrument, energies, mosaic.pixel_scale_ratio
+            apcorr, mosaic.instrument, energies, mosaic.grid.pixel_scale_ratio
         )
         offset = vega_offset(abvegaoffset, mosaic.instrument)
     except MissingRow as error:
@@ -339,58 +382,82 @@ def source_catalog(
         unknown = {"aperture_ee": list(energies)}
         return _catalog({}, mosaic, unknown, None, status="SKIPPED", reason=str(error))
 
-    columns, segmentation = {}, None
-    reason = f"no source {snr_threshold:g} sigma above the background"
-    if not np.any(np.isfinite(mosaic.data) & ~mosaic.mask):
+    segmentation = Segmentation(mosaic.shape)
+    columns, reason = {}, f"no source {snr_threshold:g} sigma above the background"
+    try:
+        if starfinder == "segmentation":
+            columns, segmentation = find_segments(
+                mosaic,
+                Background(_sky_rows(mosaic), mosaic.shape, bkg_boxsize, piece_rows(mosaic.shape)),
+                snr_threshold=snr_threshold,
+                kernel_fwhm=kernel_fwhm,
+                npixels=npixels,
+                connectivity=int(connectivity),
+                nlevels=nlevels,
+                contrast=contrast,
+                multithresh_mode=multithresh_mode,
+                localbkg_width=localbkg_width,
+                deblend=deblend,
+                folder=folder,
+            )
+        else:
+            columns = _stars(
+                mosaic,
+                starfinder=starfinder,
+                snr_threshold=snr_threshold,
+                bkg_boxsize=bkg_boxsize,
+                kernel_fwhm=kernel_fwhm,
+                minsep_fwhm=minsep_fwhm,
+                sigma_radius=sigma_radius,
+                sharplo=sharplo,
+                sharphi=sharphi,
+                roundlo=roundlo,
+                roundhi=roundhi,
+                brightest=brightest,
+                peakmax=peakmax,
+            )
+    except NoPixel:
         reason = "no pixel with a value, an error and a weight"
-    elif starfinder == "segmentation":
-        columns, segmentation = segments(
-            mosaic,
-            snr_threshold=snr_threshold,
-            bkg_boxsize=bkg_boxsize,
-            kernel_fwhm=kernel_fwhm,
-            npixels=npixels,
-            connectivity=connectivity,
-            nlevels=nlevels,
-            contrast=contrast,
-            multithresh_mode=multithresh_mode,
-            localbkg_width=localbkg_width,
-            apermask_method=apermask_method,
-            kron_params=kron_params,
-            deblend=deblend,
-        )
-    else:
-        found = find_sources(
-            mosaic.data,
-            mosaic.mask * np.uint32(DO_NOT_USE),
-            starfinder=starfinder,
-            snr_threshold=snr_threshold,
-            bkg_boxsize=bkg_boxsize,
-            kernel_fwhm=kernel_fwhm,
-            minsep_fwhm=minsep_fwhm,
-            sigma_radius=sigma_radius,
-            sharplo=sharplo,
-            sharphi=sharphi,
-            roundlo=roundlo,
-            roundhi=roundhi,
-            brightest=brightest,
-            peakmax=peakmax,
-        )
-        columns = {"label": found["id"], "xcentroid": found["x"], "ycentroid": found["y"]}
     if not len(columns.get("label", ())):
         log.warning("an empty catalogue: %s", reason)
         return _catalog({}, mosaic, apertures, offset, reason=reason)
 
-    label, x, y = (np.asarray(columns[name]) for name in ("label", "xcentroid", "ycentroid"))
-    columns["sky_centroid"] = _sky(mosaic.wcs, x, y)
-    columns |= aperture_photometry(mosaic, x, y, apertures)
+    label, x, y = (columns[name] for name in ("label", "xcentroid", "ycentroid"))
+    columns["sky_centroid"] = _sky(mosaic.grid, x, y)
+    columns |= photometry(mosaic, x, y, apertures, kernel_fwhm)
     columns |= concentration(columns, apertures, (ci1_star_threshold, ci2_star_threshold))
-    columns["sharpness"], columns["roundness"] = daofind_shape(mosaic.data, x, y, kernel_fwhm)
     columns["nn_label"], columns["nn_dist"] = nearest_neighbour(label, x, y)
-    if "orientation" in columns:
-        columns["sky_orientation"] = (180.0 - _north(mosaic) + columns["orientation"]) % 360.0
+    if "box" in columns:
+        bottom, top, left, right = columns["box"].T - 0.5
+        columns["sky_bbox_ll"] = _sky(mosaic.grid, left, bottom)
+        columns["sky_bbox_ul"] = _sky(mosaic.grid, left, top)
+        columns["sky_bbox_lr"] = _sky(mosaic.grid, right, bottom)
+        columns["sky_bbox_ur"] = _sky(mosaic.grid, right, top)
+        columns["sky_orientation"] = (180.0 - _north(mosaic.grid) + columns["orientation"]) % 360.0
     log.info("%d sources (%s, %g sigma)", len(label), starfinder, snr_threshold)
     return _catalog(columns, mosaic, apertures, offset, segmentation=segmentation)
+
+
+def _sky_rows(mosaic):
+    """Return what reads the rows of which a background is made."""
+
+    def rows(start, stop):
+        data, _, mask = mosaic.rows(start, stop)
+        return data, mask
+
+    return rows
+
+
+def _stars(mosaic, **options):
+    """Find sources by a star finder, on the whole mosaic at once."""
+    from snakewebb.sources import find_sources
+
+    data, _, mask = mosaic.rows(0, mosaic.shape[0])
+    if not np.any(np.isfinite(data) & ~mask):
+        raise NoPixel
+    found = find_sources(data, mask * np.uint32(DO_NOT_USE), **options)
+    names = {"label": "id", "xcentroid": "x", "ycentroid": "y"}
+    return {name: np.asarray(found[column]) for name, column in names.items()}
 
 
 def aperture_parameters(
@@ -472,6 +539,8 @@ def vega_offset(abvegaoffset: str | Path | None, instrument: dict[str, str | Non
     if abvegaoffset is None:
         log.warning("no ABVEGAOFFSET file: Vega magnitudes equal AB magnitudes")
         return 0.0
+    import asdf
+
     try:
         with asdf.open(abvegaoffset, lazy_load=False, memmap=False) as tree:
             table = Table(tree["abvega_offset"])
@@ -506,117 +575,54 @@ def _rows(table, path, instrument, keys_of, values):
     return table[chosen]
 
 
-def segments(
-    mosaic: Mosaic,
-    *,
-    snr_threshold: float,
-    bkg_boxsize: int,
-    kernel_fwhm: float,
-    npixels: int,
-    connectivity: int,
-    nlevels: int,
-    contrast: float,
-    multithresh_mode: str,
-    localbkg_width: int,
-    apermask_method: str,
-    kron_params: tuple[float, ...] | None,
-    deblend: bool,
-) -> tuple[dict[str, Any], np.ndarray | None]:
-    """Find sources as connected pixels above a threshold, and measure these.
+def photometry(
+    mosaic: Mosaic | MosaicFile,
+    x: np.ndarray,
+    y: np.ndarray,
+    apertures: dict[str, Any],
+    fwhm: float,
+) -> dict[str, np.ndarray]:
+    """Measure sources at given positions, in windows about as large as a piece.
 
     Parameters
     ----------
-    mosaic : Mosaic
+    mosaic : Mosaic or MosaicFile
         The image.
-    snr_threshold, bkg_boxsize, …
-        See `source_catalog`.
+    x, y : ndarray, (n,)
+        Centres in 0-based pixels; NaN gives NaN.
+    apertures : dict
+        See `aperture_parameters`.
+    fwhm : float
+        See `daofind_shape`.
 
     Returns
     -------
-    columns : dict
-        The columns of the catalogue that come from the segments; none where nothing is found.
-    segmentation : ndarray of uint32, (ny, nx), or None
-        The segmentation map.
+    dict
+        The columns of `aperture_photometry`, ``sharpness`` and ``roundness``.
     """
-    sky, threshold = background(mosaic.data, mosaic.mask, bkg_boxsize)
-    threshold *= snr_threshold
-    data = np.subtract(mosaic.data, sky, out=sky)
-    smooth = _smooth(data, mosaic.mask, kernel_fwhm)
-    finder = SourceFinder(
-        npixels,
-        connectivity=int(connectivity),
-        deblend=deblend,
-        n_levels=nlevels,
-        contrast=contrast,
-        mode=multithresh_mode,
-        progress_bar=False,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NoDetectionsWarning)
-        found = finder(smooth, threshold, mask=mosaic.mask)
-    del threshold
-    if found is None:
-        return {}, None
-    shapes = SourceCatalog(
-        data,
-        found,
-        convolved_data=smooth,
-        error=mosaic.err,
-        mask=mosaic.mask,
-        local_bkg_width=localbkg_width,
-        aperture_mask_method=apermask_method,
-        kron_params=kron_params or KRON_PARAMS,
-    )
-    left, right = shapes.bbox_xmin - 0.5, shapes.bbox_xmax + 0.5
-    bottom, top = shapes.bbox_ymin - 0.5, shapes.bbox_ymax + 0.5
-    columns = {
-        "label": shapes.labels,
-        "xcentroid": shapes.x_centroid,
-        "ycentroid": shapes.y_centroid,
-        "isophotal_flux": shapes.segment_flux,
-        "isophotal_flux_err": shapes.segment_flux_err,
-        "isophotal_area": shapes.area.value,
-        "semimajor_sigma": shapes.semimajor_axis.value,
-        "semiminor_sigma": shapes.semiminor_axis.value,
-        "ellipticity": shapes.ellipticity.value,
-        "orientation": shapes.orientation.value,
-        "sky_bbox_ll": _sky(mosaic.wcs, left, bottom),
-        "sky_bbox_ul": _sky(mosaic.wcs, left, top),
-        "sky_bbox_lr": _sky(mosaic.wcs, right, bottom),
-        "sky_bbox_ur": _sky(mosaic.wcs, right, top),
-    }
-    return columns, found.data.view(np.uint32)
-
-
-def _smooth(data, mask, fwhm):
-    """Convolve with a Gaussian, interpolating over masked pixels.
-
-    In pieces, since astropy's convolution takes four times the memory of its image.
-    """
-    kernel = Gaussian2DKernel(fwhm * gaussian_fwhm_to_sigma)
-    margin = kernel.shape[0] // 2
-    smooth = np.empty_like(data)
-    for start in range(0, len(data), SMOOTHED_ROWS):
-        stop = start + SMOOTHED_ROWS
-        first = max(start - margin, 0)
-        rows = slice(first, stop + margin)
-        with warnings.catch_warnings():
-            # gaps wider than the kernel stay NaN, which is meant
-            warnings.simplefilter("ignore", AstropyUserWarning)
-            piece = convolve(data[rows], kernel, mask=mask[rows])
-        smooth[start:stop] = piece[start - first :][:SMOOTHED_ROWS]
-    return smooth
+    reach = max(*apertures["aperture_radii"], apertures["bkg_aperture_outer_radius"], 4 + 3 * fwhm)
+    reach = int(np.ceil(reach)) + 2
+    centre = np.nan_to_num(np.column_stack([y, y, x, x])).astype(int)
+    columns = {}
+    for window in windows(centre + [-reach, reach, -reach, reach], mosaic.shape):
+        data, err, _ = read_window(mosaic, window)
+        here_x, here_y = x[window.members] - window.left, y[window.members] - window.top
+        measured = aperture_photometry(data, err, here_x, here_y, apertures)
+        measured["sharpness"], measured["roundness"] = daofind_shape(data, here_x, here_y, fwhm)
+        for name, values in measured.items():
+            columns.setdefault(name, np.full(len(x), np.nan))[window.members] = values
+    return columns
 
 
 def aperture_photometry(
-    mosaic: Mosaic, x: np.ndarray, y: np.ndarray, apertures: dict[str, Any]
+    data: np.ndarray, err: np.ndarray, x: np.ndarray, y: np.ndarray, apertures: dict[str, Any]
 ) -> dict[str, np.ndarray]:
     """Sum the light of sources in circles, less the sky in an annulus.
 
     Parameters
     ----------
-    mosaic : Mosaic
-        The image.
+    data, err : ndarray of float32, (ny, nx)
+        Image and its errors.
     x, y : ndarray, (n,)
         Centres in 0-based pixels; NaN gives NaN.
     apertures : dict
@@ -626,40 +632,22 @@ def aperture_photometry(
     -------
     dict
         ``aper_bkg_flux`` (sky of a pixel), ``aper{ee}_flux`` and ``aper_total_flux``, each with
-        its ``_err``, in Jy. The errors of the fluxes leave that of the sky out.
+        its ``_err``, in the unit of `data`. The errors of the fluxes leave that of the sky out.
     """
-    # photutils takes no NaN centre; this one is off every image
-    centres = np.nan_to_num(np.column_stack([x, y]), nan=-1e6)
+    sky, sky_err = np.empty((2, len(x)))
     inner, outer = (apertures[f"bkg_aperture_{edge}_radius"] for edge in ("inner", "outer"))
-    sky, sky_err = _annulus_sky(mosaic.data, CircularAnnulus(centres, inner, outer))
+    annulus_sky(data, x, y, inner, outer, sky, sky_err)
     columns = {"aper_bkg_flux": sky, "aper_bkg_flux_err": sky_err}
     radii = apertures["aperture_radii"]
     for energy, radius in zip(apertures["aperture_ee"], radii, strict=True):
-        circle = CircularAperture(centres, radius)
-        flux, flux_err = circle.do_photometry(mosaic.data, error=mosaic.err)
-        columns[f"aper{energy}_flux"] = flux - sky * circle.area
+        flux, flux_err = np.empty((2, len(x)))
+        circle_sums(data, err, x, y, radius, flux, flux_err)
+        columns[f"aper{energy}_flux"] = flux - sky * np.pi * radius**2
         columns[f"aper{energy}_flux_err"] = flux_err
     correction = apertures["aperture_corrections"][-1]
     columns["aper_total_flux"] = correction * columns[f"aper{energy}_flux"]
     columns["aper_total_flux_err"] = correction * columns[f"aper{energy}_flux_err"]
     return columns
-
-
-def _annulus_sky(data, annulus):
-    """Return the clipped median in each annulus and its standard error."""
-    masks = annulus.to_mask(method="center")
-    values = np.full((len(masks), max(int(mask.data.sum()) for mask in masks)), np.nan)
-    for row, mask in zip(values, masks, strict=True):
-        inside = mask.get_values(data)
-        row[: len(inside)] = inside
-    with warnings.catch_warnings():
-        # annuli off the image, or without a good pixel, give NaN
-        warnings.simplefilter("ignore", AstropyUserWarning)
-        warnings.simplefilter("ignore", RuntimeWarning)
-        kept = SigmaClip(3.0)(values, axis=1, masked=False)
-        number = np.isfinite(kept).sum(axis=1)
-        sky_err = np.sqrt(np.pi / (2 * number)) * np.nanstd(kept, axis=1)
-        return np.nanmedian(kept, axis=1), sky_err
 
 
 def magnitudes(flux: np.ndarray, flux_err: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -717,7 +705,7 @@ def daofind_shape(
         Height of the central pixel over its surroundings, over the height of the fitted Gaussian;
         and twice the ratio of two- to four-fold symmetry. 0 is counted off the image.
     """
-    sigma = fwhm * gaussian_fwhm_to_sigma
+    sigma = fwhm * FWHM_TO_SIGMA
     radius = max(2.0, 1.5 * sigma)
     half = int(radius)
     offsets = np.arange(-half, half + 1)
@@ -788,17 +776,15 @@ def nearest_neighbour(
     return nn_label, nn_dist
 
 
-def _sky(wcs, x, y):
-    # the gWCS ends at the edge of the image, where the corners of boxes are
-    return SkyCoord(*wcs(x, y, with_bounding_box=False), unit="deg")
+def _sky(grid, x, y):
+    return SkyCoord(*grid.pixel_to_sky(x, y), unit="deg")
 
 
-def _north(mosaic):
+def _north(grid):
     """Angle from +x to North at the reference pixel, anticlockwise, in degrees."""
-    x, y = mosaic.crpix
-    ra, dec = mosaic.wcs(x, y, with_bounding_box=False)
-    north = mosaic.wcs.invert(ra, dec + 1 / 3600, with_bounding_box=False)
-    return np.degrees(np.arctan2(north[1] - y, north[0] - x))
+    ra, dec = grid.crval
+    x, y = grid.sky_to_pixel(ra, dec + 1 / 3600)
+    return np.degrees(np.arctan2(y - grid.crpix[1], x - grid.crpix[0]))
 
 
 def _catalog(
@@ -833,9 +819,7 @@ def _catalog(
         "abvega_offset": offset,
         "source_catalog": outcome,
     }
-    if segmentation is None:
-        segmentation = np.zeros(mosaic.data.shape, dtype=np.uint32)
-    return Catalog(table, segmentation, outcome)
+    return Catalog(table, segmentation or Segmentation(mosaic.shape), outcome)
 
 
 def _layout(energies):
@@ -886,7 +870,7 @@ def _layout(energies):
     return layout
 
 
-def write_catalog(catalog: Catalog, model: ImageModel, cat: str | Path, segm: str | Path) -> None:
+def write_catalog(catalog: Catalog, mosaic: MosaicFile, cat: str | Path, segm: str | Path) -> None:
     """Write a catalogue and its segmentation map.
 
     Neither file ever stands under its name half written.
@@ -895,27 +879,65 @@ def write_catalog(catalog: Catalog, model: ImageModel, cat: str | Path, segm: st
     ----------
     catalog : Catalog
         What to write.
-    model : ImageModel
-        Metadata of the mosaic, for the segmentation map.
+    mosaic : MosaicFile
+        The mosaic, of whose metadata the segmentation map has most.
     cat, segm : path
         ECSV and FITS.
     """
     cat, segm = Path(cat), Path(segm)
+    primary, image, tree = _segmentation_hdus(catalog, mosaic, cat.name, segm.name)
     text = io.StringIO()
     catalog.table.write(text, format="ascii.ecsv")
-    with (
-        SegmentationMapModel(catalog.segmentation) as product,
-        replacing(cat) as cat_file,
-        replacing(segm) as segm_file,
-    ):
-        product.update(model, only="PRIMARY")
-        meta = product.meta
-        meta.wcs = model.meta.wcs
-        meta.wcsinfo = model.meta.wcsinfo.instance
-        meta.cal_step.source_catalog = catalog.status["status"]
-        meta.snakewebb = {"source_catalog": catalog.status}
-        meta.source_catalog = cat.name
-        meta.segmentation_map = meta.filename = segm.name
-        product.to_fits(segm_file)
+    ny, nx = mosaic.shape
+    step = piece_rows(mosaic.shape)
+    with replacing(cat) as cat_file, replacing(segm) as segm_file:
+        segm_file.write(primary.header.tostring().encode("ascii"))
+        segm_file.write(image.tostring().encode("ascii"))
+        for start in range(0, ny, step):
+            labels = catalog.segmentation.rows(start, min(start + step, ny))
+            # FITS has no unsigned integers: BZERO takes off half their range
+            segm_file.write((labels ^ np.uint32(1 << 31)).astype(">u4"))
+        segm_file.write(bytes(-segm_file.tell() % BLOCK))
+        tree_file = io.BytesIO()
+        fits.HDUList([fits.PrimaryHDU(), tree]).writeto(tree_file)
+        segm_file.write(tree_file.getvalue()[BLOCK:])
         cat_file.write(text.getvalue().encode())
     log.info("wrote %s and %s", cat, segm)
+
+
+def _segmentation_hdus(catalog, mosaic, cat, segm):
+    """Return the primary HDU of a segmentation map, the header of its image, and its ASDF HDU."""
+    of_mosaic, of_sci = mosaic.headers
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")[:-6]
+    cards = {
+        "DATE": ("date", now, ""),
+        "FILENAME": ("filename", segm, ""),
+        "DATAMODL": ("model_type", "SegmentationMapModel", ""),
+        "S_SRCCAT": ("cal_step.source_catalog", catalog.status["status"], "Source Catalog"),
+        "SCATFILE": ("source_catalog", cat, "Source catalog filename"),
+        "SEGMFILE": ("segmentation_map", segm, "Segmentation map filename"),
+    }
+    primary = fits.PrimaryHDU(header=of_mosaic.copy())
+    for key, (_, value, comment) in cards.items():
+        primary.header[key] = (
+            value,
+            primary.header.comments[key] if key in primary.header else comment,
+        )
+    ny, nx = mosaic.shape
+    image = fits.Header()
+    image["XTENSION"] = ("IMAGE", "Image extension")
+    image["BITPIX"], image["NAXIS"], image["NAXIS1"], image["NAXIS2"] = 32, 2, nx, ny
+    image["PCOUNT"], image["GCOUNT"] = 0, 1
+    image["BSCALE"], image["BZERO"] = 1, 1 << 31
+    image["EXTNAME"] = "SCI"
+    for key in SKY_KEYS:
+        if key in of_sci:
+            image.append(of_sci.cards[key])
+    shape = {"datatype": "uint32", "shape": [ny, nx]}
+    changes = {f"data.{name}": value for name, value in shape.items()}
+    changes |= {f"meta.{place}": value for place, value, _ in cards.values()}
+    changes["meta.snakewebb"] = {"source_catalog": catalog.status}
+    dropped = ["_fits_hash", "extra_fits", *OWN_PLANES, *(f"meta.{name}" for name in OWN_METADATA)]
+    tree = np.frombuffer(changed(mosaic.asdf, changes, dropped), np.uint8)
+    table = np.array([(tree,)], [("ASDF_METADATA", "u1", (tree.size,))])
+    return primary, image, fits.BinTableHDU(table, name="ASDF")

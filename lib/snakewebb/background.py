@@ -1,0 +1,150 @@
+"""The background of an image, in sigma-clipped median meshes.
+
+SExtractor's (Bertin & Arnouts 1996, A&AS 117, 393) with the choices of photutils' Background2D,
+but an image of any size is read in pieces of rows.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from scipy.ndimage import zoom
+from scipy.spatial import KDTree
+
+from snakewebb.kernels.apertures import clipped, expand
+
+log = logging.getLogger(__name__)
+
+ENOUGH = 50_000_000
+"""Of more pixels in a row of meshes, every second image row counts, or every third …"""
+
+GOOD_SHARE = 0.9
+"""A mesh with fewer pixels left than this share is filled from its neighbours."""
+
+
+class NoPixel(ValueError):  # noqa: N818 - an outcome, not an error of the user
+    """An image has no pixel to measure a background on."""
+
+
+Rows = Callable[[int, int], tuple[np.ndarray, np.ndarray]]
+
+
+class Background:
+    """A background and its rms, known at the meshes.
+
+    Parameters
+    ----------
+    rows : callable
+        Given the first row and the one after the last, returns these rows of the image as float32
+        and of a mask: True where there is no sky to measure. NaN and infinite pixels don't count.
+    shape : (ny, nx)
+    boxsize : int
+        Side of a mesh in pixels. Where no mesh has enough good pixels, one mesh covers the image.
+    piece : int
+        As many rows as may be read at once.
+
+    Raises
+    ------
+    NoPixel
+        The image has no usable pixel.
+    """
+
+    def __init__(self, rows: Rows, shape: tuple[int, int], boxsize: int, piece: int):
+        box = tuple(min(boxsize, size) for size in shape)
+        level, rms, number, sampled = _meshes(rows, shape, box, piece)
+        if not number.any():
+            raise NoPixel("Cannot compute a background: no usable pixel")
+        few = number <= GOOD_SHARE * box[0] * box[1] / sampled
+        if few.all():
+            box = tuple(shape)
+            level, rms, *_ = _meshes(rows, shape, box, piece)
+            few = np.zeros((1, 1), bool)
+            log.info("no mesh of %d pixels is good enough: one background for the image", boxsize)
+        self._columns = _spline(level.shape[1], box[1], shape[1]).T.copy()
+        along = _spline(level.shape[0], box[0], shape[0])
+        self._maps = []
+        for mesh in (level, rms):
+            mesh = _median_filter(_filled(mesh.astype(np.float32), few)).astype(np.float32)
+            # einsum: a BLAS may round differently with another number of threads
+            self._maps.append((np.einsum("ik,kl->il", along, mesh), mesh.min(), mesh.max()))
+
+    def level(self, start: int, stop: int) -> np.ndarray:
+        """Return some rows of the background, float32."""
+        return self._expand(0, start, stop)
+
+    def rms(self, start: int, stop: int) -> np.ndarray:
+        """Return some rows of its rms, float32."""
+        return self._expand(1, start, stop)
+
+    def _expand(self, which: int, start: int, stop: int) -> np.ndarray:
+        partial, low, high = self._maps[which]
+        out = np.empty((stop - start, self._columns.shape[1]), np.float32)
+        expand(partial[start:stop], self._columns, low, high, out)
+        return out
+
+
+def _meshes(rows, shape, box, piece):
+    """Return median, standard deviation and number of the clipped pixels of each mesh.
+
+    And of how many image rows one counts.
+    """
+    ny, nx = shape
+    step = -(-min(box[0], ny) * nx // ENOUGH)
+    edges = [*range(0, nx, box[1]), nx]
+    results = []
+    for top in range(0, ny, box[0]):
+        bottom = min(top + box[0], ny)
+        values = [[] for _ in edges[1:]]
+        for data, mask in _pieces(rows, top, bottom, piece, step):
+            good = np.isfinite(data) & ~mask
+            for i, (left, right) in enumerate(zip(edges, edges[1:], strict=False)):
+                values[i].append(data[:, left:right][good[:, left:right]])
+        line = []
+        for i in range(len(values)):
+            pixels = np.concatenate(values[i])
+            values[i] = None
+            pixels.sort()
+            number, median, _, std = clipped(pixels, 3.0, 5)
+            line.append((median, std, number))
+        results.append(line)
+    level, rms, number = np.moveaxis(np.array(results), 2, 0)
+    return level, rms, number, step
+
+
+def _pieces(rows, top, bottom, piece, step) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for start in range(top, bottom, piece):
+        data, mask = rows(start, min(start + piece, bottom))
+        first = -(start - top) % step
+        yield data[first::step], mask[first::step]
+
+
+def _filled(mesh, few):
+    """Fill in meshes from the ten nearest others, weighted by inverse distance."""
+    if not few.any():
+        return mesh
+    good = ~few
+    distance, index = KDTree(np.argwhere(good)).query(
+        np.argwhere(few), k=range(1, min(10, good.sum()) + 1)
+    )
+    mesh = mesh.copy()
+    mesh[few] = np.sum(mesh[good][index] / distance, axis=1) / np.sum(1 / distance, axis=1)
+    return mesh
+
+
+def _median_filter(mesh):
+    """Return the median of each mesh and its neighbours."""
+    padded = np.pad(mesh, 1, constant_values=np.nan)
+    around = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
+    return np.nanmedian(around, axis=(2, 3))
+
+
+def _spline(n, size, length):
+    """Return the matrix that enlarges n meshes of a size to pixels by a cubic spline.
+
+    What photutils does by zooming the map, axis by axis.
+    """
+    return np.column_stack(
+        [zoom(unit, size, mode="reflect", grid_mode=True) for unit in np.eye(n)]
+    )[:length]

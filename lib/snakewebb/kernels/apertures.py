@@ -1,0 +1,244 @@
+"""Light and sky in apertures around positions."""
+
+import numpy as np
+from numba import njit
+
+SIGNATURES = [
+    "Tuple((int64, float64, float64, float64))(%s[::1], float64, int64)" % kind
+    for kind in ("float32", "float64")
+]
+
+
+@njit(SIGNATURES, cache=True, nogil=True)
+def clipped(values, sigma, passes):
+    """Clip values about their median, again and again, and describe what is left.
+
+    Parameters
+    ----------
+    values : (n,) float32 or float64
+        Finite and sorted.
+    sigma : float
+        Limit in standard deviations.
+    passes : int
+        At most so often.
+
+    Returns
+    -------
+    number : int
+    median, mean, std : float64
+        NaN where there is no value.
+    """
+    low = 0
+    high = values.size
+    if high == 0:
+        return 0, np.nan, np.nan, np.nan
+    origin = np.float64(values[high // 2])
+    for again in range(passes + 1):
+        n = high - low
+        total = 0.0
+        square = 0.0
+        for k in range(low, high):
+            distance = np.float64(values[k]) - origin
+            total += distance
+            square += distance * distance
+        mean = total / n
+        std = np.sqrt(max(square / n - mean * mean, 0.0))
+        median = 0.5 * (np.float64(values[low + (n - 1) // 2]) + np.float64(values[low + n // 2]))
+        if again == passes:
+            break
+        first, last = low, high
+        while values[low] < median - sigma * std:
+            low += 1
+        while values[high - 1] > median + sigma * std:
+            high -= 1
+        if (first, last) == (low, high):
+            break
+    return high - low, median, origin + mean, std
+
+
+@njit("float64(float64, float64, float64)", cache=True, nogil=True)
+def quarter(x, y, radius):
+    """Return the area of a circle about the origin between the axes and (x, y), with its sign."""
+    sign = np.sign(x) * np.sign(y)
+    x, y = min(abs(x), radius), min(abs(y), radius)
+    if x * x + y * y <= radius * radius:
+        return sign * x * y
+    edge = np.sqrt(radius * radius - y * y)
+    area = y * edge
+    area += 0.5 * x * np.sqrt(radius * radius - x * x) - 0.5 * edge * y
+    area += 0.5 * radius * radius * (np.arcsin(x / radius) - np.arcsin(edge / radius))
+    return sign * area
+
+
+@njit("float64(float64, float64, float64)", cache=True, nogil=True)
+def overlap(x, y, radius):
+    """Return the area of a pixel within a circle about the origin; (x, y) is its centre."""
+    near = np.hypot(max(abs(x) - 0.5, 0.0), max(abs(y) - 0.5, 0.0))
+    if near >= radius:
+        return 0.0
+    if np.hypot(abs(x) + 0.5, abs(y) + 0.5) <= radius:
+        return 1.0
+    return (
+        quarter(x + 0.5, y + 0.5, radius)
+        - quarter(x - 0.5, y + 0.5, radius)
+        - quarter(x + 0.5, y - 0.5, radius)
+        + quarter(x - 0.5, y - 0.5, radius)
+    )
+
+
+@njit(
+    "void(float32[:, ::1], float32[:, ::1], float64[::1], float64[::1], float64, float64[::1], "
+    "float64[::1])",
+    cache=True,
+    nogil=True,
+)
+def circle_sums(image, err, x, y, radius, flux, flux_err):
+    """Sum images in circles, pixels on the edge by their area within.
+
+    Parameters
+    ----------
+    image, err : (ny, nx) float32
+    x, y : (n,) float64
+        Centres in 0-based pixels.
+    radius : float
+    flux, flux_err : (n,) float64
+        Filled with the sum of `image` and the root of the sum of squares of `err`; NaN for a
+        centre that is NaN or a circle off the image.
+    """
+    ny, nx = image.shape
+    for k in range(x.size):
+        flux[k] = flux_err[k] = np.nan
+        if not (np.isfinite(x[k]) and np.isfinite(y[k])):
+            continue
+        total = 0.0
+        square = 0.0
+        any_pixel = False
+        for i in range(
+            max(int(np.floor(y[k] - radius + 0.5)), 0), min(int(np.ceil(y[k] + radius + 0.5)), ny)
+        ):
+            for j in range(
+                max(int(np.floor(x[k] - radius + 0.5)), 0),
+                min(int(np.ceil(x[k] + radius + 0.5)), nx),
+            ):
+                area = overlap(j - x[k], i - y[k], radius)
+                if area > 0.0:
+                    any_pixel = True
+                    total += area * image[i, j]
+                    square += area * np.float64(err[i, j]) ** 2
+        if any_pixel:
+            flux[k] = total
+            flux_err[k] = np.sqrt(square)
+
+
+@njit(
+    "void(float32[:, ::1], float64[::1], float64[::1], float64, float64, float64[::1], "
+    "float64[::1])",
+    cache=True,
+    nogil=True,
+)
+def annulus_sky(image, x, y, inner, outer, sky, sky_err):
+    """Find the median of the pixels with their centres in rings, clipped at 3 sigma.
+
+    Parameters
+    ----------
+    image : (ny, nx) float32
+        Infinite and NaN pixels do not count.
+    x, y : (n,) float64
+        Centres in 0-based pixels.
+    inner, outer : float
+        Radii.
+    sky, sky_err : (n,) float64
+        Filled with the median and its standard error; NaN without a pixel.
+    """
+    ny, nx = image.shape
+    values = np.empty((2 * int(np.ceil(outer)) + 3) ** 2)
+    for k in range(x.size):
+        sky[k] = sky_err[k] = np.nan
+        if not (np.isfinite(x[k]) and np.isfinite(y[k])):
+            continue
+        n = 0
+        for i in range(max(int(y[k] - outer), 0), min(int(np.ceil(y[k] + outer)) + 1, ny)):
+            for j in range(max(int(x[k] - outer), 0), min(int(np.ceil(x[k] + outer)) + 1, nx)):
+                square = (j - x[k]) ** 2 + (i - y[k]) ** 2
+                if inner * inner <= square < outer * outer and np.isfinite(image[i, j]):
+                    values[n] = image[i, j]
+                    n += 1
+        number, median, _, std = clipped(np.sort(values[:n]), 3.0, 5)
+        if number > 0:
+            sky[k] = median
+            sky_err[k] = np.sqrt(np.pi / (2 * number)) * std
+
+
+@njit(
+    "float64(float32[:, ::1], boolean[:, ::1], float64, float64, float64, float64, float64)",
+    cache=True,
+    nogil=True,
+)
+def frame_sky(image, bad, x, y, width, height, rim):
+    """Estimate the sky in a rectangular frame, as SExtractor estimates it in a mesh.
+
+    Bertin & Arnouts 1996, A&AS 117, 393, with the constants of photutils.
+
+    Parameters
+    ----------
+    image : (ny, nx) float32
+    bad : (ny, nx) bool
+        Pixels that do not count.
+    x, y : float
+        Centre in 0-based pixels.
+    width, height : float
+        Of the hole.
+    rim : float
+        Width of the frame.
+
+    Returns
+    -------
+    float
+        0 from fewer than 10 pixels.
+    """
+    ny, nx = image.shape
+    right, upper = width / 2 + rim, height / 2 + rim
+    rows = range(max(int(y - upper), 0), min(int(np.ceil(y + upper)) + 1, ny))
+    columns = range(max(int(x - right), 0), min(int(np.ceil(x + right)) + 1, nx))
+    values = np.empty(max(len(rows) * len(columns), 0))
+    n = 0
+    for i in rows:
+        for j in columns:
+            dx, dy = abs(j - x), abs(i - y)
+            if dx < right and dy < upper and not (dx < width / 2 and dy < height / 2):
+                if not bad[i, j]:
+                    values[n] = image[i, j]
+                    n += 1
+    if n < 10:
+        return 0.0
+    _, median, mean, std = clipped(np.sort(values[:n]), 3.0, 20)
+    if std == 0.0:
+        return mean
+    return 2.5 * median - 1.5 * mean if abs(mean - median) / std < 0.3 else median
+
+
+@njit(
+    "void(float64[:, ::1], float64[:, ::1], float64, float64, float32[:, ::1])",
+    cache=True,
+    nogil=True,
+)
+def expand(rows, columns, low, high, out):
+    """Multiply two matrices into an image, and keep it within limits.
+
+    Parameters
+    ----------
+    rows : (ny, n) float64
+    columns : (n, nx) float64
+    low, high : float
+        Limits.
+    out : (ny, nx) float32
+    """
+    line = np.empty(columns.shape[1])
+    for i in range(out.shape[0]):
+        line[:] = 0.0
+        for k in range(columns.shape[0]):
+            factor = rows[i, k]
+            for j in range(line.size):
+                line[j] += factor * columns[k, j]
+        for j in range(line.size):
+            out[i, j] = min(max(line[j], low), high)
