@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 from astropy import coordinates
 from astropy import units as u
-from astropy.convolution import Gaussian2DKernel, convolve
 from astropy.io import fits
 from astropy.modeling import models
-from astropy.stats import SigmaClip, gaussian_fwhm_to_sigma
+from astropy.stats import SigmaClip
 from astropy.table import QTable, Table
-from astropy.utils.exceptions import AstropyUserWarning
 from gwcs import WCS, coordinate_frames
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from photutils.aperture import CircularAnnulus
 from photutils.detection import DAOStarFinder
 from stdatamodels.jwst.datamodels import ImageModel, SegmentationMapModel
 
 from snakewebb import source_catalog as step
 from snakewebb.errors import InputError
+from snakewebb.grid import Grid
+from snakewebb.kernels.apertures import annulus_sky
+from snakewebb.products import grid_keywords
 
 SIZE = 160
 SCALE = 0.031 / 3600
@@ -122,6 +122,21 @@ def tangent_wcs(size, rotation=ROTATION):
     return wcs
 
 
+def tangent_grid(size, crpix=None):
+    """What `tangent_wcs` is."""
+    angle = np.deg2rad(ROTATION)
+    pc = ((-np.cos(angle), -np.sin(angle)), (-np.sin(angle), np.cos(angle)))
+    middle = ((size - 1) / 2, (size - 1) / 2)
+    grid = Grid((150.1, 2.2), middle, SCALE, pc, (size, size), 1.0)
+    if crpix is None:
+        return grid
+    return dataclasses.replace(grid, crval=grid.pixel_to_sky(*crpix), crpix=crpix)
+
+
+def labels_of(catalog):
+    return catalog.segmentation.rows(0, catalog.segmentation.shape[0])
+
+
 def gaussian(x, y, flux, major=SIGMA, minor=SIGMA, angle=0.0, size=SIZE):
     """An elliptical Gaussian whose major axis is `angle` degrees anticlockwise of +x."""
     rows, columns = np.mgrid[:size, :size]
@@ -143,9 +158,7 @@ def make_mosaic(light=0.0, *, ratio=1.0, instrument=NIRCAM, seed=0, border=0):
         data=(data * JANSKY).astype(np.float32),
         err=(err * JANSKY).astype(np.float32),
         mask=mask,
-        wcs=tangent_wcs(SIZE),
-        crpix=((SIZE - 1) / 2, (SIZE - 1) / 2),
-        pixel_scale_ratio=ratio,
+        grid=dataclasses.replace(tangent_grid(SIZE), pixel_scale_ratio=ratio),
         instrument=instrument,
     )
 
@@ -157,9 +170,10 @@ def write_i2d(path, mosaic):
     model.wht = (~mosaic.mask).astype(np.float32)
     model.con = np.ones((1, SIZE, SIZE), np.int32)
     meta = model.meta
-    meta.wcs = mosaic.wcs
-    meta.wcsinfo.crpix1, meta.wcsinfo.crpix2 = (centre + 1 for centre in mosaic.crpix)
-    meta.wcsinfo.ctype1 = "RA---TAN"
+    meta.wcs = tangent_wcs(SIZE)
+    for keyword, value in grid_keywords(mosaic.grid).items():
+        if keyword != "RADESYS":
+            setattr(meta.wcsinfo, keyword.lower(), value)
     meta.bunit_data = meta.bunit_err = "MJy/sr"
     meta.photometry.pixelarea_steradians = PIXEL_AREA
     meta.telescope = "JWST"
@@ -167,7 +181,7 @@ def write_i2d(path, mosaic):
     for name in ("name", "filter", "pupil", "detector"):
         setattr(meta.instrument, name, mosaic.instrument[name])
     meta.subarray.name = mosaic.instrument["subarray"]
-    meta.resample.pixel_scale_ratio = mosaic.pixel_scale_ratio
+    meta.resample.pixel_scale_ratio = mosaic.grid.pixel_scale_ratio
     meta.cal_step.resample = "COMPLETE"
     model.save(str(path))
     return path
@@ -232,7 +246,7 @@ def test_isolated_stars_have_their_positions_and_fluxes(catalog, stars, starfiel
     found = by_position(catalog.table, x, y)
     assert len(catalog.table) == len(x)
     assert catalog.status == {"status": "COMPLETE", "sources": 9, "reason": ""}
-    sky = found["sky_centroid"].separation(starfield.wcs.pixel_to_world(x, y)).arcsec
+    sky = found["sky_centroid"].separation(tangent_wcs(SIZE).pixel_to_world(x, y)).arcsec
     assert np.all(sky < 0.3 * 0.031)
     error = found["aper_total_flux_err"].to_value("Jy")
     difference = found["aper_total_flux"].to_value("Jy") - flux * JANSKY
@@ -304,8 +318,8 @@ def test_shape_and_position_angle(angle):
     assert source["semimajor_sigma"].to_value("pix") == pytest.approx(5.0, rel=0.1)
     assert source["ellipticity"] == pytest.approx(0.5, abs=0.03)
     step_along = np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))])
-    centre = mosaic.wcs.pixel_to_world(80, 80)
-    along = mosaic.wcs.pixel_to_world(*(80 + step_along))
+    centre = tangent_wcs(SIZE).pixel_to_world(80, 80)
+    along = tangent_wcs(SIZE).pixel_to_world(*(80 + step_along))
     difference = source["sky_orientation"] - centre.position_angle(along)
     assert abs((difference.to_value("deg") + 90) % 180 - 90) < 1
     assert 0 <= source["sky_orientation"].to_value("deg") < 360
@@ -313,22 +327,22 @@ def test_shape_and_position_angle(angle):
 
 def test_north_is_known_where_the_reference_pixel_is_off_the_image():
     mosaic = make_mosaic(gaussian(80, 80, 2000, 5.0, 2.5, 20.0))
-    aside = dataclasses.replace(mosaic, crpix=(-3.0, 2.0 * SIZE))
+    aside = dataclasses.replace(mosaic, grid=tangent_grid(SIZE, (-3.0, 2.0 * SIZE)))
     angles = [step.source_catalog(m).table["sky_orientation"].value for m in (mosaic, aside)]
     np.testing.assert_allclose(*angles, atol=0.01)
 
 
-def test_boxes_enclose_the_segments(catalog, starfield):
+def test_boxes_enclose_the_segments(catalog):
     # photutils 3.0 puts the upper and right corners one pixel too far out
     for source in catalog.table:
-        rows, columns = np.nonzero(catalog.segmentation == source["label"])
+        rows, columns = np.nonzero(labels_of(catalog) == source["label"])
         edges = {
             "l": (columns.min() - 0.5, rows.min() - 0.5),
             "u": (columns.max() + 0.5, rows.max() + 0.5),
         }
         for name, x in (("l", edges["l"][0]), ("r", edges["u"][0])):
             for side in "lu":
-                corner = starfield.wcs.pixel_to_world(x, edges[side][1])
+                corner = tangent_wcs(SIZE).pixel_to_world(x, edges[side][1])
                 assert source[f"sky_bbox_{side}{name}"].separation(corner).arcsec < 1e-6
         assert source["isophotal_area"].to_value("pix2") == len(rows)
 
@@ -338,7 +352,7 @@ def test_an_empty_border_holds_no_source():
     mosaic = make_mosaic(light, border=8)
     found = step.source_catalog(mosaic)
     assert len(found.table) == 2
-    assert not found.segmentation[mosaic.mask].any()
+    assert not labels_of(found)[mosaic.mask].any()
     cut, whole = by_position(found.table, [10, 80], [60, 80], within=0.6)
     assert np.isnan(cut["aper3_flux"])
     assert np.isnan(cut["aper3_abmag"])
@@ -386,7 +400,7 @@ def test_star_finders(starfinder, starfield, stars, apcorr):
     x, y, flux = (column[5:] for column in stars)
     bright = by_position(found.table, x, y)
     assert found.table.colnames == COLUMNS
-    assert not found.segmentation.any()
+    assert not labels_of(found).any()
     np.testing.assert_allclose(bright["aper_total_flux"].to_value("Jy"), flux * JANSKY, rtol=0.03)
     for name in ("isophotal_flux", "isophotal_vegamag", "isophotal_area", "sky_orientation"):
         assert np.all(np.isnan(found.table[name]))
@@ -402,7 +416,7 @@ def test_nothing_found():
     assert found.status["sources"] == 0
     assert "50 sigma" in found.status["reason"]
     assert found.segmentation.shape == mosaic.data.shape
-    assert not found.segmentation.any()
+    assert not labels_of(found).any()
 
 
 def test_no_pixel_to_look_at():
@@ -444,7 +458,7 @@ def test_a_missing_row_skips_the_step(apcorr, abvegaoffset):
         assert "F444W" in found.status["reason"]
         assert found.table.colnames == COLUMNS
         assert len(found.table) == 0
-        assert not found.segmentation.any()
+        assert not labels_of(found).any()
 
 
 def test_a_missing_energy_skips_the_step(apcorr):
@@ -525,7 +539,9 @@ def test_a_hole_in_a_bright_ring_has_a_negative_flux_and_no_magnitude(starfield,
     ring = np.hypot(columns - 80, rows - 80) > 7
     mosaic = make_mosaic(np.where(ring, 1.0, 0.0))
     apertures = step.aperture_parameters(apcorr, NIRCAM, (30, 50, 70), 1.0)
-    sums = step.aperture_photometry(mosaic, np.array([80.0]), np.array([80.0]), apertures)
+    sums = step.aperture_photometry(
+        mosaic.data, mosaic.err, np.array([80.0]), np.array([80.0]), apertures
+    )
     assert sums["aper70_flux"][0] == pytest.approx(-np.pi * radius(70) ** 2 * JANSKY, rel=0.05)
     assert np.isnan(step.magnitudes(sums["aper70_flux"], sums["aper70_flux_err"])[0][0])
 
@@ -536,7 +552,8 @@ def test_local_sky_is_the_clipped_median_of_each_annulus():
     data[30, 20:40] += 100
     data[:6] = np.nan
     centres = np.array([[30.0, 30.0], [3.3, 8.9], [-1e6, -1e6], [31.6, 29.7]])
-    sky, sky_err = step._annulus_sky(data, CircularAnnulus(centres, 5.0, 10.0))
+    sky, sky_err = np.empty((2, len(centres)))
+    annulus_sky(data, *np.ascontiguousarray(centres.T), 5.0, 10.0, sky, sky_err)
     rows, columns = np.mgrid[:60, :60]
     for i in (0, 1, 3):
         distance = np.hypot(columns - centres[i, 0], rows - centres[i, 1])
@@ -547,21 +564,6 @@ def test_local_sky_is_the_clipped_median_of_each_annulus():
         assert sky_err[i] == pytest.approx(expected)
     assert np.isnan(sky[2])
     assert np.isnan(sky_err[2])
-
-
-def test_smoothing_does_not_depend_on_the_pieces(monkeypatch):
-    rng = np.random.default_rng(2)
-    data = rng.normal(size=(50, 41)).astype(np.float32)
-    data[20:23, 10:13] = np.nan
-    mask = np.zeros(data.shape, bool)
-    mask[:4] = mask[40:, 30:] = True
-    kernel = Gaussian2DKernel(2.5 * gaussian_fwhm_to_sigma)
-    with pytest.warns(AstropyUserWarning, match="larger than the kernel"):
-        whole = convolve(data, kernel, mask=mask).astype(np.float32)
-    assert np.isnan(whole).any()
-    for rows in (7, 16, 512):
-        monkeypatch.setattr(step, "SMOOTHED_ROWS", rows)
-        np.testing.assert_array_equal(step._smooth(data, mask, 2.5), whole)
 
 
 @pytest.mark.parametrize("fwhm", [2.0, 4.5])
@@ -638,8 +640,8 @@ def test_files_are_complete_and_readable(tmp_path, starfield, catalog, apcorr, a
             assert table[name].info.description == catalog.table[name].info.description
 
     with SegmentationMapModel(segm) as model:
-        np.testing.assert_array_equal(model.data, catalog.segmentation)
-        assert model.meta.wcs(3.0, 4.0) == pytest.approx(starfield.wcs(3.0, 4.0))
+        np.testing.assert_array_equal(model.data, labels_of(catalog))
+        assert model.meta.wcs(3.0, 4.0) == pytest.approx(tangent_wcs(SIZE)(3.0, 4.0))
         assert model.meta.wcsinfo.crpix1 == (SIZE + 1) / 2
         assert model.meta.instrument.filter == "F200W"
         assert model.meta.cal_step.resample == "COMPLETE"
@@ -663,35 +665,33 @@ def test_an_empty_catalogue_is_readable(tmp_path, apcorr):
     assert not fits.getdata(segm).any()
 
 
-def test_a_failed_write_leaves_nothing_new(tmp_path, catalog, starfield, monkeypatch):
-    model = step.open_metadata(write_i2d(tmp_path / "jw_i2d.fits", starfield))
+def test_a_failed_write_leaves_nothing_new(tmp_path, starfield, monkeypatch):
+    i2d = write_i2d(tmp_path / "jw_i2d.fits", starfield)
     cat, segm = tmp_path / "jw_cat.ecsv", tmp_path / "jw_segm.fits"
     cat.write_text("old")
 
-    def half_written(self, file):
-        file.write(b"SIMPLE")
+    def full(*_):
         raise OSError(errno.ENOSPC, "disc full")
 
-    monkeypatch.setattr(SegmentationMapModel, "to_fits", half_written)
+    monkeypatch.setattr(step.fits.HDUList, "writeto", full)
     with pytest.raises(OSError, match="disc full"):
-        step.write_catalog(catalog, model, cat, segm)
+        step.make_catalog(i2d, cat, segm)
     assert cat.read_text() == "old"
     assert {path.name for path in tmp_path.iterdir()} == {"jw_i2d.fits", cat.name}
 
 
-def test_a_mosaic_is_read_without_its_other_planes(tmp_path, starfield):
+def test_a_mosaic_is_read_by_rows(tmp_path, starfield):
     path = write_i2d(tmp_path / "jw_i2d.fits", starfield)
-    model = step.open_metadata(path)
-    assert model.data.shape == (1, 1)
-    mosaic = step.read_mosaic(path, model)
-    np.testing.assert_array_equal(mosaic.mask, starfield.mask)
-    for name in ("data", "err"):
-        read = getattr(mosaic, name)
+    mosaic = step.MosaicFile(path)
+    assert mosaic.shape == starfield.shape
+    pieces = [mosaic.rows(0, 70), mosaic.rows(70, SIZE)]
+    for part, name in enumerate(("data", "err", "mask")):
+        read = np.concatenate([piece[part] for piece in pieces])
         np.testing.assert_allclose(read, getattr(starfield, name), rtol=1e-6)
-        assert read.dtype == np.float32
+        assert read.dtype == (bool if name == "mask" else np.float32)
         assert read.dtype.isnative
-        assert read.flags.c_contiguous
-    assert mosaic.crpix == starfield.crpix
+    x, y = np.array([0.0, 100.0]), np.array([3.0, 159.0])
+    np.testing.assert_allclose(mosaic.grid.pixel_to_sky(x, y), tangent_wcs(SIZE)(x, y))
     assert mosaic.instrument == NIRCAM
 
 
@@ -700,7 +700,7 @@ def test_pixels_without_weight_or_without_error_are_masked(tmp_path):
     mosaic.mask[30, 31] = True
     mosaic.err[20, 21] = np.nan
     path = write_i2d(tmp_path / "jw_i2d.fits", mosaic)
-    mask = step.read_mosaic(path, step.open_metadata(path)).mask
+    mask = step.MosaicFile(path).rows(0, SIZE)[2]
     assert list(zip(*np.nonzero(mask), strict=True)) == [(20, 21), (30, 31)]
 
 
@@ -708,11 +708,8 @@ def test_a_mosaic_without_errors(tmp_path, starfield, stars):
     path = write_i2d(tmp_path / "jw_i2d.fits", starfield)
     with fits.open(path) as hdus:
         del hdus["ERR"]
-        hdus["ASDF"].name = "GONE"
         hdus.writeto(tmp_path / "bare.fits")
-    model = step.open_metadata(path)
-    model.meta.bunit_err = None
-    found = step.source_catalog(step.read_mosaic(tmp_path / "bare.fits", model))
+    found = step.source_catalog(step.MosaicFile(tmp_path / "bare.fits"))
     assert len(found.table) == len(stars[0])
     assert np.all(np.isnan(found.table["aper2_flux_err"]))
     assert np.all(np.isnan(found.table["isophotal_flux_err"]))
@@ -720,41 +717,34 @@ def test_a_mosaic_without_errors(tmp_path, starfield, stars):
     assert np.all(np.isfinite(found.table["aper2_abmag"]))
 
 
-def test_unusable_mosaics(tmp_path, starfield):
+@pytest.mark.parametrize(
+    ("hdu", "keyword", "value", "words"),
+    [
+        ("SCI", "BUNIT", "DN/s", "DN/s, not MJy/sr"),
+        ("ERR", "BUNIT", "DN/s", "DN/s, not MJy/sr"),
+        ("SCI", "BUNIT", None, "None, not MJy/sr"),
+        ("SCI", "PIXAR_SR", None, "no PIXAR_SR"),
+        ("SCI", "CRPIX1", None, "no TAN WCS"),
+        ("SCI", "CTYPE1", "RA---SIN", "no TAN WCS"),
+        ("WHT", "EXTNAME", "OTHER", "no 2-D WHT"),
+        ("ASDF", "EXTNAME", "OTHER", "no ASDF"),
+    ],
+)
+def test_unusable_mosaics(tmp_path, starfield, hdu, keyword, value, words):
     path = write_i2d(tmp_path / "jw_i2d.fits", starfield)
+    with fits.open(path, mode="update") as hdus:
+        if value is None:
+            del hdus[hdu].header[keyword]
+        else:
+            hdus[hdu].header[keyword] = value
+    with pytest.raises(InputError, match=words):
+        step.make_catalog(path, tmp_path / "cat.ecsv", tmp_path / "segm.fits")
+    assert [left.name for left in tmp_path.iterdir()] == [path.name]
 
-    def broken(change):
-        model = step.open_metadata(path)
-        change(model.meta)
-        return model
 
-    def in_counts(meta):
-        meta.bunit_data = "DN/s"
-
-    def errors_in_counts(meta):
-        meta.bunit_err = "DN/s"
-
-    def without_area(meta):
-        meta.photometry.pixelarea_steradians = None
-
-    def without_wcs(meta):
-        meta.wcs = None
-
-    for change, words in (
-        (in_counts, "DN/s, not MJy/sr"),
-        (errors_in_counts, "DN/s, not MJy/sr"),
-        (without_area, "no PIXAR_SR"),
-        (without_wcs, "no gWCS"),
-    ):
-        with pytest.raises(InputError, match=words):
-            step.read_mosaic(path, broken(change))
+def test_no_mosaic(tmp_path):
     with pytest.raises(InputError, match="no such file"):
-        step.open_metadata(tmp_path / "none_i2d.fits")
-    with fits.open(path) as hdus:
-        hdus["WHT"].name = "OTHER"
-        hdus.writeto(tmp_path / "no_weight.fits")
-    with pytest.raises(InputError, match="no 2-D WHT"):
-        step.read_mosaic(tmp_path / "no_weight.fits", step.open_metadata(path))
+        step.MosaicFile(tmp_path / "none.fits")
 
 
 @pytest.mark.filterwarnings("ignore:File may have been truncated")

@@ -1,19 +1,30 @@
-"""The ASDF tree of a product, changed as text.
+"""ASDF trees, taken as text.
 
-A product made of another keeps most of its metadata, and its gWCS. To copy these, they need not be
-understood: without asdf, gwcs and stdatamodels, a job saves two seconds.
+A product made of another keeps most of its metadata, and its gWCS. To copy these, or to read a
+table of numbers and words, they need not be understood: without asdf, gwcs and stdatamodels, a job
+saves two seconds.
 """
 
 from __future__ import annotations
 
+import bz2
 import json
+import struct
+import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import yaml
 
 END = b"\n...\n"
 INDEX = b"#ASDF BLOCK INDEX"
+MAGIC = b"\xd3BLK"
+HEADER = struct.Struct(">I4sQQQ")
+"""Of a block, after its magic number and length: flags, compression, space, used and full size."""
+
+PACKERS = {b"\0\0\0\0": bytes, b"zlib": zlib.decompress, b"bzp2": bz2.decompress}
+TEXT = {"ascii": "S", "ucs4": "U"}
 TAGS = {"!": "tag:stsci.edu:asdf/"}
 
 
@@ -35,11 +46,7 @@ def changed(content: bytes, changes: Mapping[str, Any], dropped: Iterable[str]) 
     ValueError
         It is no ASDF file, or lacks a place.
     """
-    head, end, blocks = content.partition(END)
-    start = head.find(b"%YAML")
-    if start < 0 or not end:
-        raise ValueError("no ASDF tree")
-    tree = yaml.compose(head[start:].decode() + "\n", Loader=yaml.CSafeLoader)
+    head, tree, blocks = _parts(content)
     for place in dropped:
         parent, name = _parent(tree, place)
         if parent is not None:
@@ -54,7 +61,84 @@ def changed(content: bytes, changes: Mapping[str, Any], dropped: Iterable[str]) 
     text = yaml.serialize(
         tree, Dumper=yaml.CSafeDumper, explicit_start=True, version=(1, 1), tags=TAGS
     )
-    return head[:start] + text.rstrip().removesuffix("...").rstrip().encode() + END + _whole(blocks)
+    # an index of blocks would be wrong now, and need not be there
+    blocks = blocks[: blocks.rfind(INDEX)] if INDEX in blocks else blocks
+    return head + text.rstrip().removesuffix("...").rstrip().encode() + END + blocks
+
+
+def read_table(content: bytes, name: str) -> dict[str, np.ndarray]:
+    """Return the columns of an astropy table in an ASDF file.
+
+    Parameters
+    ----------
+    content : bytes
+        An ASDF file.
+    name : str
+        The table's key in the tree.
+
+    Raises
+    ------
+    ValueError
+        There is no such table, or it is stored in a way that is not known here.
+    """
+    _, tree, blocks = _parts(content)
+    plain = _plain(tree)
+    if not isinstance(plain, dict) or "columns" not in (plain.get(name) or {}):
+        raise ValueError(f"no table {name}")
+    try:
+        return {column["name"]: _array(column["data"], blocks) for column in plain[name]["columns"]}
+    except (KeyError, TypeError, struct.error, zlib.error, OSError) as error:
+        raise ValueError(f"table {name} is stored in an unknown way: {error!r}") from error
+
+
+def _parts(content):
+    """Return what is before the tree of an ASDF file, the tree, and the blocks."""
+    head, _, blocks = content.partition(END)
+    start = head.find(b"%YAML")
+    if not head.startswith(b"#ASDF") or start < 0:
+        raise ValueError("no ASDF file")
+    try:
+        tree = yaml.compose(head[start:].decode() + "\n", Loader=yaml.CSafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError("a broken ASDF tree") from error
+    return head[:start], tree, blocks
+
+
+def _plain(node):
+    """Return a node of a tree without its tags."""
+    if isinstance(node, yaml.MappingNode):
+        return {key.value: _plain(value) for key, value in node.value}
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(value) for value in node.value]
+    return yaml.CSafeLoader("").construct_object(node)
+
+
+def _array(data, blocks):
+    if isinstance(data, list):
+        return np.array(data)
+    if "data" in data:
+        return np.array(data["data"])
+    kind = data["datatype"]
+    order = ">" if data["byteorder"] == "big" else "<"
+    if isinstance(kind, list):
+        dtype = np.dtype(f"{order}{TEXT[kind[0]]}{kind[1]}")
+    else:
+        dtype = np.dtype(kind).newbyteorder(order)
+    array = np.frombuffer(_block(blocks, data["source"]), dtype, data["shape"][0])
+    return array.astype(dtype.newbyteorder("="))
+
+
+def _block(blocks, number):
+    """Return the content of a block."""
+    at = blocks.index(MAGIC)
+    for _ in range(number + 1):
+        if blocks[at : at + 4] != MAGIC:
+            raise KeyError(f"block {number}")
+        (length,) = struct.unpack_from(">H", blocks, at + 4)
+        _, packing, space, used, _ = HEADER.unpack_from(blocks, at + 6)
+        start = at + 6 + length
+        at = start + space
+    return PACKERS[packing](blocks[start : start + used])
 
 
 def _parent(tree, place):
@@ -66,8 +150,3 @@ def _parent(tree, place):
         if node is None:
             break
     return node, name
-
-
-def _whole(blocks: bytes) -> bytes:
-    """Leave out the index of blocks, which would be wrong now and need not be there."""
-    return blocks[: blocks.rfind(INDEX)] if INDEX in blocks else blocks

@@ -10,20 +10,17 @@ Detection, deblending and shapes are those of photutils 3.0.
 
 from __future__ import annotations
 
+import io
 import math
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
-from scipy.ndimage import generate_binary_structure
-from scipy.ndimage import label as label_connected
 
 from snakewebb.background import Background
-from snakewebb.kernels.apertures import frame_sky
 from snakewebb.kernels import segments as kernels
+from snakewebb.kernels.apertures import frame_sky
 
 PIECE = 4_000_000
 """Pixels of a piece."""
@@ -108,19 +105,18 @@ class Segmentation:
     Parameters
     ----------
     shape : (ny, nx)
-    folder : path, optional
-        Where a nameless file of 4 bytes a pixel may be put; by default the system's.
+    scratch : binary file, optional
+        Open for reading and writing, to keep 4 bytes a pixel in; by default in memory.
     """
 
-    def __init__(self, shape: tuple[int, int], folder: str | Path | None = None):
+    def __init__(self, shape: tuple[int, int], scratch: BinaryIO | None = None):
         self.shape = tuple(shape)
-        self._folder = folder
-        self._file = None
-        self._final = np.zeros(1, np.uint32)
+        self._file = io.BytesIO() if scratch is None else scratch
+        self._final = None
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Return labels of sources, 0 for none: uint32, (stop - start, nx)."""
-        if self._file is None:
+        if self._final is None:
             return np.zeros((stop - start, self.shape[1]), np.uint32)
         return self._final[self._read(start, stop)]
 
@@ -136,8 +132,6 @@ class Segmentation:
 
     def write(self, start: int, ids: np.ndarray) -> None:
         """Write some rows of ids: int32, (rows, nx)."""
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
         self._file.seek(4 * self.shape[1] * start)
         self._file.write(ids)
 
@@ -176,7 +170,7 @@ def find_segments(
     multithresh_mode: str,
     localbkg_width: int,
     deblend: bool,
-    folder: str | Path | None = None,
+    scratch: BinaryIO | None = None,
 ) -> tuple[dict[str, np.ndarray], Segmentation]:
     """Find sources as connected pixels above a threshold, and measure these.
 
@@ -187,7 +181,7 @@ def find_segments(
         Of the image.
     snr_threshold, kernel_fwhm, …
         See `snakewebb.source_catalog.source_catalog`.
-    folder : path, optional
+    scratch : binary file, optional
         See `Segmentation`.
 
     Returns
@@ -199,7 +193,7 @@ def find_segments(
         ``orientation`` (degrees), and ``box``: first and end row, first and end column.
     segmentation : Segmentation
     """
-    segmentation = Segmentation(image.shape, folder)
+    segmentation = Segmentation(image.shape, scratch)
     kernel = gaussian(kernel_fwhm)
     boxes, parents = _detect(
         image, background, segmentation, kernel, snr_threshold, npixels, connectivity
@@ -263,7 +257,6 @@ def _detect(image, background, segmentation, kernel, snr_threshold, npixels, con
         Source (from 1; 0 for none) by the id of a pixel.
     """
     ny, nx = image.shape
-    structure = generate_binary_structure(2, 2 if connectivity == 8 else 1)
     step, margin = piece_rows(image.shape), kernel.size // 2
     found, joins, above_seam, total = [], [], None, 0
     for start in range(0, ny, step):
@@ -275,7 +268,8 @@ def _detect(image, background, segmentation, kernel, snr_threshold, npixels, con
         kernels.smooth(data, mask | ~np.isfinite(data), kernel, start - first, smoothed)
         above = smoothed > np.float32(snr_threshold) * background.rms(start, stop)
         above &= ~mask[start - first : stop - first]
-        labels, number = label_connected(above, structure)
+        labels = np.empty(above.shape, np.int32)
+        number = kernels.connect(above, connectivity, labels)
         boxes = np.empty((number, 6), int)
         kernels.extents(labels, boxes)
         kept = boxes[:, 4] >= npixels

@@ -7,32 +7,30 @@ its planes SCI, ERR and WHT are read.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import io
 import logging
 import platform
-from collections.abc import Iterator
+import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import QTable, Table
-from scipy.spatial import KDTree
 
-from snakewebb.asdf_text import changed
+from snakewebb.asdf_text import changed, read_table
 from snakewebb.background import Background, NoPixel
 from snakewebb.bands import replacing
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits
 from snakewebb.grid import Grid
-from snakewebb.kernels.apertures import annulus_sky, circle_sums
+from snakewebb.kernels.apertures import annulus_sky, circle_sums, nearest
 from snakewebb.segmentation import (
     FWHM_TO_SIGMA,
     Segmentation,
@@ -66,7 +64,7 @@ KINDS = {  # dtype, unit and format of the columns
     "area": (np.float64, u.pix**2, None),
     "angle": (np.float64, u.deg, ".6f"),
 }
-PACKAGES = ("numpy", "scipy", "astropy", "photutils")
+PACKAGES = ("numpy", "numba", "astropy")
 APCORR_KEYS = {
     "NIRCAM": ("filter", "pupil"),
     "NIRISS": ("filter", "pupil"),
@@ -135,40 +133,58 @@ class Mosaic:
 
 
 class MosaicFile:
-    """A mosaic in an open file, as `Mosaic` has it; see `open_mosaic`.
+    """A mosaic in a file, in MJy/sr, as `Mosaic` has it.
+
+    Parameters
+    ----------
+    path : path
 
     Attributes
     ----------
     headers : (primary, SCI)
     asdf : bytes
         The ASDF extension.
+
+    Raises
+    ------
+    InputError
+        SCI, WHT, the unit, the size of a pixel, the WCS or the ASDF extension is missing or wrong.
     """
 
-    def __init__(self, path: str | Path, hdus: fits.HDUList):
+    def __init__(self, path: str | Path):
         self._path = path
-        for name in ("SCI", "WHT"):
-            if name not in hdus or len(hdus[name].shape) != 2:
-                raise InputError(f"{path}: has no 2-D {name} extension: give an _i2d file")
-        self._planes = {name: hdus[name] for name in ("SCI", "WHT", "ERR") if name in hdus}
-        self.headers = primary, header = hdus[0].header, hdus["SCI"].header
-        units = {plane.header.get("BUNIT", "") for plane in self._planes.values()} - {"", "MJy/sr"}
-        if units or header.get("BUNIT") != "MJy/sr":
-            unit = units.pop() if units else header.get("BUNIT")
+        with open_fits(path) as hdus:
+            for name in ("SCI", "WHT"):
+                if name not in hdus or len(hdus[name].shape) != 2:
+                    raise InputError(f"{path}: has no 2-D {name} extension: give an _i2d file")
+            if "ASDF" not in hdus:
+                raise InputError(f"{path}: has no ASDF extension: give an _i2d file")
+            if hdus.fileinfo(0)["file"].compression not in {None, "uncompressed"}:
+                raise InputError(f"{path}: is compressed: unpack it")
+            planes = {name: hdus[name] for name in ("SCI", "WHT", "ERR") if name in hdus}
+            units = [hdus["SCI"].header.get("BUNIT")]
+            if "ERR" in planes:
+                units.append(planes["ERR"].header.get("BUNIT", "MJy/sr"))
+            self._places = {
+                name: (plane.fileinfo()["datLoc"], f">f{abs(plane.header['BITPIX']) // 8}")
+                for name, plane in planes.items()
+            }
+            self.headers = primary, header = hdus[0].header, hdus["SCI"].header
+            self.shape = hdus["SCI"].shape
+            self.asdf = hdus["ASDF"].data.tobytes()
+        wrong = [unit for unit in units if unit != "MJy/sr"]
+        if wrong:
             raise InputError(
-                f"{path}: is in {unit}, not MJy/sr: give a mosaic of flux-calibrated exposures"
+                f"{path}: is in {wrong[0]}, not MJy/sr: give a mosaic of flux-calibrated exposures"
             )
         if not header.get("PIXAR_SR"):
             raise InputError(f"{path}: has no PIXAR_SR: give a mosaic of flux-calibrated exposures")
-        if "ASDF" not in hdus:
-            raise InputError(f"{path}: has no ASDF extension: give an _i2d file")
-        self.asdf = hdus["ASDF"].data.tobytes()
         self._to_jansky = 1e6 * header["PIXAR_SR"]
         ratio = primary.get("PXSCLRT")
         if ratio is None:
             log.warning("%s: has no pixel_scale_ratio: apertures as for detector pixels", path)
-        if "ERR" not in self._planes:
+        if "ERR" not in self._places:
             log.warning("%s: has no ERR: the catalogue is without errors", path)
-        self.shape = hdus["SCI"].shape
         self.grid = header_grid(header, ratio or 1.0, path)
         keys = {"name": "INSTRUME", "filter": "FILTER", "pupil": "PUPIL", "detector": "DETECTOR"}
         keys |= {"subarray": "SUBARRAY"}
@@ -179,7 +195,7 @@ class MosaicFile:
         mask = self._read("WHT", start, stop) == 0
         data = self._read("SCI", start, stop)
         data *= self._to_jansky
-        if "ERR" in self._planes:
+        if "ERR" in self._places:
             err = self._read("ERR", start, stop)
             mask |= np.isnan(err)
             err *= self._to_jansky
@@ -189,24 +205,14 @@ class MosaicFile:
         return data, err, mask
 
     def _read(self, name, start, stop):
-        try:
-            rows = self._planes[name].section[start:stop]
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"{self._path}: {name} is cut short: fetch the file again") from error
-        return rows.astype(np.float32)
-
-
-@contextlib.contextmanager
-def open_mosaic(path: str | Path) -> Iterator[MosaicFile]:
-    """Open a mosaic file, in MJy/sr, to read it by rows.
-
-    Raises
-    ------
-    InputError
-        SCI, WHT, the unit, the size of a pixel, the WCS or the ASDF extension is missing or wrong.
-    """
-    with open_fits(path) as hdus:
-        yield MosaicFile(path, hdus)
+        place, kind = self._places[name]
+        nx = self.shape[1]
+        count = (stop - start) * nx
+        offset = place + start * nx * np.dtype(kind).itemsize
+        values = np.fromfile(self._path, kind, count, offset=offset)
+        if values.size < count:
+            raise InputError(f"{self._path}: {name} is cut short: fetch the file again")
+        return values.reshape(-1, nx).astype(np.float32)
 
 
 def header_grid(header: fits.Header, ratio: float, path: str | Path) -> Grid:
@@ -288,12 +294,13 @@ def make_catalog(
     InputError
         The mosaic or a reference file cannot be used.
     """
-    with open_mosaic(i2d) as mosaic:
+    mosaic = MosaicFile(i2d)
+    with tempfile.TemporaryFile(dir=Path(segm).parent) as scratch:
         catalog = source_catalog(
             mosaic,
             apcorr=apcorr,
             abvegaoffset=abvegaoffset,
-            folder=Path(segm).parent,
+            scratch=scratch,
             **options,
         )
         write_catalog(catalog, mosaic, cat, segm)
@@ -331,7 +338,7 @@ def source_catalog(
     apermask_method: str = "correct",
     kron_params: tuple[float, ...] | None = None,
     deblend: bool = True,
-    folder: str | Path | None = None,
+    scratch: BinaryIO | None = None,
 ) -> Catalog:
     """Find the sources of a mosaic and measure them.
 
@@ -355,8 +362,9 @@ def source_catalog(
         Jy. ``iraf`` and ``dao`` take `minsep_fwhm` … `peakmax` and leave the columns of
         segments NaN; ``segmentation`` takes `npixels` … `deblend`. `apermask_method` and
         `kron_params` change no column.
-    folder : path, optional
-        Where to put a temporary file of 4 bytes a pixel.
+    scratch : binary file, optional
+        Open for reading and writing, to keep 4 bytes a pixel in; by default in memory. The
+        catalogue's segmentation reads from it.
 
     Returns
     -------
@@ -398,7 +406,7 @@ def source_catalog(
                 multithresh_mode=multithresh_mode,
                 localbkg_width=localbkg_width,
                 deblend=deblend,
-                folder=folder,
+                scratch=scratch,
             )
         else:
             columns = _stars(
@@ -539,12 +547,9 @@ def vega_offset(abvegaoffset: str | Path | None, instrument: dict[str, str | Non
     if abvegaoffset is None:
         log.warning("no ABVEGAOFFSET file: Vega magnitudes equal AB magnitudes")
         return 0.0
-    import asdf
-
     try:
-        with asdf.open(abvegaoffset, lazy_load=False, memmap=False) as tree:
-            table = Table(tree["abvega_offset"])
-    except (OSError, ValueError, KeyError) as error:
+        table = Table(read_table(Path(abvegaoffset).read_bytes(), "abvega_offset"))
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{abvegaoffset}: holds no table abvega_offset ({error}): "
             "give an ABVEGAOFFSET reference file"
@@ -604,7 +609,8 @@ def photometry(
     reach = int(np.ceil(reach)) + 2
     centre = np.nan_to_num(np.column_stack([y, y, x, x])).astype(int)
     columns = {}
-    for window in windows(centre + [-reach, reach, -reach, reach], mosaic.shape):
+    around = centre + np.array([-reach, reach, -reach, reach])
+    for window in windows(around, mosaic.shape):
         data, err, _ = read_window(mosaic, window)
         here_x, here_y = x[window.members] - window.left, y[window.members] - window.top
         measured = aperture_photometry(data, err, here_x, here_y, apertures)
@@ -769,10 +775,13 @@ def nearest_neighbour(
     """
     nn_label, nn_dist = np.full(len(label), -1), np.full(len(label), np.nan)
     good = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    good = good[np.argsort(y[good], kind="stable")]
+    index = np.empty(len(good), int)
+    nearest(x[good], y[good], index)
     if len(good) > 1:
-        centres = np.column_stack([x[good], y[good]])
-        distance, index = KDTree(centres).query(centres, k=[2])
-        nn_label[good], nn_dist[good] = label[good[index[:, 0]]], distance[:, 0]
+        other = good[index]
+        nn_label[good] = label[other]
+        nn_dist[good] = np.hypot(x[other] - x[good], y[other] - y[good])
     return nn_label, nn_dist
 
 
@@ -888,7 +897,7 @@ def write_catalog(catalog: Catalog, mosaic: MosaicFile, cat: str | Path, segm: s
     primary, image, tree = _segmentation_hdus(catalog, mosaic, cat.name, segm.name)
     text = io.StringIO()
     catalog.table.write(text, format="ascii.ecsv")
-    ny, nx = mosaic.shape
+    ny = mosaic.shape[0]
     step = piece_rows(mosaic.shape)
     with replacing(cat) as cat_file, replacing(segm) as segm_file:
         segm_file.write(primary.header.tostring().encode("ascii"))

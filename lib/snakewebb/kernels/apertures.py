@@ -3,13 +3,10 @@
 import numpy as np
 from numba import njit
 
-SIGNATURES = [
-    "Tuple((int64, float64, float64, float64))(%s[::1], float64, int64)" % kind
-    for kind in ("float32", "float64")
-]
+SIGNATURE = "Tuple((int64, float64, float64, float64))({}[::1], float64, int64)"
 
 
-@njit(SIGNATURES, cache=True, nogil=True)
+@njit([SIGNATURE.format("float32"), SIGNATURE.format("float64")], cache=True, nogil=True)
 def clipped(values, sigma, passes):
     """Clip values about their median, again and again, and describe what is left.
 
@@ -205,10 +202,10 @@ def frame_sky(image, bad, x, y, width, height, rim):
     for i in rows:
         for j in columns:
             dx, dy = abs(j - x), abs(i - y)
-            if dx < right and dy < upper and not (dx < width / 2 and dy < height / 2):
-                if not bad[i, j]:
-                    values[n] = image[i, j]
-                    n += 1
+            hole = dx < width / 2 and dy < height / 2
+            if dx < right and dy < upper and not hole and not bad[i, j]:
+                values[n] = image[i, j]
+                n += 1
     if n < 10:
         return 0.0
     _, median, mean, std = clipped(np.sort(values[:n]), 3.0, 20)
@@ -242,3 +239,27 @@ def expand(rows, columns, low, high, out):
                 line[j] += factor * columns[k, j]
         for j in range(line.size):
             out[i, j] = min(max(line[j], low), high)
+
+
+@njit("void(float64[::1], float64[::1], int64[::1])", cache=True, nogil=True)
+def nearest(x, y, index):
+    """Find the nearest other point of each point.
+
+    Parameters
+    ----------
+    x, y : (n,) float64
+        In the order of y.
+    index : (n,) int64
+        Filled; -1 for a point alone.
+    """
+    for i in range(x.size):
+        index[i] = -1
+        best = np.inf
+        for step in (-1, 1):
+            k = i + step
+            while 0 <= k < x.size and (y[k] - y[i]) ** 2 < best:
+                square = (x[k] - x[i]) ** 2 + (y[k] - y[i]) ** 2
+                if square < best:
+                    best = square
+                    index[i] = k
+                k += step

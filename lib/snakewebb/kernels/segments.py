@@ -59,6 +59,67 @@ def smooth(image, bad, kernel, top, out):
             out[i, j] = light_2d[j] / weight_2d[j] if weight_2d[j] > 0.0 else np.nan
 
 
+@njit("int64(boolean[:, ::1], int64, int32[:, ::1])", cache=True, nogil=True)
+def connect(above, connectivity, labels):
+    """Label the connected parts of an image.
+
+    Parameters
+    ----------
+    above : (ny, nx) bool
+        What is labelled.
+    connectivity : int
+        8, or 4 for pixels that touch along their edges.
+    labels : (ny, nx) int32
+        Filled: from 1 in the order of first pixels; 0 for none.
+
+    Returns
+    -------
+    int
+        The highest label.
+    """
+    ny, nx = above.shape
+    root = np.zeros(ny * nx // 2 + 2, np.int32)
+    found = 0
+    for i in range(ny):
+        for j in range(nx):
+            labels[i, j] = 0
+            if not above[i, j]:
+                continue
+            mine = 0
+            for di, dj in ((0, -1), (-1, 0), (-1, -1), (-1, 1)):
+                k = j + dj
+                if i + di < 0 or k < 0 or k >= nx or (di * dj != 0 and connectivity == 4):
+                    continue
+                other = labels[i + di, k]
+                if other == 0:
+                    continue
+                while root[other] != other:
+                    root[other] = root[root[other]]
+                    other = root[other]
+                if mine == 0:
+                    mine = other
+                elif mine < other:
+                    root[other] = mine
+                elif other < mine:
+                    root[mine] = other
+                    mine = other
+            if mine == 0:
+                found += 1
+                root[found] = mine = found
+            labels[i, j] = mine
+    number = 0
+    for k in range(1, found + 1):
+        if root[k] == k:
+            number += 1
+            root[k] = number
+        else:
+            root[k] = root[root[k]]
+    for i in range(ny):
+        for j in range(nx):
+            labels[i, j] = root[labels[i, j]]
+    return number
+
+
 @njit("void(int32[:, ::1], int64[:, ::1])", cache=True, nogil=True)
 def extents(labels, boxes):
     """Find the box, area and first pixel of each label.
