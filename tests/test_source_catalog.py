@@ -1,5 +1,6 @@
 import dataclasses
 import errno
+import gzip
 
 import asdf
 import numpy as np
@@ -758,7 +759,11 @@ def test_a_file_cut_short(tmp_path, starfield, part):
 
 @pytest.mark.parametrize("number", range(3))
 def test_real_mosaics(tmp_path, real_data, number):
-    path = sorted((real_data / "miri_i2d_orion").glob("*_i2d.fits"))[number]
+    packed = sorted((real_data / "miri_i2d_orion").glob("*_i2d.fits"))[number]
+    with pytest.raises(InputError, match="is compressed"):
+        step.MosaicFile(packed)
+    path = tmp_path / packed.name
+    path.write_bytes(gzip.decompress(packed.read_bytes()))
     cat, segm = tmp_path / "cat.ecsv", tmp_path / "segm.fits"
     options = {"bkg_boxsize": 20, "snr_threshold": 2.0, "npixels": 6}
     status = step.make_catalog(path, cat, segm, **options)

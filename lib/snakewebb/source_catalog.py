@@ -159,7 +159,7 @@ class MosaicFile:
                     raise InputError(f"{path}: has no 2-D {name} extension: give an _i2d file")
             if "ASDF" not in hdus:
                 raise InputError(f"{path}: has no ASDF extension: give an _i2d file")
-            if hdus.fileinfo(0)["file"].compression not in {None, "uncompressed"}:
+            if hdus.fileinfo(0)["file"].compression == "gzip":
                 raise InputError(f"{path}: is compressed: unpack it")
             planes = {name: hdus[name] for name in ("SCI", "WHT", "ERR") if name in hdus}
             units = [hdus["SCI"].header.get("BUNIT")]
