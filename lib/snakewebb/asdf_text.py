@@ -82,11 +82,12 @@ def read_table(content: bytes, name: str) -> dict[str, np.ndarray]:
         There is no such table, or it is stored in a way that is not known here.
     """
     _, tree, blocks = _parts(content)
-    plain = _plain(tree)
-    if not isinstance(plain, dict) or "columns" not in (plain.get(name) or {}):
-        raise ValueError(f"no table {name}")
     try:
-        return {column["name"]: _array(column["data"], blocks) for column in plain[name]["columns"]}
+        columns = _plain(tree)[name]["columns"]
+    except (KeyError, TypeError):
+        raise ValueError(f"no table {name}") from None
+    try:
+        return {column["name"]: _array(column["data"], blocks) for column in columns}
     except (KeyError, TypeError, struct.error, zlib.error, OSError) as error:
         raise ValueError(f"table {name} is stored in an unknown way: {error!r}") from error
 
