@@ -27,8 +27,8 @@ from scipy.spatial import KDTree
 
 from snakewebb.dq import DO_NOT_USE, OUTLIER
 from snakewebb.geometry import Correction, to_plane
+from snakewebb.psf import Psf
 from snakewebb.simulate import scene
-from snakewebb.simulate.psf import Psf
 from snakewebb.simulate.references import aperture_table, exposure_psf, smoothed
 from snakewebb.wcs import read_wcs
 

@@ -38,8 +38,8 @@ from snakewebb.geometry import ARCSEC, Geometry, to_plane
 from snakewebb.grid import Grid, PixelMap
 from snakewebb.kernels.rings import ring_statistics
 from snakewebb.klip import Subtracted
+from snakewebb.psf import CHARGE_DIFFUSION, DIAMETER, make_pupil
 from snakewebb.resample import Input, drizzle_band
-from snakewebb.simulate.psf import CHARGE_DIFFUSION, DIAMETER, make_pupil
 
 log = logging.getLogger(__name__)
 

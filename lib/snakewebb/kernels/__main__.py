@@ -4,6 +4,16 @@ Importing does it, since kernels have signatures. They are named one by one for 
 finds out from imports what to do again after an edit.
 """
 
-from snakewebb.kernels import centroid, drizzle, median, outliers, repair, scatter, sky, spline
+from snakewebb.kernels import (
+    centroid,
+    drizzle,
+    median,
+    outliers,
+    repair,
+    rings,
+    scatter,
+    sky,
+    spline,
+)
 
-COMPILED = (centroid, drizzle, median, outliers, repair, scatter, sky, spline)
+COMPILED = (centroid, drizzle, median, outliers, repair, rings, scatter, sky, spline)

@@ -15,9 +15,9 @@ from astropy.table import Table, vstack
 from stdatamodels.jwst import datamodels
 
 from snakewebb.geometry import Correction, from_plane, to_plane, unit_vectors
+from snakewebb.psf import Psf, make_psf
 from snakewebb.simulate import apertures, detector, scene
 from snakewebb.simulate.metadata import optical_elements, stage2_metadata
-from snakewebb.simulate.psf import Psf, make_psf
 
 if TYPE_CHECKING:
     from gwcs import WCS

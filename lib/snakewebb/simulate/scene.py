@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import gwcs
     from numpy.typing import ArrayLike
 
-    from snakewebb.simulate.psf import Psf
+    from snakewebb.psf import Psf
 
 SERSIC_INDICES = (1.0, 1.5, 2.5, 4.0)
 SERSIC_CUT = 5.0
