@@ -12,6 +12,7 @@ from scipy.stats import norm, t
 from naive import ring_statistics as naive_ring
 from snakewebb.contrast import (
     Frame,
+    Rings,
     combiner,
     detect,
     flux_at,
@@ -19,11 +20,9 @@ from snakewebb.contrast import (
     inject,
     measure_contrast,
     model_psf,
-    noise_profile,
     read_psf,
     significance,
     small_sample_penalty,
-    snr_map,
     star_flux,
     throughput,
     write_contrast,
@@ -285,7 +284,7 @@ def test_noise_is_that_of_the_image(psf):
         noise = np.random.default_rng(seed).normal(0, sigma)
         noise[150:, :80] = np.nan
         profiles.append(
-            noise_profile(flux_map(noise, psf), (100, 100), psf.fwhm, np.array([8.0, 30.0, 70.0]))
+            Rings(flux_map(noise, psf), (100, 100), psf.fwhm).noise(np.array([8.0, 30.0, 70.0]))
         )
     stamp = psf.at((31, 31), 15, 15)
     v, u = np.indices(stamp.shape)
@@ -301,7 +300,7 @@ def test_noise_is_that_of_the_image(psf):
 def test_snr_of_noise_follows_students_t(psf):
     noise = np.random.default_rng(8).normal(size=(161, 161))
     flux = flux_map(noise, psf)
-    snr, n = snr_map(flux, (80, 80), psf.fwhm)
+    snr, n = Rings(flux, (80, 80), psf.fwhm).snr(flux)
     y, x = np.indices(snr.shape)
     r = np.hypot(x - 80, y - 80)
     for low, high in ((4, 20), (40, 70)):

@@ -422,14 +422,8 @@ def significance(snr: np.ndarray, others: np.ndarray) -> np.ndarray:
     return norm.isf(t.sf(snr, freedom))
 
 
-def noise_profile(
-    flux: np.ndarray,
-    center: tuple[float, float],
-    fwhm: float,
-    separations: np.ndarray,
-    mask: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Measure the scatter of fluxes on rings.
+class Rings:
+    """Fluxes on rings about a star, a resolution element apart.
 
     Parameters
     ----------
@@ -439,97 +433,90 @@ def noise_profile(
         The star, 0-based pixels.
     fwhm : float
         The resolution element, pixels.
-    separations : (m,) array
-        Pixels.
     mask : (ny, nx) bool, optional
         True to leave a pixel out.
-
-    Returns
-    -------
-    noise : (m,) float64
-        Sample standard deviation, as its mean square over sets of places; NaN for fewer than 2.
-    n : (m,) float64
-        Resolution elements with data, mean over sets.
     """
-    coefficients, good = _spline(flux, mask)
-    radius = np.repeat(np.asarray(separations, float), PHASES)
-    places = np.maximum(np.floor(2 * np.pi * radius / fwhm), 1)
-    angle = 2 * np.pi / places * np.tile(np.arange(PHASES) / PHASES, len(separations))
-    x, y = center[0] + radius * np.cos(angle), center[1] + radius * np.sin(angle)
-    _, std, count = _ring_statistics(coefficients, good, center, fwhm, x, y, first=0)
-    with np.errstate(invalid="ignore"):
-        noise = np.sqrt(np.mean((std**2).reshape(-1, PHASES), axis=1))
-    return noise, count.reshape(-1, PHASES).mean(axis=1)
 
+    def __init__(
+        self,
+        flux: np.ndarray,
+        center: tuple[float, float],
+        fwhm: float,
+        mask: np.ndarray | None = None,
+    ) -> None:
+        known = np.isfinite(flux)
+        # What was filled in matters to a cubic spline two pixels away.
+        self.good = ~binary_dilation(~known, np.ones((5, 5)))
+        if mask is not None:
+            self.good &= ~mask
+        self.coefficients = spline_filter(np.where(known, flux, 0.0), mode="mirror")
+        self.center, self.fwhm = center, fwhm
 
-def snr_map(
-    flux: np.ndarray,
-    center: tuple[float, float],
-    fwhm: float,
-    *,
-    others: np.ndarray | None = None,
-    mask: np.ndarray | None = None,
-    where: np.ndarray | bool = True,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return each pixel's flux, less the mean of those on its ring, over their scatter.
+    def noise(self, separations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Measure the scatter at separations, (m,) pixels.
 
-    Parameters
-    ----------
-    flux : (ny, nx) array
-        Of `flux_map`.
-    center : (x, y)
-        The star, 0-based pixels.
-    fwhm : float
-        The resolution element, pixels.
-    others : (ny, nx) array, optional
-        The fluxes to compare with, by default the same: less those of sources, for instance.
-    mask : (ny, nx) bool, optional
-        True not to compare with a pixel.
-    where : (ny, nx) bool, optional
-        False not to compute a pixel.
+        Returns
+        -------
+        noise : (m,) float64
+            Sample standard deviation, as its mean square over sets of places; NaN for fewer than 2.
+        n : (m,) float64
+            Resolution elements with data, mean over sets.
+        """
+        radius = np.repeat(np.asarray(separations, float), PHASES)
+        places = np.maximum(np.floor(2 * np.pi * radius / self.fwhm), 1)
+        angle = 2 * np.pi / places * np.tile(np.arange(PHASES) / PHASES, len(separations))
+        x = self.center[0] + radius * np.cos(angle)
+        y = self.center[1] + radius * np.sin(angle)
+        _, std, count = self._statistics(x, y, first=0)
+        with np.errstate(invalid="ignore"):
+            noise = np.sqrt(np.mean((std**2).reshape(-1, PHASES), axis=1))
+        return noise, count.reshape(-1, PHASES).mean(axis=1)
 
-    Returns
-    -------
-    snr : (ny, nx) float64
-        With the factor of Mawet et al. 2014 for few places; Student's t with ``n - 1`` degrees of
-        freedom if there is nothing but normal noise. NaN where fewer than 2 places have data.
-    n : (ny, nx) int
-        Places that the pixel was compared with.
-    """
-    coefficients, good = _spline(flux if others is None else others, mask)
-    shown = np.isfinite(flux) & where
-    y, x = (index.astype(float) for index in np.nonzero(shown))
-    mean, std, count = _ring_statistics(coefficients, good, center, fwhm, x, y, first=NEIGHBOURS)
-    snr, n = np.full(flux.shape, np.nan), np.zeros(flux.shape, int)
-    n[shown] = count
-    std = np.where(std > 0, std, np.nan)
-    snr[shown] = (flux[shown] - mean) / (std * np.sqrt(1 + 1 / np.maximum(count, 1)))
-    return snr, n
+    def snr(
+        self, flux: np.ndarray, where: np.ndarray | bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return each pixel's flux, less the mean of those on its ring, over their scatter.
 
+        Parameters
+        ----------
+        flux : (ny, nx) array
+            Of `flux_map`.
+        where : (ny, nx) bool, optional
+            False not to compute a pixel.
 
-def _spline(flux: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return spline coefficients, and where the spline is one through data, not masked ones."""
-    known = np.isfinite(flux)
-    # What was filled in matters to a cubic spline two pixels away.
-    good = ~binary_dilation(~known, np.ones((5, 5)))
-    if mask is not None:
-        good &= ~mask
-    return spline_filter(np.where(known, flux, 0.0), mode="mirror"), good
+        Returns
+        -------
+        snr : (ny, nx) float64
+            With the factor of Mawet et al. 2014 for few places; Student's t with ``n - 1`` degrees
+            of freedom if there is nothing but normal noise. NaN where fewer than 2 places have
+            data.
+        n : (ny, nx) int
+            Places that the pixel was compared with.
+        """
+        shown = np.isfinite(flux) & where
+        y, x = (index.astype(float) for index in np.nonzero(shown))
+        snr, n = np.full(flux.shape, np.nan), np.zeros(flux.shape, int)
+        mean, error, n[shown] = self.around(x, y)
+        snr[shown] = (flux[shown] - mean) / error
+        return snr, n
 
+    def around(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return mean and error of what is compared with the flux at points, and their number."""
+        mean, std, count = self._statistics(x, y, first=NEIGHBOURS)
+        std = np.where(std > 0, std, np.nan)
+        return mean, std * np.sqrt(1 + 1 / np.maximum(count, 1)), count
 
-def _ring_statistics(
-    coefficients: np.ndarray,
-    good: np.ndarray,
-    center: tuple[float, float],
-    fwhm: float,
-    x: np.ndarray,
-    y: np.ndarray,
-    *,
-    first: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    mean, std, count = np.empty(x.size), np.empty(x.size), np.empty(x.size, np.int64)
-    ring_statistics(coefficients, good, *center, fwhm, x, y, first, mean, std, count)
-    return mean, std, count
+    def at(self, x: float, y: float) -> float:
+        """Return the flux at a point."""
+        return float(map_coordinates(self.coefficients, [[y], [x]], prefilter=False)[0])
+
+    def _statistics(
+        self, x: np.ndarray, y: np.ndarray, *, first: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        mean, std, count = np.empty(x.size), np.empty(x.size), np.empty(x.size, np.int64)
+        setting = self.coefficients, self.good, *self.center, self.fwhm
+        ring_statistics(*setting, x, y, first, mean, std, count)
+        return mean, std, count
 
 
 # --- point sources -------------------------------------------------------------------------------
@@ -602,7 +589,7 @@ def detect(
     y, x = np.indices(flux.shape)
     found: list[tuple[float, float, float]] = []
     radius = np.hypot(x - center[0], y - center[1])
-    snr, n = snr_map(residual, center, fwhm)
+    snr, n = Rings(residual, center, fwhm).snr(residual)
     while len(found) < most:
         filled = np.where(np.isfinite(residual), residual, -np.inf)
         peaks = (filled == maximum_filter(filled, 3)) & ~mask & (significance(snr, n) >= threshold)
@@ -614,17 +601,17 @@ def detect(
         residual, height = _without(residual, mask, center, psf, u, v)
         found.append((u, v, height))
         near = np.abs(radius - np.hypot(u - center[0], v - center[1])) < 3 * CORE * fwhm
-        new = snr_map(residual, center, fwhm, mask=mask, where=near)
+        new = Rings(residual, center, fwhm, mask).snr(residual, near)
         snr, n = (np.where(near, *pair) for pair in zip(new, (snr, n), strict=True))
     sources = []
     for u, v, height in found:
-        excess, error, others = _against_ring(residual, mask, center, fwhm, u, v)
+        excess, error, others = _against_ring(Rings(residual, center, fwhm, mask), u, v)
         flux_ = height + excess
         sure = float(significance(flux_ / error, others))
         sources.append(Source(u, v, flux_, error, flux_ / error, sure, _likeness(image, psf, u, v)))
     sources.sort(key=lambda source: -source.snr)
     log.info("%d point sources above %g sigma", len(sources), threshold)
-    snr, _ = snr_map(flux, center, fwhm, others=residual, mask=mask)
+    snr, _ = Rings(residual, center, fwhm, mask).snr(flux)
     return Detections(sources, snr, residual, mask)
 
 
@@ -646,7 +633,7 @@ def _without(
     y: float,
 ) -> tuple[np.ndarray, float]:
     """Return a flux map with a source subtracted, and the flux it had above its ring's mean."""
-    height, *_ = _against_ring(flux, mask, center, psf.fwhm, x, y)
+    height, *_ = _against_ring(Rings(flux, center, psf.fwhm, mask), x, y)
     return flux - height * flux_map(psf.at(flux.shape, x, y), psf), height
 
 
@@ -668,21 +655,10 @@ def _summit(flux: np.ndarray, column: int, row: int) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def _against_ring(
-    flux: np.ndarray,
-    mask: np.ndarray,
-    center: tuple[float, float],
-    fwhm: float,
-    x: float,
-    y: float,
-) -> tuple[float, float, int]:
+def _against_ring(rings: Rings, x: float, y: float) -> tuple[float, float, int]:
     """Return the flux at a place above the mean of its ring, its error, and how many made these."""
-    coefficients, good = _spline(flux, mask)
-    (mean,), (std,), (n,) = _ring_statistics(
-        coefficients, good, center, fwhm, np.array([x]), np.array([y]), first=NEIGHBOURS
-    )
-    value = map_coordinates(coefficients, [[y], [x]], prefilter=False, mode="mirror")[0]
-    return float(value - mean), float(std * np.sqrt(1 + 1 / n)), int(n)
+    (mean,), (error,), (n,) = rings.around(np.array([x]), np.array([y]))
+    return rings.at(x, y) - float(mean), float(error), int(n)
 
 
 # --- throughput ----------------------------------------------------------------------------------
@@ -943,7 +919,7 @@ def measure_contrast(
         flux = flux_map(image, image_psf)
         for source in detections.sources if k else ():
             flux, _ = _without(flux, detections.mask, frame.center, image_psf, source.x, source.y)
-        profiles.append(noise_profile(flux, frame.center, fwhm, radius, detections.mask))
+        profiles.append(Rings(flux, frame.center, fwhm, detections.mask).noise(radius))
     n = profiles[1][1]
     last = np.flatnonzero(n < places / 2)
     last = last[last > np.argmax(n > places / 2)][:1]

@@ -41,8 +41,9 @@ FILTERS = {
     instrument: {name: Filter(1e-6 * w, 1e-6 * b) for name, (w, b) in filters.items()}
     for instrument, filters in _MICROMETRES.items()
 }
-"""By instrument and name. Source: JWST User Documentation (jwst-docs.stsci.edu), "NIRCam Filters"
-and "MIRI Filters and Dispersers"; MIRI's wavelengths are central ones."""
+"""By instrument and name. NIRCam: pivot wavelength and bandwidth of JWST User Documentation
+(jwst-docs.stsci.edu), "NIRCam Filters". MIRI: nominal central wavelength and width, Boccaletti et
+al. 2015 (PASP 127, 633); measured curves are up to a quarter narrower, which hardly shows."""
 
 STOPS = {"NRC_CORON": 0.6, "MIR_4QPM": 0.27, "MIR_LYOT": 0.2}
 """Margins of Lyot stops by EXP_TYPE, metres: how far from the pupil's edges they let light pass.
