@@ -35,6 +35,7 @@ with job(snakemake.log[0]):
         made.data,
         made.err,
         bad,
+        model_err=made.model_err,
         correction=Correction.from_dict(star["correction"]),
         sip={},
         asn=snakemake.params.asn,

@@ -5,7 +5,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from stdatamodels.jwst.datamodels import CubeModel, ImageModel
 
 from snakewebb.align_refs import Aligned
-from snakewebb.coron import star_correction, star_position
+from snakewebb.coron import integrations, star_correction, star_position
 from snakewebb.coron_products import (
     copy_unaligned,
     read_psfmask,
@@ -17,6 +17,7 @@ from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import InputError
 from snakewebb.exposure import read_planes
 from snakewebb.geometry import Geometry
+from snakewebb.resample import drizzle_band
 from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import preset
 from snakewebb.stack_refs import stack
@@ -136,6 +137,25 @@ def test_psfsub(exposures, tmp_path, number):
         assert model.meta.snakewebb.klip.instance["modes"] == [12]
     centred = Geometry.from_dict(read_geometry(target)["geometry"])
     assert_allclose(star_position(centred, (15.2, 16.7)), place, atol=3e-9)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_error_of_the_model_does_not_average_out(exposures, tmp_path, number):
+    target = tmp_path / f"{exposures[number].name.rpartition('_')[0]}_psfsub.fits"
+    own, common = 5.0, 3.0
+    err = np.full((2, *SHAPE), np.hypot(own, common))
+    bad = np.zeros(err.shape, bool)
+    bad[0, :, 20:] = True
+    write_psfsub(
+        exposures[number], target, np.ones(err.shape), err, bad, model_err=np.full_like(err, common)
+    )
+    grid, inputs = integrations([target])
+    band = drizzle_band(inputs, grid, slice(0, grid.shape[0]), weight_type=None)
+    planes = [band.var_rnoise, band.var_poisson, band.var_flat]
+    err = np.sqrt(np.nansum(planes, axis=0))
+    both, one = band.con[0] == 3, band.con[0] == 2
+    assert_allclose(np.median(err[both]), np.hypot(own / np.sqrt(2), common), rtol=1e-3)
+    assert_allclose(np.median(err[one]), np.hypot(own, common), rtol=1e-3)
 
 
 def test_psfmask(real_data, tmp_path):

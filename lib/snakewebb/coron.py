@@ -194,6 +194,10 @@ def product_exposure(path: str | Path) -> str:
 def integrations(paths: Sequence[str | Path], **parameters: Any) -> tuple[Grid, list[Input]]:
     """Return all integrations of exposures, to be drizzled together, and their grid.
 
+    Errors that the integrations of an exposure have in common (VAR_FLAT: the flat field, the PSF
+    model) do not average out. Drizzling takes inputs as independent, so they are multiplied by the
+    number of integrations, which the mean over these then divides by.
+
     Parameters
     ----------
     paths : sequence of paths
@@ -210,6 +214,8 @@ def integrations(paths: Sequence[str | Path], **parameters: Any) -> tuple[Grid, 
         planes = read_planes(path)
         shape = planes["SCI"].shape
         cubes = {n: p.reshape(-1, *shape[-2:]) for n, p in planes.items() if np.shape(p) == shape}
+        if "VAR_FLAT" in cubes:
+            cubes["VAR_FLAT"] = cubes["VAR_FLAT"] * np.isfinite(cubes["SCI"]).sum(axis=0)
         times = facts["measurement_time"], facts["exposure_time"]
         inputs += [
             Input(f"{name}[{k}]", {n: p[k] for n, p in cubes.items()}, pixel_map, None, *times)

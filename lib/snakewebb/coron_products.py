@@ -109,6 +109,7 @@ def write_psfsub(
     err: np.ndarray | None,
     bad: np.ndarray,
     *,
+    model_err: np.ndarray | None = None,
     correction: Correction | None = None,
     sip: Mapping[str, Any] | None = None,
     asn: Mapping[str, Any] | None = None,
@@ -124,10 +125,13 @@ def write_psfsub(
         The ``_psfsub`` to write.
     data, err : (T, ny, nx)
         See `snakewebb.klip.Subtracted`. VAR_POISSON becomes what ERR² is more than the other
-        variances, so that their sum is ERR² and later steps know of the PSF model's error.
+        variances, so that their sum is ERR².
     bad : (T, ny, nx) bool
         Pixels that were repaired for the subtraction: what they hold is no measurement, so they
         become NaN and DO_NOT_USE, like those outside the search region.
+    model_err : (T, ny, nx), optional
+        The part of `err` that all integrations have in common. Its square becomes VAR_FLAT, as
+        the flat field's error is of that kind, too; see `snakewebb.coron.integrations`.
     correction : Correction, optional
         Of the pointing, that puts the star in its place; see `snakewebb.coron.star_correction`.
     sip : mapping, optional
@@ -149,11 +153,12 @@ def write_psfsub(
     model.data, model.dq = _blanked(data, invalid), flags
     variances = {name: getattr(model, name) for name in VARIANCES}
     known = {name: plane for name, plane in variances.items() if np.shape(plane) == shape}
+    if model_err is not None:
+        known["var_flat"] = (model_err**2).reshape(shape)
     if err is not None:
         model.err = _blanked(err, invalid)
         rest = sum(plane for name, plane in known.items() if name != "var_poisson")
-        model.var_poisson = np.maximum(model.err.astype(np.float64) ** 2 - rest, 0.0)
-        known["var_poisson"] = model.var_poisson
+        known["var_poisson"] = np.maximum(model.err.astype(np.float64) ** 2 - rest, 0.0)
     for name, plane in known.items():
         setattr(model, name, _blanked(plane, invalid))
     if correction is not None:
