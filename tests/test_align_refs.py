@@ -15,6 +15,7 @@ from snakewebb.align_refs import (
     repair,
     shift_flags,
     shift_variance,
+    turn,
 )
 from snakewebb.dq import DO_NOT_USE, OUTLIER
 from snakewebb.errors import InputError
@@ -104,6 +105,18 @@ def test_a_shift_can_be_undone(dx, dy):
     image = 5 + gaussian(STAR)
     there = fourier_shift(image[None], np.array([[dx, dy]]))
     assert_allclose(fourier_shift(there, np.array([[-dx, -dy]]))[0], image, atol=1e-6)
+
+
+@pytest.mark.parametrize("center", [(30.3, 34.8), (33.0, 31.0)])
+def test_a_turned_star_is_on_the_other_side(center):
+    y, x = np.indices((64, 66))
+
+    def star(u, v):
+        return np.exp(-((x - u) ** 2 + (y - v) ** 2) / 8)
+
+    turned = turn(star(22.4, 25.1)[None], center)[0]
+    there = star(2 * center[0] - 22.4, 2 * center[1] - 25.1)
+    np.testing.assert_allclose(turned, there, atol=1e-4)
 
 
 def test_nothing_wraps_round_or_rings():

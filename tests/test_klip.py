@@ -4,15 +4,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.ndimage import gaussian_filter
 
 from coronagraphs import speckles
 from naive import klip
-from snakewebb.align_refs import align, disc, fourier_shift, repair
+from snakewebb.align_refs import align, disc, fourier_shift, repair, turn
 from snakewebb.coron import reduction, science_region, star_correction, star_position
 from snakewebb.dq import NON_SCIENCE
 from snakewebb.errors import InputError
 from snakewebb.geometry import Geometry
-from snakewebb.klip import Library, library, zones
+from snakewebb.klip import Library, library, symmetric_part, zones
 from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import preset
 from snakewebb.stack_refs import read_cube
@@ -174,6 +175,39 @@ def test_references_of_one_exposure_are_left_out_together():
     seen = np.std(together.data[0][near])
     assert np.sqrt(np.mean(apart.err[0][near] ** 2)) < 0.4 * seen
     assert 0.6 * seen < np.sqrt(np.mean(together.err[0][near] ** 2)) < 1.8 * seen
+
+
+def test_symmetric_speckles_go_and_companions_stay():
+    rng = np.random.default_rng(6)
+    field = gaussian_filter(rng.standard_normal(SHAPE), 1.7)
+    even = 20 * (field + turn(field[None], STAR)[0]) * np.exp(-radius() / 10)
+    odd = 0.1 * rng.standard_normal(SHAPE)
+    y, x = np.indices(SHAPE)
+    planet = 15 * np.exp(-((x - 57) ** 2 + (y - 52) ** 2) / 6)
+    image = even + odd + planet
+    part, share = symmetric_part(image, STAR)
+    rest = image - part
+    near = (radius() > 4) & (radius() < 14)
+    away = near & (np.hypot(x - 57, y - 52) > 4) & (np.hypot(x - 37, y - 44) > 4)
+    assert rest[away].std() < 0.5 * even[away].std()
+    assert (rest * planet).sum() / (planet**2).sum() == pytest.approx(1, abs=0.1)
+    hole = part[40:49, 33:42].max()
+    assert hole < 0.3 * planet.max()
+    assert share[near].min() > 0.5
+    assert share.max() <= 1
+
+
+def test_symmetry_is_of_what_the_library_leaves():
+    err = np.full(TARGET.shape, NOISE)
+    library = Library(REFERENCES, np.full(REFERENCES.shape, NOISE), center=STAR)
+    (plain,) = library.subtract(TARGET, err)
+    (even,) = library.subtract(TARGET, err, symmetry=True)
+    part, _ = symmetric_part(plain.data.mean(axis=0), STAR)
+    assert_allclose(even.data, plain.data - part)
+    far = (radius() > 25) & (radius() < 44)
+    assert even.data[:, far].std() / np.sqrt((even.err[:, far] ** 2).mean()) == pytest.approx(
+        1, abs=0.1
+    )
 
 
 def test_errors_with_one_reference_and_none_without_errors():

@@ -152,6 +152,26 @@ def fourier_shift(cube: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     return shifted
 
 
+def turn(cube: np.ndarray, center: tuple[float, float]) -> np.ndarray:
+    """Turn images (n, ny, nx) by 180 degrees about a place (x, y), 0-based pixels.
+
+    Zero where what would come there lies outside the frame.
+    """
+    shape = cube.shape[1:]
+    distance = 2 * np.asarray(center, float) - np.array(shape[::-1]) + 1
+    whole = np.round(distance).astype(int)
+    shifted = fourier_shift(cube[:, ::-1, ::-1], np.tile(distance - whole, (len(cube), 1)))
+    turned = np.zeros(cube.shape)
+    (columns, from_columns), (rows, from_rows) = map(_overlap, shape[::-1], whole)
+    turned[:, rows, columns] = shifted[:, from_rows, from_columns]
+    return turned
+
+
+def _overlap(size: int, step: int) -> tuple[slice, slice]:
+    """Return where an axis lands, and what of it, when it is moved by whole pixels."""
+    return slice(max(step, 0), size + min(step, 0)), slice(max(-step, 0), size - max(step, 0))
+
+
 def shift_variance(cube: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     """Return the variance of images after `fourier_shift`, for independent pixels before it.
 

@@ -69,6 +69,7 @@ def reduction(
     groups: Sequence[Hashable] | None = None,
     truncate: Sequence[int] = (50,),
     n_references: int | None = None,
+    symmetry: bool = False,
     **region: Any,
 ) -> Callable[..., list[list[Subtracted]]]:
     """Return a function that subtracts the star from all exposures of a product at once.
@@ -86,7 +87,7 @@ def reduction(
         Errors of `references`; without, no errors are computed.
     groups : sequence of K hashables, optional
         Which exposure each reference is from.
-    truncate, n_references
+    truncate, n_references, symmetry
         See `snakewebb.klip.Library.subtract`.
     **region
         ``center`` (E of them), ``annuli``, ``subsections``, ``mask``; see `snakewebb.klip.zones`.
@@ -138,6 +139,7 @@ def reduction(
                 None if errors is None else errors[e],
                 truncate=truncate,
                 n_references=n_references,
+                symmetry=symmetry,
             )
             for e, cube in enumerate(cubes)
         ]

@@ -1,6 +1,6 @@
 """klip: the star's light subtracted by projection on the principal components of references.
 
-Soummer, Pueyo & Larkin 2012 (ApJ 755, L28).
+Soummer, Pueyo & Larkin 2012 (ApJ 755, L28). What is left may be taken off by its symmetry.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from scipy.linalg import eigh, solve_triangular
 from scipy.ndimage import uniform_filter
 
+from snakewebb.align_refs import turn
 from snakewebb.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,12 @@ LEAST_ROTATION = 1.0
 """Degrees of roll between exposures that can be references for each other."""
 SMOOTHING = 5
 """Side of the box, pixels, over which the PSF model's error is averaged."""
+RING = 3.0
+"""Width in pixels of the rings that `symmetric_part` looks at one by one."""
+CLIP = 2.0
+"""Standard deviations of a ring at which its light is clipped before it is turned."""
+LEAST_PIXELS = 8
+"""Of a ring, to say anything of its light."""
 
 
 @dataclass(frozen=True)
@@ -171,9 +178,10 @@ class Library:
             raise InputError("klip: there are no references: name psf members in the association")
         self.shape = tuple(shape)
         middle = ((shape[1] - 1) / 2, (shape[0] - 1) / 2)
+        self.center = middle if center is None else center
         pixels = zones(
             self.shape,
-            middle if center is None else center,
+            self.center,
             annuli=annuli,
             subsections=subsections,
             mask=mask,
@@ -195,6 +203,7 @@ class Library:
         *,
         truncate: Sequence[int] = (50,),
         n_references: int | None = None,
+        symmetry: bool = False,
     ) -> list[Subtracted]:
         """Subtract the star's light from all integrations of an exposure.
 
@@ -209,6 +218,9 @@ class Library:
         n_references : int, optional
             Use only so many references in each zone: those that correlate most with the mean of
             the integrations. All by default.
+        symmetry : bool, optional
+            Subtract what of the rest is point-symmetric about the star, too; see
+            `symmetric_part`. Not for discs.
 
         Returns
         -------
@@ -239,13 +251,21 @@ class Library:
                     own[:, p] = basis.remaining_noise(variance[:, p], k)
                     noise[:, p], excess[:, p] = basis.model_variance(residual, k)
             full, model = None, None
+            shape = (count, *self.shape)
+            data, own, noise = (plane.reshape(shape) for plane in (data, own, noise))
+            excess = _smoothed(excess.reshape(shape))
+            if symmetry:
+                part, share = symmetric_part(data.mean(axis=0), self.center)
+                data = data - part
+                other = turn(np.nan_to_num([own.mean(axis=0) / count]), self.center)[0]
+                noise = noise + share**2 * np.maximum(other, 0.0)
+                excess = excess * (1 - share**2)
             if variance is not None:
-                shape = (count, *self.shape)
-                squares = noise.reshape(shape) + _smoothed(excess.reshape(shape))
-                full, model = np.sqrt(own.reshape(shape) + squares), np.sqrt(squares)
+                squares = noise + excess
+                full, model = np.sqrt(own + squares), np.sqrt(squares)
             results.append(
                 Subtracted(
-                    data.reshape(count, *self.shape),
+                    data,
                     full,
                     model,
                     number,
@@ -262,6 +282,53 @@ class Library:
                 len(self.zones[0].references),
             )
         return results
+
+
+def symmetric_part(image: np.ndarray, center: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Predict the light at each place from that on the other side of the star.
+
+    Behind a good coronagraph errors of the wavefront make speckles that are nearly the same on
+    both sides of the star: the Fourier transform of a phase, a real function, is Hermitian. So the
+    image is turned by 180 degrees and fitted to itself, ring by ring. Before, it is clipped, for
+    companions must not leave much of a hole on the other side.
+
+    Parameters
+    ----------
+    image : (ny, nx) array
+        A star's residual light; NaN where there are no data.
+    center : (x, y)
+        The star, 0-based pixels.
+
+    Returns
+    -------
+    part : (ny, nx) float64
+        The prediction; 0 where the other side is outside the frame.
+    share : (ny, nx) float64
+        By what the other side was multiplied, from 0 to 1.
+
+    Notes
+    -----
+    Perrin et al. 2003 (ApJ 596, 702) on the symmetry of speckles, Ren et al. 2012 (ApJ 753, 99) on
+    subtracting the turned image; the clipping is ours.
+    """
+    known = np.isfinite(image)
+    y, x = np.indices(image.shape)
+    ring = np.floor(np.hypot(x - center[0], y - center[1]) / RING).astype(int)
+    light, share = np.zeros(image.shape), np.zeros(image.shape)
+    order = np.argsort(ring[known], kind="stable")
+    pixels = np.flatnonzero(known)[order]
+    groups = np.split(pixels, np.flatnonzero(np.diff(ring.ravel()[pixels])) + 1)
+    groups = [group for group in groups if len(group) >= LEAST_PIXELS]
+    for group in groups:
+        values = image.ravel()[group] - np.median(image.ravel()[group])
+        limit = CLIP * 1.4826 * np.median(np.abs(values))
+        light.ravel()[group] = np.clip(values, -limit, limit)
+    other = turn(light[None], center)[0]
+    for group in groups:
+        here, there = light.ravel()[group], other.ravel()[group]
+        power = there @ there
+        share.ravel()[group] = np.clip(here @ there / power, 0, 1) if power > 0 else 0
+    return share * other, share
 
 
 class _Zone:
