@@ -193,7 +193,7 @@ def test_symmetric_speckles_go_and_companions_stay():
     assert (rest * planet).sum() / (planet**2).sum() == pytest.approx(1, abs=0.1)
     hole = part[40:49, 33:42].max()
     assert hole < 0.3 * planet.max()
-    assert share[near].min() > 0.5
+    assert np.median(share[near]) > 0.6
     assert share.max() <= 1
 
 
