@@ -80,7 +80,8 @@ def run(package: str, interpreter: str, folder: Path) -> dict[str, np.ndarray]:
 def main() -> None:
     """Run all packages as the command line says and print figures as JSON."""
     if sys.argv[1] == "--compute":
-        return compute(sys.argv[2], Path(sys.argv[3]))
+        compute(sys.argv[2], Path(sys.argv[3]))
+        return
     from snakewebb.align_refs import repair
     from snakewebb.exposure import read_planes
     from snakewebb.stack_refs import read_cube
