@@ -1,8 +1,8 @@
 import json
 from pathlib import Path
 
-from snakewebb.alignment import align_product
 from snakewebb.job import job
+from snakewebb.alignment import align_product
 
 with job(snakemake.log[0]):
     result = align_product(

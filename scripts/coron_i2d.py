@@ -1,5 +1,5 @@
-from snakewebb.coron import integrations
 from snakewebb.job import job
+from snakewebb.coron import integrations
 from snakewebb.products import write_i2d
 from snakewebb.resample import drizzle_band
 

@@ -1,8 +1,8 @@
 import json
 from pathlib import Path
 
-from snakewebb.exposure import typical_weights
 from snakewebb.job import job
+from snakewebb.exposure import typical_weights
 from snakewebb.sources import sources_of_exposure
 from snakewebb.wcs import read_geometry
 

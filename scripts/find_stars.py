@@ -1,8 +1,8 @@
 import json
 from pathlib import Path
 
-from snakewebb.coron import locate_stars
 from snakewebb.job import job
+from snakewebb.coron import locate_stars
 
 with job(snakemake.log[0]):
     stars = locate_stars(snakemake.input.exposures, **snakemake.params.step)

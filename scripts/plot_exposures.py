@@ -1,5 +1,5 @@
-from snakewebb.figures import plot_alignment, plot_outliers, plot_sky
 from snakewebb.job import job
+from snakewebb.figures import plot_alignment, plot_outliers, plot_sky
 from snakewebb.status import read_status, write_table
 
 with job(snakemake.log[0]):

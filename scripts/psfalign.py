@@ -1,9 +1,9 @@
 import json
 from pathlib import Path
 
+from snakewebb.job import job
 from snakewebb.align_refs import align, disc, repair
 from snakewebb.coron_products import read_exposures, read_psfmask, write_psfalign
-from snakewebb.job import job
 from snakewebb.stack_refs import read_cube
 
 with job(snakemake.log[0]):

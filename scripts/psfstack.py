@@ -1,5 +1,5 @@
-from snakewebb.coron_products import write_psfstack
 from snakewebb.job import job
+from snakewebb.coron_products import write_psfstack
 from snakewebb.stack_refs import stack
 
 with job(snakemake.log[0]):

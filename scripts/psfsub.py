@@ -1,12 +1,12 @@
 import json
 from pathlib import Path
 
+from snakewebb.job import job
 from snakewebb.align_refs import repair
 from snakewebb.coron import science_region
 from snakewebb.coron_products import read_exposures, write_psfsub
 from snakewebb.exposure import read_planes
 from snakewebb.geometry import Correction
-from snakewebb.job import job
 from snakewebb.klip import Library
 from snakewebb.stack_refs import read_cube
 

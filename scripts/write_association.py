@@ -1,8 +1,8 @@
 import json
 from pathlib import Path
 
-from snakewebb import association
 from snakewebb.job import job
+from snakewebb import association
 
 with job(snakemake.log[0]):
     target = Path(snakemake.output[0])

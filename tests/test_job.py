@@ -3,8 +3,8 @@ import warnings
 
 import pytest
 
-from snakewebb.errors import InputError
 from snakewebb.job import job
+from snakewebb.errors import InputError
 
 
 @pytest.fixture(autouse=True)

@@ -1,11 +1,18 @@
-"""What every job of the workflow does around its work."""
+"""What every job of the workflow does around its work.
 
+Scripts import this module first: until their work begins no garbage is collected. Looking for it
+among the modules being imported, where there is none, takes a fifth of a job's start.
+"""
+
+import gc
 import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from snakewebb.errors import InputError
+
+gc.disable()
 
 
 @contextmanager
@@ -17,6 +24,8 @@ def job(log: str) -> Iterator[None]:
     log : str
         Path of the log file.
     """
+    gc.freeze()
+    gc.enable()
     logging.basicConfig(
         filename=log,
         filemode="w",

@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import asdf
 import numpy as np
+import yaml
 from astropy import coordinates
 from astropy import units as u
 from astropy.modeling import CompoundModel, models
 from gwcs import WCS, FITSImagingWCSTransform, coordinate_frames
 from stdatamodels import asdf_in_fits
-from tweakwcs.correctors import JWSTWCSCorrector
-from yaml import YAMLError
 
 from snakewebb.association import exposure_name
 from snakewebb.errors import InputError
@@ -28,6 +28,12 @@ MAX_MAP_ERROR = 1e-4
 FEWEST_NODES = 33
 MOST_NODES = 513
 
+# asdf reads the manifests of all its types when it is first used, by a parser written in Python,
+# which takes half a second. The same parser in C, where there is one, takes a tenth of that.
+_SLOW = yaml.SafeLoader
+yaml.SafeLoader = getattr(yaml, "CSafeLoader", _SLOW)
+asdf.get_config().extensions  # noqa: B018
+yaml.SafeLoader = _SLOW
 
 def read_wcs(path: str | Path) -> WCS:
     """Return the gWCS stored in a product's ASDF extension.
@@ -46,7 +52,7 @@ def read_wcs(path: str | Path) -> WCS:
         raise InputError(
             f"{path}: holds no gWCS (meta.wcs): run assign_wcs on it, or fetch the _cal file"
         ) from None
-    except (OSError, TypeError, ValueError, YAMLError) as error:
+    except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
         what = "its gWCS cannot be read" if whole else "has no ASDF extension"
         raise InputError(f"{path}: {what}: fetch it again") from error
 
@@ -184,6 +190,8 @@ def corrected_wcs(
         inserting it as ``v2v3corr``, as tweakreg does.
     """
     if not moving_target:
+        from tweakwcs.correctors import JWSTWCSCorrector  # 0.1 s
+
         corrector = JWSTWCSCorrector(wcs, wcsinfo)
         corrector.set_correction(*_in_telescope_plane(wcs, correction, wcsinfo))
         return corrector.wcs
@@ -328,8 +336,6 @@ def read_grid(path: str | Path, input_pixel_side: float) -> Grid:
     InputError
         The file holds no such WCS.
     """
-    import asdf
-
     if str(path).endswith((".fits", ".fits.gz")):
         wcs = read_wcs(path)
         with open_fits(path) as hdus:
