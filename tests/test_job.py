@@ -1,3 +1,4 @@
+import gc
 import logging
 import warnings
 
@@ -5,6 +6,9 @@ import pytest
 
 from snakewebb.job import job
 from snakewebb.errors import InputError
+
+
+gc.enable()  # which importing snakewebb.job puts off
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +52,9 @@ def test_defects_keep_their_trace(tmp_path):
     with pytest.raises(ZeroDivisionError), job(str(tmp_path / "log")):
         _ = 1 / 0
     assert "ZeroDivisionError" in (tmp_path / "log").read_text()
+
+
+def test_garbage_is_collected_from_the_beginning_of_the_work(tmp_path):
+    gc.disable()
+    with job(str(tmp_path / "log")):
+        assert gc.isenabled()

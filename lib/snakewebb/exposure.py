@@ -166,7 +166,7 @@ def typical_weights(path: str | Path, facts: Mapping[str, Any]) -> dict[str, flo
         By ``weight_type``: of ``ivm`` the mean of 1 / VAR_RNOISE over good pixels, clipped at 3
         sigma, 1 if the exposure has no VAR_RNOISE; of ``exptime`` the time. 0 if there is none.
     """
-    from astropy.stats import sigma_clip
+    from snakewebb.kernels.apertures import clipped  # numba, which few users of this module need
 
     planes = read_planes(path, ("DQ", "VAR_RNOISE"))
     ivm = 1.0
@@ -175,8 +175,8 @@ def typical_weights(path: str | Path, facts: Mapping[str, Any]) -> dict[str, flo
         variance = planes["VAR_RNOISE"]
         good = 1.0 / variance[(variance > np.finfo(np.float32).tiny) & (variance < np.inf)]
         good = good[:: good.size // ENOUGH + 1]
-        clipped = sigma_clip(good, sigma=3, maxiters=5, masked=False)
-        ivm = float(clipped.mean(dtype=float)) if clipped.size else 0.0
+        number, _, mean, _ = clipped(np.sort(good), 3.0, 5)
+        ivm = mean if number else 0.0
     time = facts["measurement_time"] or facts["exposure_time"] or 0.0
     return {"ivm": ivm, "exptime": float(time)}
 

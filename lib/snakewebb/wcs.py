@@ -35,6 +35,7 @@ yaml.SafeLoader = getattr(yaml, "CSafeLoader", _SLOW)
 asdf.get_config().extensions  # noqa: B018
 yaml.SafeLoader = _SLOW
 
+
 def read_wcs(path: str | Path) -> WCS:
     """Return the gWCS stored in a product's ASDF extension.
 

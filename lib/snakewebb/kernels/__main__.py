@@ -5,6 +5,7 @@ finds out from imports what to do again after an edit.
 """
 
 from snakewebb.kernels import (
+    apertures,
     centroid,
     drizzle,
     median,
@@ -12,8 +13,23 @@ from snakewebb.kernels import (
     repair,
     rings,
     scatter,
+    segments,
     sky,
     spline,
+    stars,
 )
 
-COMPILED = (centroid, drizzle, median, outliers, repair, rings, scatter, sky, spline)
+COMPILED = (
+    apertures,
+    centroid,
+    drizzle,
+    median,
+    outliers,
+    repair,
+    rings,
+    scatter,
+    segments,
+    sky,
+    spline,
+    stars,
+)

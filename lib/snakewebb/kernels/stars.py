@@ -1,0 +1,32 @@
+"""Where an image has the shape of a star."""
+
+import numpy as np
+from numba import njit
+
+
+@njit("void(float32[:, ::1], float64[:, ::1], float32[:, ::1])", cache=True, nogil=True)
+def convolve(image, kernel, out):
+    """Convolve an image with a small kernel of odd sides, symmetric about its middle.
+
+    Parameters
+    ----------
+    image : (ny, nx) float32
+        Pixels beyond its edges are 0; NaN spreads.
+    kernel : (m, n) float64
+        What is 0 in it is left out.
+    out : (ny, nx) float32
+        The result.
+    """
+    ny, nx = image.shape
+    up, left = kernel.shape[0] // 2, kernel.shape[1] // 2
+    total = np.empty(nx)
+    for row in range(ny):
+        total[:] = 0.0
+        for i in range(max(-up, -row), min(up + 1, ny - row)):
+            for j in range(-left, left + 1):
+                factor = kernel[up + i, left + j]
+                if factor != 0.0:
+                    for column in range(max(-j, 0), min(nx - j, nx)):
+                        total[column] += factor * image[row + i, column + j]
+        for column in range(nx):
+            out[row, column] = total[column]
