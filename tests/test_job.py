@@ -7,7 +7,6 @@ import pytest
 from snakewebb.job import job
 from snakewebb.errors import InputError
 
-
 gc.enable()  # which importing snakewebb.job puts off
 
 
