@@ -231,4 +231,4 @@ def heading(figure: Figure, title: str, *lines: str) -> None:
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG."""
     with replacing(path) as file:
-        figure.savefig(file, format="png")
+        figure.savefig(file, format="png", pil_kwargs={"compress_level": 3})
