@@ -2,7 +2,6 @@ import json
 from pathlib import Path
 
 from snakewebb.job import job
-from snakewebb.bands import write_band
 from snakewebb.layout import Layout
 from snakewebb.median import write_median
 
