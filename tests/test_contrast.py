@@ -32,6 +32,7 @@ from snakewebb.filters import FILTERS
 from snakewebb.geometry import Geometry, from_plane
 from snakewebb.grid import PixelMap, output_grid
 from snakewebb.kernels.rings import ring_statistics
+from snakewebb.resample import Input
 from snakewebb.simulate.detector import FILTERS as SIMULATED
 
 SCALE, STAR, SIZE = 0.063, (150.0, -30.0), 120
@@ -96,7 +97,8 @@ class Observation:
             ]
         self.grid = output_grid(dict(enumerate(geometries)), rotation=0.0)
         maps = [PixelMap(g, self.grid) for g in geometries]
-        self.combine = combiner([{"SCI": None}, {}], maps)
+        inputs = [Input("", {"SCI": None}, way) for way in maps for _ in range(integrations)]
+        self.combine = combiner(inputs)
 
     def subtract(self, cube, references, truncate):
         """Subtract the principal components of references, the textbook way."""

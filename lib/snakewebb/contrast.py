@@ -13,7 +13,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,9 @@ from scipy.stats import norm, t
 
 from snakewebb.bands import replacing
 from snakewebb.errors import InputError
-from snakewebb.exposure import Planes, open_fits
+from snakewebb.exposure import open_fits
 from snakewebb.geometry import ARCSEC, Geometry, to_plane
-from snakewebb.grid import Grid, PixelMap
+from snakewebb.grid import Grid
 from snakewebb.kernels.rings import ring_statistics
 from snakewebb.klip import Subtracted
 from snakewebb.psf import CHARGE_DIFFUSION, DIAMETER, make_pupil
@@ -738,17 +738,13 @@ def throughput(
 # --- the contrast curve --------------------------------------------------------------------------
 
 
-def combiner(
-    exposures: Sequence[Planes], maps: Sequence[PixelMap], **parameters: Any
-) -> Callable[[Cubes], np.ndarray]:
+def combiner(inputs: Sequence[Input], **parameters: Any) -> Callable[[Cubes], np.ndarray]:
     """Return the combination of exposures into one image, as the resample step makes it.
 
     Parameters
     ----------
-    exposures : sequence of Planes
-        Cubes of each exposure: DQ, and what else weighs its pixels (VAR_RNOISE); SCI is ignored.
-    maps : sequence of PixelMap
-        From each exposure's pixels to those of the image.
+    inputs : sequence of Input
+        All integrations of all exposures, in order, with their planes in memory; SCI is ignored.
     **parameters
         Of `snakewebb.resample.drizzle_band`: ``pixfrac``, ``kernel``, ``weight_type``, …
 
@@ -757,24 +753,22 @@ def combiner(
     callable
         Takes a cube (n, ny, nx) an exposure, returns the image.
     """
-    grid = maps[0].grid
+    rows = slice(0, inputs[0].pixel_map.grid.shape[0])
     weights = [
-        {name: plane for name, plane in planes.items() if name != "SCI" and plane is not None}
-        for planes in exposures
+        {name: plane for name, plane in each.source.items() if name != "SCI" and plane is not None}
+        for each in inputs
     ]
     if not any("VAR_RNOISE" in planes for planes in weights):
         parameters |= {"weight_type": None}
+    parameters |= {"enable_err": False, "enable_ctx": False, "fillval": "NAN"}
 
     def combine(cubes: Cubes) -> np.ndarray:
-        inputs = [
-            Input("", {"SCI": image, **{n: p[k] for n, p in planes.items()}}, way)
-            for cube, planes, way in zip(cubes, weights, maps, strict=True)
-            for k, image in enumerate(cube)
+        images = (image for cube in cubes for image in cube)
+        filled = [
+            replace(each, source={"SCI": image, **planes})
+            for each, planes, image in zip(inputs, weights, images, strict=True)
         ]
-        rows = slice(0, grid.shape[0])
-        return drizzle_band(
-            inputs, grid, rows, enable_err=False, enable_ctx=False, **parameters
-        ).sci
+        return drizzle_band(filled, inputs[0].pixel_map.grid, rows, **parameters).sci
 
     return combine
 
