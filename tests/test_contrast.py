@@ -222,7 +222,7 @@ def test_the_psf_of_a_mosaic_is_that_of_drizzled_stars(observation, psf):
     for k in range(24):
         separation, pa = 0.3 + 0.1 * k, 67.0 * k
         cubes = [
-            inject(np.zeros((1, SIZE, SIZE)), f, psf, separation, pa, 1.0)
+            inject(np.zeros((3, SIZE, SIZE)), f, psf, separation, pa, 1.0)
             for f in observation.frames
         ]
         image = observation.combine(cubes)
