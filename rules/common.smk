@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / "lib"))
 
 from snakewebb import association
 from snakewebb import config as configuration
+from snakewebb import psfmask
 from snakewebb.errors import InputError
 
 
@@ -83,7 +84,11 @@ def load_catalogs():
 
 def reference_files(product):
     """Return the paths of reference files that hold for a product."""
-    return config["products"].get(product, config)["reference_files"]
+    files = config["products"].get(product, config)["reference_files"]
+    if not isinstance(files["psfmask"], dict):
+        return files
+    first = PRODUCTS[product].members[0].path
+    return {**files, "psfmask": psfmask.choose(files["psfmask"], first)}
 
 
 def check_files():
@@ -99,6 +104,16 @@ def check_files():
                 raise InputError(
                     f"{path}: there is no such file ({key}): check the config"
                 )
+
+
+def check_references():
+    """Say which product lacks the references that its strategy needs."""
+    for name, product in PRODUCTS.items():
+        strategy = steps(name)["klip"]["strategy"]
+        if product.coronagraphic and "RDI" in strategy and not product.of_type("psf"):
+            raise InputError(
+                f"{name}: has no reference exposures: name psf members, or set klip.strategy to ADI"
+            )
 
 
 def steps(product):
@@ -118,6 +133,7 @@ try:
     PRODUCTS = load_products()
     CATALOGS = load_catalogs()
     check_files()
+    check_references()
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -132,9 +148,8 @@ def names_of(values):
     return "|".join(re.escape(value) for value in sorted(values)) or "none"
 
 
-# A product with references is one of coronagraphy, whatever its association's type says.
-CORON3 = names_of(name for name, p in PRODUCTS.items() if p.of_type("psf"))
-IMAGE3 = names_of(name for name, p in PRODUCTS.items() if not p.of_type("psf"))
+CORON3 = names_of(name for name, p in PRODUCTS.items() if p.coronagraphic)
+IMAGE3 = names_of(name for name, p in PRODUCTS.items() if not p.coronagraphic)
 
 
 wildcard_constraints:
@@ -142,6 +157,7 @@ wildcard_constraints:
     # Thousands of names in full make Snakemake take minutes.
     exposure=forms_of(m.exposure for p in PRODUCTS.values() for m in p.members),
     asn_id=names_of({product.asn_id for product in PRODUCTS.values()}),
+    modes=r"|_k\d+",
 
 
 def options(step, rule):
@@ -232,17 +248,132 @@ def crfints_of(exptype):
     return of
 
 
-def psfsub_exposures(wildcards):
-    """Return the subtracted exposures of a product."""
-    return per_exposure("<results>/{product}/{exposure}_{asn_id}_psfsub.fits")(
+def truncations(product):
+    """Return the numbers of modes by what they add to the names of files, the headline first."""
+    numbers = steps(product)["klip"]["truncate"]
+    first, *others = numbers if isinstance(numbers, list) else [numbers]
+    return {"": first, **{f"_k{number}": number for number in others}}
+
+
+def klip_options(wildcards):
+    """Return the parameters of klip with the one number of modes that a file is for."""
+    known = truncations(wildcards.product)
+    if wildcards.modes in known:
+        number = known[wildcards.modes]
+    else:
+        number = int(wildcards.modes.removeprefix("_k"))
+    return {**options("klip", "psfsub")(wildcards), "truncate": number}
+
+
+def all_truncations(wildcards):
+    """Return all numbers of modes of a product, the headline first."""
+    return list(truncations(wildcards.product).values())
+
+
+def contrast_klip_options(wildcards):
+    """Return the parameters of klip with all numbers of modes."""
+    numbers = all_truncations(wildcards)
+    return {**options("klip", "contrast")(wildcards), "truncate": numbers}
+
+
+def star_brightness(wildcards):
+    """Return what is known of the star's brightness, from the config or else the association."""
+    own = options("contrast", "contrast")(wildcards)
+    given = any(value is not None for value in own.values())
+    return own if given else {**own, **PRODUCTS[wildcards.product].star}
+
+
+def uses(product, references):
+    """Return whether a product's star is subtracted with ``RDI`` references, or with ``ADI``."""
+    klip = steps(product)["klip"]
+    return references in klip["strategy"] and not klip["skip"]
+
+
+def other_rolls(wildcards):
+    """Return the other exposures of the target, where they are references."""
+    if not uses(wildcards.product, "ADI"):
+        return []
+    own = f"{wildcards.exposure}_{wildcards.asn_id}_crfints.fits"
+    return [path for path in crfints_of("science")(wildcards) if not path.endswith(own)]
+
+
+def aligned_references(wildcards):
+    """Return the references shifted onto one exposure's star, where they are used."""
+    if not uses(wildcards.product, "RDI"):
+        return []
+    template = "<results>/{product}/{exposure}_{asn_id}_psfalign.fits"
+    return [template.format(**wildcards)]
+
+
+def all_aligned_references(wildcards):
+    """Return the same for all exposures."""
+    if not uses(wildcards.product, "RDI"):
+        return []
+    return per_exposure("<results>/{product}/{exposure}_{asn_id}_psfalign.fits")(
         wildcards
     )
 
 
-def psf_mask(wildcards):
-    """Return the mask for aligning references, if one is given."""
+def psfsub_exposures(wildcards):
+    """Return the subtracted exposures of a product, with the number of modes of its mosaic."""
+    modes = wildcards.get("modes", "")
+    return per_exposure(
+        "<results>/{product}/{exposure}_{asn_id}" + modes + "_psfsub.fits"
+    )(wildcards)
+
+
+def alignment_weights(wildcards):
+    """Return what the weights for aligning references are from, unless they are not aligned."""
     path = reference_files(wildcards.product)["psfmask"]
-    return {"psfmask": path} if path else {}
+    if steps(wildcards.product)["align_refs"]["skip"]:
+        return {}
+    if path:
+        return {"psfmask": path}
+    return {
+        "stars": f"<results>/{wildcards.product}/work/{wildcards.product}_stars.json"
+    }
+
+
+def contrast_references(wildcards):
+    """Return the reference files of contrast that are given."""
+    files = reference_files(wildcards.product)
+    names = ("psf", "throughput", "abvegaoffset")
+    return {name: files[name] for name in names if files[name]}
+
+
+def has_contrast(product):
+    """Return whether a product's contrast is to be measured."""
+    own = steps(product)
+    return not any(own[step]["skip"] for step in ("klip", "resample", "contrast"))
+
+
+def detections(wildcards):
+    """Return the point sources and the SNR map of a product, unless they are not to be made."""
+    if not has_contrast(wildcards.product):
+        return {}
+    own = f"<results>/{wildcards.product}/{wildcards.product}"
+    return {"detections": f"{own}_detections.ecsv", "snr": f"{own}_snr.fits"}
+
+
+def science_names(wildcards):
+    """Return the names of a product's science exposures."""
+    return list(science(wildcards))
+
+
+def flagged_names(wildcards):
+    """Return the names of a coronagraphic product's exposures, without unused references."""
+    product = PRODUCTS[wildcards.product]
+    references = product.of_type("psf") if uses(product.name, "RDI") else {}
+    return [*product.of_type("science"), *references]
+
+
+def flagged_members(wildcards):
+    """Return the flagged exposures of these."""
+    product = PRODUCTS[wildcards.product]
+    return [
+        f"<results>/{product.name}/{exposure}_{product.asn_id}_crfints.fits"
+        for exposure in flagged_names(wildcards)
+    ]
 
 
 def per_exposure(template):
@@ -372,21 +503,37 @@ def memory_of_exposure(base, factor):
     return of
 
 
+def coron_exposures(product):
+    """Return the files of all exposures of a coronagraphic product."""
+    references = uses(product.name, "RDI")
+    return [
+        f"<results>/{product.name}/{member.exposure}_{product.asn_id}{kind}.fits"
+        for member in product.members
+        for kind in (
+            "_crfints",
+            *(["_psfalign"] if references else []),
+            *(f"{modes}_psfsub" for modes in truncations(product.name)),
+        )
+        if member.exptype == "science" or (references and kind == "_crfints")
+    ]
+
+
 def targets():
     """Return the files that are made when none is asked for."""
     files = []
     for name, product in PRODUCTS.items():
         own, folder, suffixes, plots = steps(name), f"<results>/{name}", [], []
+        extras = truncations(name) if product.coronagraphic else [""]
         if name in OF_FILES:
             suffixes.append("asn.json")
-        if product.of_type("psf"):
-            files += [
-                f"{folder}/{member.exposure}_{product.asn_id}_{kind}.fits"
-                for member in product.members
-                for kind in ("crfints", "psfalign", "psfsub")
-                if kind == "crfints" or member.exptype == "science"
-            ]
-            suffixes.append("psfstack.fits")
+        if product.coronagraphic:
+            files += coron_exposures(product)
+            if uses(name, "RDI"):
+                suffixes.append("psfstack.fits")
+            plots.append("subtraction.png")
+            if has_contrast(name):
+                suffixes += ["contrast.ecsv", "detections.ecsv", "snr.fits"]
+                plots.append("contrast.png")
         elif not product.single:
             kinds = ["crf", "i2d"] if config["exposure_i2d"] else ["crf"]
             files += [
@@ -396,9 +543,9 @@ def targets():
             ]
             plots.append("alignment.png")
         if not own["resample"]["skip"]:
-            suffixes.append("i2d.fits")
+            files += [f"{folder}/{name}{modes}_i2d.fits" for modes in extras]
             plots.append("mosaic.png")
-            if not own["source_catalog"]["skip"] and not product.of_type("psf"):
+            if not own["source_catalog"]["skip"] and not product.coronagraphic:
                 suffixes += ["cat.ecsv", "segm.fits"]
                 plots.append("sources.png")
         files += [f"{folder}/{name}_{suffix}" for suffix in suffixes]

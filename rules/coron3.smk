@@ -73,10 +73,9 @@ rule find_stars:
 
 rule psfalign:
     input:
-        unpack(psf_mask),
+        unpack(alignment_weights),
         exposure="<results>/{product}/{exposure}_{asn_id}_crfints.fits",
         stack="<results>/{product}/{product}_psfstack.fits",
-        stars="<results>/{product}/work/{product}_stars.json",
         kernels=ancient("<results>/kernels.done"),
     output:
         "<results>/{product}/{exposure}_{asn_id}_psfalign.fits",
@@ -90,7 +89,8 @@ rule psfalign:
         mem_mb=memory(800, 8),
     params:
         library=library("psfalign"),
-        step=options("align_refs", "repair"),
+        repair=options("align_refs", "repair"),
+        step=options("align_refs", "psfalign"),
         asn=asn_metadata,
     message:
         "Align the references with {wildcards.exposure}"
@@ -101,23 +101,25 @@ rule psfalign:
 rule psfsub:
     input:
         exposure="<results>/{product}/{exposure}_{asn_id}_crfints.fits",
-        references="<results>/{product}/{exposure}_{asn_id}_psfalign.fits",
+        others=other_rolls,
+        references=aligned_references,
         stars="<results>/{product}/work/{product}_stars.json",
         kernels=ancient("<results>/kernels.done"),
     output:
-        "<results>/{product}/{exposure}_{asn_id}_psfsub.fits",
+        "<results>/{product}/{exposure}_{asn_id}{modes}_psfsub.fits",
     log:
-        "<logs>/{product}/psfsub/{exposure}_{asn_id}.log",
+        "<logs>/{product}/psfsub/{exposure}_{asn_id}{modes}.log",
     benchmark:
-        "<benchmarks>/{product}/psfsub/{exposure}_{asn_id}.tsv"
+        "<benchmarks>/{product}/psfsub/{exposure}_{asn_id}{modes}.tsv"
     conda:
         "../envs/snakewebb.yaml"
+    threads: 1
     resources:
         mem_mb=memory(800, 10),
     params:
         library=library("psfsub"),
         repair=options("align_refs", "repair"),
-        step=options("klip", "psfsub"),
+        step=klip_options,
         asn=asn_metadata,
     message:
         "Subtract the star from {wildcards.exposure}"
@@ -130,11 +132,11 @@ rule coron_i2d:
         exposures=psfsub_exposures,
         kernels=ancient("<results>/kernels.done"),
     output:
-        "<results>/{product}/{product}_i2d.fits",
+        "<results>/{product}/{product}{modes}_i2d.fits",
     log:
-        "<logs>/{product}/coron_i2d.log",
+        "<logs>/{product}/coron_i2d{modes}.log",
     benchmark:
-        "<benchmarks>/{product}/coron_i2d.tsv"
+        "<benchmarks>/{product}/coron_i2d{modes}.tsv"
     wildcard_constraints:
         product=CORON3,
     conda:
@@ -152,3 +154,39 @@ rule coron_i2d:
         "Combine the exposures of {wildcards.product}"
     script:
         "../scripts/coron_i2d.py"
+
+
+rule contrast:
+    input:
+        unpack(contrast_references),
+        exposures=crfints_of("science"),
+        references=all_aligned_references,
+        subtracted=psfsub_exposures,
+        mosaic="<results>/{product}/{product}_i2d.fits",
+        stars="<results>/{product}/work/{product}_stars.json",
+        kernels=ancient("<results>/kernels.done"),
+        library=library("contrast"),
+    output:
+        curve="<results>/{product}/{product}_contrast.ecsv",
+        detections="<results>/{product}/{product}_detections.ecsv",
+        snr="<results>/{product}/{product}_snr.fits",
+    log:
+        "<logs>/{product}/contrast.log",
+    benchmark:
+        "<benchmarks>/{product}/contrast.tsv"
+    conda:
+        "../envs/snakewebb.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(900, 10),
+    params:
+        repair=options("align_refs", "repair"),
+        klip=contrast_klip_options,
+        grid=options("resample", "grid"),
+        drizzle=options("resample", "drizzle"),
+        max_megapixels=config["max_mosaic_megapixels"],
+        star=star_brightness,
+    message:
+        "Measure the contrast of {wildcards.product}"
+    script:
+        "../scripts/contrast.py"

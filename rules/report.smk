@@ -15,6 +15,8 @@ rule plot_mosaic:
         "<logs>/{product}/plot_mosaic.log",
     benchmark:
         "<benchmarks>/{product}/plot_mosaic.tsv"
+    wildcard_constraints:
+        product=IMAGE3,
     conda:
         "../envs/snakewebb.yaml"
     resources:
@@ -98,3 +100,107 @@ rule plot_exposures:
         "Plot the alignment, sky and outliers of {wildcards.product}"
     script:
         "../scripts/plot_exposures.py"
+
+
+rule plot_companions:
+    input:
+        unpack(detections),
+        mosaic="<results>/{product}/{product}_i2d.fits",
+        stars="<results>/{product}/work/{product}_stars.json",
+        library=library("plot_companions"),
+    output:
+        report(
+            "<results>/{product}/plots/{product}_mosaic.png",
+            caption="../report/companions.rst",
+            category="{product}",
+            labels={"figure": "1 Combined image"},
+        ),
+    log:
+        "<logs>/{product}/plot_companions.log",
+    benchmark:
+        "<benchmarks>/{product}/plot_companions.tsv"
+    wildcard_constraints:
+        product=CORON3,
+    conda:
+        "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=800,
+    message:
+        "Draw the combined image of {wildcards.product}"
+    script:
+        "../scripts/plot_companions.py"
+
+
+rule plot_contrast:
+    input:
+        curve="<results>/{product}/{product}_contrast.ecsv",
+        detections="<results>/{product}/{product}_detections.ecsv",
+        library=library("plot_contrast"),
+    output:
+        report(
+            "<results>/{product}/plots/{product}_contrast.png",
+            caption="../report/contrast.rst",
+            category="{product}",
+            labels={"figure": "2 Contrast"},
+        ),
+    log:
+        "<logs>/{product}/plot_contrast.log",
+    benchmark:
+        "<benchmarks>/{product}/plot_contrast.tsv"
+    conda:
+        "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=800,
+    message:
+        "Plot the contrast of {wildcards.product}"
+    script:
+        "../scripts/plot_contrast.py"
+
+
+rule plot_coron:
+    input:
+        exposures=flagged_members,
+        references=all_aligned_references,
+        subtracted=psfsub_exposures,
+        library=library("plot_coron"),
+    output:
+        subtraction=report(
+            "<results>/{product}/plots/{product}_subtraction.png",
+            caption="../report/subtraction.rst",
+            category="{product}",
+            labels={"figure": "3 Before and after"},
+        ),
+        shifts=report(
+            "<results>/{product}/plots/{product}_shifts.png",
+            caption="../report/shifts.rst",
+            category="{product}",
+            labels={"figure": "4 Alignment of references"},
+        ),
+        eigenvalues=report(
+            "<results>/{product}/plots/{product}_eigenvalues.png",
+            caption="../report/eigenvalues.rst",
+            category="{product}",
+            labels={"figure": "5 Eigenvalues"},
+        ),
+        status=report(
+            "<results>/{product}/plots/{product}_coron_status.html",
+            caption="../report/status.rst",
+            category="{product}",
+            labels={"figure": "6 Status of steps"},
+        ),
+    log:
+        "<logs>/{product}/plot_coron.log",
+    benchmark:
+        "<benchmarks>/{product}/plot_coron.tsv"
+    conda:
+        "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=800,
+    params:
+        exposures=science_names,
+        members=flagged_names,
+        truncate=all_truncations,
+    message:
+        "Plot the subtraction and alignment of {wildcards.product}"
+    script:
+        "../scripts/plot_coron.py"

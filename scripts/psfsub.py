@@ -1,43 +1,44 @@
 import json
 from pathlib import Path
 
-from snakewebb.job import job
-from snakewebb.align_refs import repair
-from snakewebb.coron import science_region
-from snakewebb.coron_products import read_exposures, write_psfsub
-from snakewebb.exposure import read_planes
+from snakewebb.coron import read_target
+from snakewebb.coron_products import write_psfsub
 from snakewebb.geometry import Correction
-from snakewebb.klip import Library
-from snakewebb.stack_refs import read_cube
+from snakewebb.job import job
 
 with job(snakemake.log[0]):
-    step, exposure = dict(snakemake.params.step), snakemake.input.exposure
-    star = json.loads(Path(snakemake.input.stars).read_text())[snakemake.wildcards.exposure]
-    cube = read_cube(exposure)
-    data, err, bad = repair(cube["SCI"], cube["DQ"], cube["ERR"], **snakemake.params.repair)
-    references = read_planes(snakemake.input.references, ("SCI", "ERR"))
-    library = Library(
-        references["SCI"],
-        references["ERR"],
-        groups=read_exposures(snakemake.input.references, "align_refs"),
-        center=star["center"],
-        annuli=step["annuli"],
-        subsections=step["subsections"],
-        mask=science_region(cube["DQ"]),
+    step = dict(snakemake.params.step)
+    skip, number = step.pop("skip"), step.pop("truncate")
+    stars = json.loads(Path(snakemake.input.stars).read_text())
+    target = read_target(
+        [snakemake.input.exposure, *snakemake.input.others],
+        snakemake.input.references,
+        stars,
+        repair=snakemake.params.repair,
+        truncate=[number],
+        **step,
     )
-    (made,) = library.subtract(
-        data, err, truncate=[step["truncate"]], n_references=step["n_references"]
-    )
-    notes = {"parameters": step, "modes": made.modes, "star": star}
+    star = stars[snakemake.wildcards.exposure]
+    notes = {"parameters": snakemake.params.step, "star": star}
+    data, err, model_err = target.cubes[0], target.errors[0], None
+    if skip:
+        notes["reason"] = "skip is set"
+    else:
+        ((made,),) = target.subtract(target.cubes, target.errors, only=[0])
+        data, err, model_err = made.data, made.err, made.model_err
+        notes["modes"] = made.modes
+        notes["eigenvalues"] = [values.tolist() for values in made.eigenvalues]
+        notes["references"] = [len(chosen) for chosen in made.references]
     write_psfsub(
-        exposure,
+        snakemake.input.exposure,
         snakemake.output[0],
-        made.data,
-        made.err,
-        bad,
-        model_err=made.model_err,
+        data,
+        err,
+        target.bad[0],
+        model_err=model_err,
+        status="SKIPPED" if skip else "COMPLETE",
         correction=Correction.from_dict(star["correction"]),
         sip={},
         asn=snakemake.params.asn,
-        provenance={"klip": notes | {"eigenvalues": [v.tolist() for v in made.eigenvalues]}},
+        provenance={"klip": notes},
     )

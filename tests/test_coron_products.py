@@ -4,10 +4,9 @@ from astropy.io import fits
 from numpy.testing import assert_allclose, assert_array_equal
 from stdatamodels.jwst.datamodels import CubeModel, ImageModel
 
-from snakewebb.align_refs import Aligned
+from snakewebb.align_refs import Aligned, unaligned
 from snakewebb.coron import integrations, star_correction, star_position
 from snakewebb.coron_products import (
-    copy_unaligned,
     read_psfmask,
     write_psfalign,
     write_psfstack,
@@ -15,7 +14,7 @@ from snakewebb.coron_products import (
 )
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import InputError
-from snakewebb.exposure import read_planes
+from snakewebb.exposure import read_notes, read_planes
 from snakewebb.geometry import Geometry
 from snakewebb.resample import drizzle_band
 from snakewebb.simulate.observation import write
@@ -91,9 +90,18 @@ def test_psfalign_keeps_flags_shifts_and_provenance(exposures, tmp_path):
         assert notes["mask"] == "derived"
         assert_allclose(notes["shifts"], shifts)
         assert_array_equal(model.dq, dq)
-    copy_unaligned(tmp_path / "s.fits", tmp_path / "u.fits", reason="skip is set")
+    write_psfalign(
+        tmp_path / "s.fits",
+        tmp_path / "u.fits",
+        unaligned(planes["SCI"], planes["ERR"], planes["DQ"]),
+        mask="none",
+        exposures=names,
+        status="SKIPPED",
+    )
     with CubeModel(tmp_path / "u.fits") as model:
         assert model.meta.cal_step.align_psfs == "SKIPPED"
+        assert_array_equal(model.data, planes["SCI"])
+    assert not np.any(read_notes(tmp_path / "u.fits")["align_refs"]["shifts"])
 
 
 @pytest.mark.parametrize("number", [0, 1])

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from coronagraphs import speckles
 from naive import klip
 from snakewebb.align_refs import align, disc, fourier_shift, repair, turn
-from snakewebb.coron import reduction, science_region, star_correction, star_position
+from snakewebb.coron import reduction, search_region, star_correction, star_position
 from snakewebb.dq import NON_SCIENCE
 from snakewebb.errors import InputError
 from snakewebb.geometry import Geometry
@@ -263,13 +263,17 @@ def test_a_companion_survives_every_strategy():
         assert_array_equal(rdi(cubes)[0][0].data, alone.data)
 
 
-def test_science_region():
+def test_search_region():
     dq = np.zeros((2, 4, 4), np.uint32)
     dq[1, 2, 3] = NON_SCIENCE | 1
     dq[0, 0, 0] = 1
-    region = science_region(dq)
+    region = search_region(dq)
     assert not region[2, 3]
     assert region.sum() == 15
+    ring = search_region(dq, (0.0, 1.0), 1.0, 2.0)
+    assert_array_equal(np.argwhere(~ring[:, 0]).ravel(), [1])
+    assert ring[1, 2]
+    assert not ring[1, 3]
 
 
 # --- the sky -------------------------------------------------------------------------------------

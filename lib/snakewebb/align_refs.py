@@ -424,6 +424,13 @@ def find_star(
     return pivot + offset.shift / 2, offset.error / 2
 
 
+def unaligned(data: np.ndarray, err: np.ndarray, dq: np.ndarray) -> Aligned:
+    """Return references, repaired, as they are; see `align`."""
+    unknown = np.full(len(data), np.nan)
+    shifts = np.zeros((len(data), 2))
+    return Aligned(data, err, dq, shifts, np.full_like(shifts, np.nan), unknown, unknown)
+
+
 def align(
     target: np.ndarray,
     data: np.ndarray,

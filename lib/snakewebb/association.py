@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ EXPTYPES = (
     "autowave", "autoflat", "imprint", "selfcal", "template", "signal", "pre_imaging",
     "target_aquistion", "dark", "wavecal", "flat", "null", "test", "nrs_image", "science_image",
 )  # fmt: skip
+STAR = ("star_flux", "star_abmag", "star_vegamag")
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,9 @@ class Product:
         In the association's order.
     single : bool
         Whether it is one exposure given by itself, to be resampled as it is.
+    star : dict
+        What the association says of the star's brightness in coronagraphy: ``star_flux`` (Jy),
+        ``star_abmag`` or ``star_vegamag``.
     """
 
     name: str
@@ -82,6 +86,18 @@ class Product:
     pool: str
     members: tuple[Member, ...]
     single: bool = False
+    star: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def coronagraphic(self) -> bool:
+        """Whether it is one of coronagraphy, whatever its association's type says.
+
+        It has references, or its exposures are cubes of integrations.
+        """
+        return any(
+            member.exptype == "psf" or re.search(r"[_-](cal|crf)ints\.fits", member.path)
+            for member in self.members
+        )
 
     def of_type(self, exptype: str) -> dict[str, Member]:
         """Return the members of a type by exposure name, in order."""
@@ -181,7 +197,12 @@ def _product(path: Path, table: dict[str, Any], product: Any) -> Product:
     asn_id = str(table.get("asn_id", "a3001"))
     if not re.fullmatch(r"\w+", asn_id):
         raise InputError(f"{path}: asn_id {asn_id!r}: use letters and digits, as o001 or a3001")
-    return Product(name, asn_id, path.name, str(table.get("asn_pool", "none")), tuple(members))
+    star = {key: product[key] for key in STAR if product.get(key) is not None}
+    for key, value in star.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InputError(f"{path}: product {name}: {key} is {value!r}: give a number")
+    pool = str(table.get("asn_pool", "none"))
+    return Product(name, asn_id, path.name, pool, tuple(members), star=star)
 
 
 def read_catfile(path: str | Path) -> dict[str, str]:
@@ -236,9 +257,8 @@ def as_table(product: Product, folder: str | Path) -> dict[str, Any]:
         {"expname": os.path.relpath(member.path, folder), "exptype": member.exptype}
         for member in product.members
     ]
-    coron = any(member.exptype == "psf" for member in product.members)
     return {
-        "asn_type": "coron3" if coron else "image3",
+        "asn_type": "coron3" if product.coronagraphic else "image3",
         "asn_rule": "DMS_Level3_Base",
         "asn_id": product.asn_id,
         "asn_pool": product.pool,

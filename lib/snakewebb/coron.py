@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Sequence
+import re
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from snakewebb.align_refs import find_star, fourier_shift, repair, shift_variance
+from snakewebb.align_refs import find_star, fourier_shift, shift_variance
+from snakewebb.align_refs import repair as fixed
 from snakewebb.association import exposure_name
 from snakewebb.dq import NON_SCIENCE
-from snakewebb.exposure import open_fits, read_planes
+from snakewebb.exposure import open_fits, read_notes, read_planes
 from snakewebb.geometry import Correction, Geometry, to_plane
 from snakewebb.grid import Grid, PixelMap, output_grid
 from snakewebb.klip import Library, Subtracted, library
@@ -23,9 +26,31 @@ from snakewebb.wcs import read_geometry
 log = logging.getLogger(__name__)
 
 
-def science_region(dq: np.ndarray) -> np.ndarray:
-    """Return True where no integration, (n, ny, nx), is flagged NON_SCIENCE."""
-    return ~((dq & np.uint32(NON_SCIENCE)) != 0).any(axis=0)
+def search_region(
+    dq: np.ndarray,
+    center: tuple[float, float] = (0.0, 0.0),
+    inner_radius: float = 0.0,
+    outer_radius: float = np.inf,
+) -> np.ndarray:
+    """Return True where to look for companions.
+
+    Parameters
+    ----------
+    dq : (n, ny, nx) uint32
+        No integration may be flagged NON_SCIENCE.
+    center : (x, y)
+        The star, 0-based pixels.
+    inner_radius, outer_radius : float
+        Least and greatest distance from the star, pixels.
+
+    Returns
+    -------
+    (ny, nx) bool
+    """
+    y, x = np.indices(dq.shape[1:])
+    radius = np.hypot(x - center[0], y - center[1])
+    near = (radius >= inner_radius) & (radius <= outer_radius)
+    return near & ~((dq & np.uint32(NON_SCIENCE)) != 0).any(axis=0)
 
 
 def star_position(geometry: Geometry, center: tuple[float, float]) -> tuple[float, float]:
@@ -90,15 +115,17 @@ def reduction(
     truncate, n_references, symmetry
         See `snakewebb.klip.Library.subtract`.
     **region
-        ``center`` (E of them), ``annuli``, ``subsections``, ``mask``; see `snakewebb.klip.zones`.
+        ``center`` and ``mask`` (E of them), ``annuli``, ``subsections``; see
+        `snakewebb.klip.zones`.
 
     Returns
     -------
     callable
-        Takes the exposures' cubes (T, ny, nx), repaired, and optionally their errors; returns a
-        list over exposures of lists over `truncate`.
+        Takes the exposures' cubes (T, ny, nx), repaired, optionally their errors and which of them
+        to subtract (``only``, indices); returns a list over these of lists over `truncate`.
     """
     centers = region.pop("center", [None] * len(rolls))
+    masks = region.pop("mask", [None] * len(rolls))
     groups = list(range(len(references[0]))) if groups is None else list(groups)
     fixed: dict[int, Library] = {}
 
@@ -124,6 +151,7 @@ def reduction(
             np.sqrt(np.concatenate(variances)) if known else None,
             groups=names,
             center=centers[e],
+            mask=masks[e],
             **region,
         )
         if strategy == "RDI":
@@ -131,20 +159,111 @@ def reduction(
         return built
 
     def reduce(
-        cubes: Sequence[np.ndarray], errors: Sequence[np.ndarray] | None = None
+        cubes: Sequence[np.ndarray],
+        errors: Sequence[np.ndarray] | None = None,
+        only: Sequence[int] | None = None,
     ) -> list[list[Subtracted]]:
         return [
             made(e, cubes, errors).subtract(
-                cube,
+                cubes[e],
                 None if errors is None else errors[e],
                 truncate=truncate,
                 n_references=n_references,
                 symmetry=symmetry,
             )
-            for e, cube in enumerate(cubes)
+            for e in (range(len(cubes)) if only is None else only)
         ]
 
     return reduce
+
+
+@dataclass(frozen=True)
+class Target:
+    """Exposures of a star as they are reduced: repaired, and what takes the star from them.
+
+    Attributes
+    ----------
+    cubes, errors : list of (n, ny, nx) float64
+    bad : list of (n, ny, nx) bool
+        Pixels that were repaired.
+    subtract : callable
+        Of `reduction`.
+    """
+
+    cubes: list[np.ndarray]
+    errors: list[np.ndarray]
+    bad: list[np.ndarray]
+    subtract: Callable[..., list[list[Subtracted]]]
+
+
+def read_target(
+    exposures: Sequence[str | Path],
+    references: Sequence[str | Path],
+    stars: Mapping[str, Mapping[str, Any]],
+    *,
+    repair: Mapping[str, Any],
+    strategy: str,
+    truncate: Sequence[int],
+    inner_radius: float = 0.0,
+    outer_radius: float | None = None,
+    **klip: Any,
+) -> Target:
+    """Read exposures of the target and set up their reduction.
+
+    Parameters
+    ----------
+    exposures : sequence of paths
+        ``_crfints``.
+    references : sequence of paths
+        ``_psfalign`` of the first of these, or of all that are to be subtracted; none for ADI.
+    stars : mapping
+        Of `locate_stars`.
+    repair : mapping
+        Options of `snakewebb.align_refs.repair`.
+    strategy, truncate
+        See `reduction`.
+    inner_radius, outer_radius : float, optional
+        Of the search region, arcsec.
+    **klip
+        ``annuli``, ``subsections``, ``n_references``.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, or there are no references for the strategy.
+    """
+    found = [stars[product_exposure(path)] for path in exposures]
+    raw = [read_cube(path) for path in exposures]
+    repaired = [fixed(cube["SCI"], cube["DQ"], cube["ERR"], **repair) for cube in raw]
+    images, errors = [], []
+    for path in references:
+        planes = read_planes(path, ("SCI", "ERR"))
+        images.append(planes["SCI"])
+        errors.append(planes["ERR"])
+    none = [np.empty((0, *raw[0]["SCI"].shape[1:]))] * (len(raw) - len(images))
+    groups = read_notes(references[0])["align_refs"]["exposures"] if references else []
+    centers = np.array([star["center"] for star in found])
+    subtract = reduction(
+        [star["roll"] for star in found],
+        images + none,
+        centers[None, :] - centers[:, None],
+        strategy=strategy,
+        reference_err=errors + none,
+        groups=groups,
+        truncate=truncate,
+        center=[tuple(center) for center in centers],
+        mask=[
+            search_region(
+                cube["DQ"],
+                star["center"],
+                inner_radius / star["pixel_scale"],
+                (np.inf if outer_radius is None else outer_radius) / star["pixel_scale"],
+            )
+            for cube, star in zip(raw, found, strict=True)
+        ],
+        **klip,
+    )
+    return Target(*(list(values) for values in zip(*repaired, strict=True)), subtract)
 
 
 def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, dict[str, Any]]:
@@ -161,7 +280,8 @@ def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, dict[
     -------
     dict
         For JSON, by exposure: ``center`` and its ``error`` (x, y; 0-based pixels), and the
-        ``correction`` of the pointing that puts the star where the first exposure has it.
+        ``correction`` of the pointing that puts the star where the first exposure has it, the
+        ``roll`` (degrees) and the ``pixel_scale`` (arcsec).
 
     Raises
     ------
@@ -172,7 +292,7 @@ def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, dict[
     place: tuple[float, float] | None = None
     for path in paths:
         cube = read_cube(path)
-        data, _, bad = repair(cube["SCI"], cube["DQ"], **options)
+        data, _, bad = fixed(cube["SCI"], cube["DQ"], **options)
         geometry = Geometry.from_dict(read_geometry(path)["geometry"])
         with open_fits(path) as hdus:
             header = hdus["SCI"].header
@@ -183,14 +303,19 @@ def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, dict[
             "center": center.tolist(),
             "error": error.tolist(),
             "correction": star_correction(geometry, center, *place).to_dict(),
+            "roll": geometry.roll_ref,
+            "pixel_scale": 3600 * geometry.pixel_scale,
         }
         log.info("%s: star at %.3f, %.3f", path, *center)
     return stars
 
 
 def product_exposure(path: str | Path) -> str:
-    """Return the exposure that a file ``<exposure>_<asn_id>_<suffix>.fits`` is of."""
-    return exposure_name(path).rpartition("_")[0]
+    """Return the exposure that ``<exposure>_<asn_id>_<suffix>.fits`` is of.
+
+    Before the suffix may stand a number of modes, ``_k5``.
+    """
+    return re.sub(r"_k\d+$", "", exposure_name(path)).rpartition("_")[0]
 
 
 def integrations(paths: Sequence[str | Path], **parameters: Any) -> tuple[Grid, list[Input]]:

@@ -31,6 +31,8 @@ FIELD = 8.0
 ARCSECONDS = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20)
 ELEMENTS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100)
 """Ticks of axes, arcsec and λ/D."""
+MOST_PAIRS = 4
+"""Exposures drawn before and after."""
 BARS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # arcsec
 
 
@@ -91,10 +93,12 @@ def plot_contrast(curve: str | Path, sources: str | Path, path: str | Path) -> N
         top.set_xlabel("λ/D")
         _grid(axes)
         axes.legend(frameon=False, fontsize=9)
-        line = f"throughput of the subtraction at {_spread(table[table['truncate'] == head])}"
+        lines = [f"throughput of the subtraction at {_spread(table[table['truncate'] == head])}"]
         if not relative:
-            line += "; the star's flux is not given"
-        heading(figure, "Contrast", line)
+            lines[0] += "; the star's flux is not given"
+        if "approximate" in table.meta.get("psf", ""):
+            lines.append("APPROXIMATE: no PSF is given, fluxes may be off by 30 %")
+        heading(figure, "Contrast", *lines)
         save(figure, path)
 
 
@@ -108,56 +112,66 @@ def _spread(rows: Table) -> str:
 
 
 def plot_subtraction(
-    before: np.ndarray,
-    after: np.ndarray,
-    center: tuple[float, float],
+    exposures: Mapping[str, tuple[np.ndarray, np.ndarray, tuple[float, float]]],
     pixel_scale: float,
     path: str | Path,
     *,
-    title: str,
     unit: str = "MJy/sr",
 ) -> None:
-    """Draw an exposure before and after the subtraction of the star's light, on one scale.
+    """Draw exposures before and after the subtraction of the star's light, all on one scale.
 
     Parameters
     ----------
-    before, after : (ny, nx) or (n, ny, nx) arrays
-        Of cubes the median over integrations is shown.
-    center : (x, y)
-        The star, 0-based pixels.
+    exposures : mapping
+        By name: the images before and after, (ny, nx) or (n, ny, nx), of which the median over
+        integrations is shown, and the star's (x, y), 0-based pixels. At most four are drawn.
     pixel_scale : float
         Arcsec.
     path : path
         The PNG to write.
-    title : str
-        What exposure this is.
     unit : str, optional
     """
-    images = [_median(array) for array in (before, after)]
-    norm = _norm(images[1], float(np.nanpercentile(images[0], 99.9)))
+    shown = [
+        (name, _median(before), _median(after), center)
+        for name, (before, after, center) in list(exposures.items())[:MOST_PAIRS]
+    ]
+    norm = _norm(shown[0][2], float(np.nanpercentile(shown[0][1], 99.9)))
+    rows = min(len(shown), 2)
+    columns = 2 * -(-len(shown) // rows)
+    width, height = 0.86 / columns, 0.84 / rows
     half = FIELD / 2
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(PAGE_WIDTH, HEIGHT - 0.6))
-        for k, (image, name) in enumerate(zip(images, ("before", "after"), strict=True)):
-            axes = figure.add_axes((0.06 + 0.45 * k, 0.08, 0.43, 0.76))
-            ny, nx = image.shape
-            extent = np.array((-0.5 - center[0], nx - 0.5 - center[0])) * pixel_scale
-            rise = np.array((-0.5 - center[1], ny - 0.5 - center[1])) * pixel_scale
-            shown = _show(axes, image, norm, (*extent, *rise))
-            axes.set_xlim(max(-half, extent[0]), min(half, extent[1]))
-            axes.set_ylim(max(-half, rise[0]), min(half, rise[1]))
-            axes.set_title(name, loc="left", fontsize=10)
-            axes.set_xlabel("x (arcsec)")
-            if k == 0:
-                axes.set_ylabel("y (arcsec)")
-        bar = figure.add_axes((0.935, 0.12, 0.013, 0.68))
-        _bar(figure, shown, bar, norm, unit)
-        heading(figure, "The star's light subtracted", title)
+        figure = Figure(figsize=(PAGE_WIDTH, HEIGHT))
+        for k, (name, before, after, center) in enumerate(shown):
+            row, column = k % rows, 2 * (k // rows)
+            for side, image in enumerate((before, after)):
+                left, low = 0.06 + width * (column + side), 0.07 + height * (rows - 1 - row)
+                axes = figure.add_axes((left, low, width - 0.025, height - 0.09))
+                ny, nx = image.shape
+                extent = np.array((-0.5 - center[0], nx - 0.5 - center[0])) * pixel_scale
+                rise = np.array((-0.5 - center[1], ny - 0.5 - center[1])) * pixel_scale
+                drawn = _show(axes, image, norm, (*extent, *rise))
+                axes.set_xlim(max(-half, extent[0]), min(half, extent[1]))
+                axes.set_ylim(max(-half, rise[0]), min(half, rise[1]))
+                title = f"{_short(name)}: before" if side == 0 else "after"
+                axes.set_title(title, loc="left", fontsize=9)
+                if row == rows - 1:
+                    axes.set_xlabel("x (arcsec)")
+                if left < 0.1:
+                    axes.set_ylabel("y (arcsec)")
+        _bar(figure, drawn, figure.add_axes((0.93, 0.12, 0.013, 0.68)), norm, unit)
+        more = f"{len(shown)} of {len(exposures)} exposures" if len(shown) < len(exposures) else ""
+        heading(figure, "The star's light subtracted (klip)", more)
         save(figure, path)
 
 
 def plot_companions(
-    i2d: str | Path, sources: str | Path, path: str | Path, *, snr: str | Path | None = None
+    i2d: str | Path,
+    star: tuple[float, float],
+    path: str | Path,
+    *,
+    sources: str | Path | None = None,
+    snr: str | Path | None = None,
 ) -> None:
     """Draw the combined image, North up, East to the left, its point sources circled.
 
@@ -165,15 +179,16 @@ def plot_companions(
     ----------
     i2d : path
         The combined image.
-    sources : path
-        The table of point sources, ECSV; the star's place stands in its metadata.
+    star : (RA, Dec)
+        Degrees.
     path : path
         The PNG to write.
+    sources : path, optional
+        The table of point sources, ECSV.
     snr : path, optional
         The SNR map, to be drawn beside the image.
     """
-    found = Table.read(sources, format="ascii.ecsv")
-    star = found.meta["star_xy"]
+    found = Table.read(sources, format="ascii.ecsv") if sources else []
     panels = [(i2d, "SCI", "combined image")] + ([(snr, "SNR", "SNR")] if snr else [])
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(PAGE_WIDTH, HEIGHT - 0.6))
@@ -182,8 +197,8 @@ def plot_companions(
                 image, header = np.array(hdus[plane].data, float), hdus[plane].header
             image, half = north_up(image, WCS(header, fix=False), star)
             norm = _norm(image) if plane == "SCI" else Normalize(-5, 15)
-            left = 0.06 + 0.49 * k
-            axes = figure.add_axes((left, 0.08, 0.37, 0.76))
+            left, width = 0.06 + 0.49 * k, 0.37 if snr else 0.6
+            axes = figure.add_axes((left, 0.08, width, 0.76))
             shown = _show(axes, image, norm, (half, -half, -half, half))
             axes.plot(0, 0, "+", color="white", markersize=9)
             for number, source in enumerate(found, 1):
@@ -198,7 +213,7 @@ def plot_companions(
             if k == 0:
                 axes.set_ylabel("North (arcsec)")
             axes.set_title(title, loc="left", fontsize=10)
-            bar = figure.add_axes((left + 0.38, 0.12, 0.013, 0.68))
+            bar = figure.add_axes((left + width + 0.01, 0.12, 0.013, 0.68))
             unit = header.get("BUNIT", "") if plane == "SCI" else ""
             _bar(figure, shown, bar, norm, unit)
         texts = [
@@ -206,7 +221,9 @@ def plot_companions(
             for number, source in enumerate(found[:4], 1)
         ]
         more = f" and {len(found) - 4} more" if len(found) > 4 else ""
-        note = "; ".join(texts) + more if texts else "no point source"
+        note = "; ".join(texts) + more
+        if sources and not texts:
+            note = "no point source"
         heading(figure, Path(i2d).name.removesuffix(".fits"), note)
         save(figure, path)
 
@@ -219,8 +236,8 @@ def north_up(image: np.ndarray, wcs: WCS, star: tuple[float, float]) -> tuple[np
     image : (ny, nx) array
     wcs : WCS
         Of the image.
-    star : (x, y)
-        0-based pixels.
+    star : (RA, Dec)
+        Degrees.
 
     Returns
     -------
@@ -229,17 +246,17 @@ def north_up(image: np.ndarray, wcs: WCS, star: tuple[float, float]) -> tuple[np
     half : float
         Half of its side, arcsec.
     """
-    ra, dec = wcs.wcs_pix2world([star], 0)[0]
-    corners = np.array([star, (star[0] + 1, star[1]), (star[0], star[1] + 1)])
-    xi, eta = to_plane(*wcs.wcs_pix2world(corners, 0).T, ra, dec)
+    x0, y0 = wcs.wcs_world2pix([star], 0)[0]
+    corners = np.array([(x0, y0), (x0 + 1, y0), (x0, y0 + 1)])
+    xi, eta = to_plane(*wcs.wcs_pix2world(corners, 0).T, *star)
     matrix = np.array(((xi[1], xi[2]), (eta[1], eta[2])))
     scale = float(np.sqrt(abs(np.linalg.det(matrix))))
-    half = min(FIELD / 2, scale * max(*star, *(np.array(image.shape[::-1]) - star)))
+    half = min(FIELD / 2, scale * max(x0, y0, *(np.array(image.shape[::-1]) - (x0, y0))))
     n = 2 * int(half / scale) + 1
     offset = (np.arange(n) - n // 2) * scale
     north, west = np.meshgrid(offset, offset, indexing="ij")
     x, y = np.linalg.solve(matrix, np.stack((-west.ravel(), north.ravel())))
-    places = [y.reshape(n, n) + star[1], x.reshape(n, n) + star[0]]
+    places = [y.reshape(n, n) + y0, x.reshape(n, n) + x0]
     turned = map_coordinates(image, places, order=0, cval=np.nan)
     return turned, (n / 2) * scale
 
@@ -288,7 +305,9 @@ def plot_shifts(alignments: Mapping[str, Mapping[str, Sequence]], path: str | Pa
             _grid(axes)
         figure.legend(loc="upper right", ncols=3, frameon=False, fontsize=7, handletextpad=0.2)
         total = [np.hypot(*np.asarray(a["shift_errors"]).T) for a in alignments.values()]
-        line = f"median error {1000 * np.median(np.concatenate(total)):.2g} mpx" if total else ""
+        line = "no references of other stars"
+        if total:
+            line = f"median error {1000 * np.median(np.concatenate(total)):.2g} mpx"
         heading(figure, "Shifts of the references (align_refs)", line)
         save(figure, path)
 

@@ -62,6 +62,7 @@ def write_psfalign(
     *,
     mask: str,
     exposures: Sequence[str],
+    status: str = "COMPLETE",
     asn: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
@@ -79,6 +80,8 @@ def write_psfalign(
         Where the weights are from: a file's name, or "derived".
     exposures : sequence of str
         Which exposure each integration is of.
+    status : str, optional
+        SKIPPED if nothing was shifted.
     asn : mapping, optional
         For ``meta.asn``.
     provenance : mapping, optional
@@ -96,7 +99,7 @@ def write_psfalign(
     finish(
         _cube(source, aligned.data, aligned.err, aligned.dq),
         target,
-        statuses={"align_psfs": "COMPLETE"},
+        statuses={"align_psfs": status},
         asn=asn,
         provenance={"align_refs": notes},
     )
@@ -110,6 +113,7 @@ def write_psfsub(
     bad: np.ndarray,
     *,
     model_err: np.ndarray | None = None,
+    status: str = "COMPLETE",
     correction: Correction | None = None,
     sip: Mapping[str, Any] | None = None,
     asn: Mapping[str, Any] | None = None,
@@ -132,6 +136,8 @@ def write_psfsub(
     model_err : (T, ny, nx), optional
         The part of `err` that all integrations have in common. Its square becomes VAR_FLAT, as
         the flat field's error is of that kind, too; see `snakewebb.coron.integrations`.
+    status : str, optional
+        SKIPPED if the star's light was not subtracted.
     correction : Correction, optional
         Of the pointing, that puts the star in its place; see `snakewebb.coron.star_correction`.
     sip : mapping, optional
@@ -163,19 +169,7 @@ def write_psfsub(
         setattr(model, name, _blanked(plane, invalid))
     if correction is not None:
         correct_pointing(model, correction, False, sip)
-    finish(model, target, statuses={"klip": "COMPLETE"}, asn=asn, provenance=provenance)
-
-
-def copy_unaligned(source: str | Path, target: str | Path, *, reason: str) -> None:
-    """Write a ``_psfstack`` as ``_psfalign`` without shifting anything, and say why."""
-    notes = {"align_refs": {"reason": reason}}
-    finish(open_model(source), target, statuses={"align_psfs": "SKIPPED"}, provenance=notes)
-
-
-def read_exposures(path: str | Path, step: str) -> list[str]:
-    """Return the exposure of which each integration in a ``_psfstack`` or ``_psfalign`` is."""
-    with open_model(path) as model:
-        return list(model.meta.snakewebb.instance[step]["exposures"])
+    finish(model, target, statuses={"klip": status}, asn=asn, provenance=provenance)
 
 
 def read_psfmask(path: str | Path, shape: tuple[int, int]) -> np.ndarray:

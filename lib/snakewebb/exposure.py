@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
@@ -116,6 +117,35 @@ def invalidate(planes: Planes) -> None:
         plane[bad] = np.nan
     if dq is not None:
         dq[bad] |= DO_NOT_USE
+
+
+def read_notes(path: str | Path) -> dict[str, Any]:
+    """Return what snakewebb has noted in a product, by step (``meta.snakewebb``).
+
+    The notes are plain YAML, so neither asdf nor gwcs has to be imported.
+
+    Raises
+    ------
+    InputError
+        The file has no such notes.
+    """
+    with open_fits(path) as hdus:
+        text = hdus["ASDF"].data.tobytes() if "ASDF" in hdus else b""
+    try:
+        return yaml.load(text.partition(b"\n...")[0], _Plain)["meta"]["snakewebb"]
+    except (KeyError, TypeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: has no notes of snakewebb: remove it and run again") from error
+
+
+class _Plain(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """Reads YAML and passes over what needs another package to be understood."""
+
+
+_Plain.add_multi_constructor("", lambda loader, tag, node: _untagged(loader, node))
+
+
+def _untagged(loader: _Plain, node: yaml.Node) -> Any:
+    return loader.construct_mapping(node) if isinstance(node, yaml.MappingNode) else None
 
 
 def facts(path: str | Path) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +95,13 @@ def read_status(
         found[name] = {
             aligned["step"]: aligned["exposures"][name],
             "skymatch": matched["exposures"][name] if matched else SKIPPED,
-            "outlier_detection": _outlier_detection(primary),
+            "outlier_detection": outlier_status(primary),
         }
     return ProductStatus(aligned, matched, unit, found)
 
 
-def _outlier_detection(primary: Mapping[str, Any]) -> dict[str, Any]:
+def outlier_status(primary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how outlier_detection ended, from an exposure's primary header."""
     status = primary.get("S_OUTLIR", "SKIPPED")
     start = f"snakewebb: outlier_detection {status}: "
     reasons = [line for line in primary.get("HISTORY", ()) if line.startswith(start)]
@@ -117,7 +119,7 @@ def write_table(status: ProductStatus, path: str | Path) -> None:
         The HTML to write. It needs no other file.
     """
     unit = escape(status.unit)
-    columns = {
+    columns: dict[str, Sequence[str]] = {
         status.alignment["step"]: (
             "stars",
             "shift E<br>mas",
@@ -128,15 +130,37 @@ def write_table(status: ProductStatus, path: str | Path) -> None:
         "skymatch": (f"level<br>{unit}",),
         "outlier_detection": ("flagged<br>%",),
     }
+    write_page(_summary(status), columns, starmap(_row, status.exposures.items()), path)
+
+
+def write_page(
+    summary: Iterable[str],
+    columns: Mapping[str, Sequence[str]],
+    rows: Iterable[str],
+    path: str | Path,
+) -> None:
+    """Write a page with a table.
+
+    Parameters
+    ----------
+    summary : iterable of str
+        Lines above it, HTML.
+    columns : mapping
+        By step, headings of the columns that come after its status.
+    rows : iterable of str
+        Of `row`.
+    path : path
+        The HTML to write.
+    """
     steps, titles = "", ""
     for step, names in columns.items():
         steps += f'<th class="step left" colspan="{len(names) + 1}">{step}</th>'
         titles += '<th class="step left">status</th>' + "".join(f"<th>{n}</th>" for n in names)
     page = PAGE.format(
-        summary="\n".join(f"<p>{line}</p>" for line in _summary(status)),
+        summary="\n".join(f"<p>{line}</p>" for line in summary),
         steps=steps,
         titles=titles,
-        rows="\n".join(_row(name, ends) for name, ends in status.exposures.items()),
+        rows="\n".join(rows),
     )
     with replacing(path) as file:
         file.write(page.encode())
@@ -144,11 +168,7 @@ def write_table(status: ProductStatus, path: str | Path) -> None:
 
 def _summary(status: ProductStatus) -> list[str]:
     """Return a line for each step and for each fit to the reference catalogue."""
-    lines = []
-    for step in next(iter(status.exposures.values())):
-        counts = Counter(steps[step]["status"] for steps in status.exposures.values())
-        ends = ", ".join(f'{counts[k]} <span class="{k}">{k}</span>' for k in ENDS if counts[k])
-        lines.append(f"<b>{step}</b>: {ends}")
+    lines = counts(status.exposures)
     for what, sets in (
         ("stars", _sets(status.alignment["exposures"])),
         ("sky", (status.sky or {}).get("subsets", [])),
@@ -166,6 +186,16 @@ def _summary(status: ProductStatus) -> list[str]:
     return lines
 
 
+def counts(exposures: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
+    """Return a line for each step: how it ended how many times."""
+    lines = []
+    for step in dict.fromkeys(step for steps in exposures.values() for step in steps):
+        number = Counter(steps[step]["status"] for steps in exposures.values() if step in steps)
+        ends = ", ".join(f'{number[k]} <span class="{k}">{k}</span>' for k in ENDS if number[k])
+        lines.append(f"<b>{step}</b>: {ends}")
+    return lines
+
+
 def _sets(exposures: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     """Return the groups of each island of common stars."""
     islands: dict[int, dict[str, None]] = {}
@@ -179,19 +209,22 @@ def _row(name: str, steps: Mapping[str, Mapping[str, Any]]) -> str:
     """Return an exposure's row."""
     aligned, sky, outliers = steps.values()
     east, north = aligned.get("offset", (None, None))
-    fraction = outliers["fraction"]
     cells = [
-        _status(aligned),
-        _number(aligned.get("n_matches"), "d"),
-        _number(east, "+.1f"),
-        _number(north, "+.1f"),
-        _number(aligned.get("rms_before"), ".1f"),
-        _number(aligned.get("rms_after"), ".1f"),
-        _status(sky),
-        _number(sky.get("level"), ".5g"),
-        _status(outliers),
-        _number(None if fraction is None else 100 * fraction, ".2f"),
+        status_cell(aligned),
+        number_cell(aligned.get("n_matches"), "d"),
+        number_cell(east, "+.1f"),
+        number_cell(north, "+.1f"),
+        number_cell(aligned.get("rms_before"), ".1f"),
+        number_cell(aligned.get("rms_after"), ".1f"),
+        status_cell(sky),
+        number_cell(sky.get("level"), ".5g"),
+        *outlier_cells(outliers),
     ]
+    return row(name, cells, steps)
+
+
+def row(name: str, cells: Sequence[str], steps: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a row: an exposure's name, its cells, and the reasons of its steps as remarks."""
     remarks = "; ".join(f"{step}: {end['reason']}" for step, end in steps.items() if end["reason"])
     return (
         f'<tr><td class="left">{escape(name)}</td>{"".join(cells)}'
@@ -199,9 +232,18 @@ def _row(name: str, steps: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def _status(end: Mapping[str, Any]) -> str:
+def outlier_cells(end: Mapping[str, Any]) -> list[str]:
+    """Return the cells of outlier_detection."""
+    fraction = end["fraction"]
+    percent = None if fraction is None else 100 * fraction
+    return [status_cell(end), number_cell(percent, ".2f")]
+
+
+def status_cell(end: Mapping[str, Any]) -> str:
+    """Return a cell with how a step ended."""
     return f'<td class="step left"><span class="{end["status"]}">{end["status"]}</span></td>'
 
 
-def _number(value: float | None, form: str) -> str:
+def number_cell(value: float | None, form: str) -> str:
+    """Return a cell with a number; empty for None."""
     return f"<td>{'' if value is None else format(value, form)}</td>"

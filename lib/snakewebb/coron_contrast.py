@@ -1,0 +1,171 @@
+"""contrast, from the files of a coronagraphic product: what the workflow asks for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snakewebb.contrast import (
+    Contrast,
+    Frame,
+    PointSpread,
+    combiner,
+    measure_contrast,
+    model_psf,
+    read_psf,
+    reducer,
+)
+from snakewebb.contrast import star_flux as in_jansky
+from snakewebb.coron import Target, integrations, product_exposure
+from snakewebb.errors import InputError
+from snakewebb.exposure import open_fits
+from snakewebb.filters import FILTERS, STOPS
+
+log = logging.getLogger(__name__)
+
+SIMULATED = "Simulated by snakewebb"
+"""TITLE of files whose PSF the model has exactly."""
+APPROXIMATE = "a model that was not held to real stops: approximate, fluxes may be off by 30 %"
+
+
+def product_contrast(
+    target: Target,
+    subtracted: Sequence[str | Path],
+    stars: Mapping[str, Mapping[str, Any]],
+    *,
+    truncate: Sequence[int],
+    grid: Mapping[str, Any],
+    drizzle: Mapping[str, Any],
+    psf: str | Path | None = None,
+    throughput: str | Path | None = None,
+    abvegaoffset: str | Path | None = None,
+    star_flux: float | None = None,
+    star_abmag: float | None = None,
+    star_vegamag: float | None = None,
+) -> Contrast:
+    """Measure the contrast of a product by the reduction that it had.
+
+    Parameters
+    ----------
+    target : Target
+        Of `snakewebb.coron.read_target`, with all exposures.
+    subtracted : sequence of paths
+        ``_psfsub``: these are what was combined.
+    stars : mapping
+        Of `snakewebb.coron.locate_stars`.
+    truncate : sequence of int
+        As the target was read with.
+    grid, drizzle : mapping
+        Options of `snakewebb.grid.output_grid` and `snakewebb.resample.drizzle_band`.
+    psf, throughput, abvegaoffset : path, optional
+        Reference files: an image of a star, of the coronagraph's throughput, ABVEGAOFFSET.
+    star_flux, star_abmag, star_vegamag : float, optional
+        The star's brightness without the coronagraph; one at most.
+
+    Raises
+    ------
+    InputError
+        A reference file does not fit, or the filter is unknown.
+    """
+    layout, inputs = integrations(subtracted, **grid)
+    exposures = [stars[product_exposure(path)] for path in subtracted]
+    place = exposures[0]["correction"]["ra0"], exposures[0]["correction"]["dec0"]
+    counts = np.cumsum([0, *(len(cube) for cube in target.cubes[:-1])])
+    frames = [
+        Frame.of_exposure(inputs[first].pixel_map.geometry, star["center"])
+        for first, star in zip(counts, exposures, strict=True)
+    ]
+    setup = _setup(subtracted[0])
+    image, origin = _psf(psf, setup, frames[0].pixel_scale)
+    combine = combiner(inputs, **drizzle)
+    measured = measure_contrast(
+        reducer(target.subtract, combine),
+        combine,
+        target.cubes,
+        frames,
+        image,
+        layout,
+        place,
+        wavelength=_filter(setup, subtracted[0]).wavelength,
+        truncate=truncate,
+        star_jansky=_jansky(star_flux, star_abmag, star_vegamag, abvegaoffset, setup),
+        transmission=_transmission(throughput, target.cubes[0].shape[1:]),
+        pixfrac=drizzle.get("pixfrac", 1.0),
+    )
+    for table in (measured.curve, measured.sources):
+        table.meta["psf"] = origin
+        if throughput:
+            table.meta["coronagraph_transmission"] = Path(throughput).name
+    return measured
+
+
+def _setup(path: str | Path) -> dict[str, str]:
+    """Return the keywords that tell with what an exposure was taken."""
+    names = ("INSTRUME", "FILTER", "EXP_TYPE", "TITLE")
+    with open_fits(path) as hdus:
+        return {name: str(hdus[0].header.get(name, "")) for name in names}
+
+
+def _filter(setup: Mapping[str, str], path: str | Path) -> Any:
+    try:
+        return FILTERS[setup["INSTRUME"]][setup["FILTER"]]
+    except KeyError:
+        raise InputError(
+            f"{path}: nothing is known of the filter {setup['FILTER']!r} of {setup['INSTRUME']!r}: "
+            "set contrast.skip"
+        ) from None
+
+
+def _psf(
+    path: str | Path | None, setup: Mapping[str, str], pixel_scale: float
+) -> tuple[PointSpread, str]:
+    """Return the PSF, and where it is from."""
+    if path:
+        return read_psf(path), Path(path).name
+    band = _filter(setup, "contrast")
+    margin = STOPS.get(setup["EXP_TYPE"], 0.0)
+    model = model_psf(band.wavelength, band.bandwidth, pixel_scale, margin=margin)
+    if setup["TITLE"] == SIMULATED:
+        return model, "the simulator's model"
+    log.warning("the PSF is %s: give reference_files.psf", APPROXIMATE)
+    return model, APPROXIMATE
+
+
+def _jansky(
+    flux: float | None,
+    abmag: float | None,
+    vegamag: float | None,
+    abvegaoffset: str | Path | None,
+    setup: Mapping[str, str],
+) -> float | None:
+    """Return the star's flux, Jy."""
+    offset = None
+    if vegamag is not None and abvegaoffset:
+        from snakewebb.source_catalog import MissingRow, vega_offset
+
+        # As without the coronagraph, of whose pupil masks the file knows nothing.
+        names = {"name": "INSTRUME", "filter": "FILTER"}
+        row = {key: setup[name] for key, name in names.items()} | {"pupil": "CLEAR"}
+        try:
+            offset = vega_offset(abvegaoffset, row)
+        except MissingRow as error:
+            raise InputError(f"{error}: give contrast.star_abmag") from None
+    return in_jansky(jansky=flux, abmag=abmag, vegamag=vegamag, vega_offset=offset)
+
+
+def _transmission(path: str | Path | None, shape: tuple[int, int]) -> np.ndarray | None:
+    """Return the coronagraph's throughput, (ny, nx): the first image of a file."""
+    if not path:
+        return None
+    with open_fits(path) as hdus:
+        image = next((hdu.data for hdu in hdus if hdu.is_image and hdu.shape), None)
+    if image is None or image.shape != tuple(shape):
+        raise InputError(
+            f"{path}: its image has shape {None if image is None else image.shape}, the exposures "
+            f"{tuple(shape)}: give the throughput on this subarray"
+        )
+    return np.nan_to_num(np.asarray(image, np.float64))

@@ -1,0 +1,96 @@
+"""What became of each exposure of a coronagraphic product, as a page of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snakewebb.exposure import open_fits
+from snakewebb.status import (
+    counts,
+    number_cell,
+    outlier_cells,
+    outlier_status,
+    row,
+    status_cell,
+    write_page,
+)
+
+COLUMNS = {
+    "outlier_detection": ("flagged<br>%",),
+    "align_refs": ("references", "shift error<br>mpx", "misfit<br>%"),
+    "klip": ("star x<br>px", "star y<br>px", "error<br>mpx", "references", "modes"),
+}
+
+
+def write_status(
+    flagged: Mapping[str, str | Path],
+    aligned: Mapping[str, Mapping[str, Any]],
+    subtracted: Mapping[str, Mapping[str, Any]],
+    path: str | Path,
+    *,
+    contrast: Sequence[str] = (),
+) -> None:
+    """Write a page with a row for each exposure, of the target and of references.
+
+    Parameters
+    ----------
+    flagged : mapping
+        ``_crfints`` by exposure; only headers are read.
+    aligned, subtracted : mapping
+        By exposure of the target, what `snakewebb.exposure.read_notes` finds in its ``_psfalign``
+        (``align_refs``) and ``_psfsub`` (``klip``).
+    path : path
+        The HTML to write.
+    contrast : sequence of str, optional
+        Lines on the step contrast.
+    """
+    exposures: dict[str, dict[str, dict[str, Any]]] = {}
+    for name, file in flagged.items():
+        with open_fits(file) as hdus:
+            exposures[name] = {"outlier_detection": outlier_status(hdus[0].header)}
+        for step, notes in (("align_refs", aligned), ("klip", subtracted)):
+            if name in notes:
+                reason = notes[name].get("reason", "")
+                status = "SKIPPED" if reason else "COMPLETE"
+                exposures[name][step] = {"status": status, "reason": reason, **notes[name]}
+    lines = [*counts(exposures), *map(escape, contrast)]
+    rows = [row(name, _cells(steps), steps) for name, steps in exposures.items()]
+    write_page(lines, COLUMNS, rows, path)
+
+
+def _cells(steps: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the cells of an exposure."""
+    cells = outlier_cells(steps["outlier_detection"])
+    for step, numbers in (("align_refs", _alignment), ("klip", _subtraction)):
+        if step in steps:
+            cells += [status_cell(steps[step]), *numbers(steps[step])]
+        else:
+            cells += ['<td class="step"></td>', *(["<td></td>"] * len(COLUMNS[step]))]
+    return cells
+
+
+def _alignment(notes: Mapping[str, Any]) -> list[str]:
+    if notes["status"] == "SKIPPED":
+        return [number_cell(len(notes["exposures"]), "d"), "<td></td>", "<td></td>"]
+    error = np.median(np.hypot(*np.transpose(notes["shift_errors"])))
+    return [
+        number_cell(len(notes["exposures"]), "d"),
+        number_cell(1000 * error, ".2f"),
+        number_cell(100 * np.median(notes["residual"]), ".1f"),
+    ]
+
+
+def _subtraction(notes: Mapping[str, Any]) -> list[str]:
+    star = notes["star"]
+    used = max(notes.get("references", [0])) or None
+    return [
+        *(number_cell(value, ".3f") for value in star["center"]),
+        number_cell(1000 * np.hypot(*star["error"]), ".1f"),
+        number_cell(used, "d"),
+        number_cell(max(notes.get("modes", [0])) or None, "d"),
+    ]

@@ -1,0 +1,82 @@
+"""Which PSFMASK reference file is for an observation.
+
+Standard library only: the workflow asks when it parses the Snakefile.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from snakewebb.errors import InputError
+
+BLOCK, CARD = 2880, 80
+"""Bytes of a FITS header's blocks and of its lines."""
+
+
+def canonical(name: str) -> str:
+    """Return the one name of a coronagraph's mask, whichever of its names is given.
+
+    NIRCam's masks are called after the module too (MASK335R, MASKA335R), MIRI's after the phase
+    mask or the subarray (4QPM_1140, MASK1140; LYOT_2300, MASKLYOT).
+    """
+    name = re.sub(r"^MASK[AB](?=\d|LWB|SWB)", "MASK", name.strip().upper())
+    return re.sub(r"^4QPM_", "MASK", name.replace("LYOT_2300", "MASKLYOT"))
+
+
+def choose(masks: Mapping[str, str], path: str | Path) -> str | None:
+    """Return the PSFMASK for an exposure; None if none is for it.
+
+    Parameters
+    ----------
+    masks : mapping
+        Files by filter, mask, or both: ``F335M``, ``MASK335R``, ``F335M/MASK335R``. What names
+        both goes before a mask, that before a filter.
+    path : path
+        The exposure.
+
+    Raises
+    ------
+    InputError
+        A key is neither filter nor mask, or the exposure cannot be read.
+    """
+    known = {}
+    for key, file in masks.items():
+        parts = [canonical(part) for part in key.split("/")]
+        if not all(re.fullmatch(r"F\d+\w+|MASK\w+", part) for part in parts) or len(parts) > 2:
+            raise InputError(
+                f"reference_files.psfmask: {key!r} is neither filter nor mask: write F335M, "
+                "MASK335R or F335M/MASK335R"
+            )
+        known[frozenset(parts)] = file
+    header = primary_header(path)
+    mask, band = (canonical(header.get(key, "")) for key in ("CORONMSK", "FILTER"))
+    for wanted in ({mask, band}, {mask}, {band}):
+        if frozenset(wanted) in known:
+            return known[frozenset(wanted)]
+    return None
+
+
+def primary_header(path: str | Path) -> dict[str, str]:
+    """Return the text values of a FITS file's first header, by keyword.
+
+    Raises
+    ------
+    InputError
+        The file is no FITS file, or cannot be read.
+    """
+    values = {}
+    try:
+        with (gzip.open if str(path).endswith(".gz") else open)(path, "rb") as file:
+            while block := file.read(BLOCK).decode("ascii", "replace"):
+                if not values and not block.startswith("SIMPLE  ="):
+                    break
+                for card in (block[k : k + CARD] for k in range(0, BLOCK, CARD)):
+                    if card.rstrip() == "END":
+                        return values
+                    values[card[:8].rstrip()] = card[10:].partition("/")[0].strip(" '")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error}): fetch it again") from None
+    raise InputError(f"{path}: is no FITS file: fetch it again")

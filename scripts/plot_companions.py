@@ -1,0 +1,16 @@
+import json
+from pathlib import Path
+
+from snakewebb.coron_figures import plot_companions
+from snakewebb.job import job
+
+with job(snakemake.log[0]):
+    stars = json.loads(Path(snakemake.input.stars).read_text())
+    place = next(iter(stars.values()))["correction"]
+    plot_companions(
+        snakemake.input.mosaic,
+        (place["ra0"], place["dec0"]),
+        snakemake.output[0],
+        sources=snakemake.input.get("detections"),
+        snr=snakemake.input.get("snr"),
+    )
