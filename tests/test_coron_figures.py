@@ -18,6 +18,7 @@ from snakewebb.coron_figures import (
 )
 
 STAR = (30.4, 24.8)
+PLACE = (150.0002, -29.9999)
 
 
 def wcs(angle):
@@ -78,11 +79,11 @@ def test_north_is_up_and_east_to_the_left(angle):
     image = np.zeros((80, 90))
     image[0] = np.nan
     world = wcs(angle)
-    ra, dec = world.wcs_pix2world([STAR], 0)[0]
+    ra, dec = star = world.wcs_pix2world([STAR], 0)[0]
     source = [(ra + 0.5 / 3600 / np.cos(np.radians(dec)), dec + 0.75 / 3600)]
     x, y = world.wcs_world2pix(source, 0)[0]
     image[round(y), round(x)] = 1.0
-    turned, half = north_up(image, world, STAR)
+    turned, half = north_up(image, world, star)
     side = len(turned)
     row, column = np.argwhere(turned == 1).mean(axis=0)
     assert (column - side // 2) * 0.05 == pytest.approx(-0.5, abs=0.05)
@@ -97,9 +98,9 @@ def test_companions(tmp_path, number):
     i2d = write_image(tmp_path / "i2d.fits", rng.normal(size=(60, 70)), "SCI")
     snr = write_image(tmp_path / "snr.fits", np.full((60, 70), np.nan), "SNR")
     sources = write_sources(tmp_path / "s.ecsv", number)
-    plot_companions(i2d, sources, tmp_path / "a.png", snr=snr)
+    plot_companions(i2d, PLACE, tmp_path / "a.png", sources=sources, snr=snr)
     assert fits_the_report(tmp_path / "a.png")
-    plot_companions(i2d, sources, tmp_path / "b.png")
+    plot_companions(i2d, PLACE, tmp_path / "b.png")
     assert fits_the_report(tmp_path / "b.png")
 
 
@@ -107,12 +108,19 @@ def test_subtraction_is_on_one_scale(tmp_path):
     rng = np.random.default_rng(3)
     after = rng.normal(size=(3, 60, 70))
     after[:, :9] = np.nan
-    plot_subtraction(after, after, STAR, 0.063, tmp_path / "a.png", title="an exposure")
+    plot_subtraction({"an_exposure_1": (after, after, STAR)}, 0.063, tmp_path / "a.png")
     picture = imread(tmp_path / "a.png")[120:600]
-    left, right = picture[:, 100:590], picture[:, 694:1184]
+    left, right = picture[:, 95:600], picture[:, 95 + 552 + 42 - 42 :][:, :505]
     assert np.abs(left - right).mean() < 0.02
-    plot_subtraction(1e3 + after, after, STAR, 0.063, tmp_path / "b.png", title="an exposure")
-    assert np.abs(imread(tmp_path / "b.png")[120:600, 100:590] - left).mean() > 0.2
+    plot_subtraction({"an_exposure_1": (1e3 + after, after, STAR)}, 0.063, tmp_path / "b.png")
+    assert np.abs(imread(tmp_path / "b.png")[120:600, 95:600] - left).mean() > 0.2
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 9])
+def test_subtraction_of_several_exposures(tmp_path, number):
+    image = np.random.default_rng(3).normal(size=(60, 70))
+    exposures = {f"jw01_{k}_1": (image, image, STAR) for k in range(number)}
+    plot_subtraction(exposures, 0.063, tmp_path / "a.png")
     assert fits_the_report(tmp_path / "a.png")
 
 
@@ -128,6 +136,14 @@ def test_shifts(tmp_path, number):
     }
     plot_shifts({"a_crfints.fits": notes, "b_crfints.fits": notes}, tmp_path / "a.png")
     assert fits_the_report(tmp_path / "a.png")
+
+
+def test_what_there_is_not(tmp_path):
+    plot_shifts({}, tmp_path / "shifts.png")
+    unknown = {"exposures": ["a"], "shifts": [[0.0, 0.0]], "shift_errors": [[np.nan, np.nan]]}
+    plot_shifts({"b": unknown}, tmp_path / "unaligned.png")
+    plot_eigenvalues({"a": []}, [50], tmp_path / "eigenvalues.png")
+    assert all(fits_the_report(path) for path in tmp_path.iterdir())
 
 
 def test_eigenvalues(tmp_path):

@@ -1,17 +1,21 @@
 """Coronagraphy from end to end: a small simulated observation, and AU Mic."""
 
 import json
+import shutil
 import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 from astropy.wcs import WCS
 from stdatamodels.jwst import datamodels
 
 from snakewebb import association
-from snakewebb.simulate.coronagraphy import write
+from snakewebb.contrast import combiner, reducer
+from snakewebb.coron import integrations, read_target
+from snakewebb.simulate.coronagraphy import Companion, write
 from snakewebb.simulate.presets import preset
 from workflow import planned, snakemake
 
@@ -20,14 +24,28 @@ from workflow import planned, snakemake
 def observation(tmp_path_factory):
     """Two rolls and two reference exposures of two integrations each; the association."""
     small = preset("nircam-coron", npix=96)
-    small = replace(small, dithers=small.dithers[:2], integrations=2, reference_integrations=2)
+    small = replace(
+        small,
+        dithers=small.dithers[:2],
+        integrations=2,
+        reference_integrations=2,
+        companions=(Companion(1.2, 130.0, 3e-4),),
+    )
     return write(small, tmp_path_factory.mktemp("coronagraphy"))
 
 
 @pytest.fixture(scope="module")
 def config(observation):
     mask = observation.parent / "references" / "psfmask.fits"
-    return {"associations": [str(observation)], "reference_files": {"psfmask": str(mask)}}
+    (throughput,) = (observation.parent / "truth").glob("*throughput.fits")
+    return {
+        "associations": [str(observation)],
+        "reference_files": {
+            "psfmask": {"F335M/MASK335R": str(mask), "MASK335R": "none"},
+            "throughput": str(throughput),
+        },
+        "steps": {"klip": {"truncate": [50, 2]}, "contrast": {"star_flux": 0.7}},
+    }
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +69,11 @@ def read(path):
 
 def test_products_have_their_names(results, product):
     made = {path.name for path in (results / product.name).glob("*.fits")}
-    wanted = {f"{product.name}_psfstack.fits", f"{product.name}_i2d.fits"}
+    wanted = {f"{product.name}_{kind}.fits" for kind in ("psfstack", "i2d", "k2_i2d", "snr")}
     for member in product.members:
-        kinds = ("crfints", "psfalign", "psfsub") if member.exptype == "science" else ("crfints",)
+        kinds = ["crfints"]
+        if member.exptype == "science":
+            kinds += ["psfalign", "psfsub", "k2_psfsub"]
         wanted |= {f"{member.exposure}_{product.asn_id}_{kind}.fits" for kind in kinds}
     assert made == wanted
 
@@ -72,6 +92,123 @@ def test_steps_say_how_they_ended(results, product):
             assert model.meta.snakewebb.instance["align_refs"]["mask"] == "psfmask.fits"
             assert model.data.shape[0] == 4
             assert model.dq.any()
+
+
+def test_every_truncation_has_products_of_its_own(results, product):
+    folder = results / product.name
+    for name in product.of_type("science"):
+        known = {}
+        for modes in ("", "_k2"):
+            with read(folder / f"{name}_{product.asn_id}{modes}_psfsub.fits") as model:
+                known[modes] = model.meta.snakewebb.instance["klip"]["modes"], model.data
+        assert known[""][0] == [4]
+        assert known["_k2"][0] == [2]
+        assert np.nanstd(known["_k2"][1]) > np.nanstd(known[""][1])
+    with read(folder / f"{product.name}_k2_i2d.fits") as model:
+        assert model.meta.filename == f"{product.name}_k2_i2d.fits"
+
+
+def test_detections_and_contrast(results, product, observation):
+    truth = json.loads(next((observation.parent / "truth").glob("*.json")).read_text())
+    companion, folder = truth["companions"][0], results / product.name
+    found = Table.read(folder / f"{product.name}_detections.ecsv")
+    brightest = found[np.argmax(found["snr"])]
+    assert brightest["separation"] == pytest.approx(companion["separation"], abs=0.03)
+    assert brightest["pa"] == pytest.approx(companion["position_angle"], abs=1.5)
+    assert brightest["contrast"] == pytest.approx(companion["contrast"], rel=0.15)
+    assert found.meta["psf"] == "the simulator's model"
+    curve = Table.read(folder / f"{product.name}_contrast.ecsv")
+    assert curve["contrast"].unit is None
+    assert curve.meta["headline_truncate"] == 50
+    assert set(curve["truncate"]) == {50, 2}
+    assert curve.meta["coronagraph_transmission"].endswith("throughput.fits")
+    far = curve[(curve["separation"] > 1) & (curve["truncate"] == 50)]
+    assert (far["contrast"] < far["before"]).all()
+    with fits.open(folder / f"{product.name}_i2d.fits") as hdus:
+        wcs, shape = WCS(hdus["SCI"].header, fix=False), hdus["SCI"].shape
+    with fits.open(folder / f"{product.name}_snr.fits") as hdus:
+        snr = hdus["SNR"].data
+    assert snr.shape == shape
+    x, y = wcs.all_world2pix(brightest["ra"], brightest["dec"], 0)
+    assert snr[round(float(y)), round(float(x))] == pytest.approx(brightest["snr"], rel=0.15)
+    with read(folder / f"{product.name}_snr.fits"):
+        pass
+
+
+def test_contrast_is_that_of_the_products_own_reduction(results, product, config):
+    """What companions are injected into comes out as the combined image, pixel by pixel."""
+    folder = results / product.name
+    names = [f"{folder}/{name}_{product.asn_id}_" for name in product.of_type("science")]
+    stars = json.loads((folder / "work" / f"{product.name}_stars.json").read_text())
+    target = read_target(
+        [f"{name}crfints.fits" for name in names],
+        [f"{name}psfalign.fits" for name in names],
+        stars,
+        repair={},
+        strategy="RDI",
+        truncate=[50],
+    )
+    _, inputs = integrations([f"{name}psfsub.fits" for name in names])
+    (image,) = reducer(target.subtract, combiner(inputs))(target.cubes)
+    with fits.open(folder / f"{product.name}_i2d.fits") as hdus:
+        np.testing.assert_allclose(image, hdus["SCI"].data, rtol=1e-5, atol=1e-5)
+
+
+def test_the_report_has_its_figures(results, product):
+    made = {path.name for path in (results / product.name / "plots").iterdir()}
+    kinds = ("mosaic", "contrast", "subtraction", "shifts", "eigenvalues")
+    wanted = {f"{product.name}_{kind}.png" for kind in kinds}
+    assert made == wanted | {f"{product.name}_coron_status.html"}
+    page = (results / product.name / "plots" / f"{product.name}_coron_status.html").read_text()
+    assert page.count('class="COMPLETE"') == 4 + 2 + 2 + 3
+
+
+def test_numbers_do_not_depend_on_cores(results, product, config, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(results.parent, copy)
+    wanted = f"results/{product.name}/{product.name}_contrast.ecsv"
+    snakemake(copy, "--cores", "1", "--forcerun", "psfsub", "--", wanted, **config)
+    for path in (results / product.name).glob("*.*"):
+        if path.suffix == ".fits":
+            difference = fits.FITSDiff(path, copy / path.relative_to(results.parent))
+            assert difference.identical, difference.report()
+        else:
+            assert path.read_text() == (copy / path.relative_to(results.parent)).read_text()
+
+
+def test_adi_and_rdi_together(results, product, config, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(results.parent, copy)
+    name = next(iter(product.of_type("science")))
+    wanted = f"results/{product.name}/{name}_{product.asn_id}_psfsub.fits"
+    steps = {"klip": {"strategy": "ADI+RDI", "inner_radius": 0.3, "outer_radius": 2.0}}
+    snakemake(copy, wanted, **(config | {"steps": steps}))
+    with read(copy / wanted) as model:
+        assert model.meta.snakewebb.instance["klip"]["references"] == [6]
+        x, y = model.meta.snakewebb.instance["klip"]["star"]["center"]
+        row, column = np.indices(model.shape[1:])
+        radius = 0.063 * np.hypot(column - x, row - y)
+        assert np.isnan(model.data[:, (radius < 0.29) | (radius > 2.03)]).all()
+        assert np.isfinite(model.data[:, (radius > 0.32) & (radius < 1.98)]).mean() > 0.95
+
+
+def test_adi_needs_no_references(observation, product, tmp_path):
+    science = [str(member.path) for member in product.of_type("science").values()]
+    products = {"disc": {"science": science}}
+    done = snakemake(tmp_path, products=products, check=False)
+    assert "set klip.strategy to ADI" in done.stderr + done.stdout
+    steps = {"klip": {"strategy": "ADI"}, "contrast": {"skip": True}}
+    snakemake(tmp_path, products=products, steps=steps)
+    folder = tmp_path / "results" / "disc"
+    names = {path.name for path in folder.iterdir()}
+    assert not any("psfalign" in name or "psfstack" in name for name in names)
+    assert not any("contrast" in name for name in names)
+    with read(folder / "disc_i2d.fits") as model:
+        assert np.isfinite(model.data).any()
+    for name in product.of_type("science"):
+        with read(folder / f"{name}_a3001_psfsub.fits") as model:
+            assert model.meta.snakewebb.instance["klip"]["references"] == [2]
+            assert model.meta.snakewebb.instance["klip"]["parameters"]["strategy"] == "ADI"
 
 
 def test_the_star_is_in_one_place(results, product, observation):
@@ -109,22 +246,40 @@ def test_the_mosaic_shows_the_brighter_companion(results, product, observation):
     assert np.nanmax(image[near]) > 4 * np.nanstd(image[ring])
 
 
+BELOW = {"psfsub", "coron_i2d", "contrast"}
+
+
 @pytest.mark.parametrize(
     ("steps", "rules"),
     [
         ({}, set()),
-        ({"klip": {"truncate": 2}}, {"psfsub", "coron_i2d"}),
-        ({"resample": {"rotation": 0.0}}, {"coron_i2d"}),
-        (
-            {"align_refs": {"median_box_length": 5}},
-            {"find_stars", "psfalign", "psfsub", "coron_i2d"},
-        ),
+        ({"contrast": {"star_flux": 0.8}}, {"contrast"}),
+        ({"contrast": {"skip": True}}, set()),
+        ({"klip": {"truncate": [50]}}, {"contrast"}),
+        ({"klip": {"truncate": [50, 2, 3]}}, BELOW),
+        ({"klip": {"truncate": [2]}}, BELOW),
+        ({"klip": {"n_references": 2}}, BELOW),
+        ({"klip": {"strategy": "ADI+RDI"}}, BELOW),
+        ({"resample": {"rotation": 0.0}}, {"coron_i2d", "contrast"}),
+        ({"align_refs": {"median_box_length": 5}}, {"find_stars", "psfalign", *BELOW}),
+        ({"align_refs": {"skip": True}}, {"psfalign", *BELOW}),
         ({"tweakreg": {"minobj": 3}}, set()),
     ],
 )
 def test_a_change_rebuilds_what_it_touches(results, config, steps, rules):
-    jobs = {job[0] for job in planned(results.parent, **config, steps=steps)}
+    steps = {
+        step: config["steps"].get(step, {}) | steps.get(step, {})
+        for step in config["steps"].keys() | steps.keys()
+    }
+    jobs = {job[0] for job in planned(results.parent, **(config | {"steps": steps}))}
     assert {job for job in jobs if not job.startswith(("plot", "all"))} == rules
+
+
+def test_a_mask_may_be_named_in_two_ways(results, config):
+    mask = config["reference_files"]["psfmask"]["F335M/MASK335R"]
+    for named in (mask, {"MASKA335R": mask}, {"F335M": mask, "F444W": "other.fits"}):
+        files = config["reference_files"] | {"psfmask": named}
+        assert not planned(results.parent, **(config | {"reference_files": files}))
 
 
 def test_au_mic(real_data, tmp_path):
@@ -132,6 +287,9 @@ def test_au_mic(real_data, tmp_path):
     table = real_data / "aumic_f356w" / "coron3_asn.json"
     snakemake(tmp_path, associations=[str(table)])
     (product,) = association.read(table)
+    curve = Table.read(tmp_path / "results" / product.name / f"{product.name}_contrast.ecsv")
+    assert "approximate" in curve.meta["psf"]
+    assert curve["contrast"].unit == "MJy/sr"
     with fits.open(tmp_path / "results" / product.name / f"{product.name}_i2d.fits") as hdus:
         image, wcs = hdus["SCI"].data, WCS(hdus["SCI"].header, fix=False)
         scale = hdus["SCI"].header["CDELT1"] * 3600

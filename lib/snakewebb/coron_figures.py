@@ -16,10 +16,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
+from matplotlib.patheffects import withStroke
 from scipy.ndimage import map_coordinates
 
 from snakewebb.exposure import open_fits
-from snakewebb.figures import PAGE_WIDTH, STYLE, heading, save
+from snakewebb.figures import PAGE_ASPECT, PAGE_WIDTH, STYLE, heading, save
 from snakewebb.geometry import to_plane
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # of Okabe and Ito
@@ -138,15 +139,19 @@ def plot_subtraction(
     norm = _norm(shown[0][2], float(np.nanpercentile(shown[0][1], 99.9)))
     rows = min(len(shown), 2)
     columns = 2 * -(-len(shown) // rows)
-    width, height = 0.86 / columns, 0.84 / rows
+    tall = PAGE_WIDTH / PAGE_ASPECT if rows > 1 else HEIGHT
     half = FIELD / 2
+    # Inches: panels are square, with room for titles above and labels below.
+    width = min((PAGE_WIDTH - 1.8) / columns - 0.35, (tall - 1.1) / rows - 0.5)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(PAGE_WIDTH, HEIGHT))
+        figure = Figure(figsize=(PAGE_WIDTH, tall))
         for k, (name, before, after, center) in enumerate(shown):
             row, column = k % rows, 2 * (k // rows)
             for side, image in enumerate((before, after)):
-                left, low = 0.06 + width * (column + side), 0.07 + height * (rows - 1 - row)
-                axes = figure.add_axes((left, low, width - 0.025, height - 0.09))
+                left = 0.75 + (width + 0.35) * (column + side)
+                low = 0.55 + (width + 0.5) * (rows - 1 - row)
+                box = np.array((left, low, width, width)) / (PAGE_WIDTH, tall, PAGE_WIDTH, tall)
+                axes = figure.add_axes(box)
                 ny, nx = image.shape
                 extent = np.array((-0.5 - center[0], nx - 0.5 - center[0])) * pixel_scale
                 rise = np.array((-0.5 - center[1], ny - 0.5 - center[1])) * pixel_scale
@@ -157,9 +162,10 @@ def plot_subtraction(
                 axes.set_title(title, loc="left", fontsize=9)
                 if row == rows - 1:
                     axes.set_xlabel("x (arcsec)")
-                if left < 0.1:
+                if column + side == 0:
                     axes.set_ylabel("y (arcsec)")
-        _bar(figure, drawn, figure.add_axes((0.93, 0.12, 0.013, 0.68)), norm, unit)
+        bar = figure.add_axes(((left + width + 0.25) / PAGE_WIDTH, 0.12, 0.013, 0.68))
+        _bar(figure, drawn, bar, norm, unit)
         more = f"{len(shown)} of {len(exposures)} exposures" if len(shown) < len(exposures) else ""
         heading(figure, "The star's light subtracted (klip)", more)
         save(figure, path)
@@ -197,7 +203,7 @@ def plot_companions(
                 image, header = np.array(hdus[plane].data, float), hdus[plane].header
             image, half = north_up(image, WCS(header, fix=False), star)
             norm = _norm(image) if plane == "SCI" else Normalize(-5, 15)
-            left, width = 0.06 + 0.49 * k, 0.37 if snr else 0.6
+            left, width = 0.06 + 0.49 * k, 0.37 if snr else 0.42
             axes = figure.add_axes((left, 0.08, width, 0.76))
             shown = _show(axes, image, norm, (half, -half, -half, half))
             axes.plot(0, 0, "+", color="white", markersize=9)
@@ -303,11 +309,12 @@ def plot_shifts(alignments: Mapping[str, Mapping[str, Sequence]], path: str | Pa
             if k == 0:
                 axes.set_ylabel("shift in y (pixels)")
             _grid(axes)
-        figure.legend(loc="upper right", ncols=3, frameon=False, fontsize=7, handletextpad=0.2)
-        total = [np.hypot(*np.asarray(a["shift_errors"]).T) for a in alignments.values()]
         line = "no references of other stars"
-        if total:
-            line = f"median error {1000 * np.median(np.concatenate(total)):.2g} mpx"
+        if alignments:
+            figure.legend(loc="upper right", ncols=3, frameon=False, fontsize=7, handletextpad=0.2)
+            total = [np.hypot(*np.asarray(a["shift_errors"]).T) for a in alignments.values()]
+            error = 1000 * np.median(np.concatenate(total))
+            line = f"median error {error:.2g} mpx" if np.isfinite(error) else "not shifted"
         heading(figure, "Shifts of the references (align_refs)", line)
         save(figure, path)
 
@@ -356,7 +363,8 @@ def plot_eigenvalues(
         axes.set_xlabel("mode")
         axes.set_ylabel("eigenvalue over the first one")
         _grid(axes)
-        axes.legend(frameon=False, fontsize=8)
+        if any(spectra.values()):
+            axes.legend(frameon=False, fontsize=8)
         heading(
             figure,
             "Eigenvalues of the references (klip)",
@@ -377,7 +385,8 @@ def _median(cube: np.ndarray) -> np.ndarray:
 
 
 def _short(name: str) -> str:
-    return Path(name).name.removesuffix(".fits").rpartition("_")[0] or name
+    """Return program, visit and number of an exposure, which tell it from the others."""
+    return "_".join(Path(name).name.split("_")[:3])
 
 
 def _cycle(values: Sequence[str]) -> list[str]:
@@ -419,10 +428,13 @@ def _scale_bar(axes: Axes, half: float) -> None:
     """Draw a bar of a round length and arrows to North and East into the picture's corners."""
     length = max((bar for bar in BARS if bar <= 0.5 * half), default=BARS[0])
     x, y = 0.9 * half, -0.9 * half
-    axes.plot((x, x - length), (y, y), color="white", linewidth=2)
-    axes.text(x - length / 2, y + 0.04 * half, f"{length:g}″", color="white", ha="center")
+    outline = {"path_effects": [withStroke(linewidth=3, foreground="black")]}
+    axes.plot((x, x - length), (y, y), color="white", linewidth=2, **outline)
+    axes.text(
+        x - length / 2, y + 0.04 * half, f"{length:g}″", color="white", ha="center", **outline
+    )
     foot, arm = (-0.85 * half, -0.9 * half), 0.2 * half
-    arrow = {"arrowstyle": "->", "color": "white"}
+    arrow = {"arrowstyle": "->", "color": "white", **outline}
     for tip, name in (((foot[0], foot[1] + arm), "N"), ((foot[0] + arm, foot[1]), "E")):
         axes.annotate("", tip, foot, arrowprops=arrow)
         axes.text(
@@ -433,4 +445,5 @@ def _scale_bar(axes: Axes, half: float) -> None:
             ha="center",
             va="center",
             fontsize=8,
+            **outline,
         )

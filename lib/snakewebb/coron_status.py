@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,6 @@ def write_status(
     aligned: Mapping[str, Mapping[str, Any]],
     subtracted: Mapping[str, Mapping[str, Any]],
     path: str | Path,
-    *,
-    contrast: Sequence[str] = (),
 ) -> None:
     """Write a page with a row for each exposure, of the target and of references.
 
@@ -46,8 +43,6 @@ def write_status(
         (``align_refs``) and ``_psfsub`` (``klip``).
     path : path
         The HTML to write.
-    contrast : sequence of str, optional
-        Lines on the step contrast.
     """
     exposures: dict[str, dict[str, dict[str, Any]]] = {}
     for name, file in flagged.items():
@@ -58,9 +53,8 @@ def write_status(
                 reason = notes[name].get("reason", "")
                 status = "SKIPPED" if reason else "COMPLETE"
                 exposures[name][step] = {"status": status, "reason": reason, **notes[name]}
-    lines = [*counts(exposures), *map(escape, contrast)]
     rows = [row(name, _cells(steps), steps) for name, steps in exposures.items()]
-    write_page(lines, COLUMNS, rows, path)
+    write_page(counts(exposures), COLUMNS, rows, path)
 
 
 def _cells(steps: Mapping[str, Mapping[str, Any]]) -> list[str]:
