@@ -23,6 +23,7 @@ done
         echo "    reference_files:"
         if [ -f "${folder}references/psfmask.fits" ]; then
             echo "      psfmask: ${folder}references/psfmask.fits"
+            echo "      throughput: $(ls "${folder}"truth/*_throughput.fits)"
         else
             exposure=$(ls "$folder"*_cal.fits | head -n 1)
             "$here/.venv/bin/python" -m snakewebb.simulate.references "$exposure" "${folder}references"
@@ -37,7 +38,7 @@ run=("$here/.venv/bin/snakemake" --snakefile "$here/Snakefile" --configfile conf
 "${run[@]}" --report report.html --quiet all
 
 echo
-echo "Mosaics, catalogues and flagged exposures:  demo/results/<product>/"
+echo "Mosaics, catalogues, contrast curves:       demo/results/<product>/"
 echo "Pictures:                                   demo/results/<product>/plots/"
 echo "Report (open it in a browser):              demo/report.html"
 echo "Change a parameter in demo/config.yaml and run again:"

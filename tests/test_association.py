@@ -62,6 +62,33 @@ def test_bare_exposure_is_a_product(tmp_path):
     assert product.name == "x"
 
 
+def test_the_brightness_of_a_star(tmp_path):
+    members = [member(tmp_path, "a_calints.fits"), member(tmp_path, "b_calints.fits", "psf")]
+    path = write(tmp_path, members)
+    table = json.loads(path.read_text())
+    table["products"][0]["star_flux"] = 0.7
+    path.write_text(json.dumps(table))
+    assert association.read(path)[0].star == {"star_flux": 0.7}
+    table["products"][0]["star_flux"] = "bright"
+    path.write_text(json.dumps(table))
+    with pytest.raises(InputError, match="star_flux is 'bright': give a number"):
+        association.read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "exptype", "coronagraphic"),
+    [
+        ("a_calints.fits", "science", True),
+        ("a_cal.fits", "science", False),
+        ("a_cal.fits", "psf", True),
+    ],
+)
+def test_what_is_coronagraphic(tmp_path, name, exptype, coronagraphic):
+    members = [member(tmp_path, name, exptype), member(tmp_path, "b_cal.fits")]
+    (product,) = association.read(write(tmp_path, members))
+    assert product.coronagraphic == coronagraphic
+
+
 def test_files_make_an_association_that_reads_back(tmp_path):
     files = [str(tmp_path / f"{name}_cal.fits") for name in "ab"]
     for file in files:

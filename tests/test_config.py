@@ -69,6 +69,12 @@ def test_a_product_has_reference_files_of_its_own(schema):
         ({"products": {"x": {"stps": {}}}}, "products.x.stps"),
         ({"products": {"x": {"steps": {"skymatch": {"nclp": 1}}}}}, "products.x.steps.skymatch"),
         ({"products": {"a": {}, 3: {}}}, "products: the name 3 is no text"),
+        ({"steps": {"klip": {"truncate": []}}}, "steps.klip.truncate"),
+        ({"steps": {"klip": {"truncate": [5, 5]}}}, "steps.klip.truncate"),
+        ({"steps": {"klip": {"truncate": [5, -1]}}}, "steps.klip.truncate: -1"),
+        ({"steps": {"klip": {"strategy": "SDI"}}}, "'SDI' is not one of"),
+        ({"steps": {"contrast": {"star_flux": 0}}}, "steps.contrast.star_flux"),
+        ({"reference_files": {"psfmask": {"F335M": 3}}}, "reference_files.psfmask.F335M: 3"),
         ({"associations": "one.json"}, "associations: 'one.json'"),
     ],
 )

@@ -163,11 +163,19 @@ def test_the_report_has_its_figures(results, product):
     assert page.count('class="COMPLETE"') == 4 + 2 + 2 + 3
 
 
-def test_numbers_do_not_depend_on_cores(results, product, config, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(results.parent, copy)
+@pytest.fixture
+def copy(results, tmp_path_factory):
+    """The finished run in another folder, at the same distance from the library."""
+    folder = tmp_path_factory.mktemp("copy")
+    shutil.copytree(results.parent, folder, dirs_exist_ok=True)
+    return folder
+
+
+def test_numbers_do_not_depend_on_cores(results, product, config, copy):
     wanted = f"results/{product.name}/{product.name}_contrast.ecsv"
+    before = (copy / wanted).stat().st_mtime_ns
     snakemake(copy, "--cores", "1", "--forcerun", "psfsub", "--", wanted, **config)
+    assert (copy / wanted).stat().st_mtime_ns > before
     for path in (results / product.name).glob("*.*"):
         if path.suffix == ".fits":
             difference = fits.FITSDiff(path, copy / path.relative_to(results.parent))
@@ -176,9 +184,7 @@ def test_numbers_do_not_depend_on_cores(results, product, config, tmp_path):
             assert path.read_text() == (copy / path.relative_to(results.parent)).read_text()
 
 
-def test_adi_and_rdi_together(results, product, config, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(results.parent, copy)
+def test_adi_and_rdi_together(product, config, copy):
     name = next(iter(product.of_type("science")))
     wanted = f"results/{product.name}/{name}_{product.asn_id}_psfsub.fits"
     steps = {"klip": {"strategy": "ADI+RDI", "inner_radius": 0.3, "outer_radius": 2.0}}

@@ -501,6 +501,7 @@ def association(
         "products": [
             {
                 "name": coronagraphic.product,
+                "star_flux": coronagraphic.star_flux,
                 "members": [
                     {"expname": f"{exposure.name}_calints.fits", "exptype": exposure.exptype}
                     for exposure in exposures
