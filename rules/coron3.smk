@@ -165,7 +165,6 @@ rule contrast:
         mosaic="<results>/{product}/{product}_i2d.fits",
         stars="<results>/{product}/work/{product}_stars.json",
         kernels=ancient("<results>/kernels.done"),
-        library=library("contrast"),
     output:
         curve="<results>/{product}/{product}_contrast.ecsv",
         detections="<results>/{product}/{product}_detections.ecsv",
@@ -180,6 +179,7 @@ rule contrast:
     resources:
         mem_mb=memory(900, 10),
     params:
+        library=library("contrast"),
         repair=options("align_refs", "repair"),
         klip=contrast_klip_options,
         grid=options("resample", "grid"),

@@ -107,7 +107,6 @@ rule plot_companions:
         unpack(detections),
         mosaic="<results>/{product}/{product}_i2d.fits",
         stars="<results>/{product}/work/{product}_stars.json",
-        library=library("plot_companions"),
     output:
         report(
             "<results>/{product}/plots/{product}_mosaic.png",
@@ -125,6 +124,8 @@ rule plot_companions:
         "../envs/snakewebb.yaml"
     resources:
         mem_mb=800,
+    params:
+        library=library("plot_companions"),
     message:
         "Draw the combined image of {wildcards.product}"
     script:
@@ -135,7 +136,6 @@ rule plot_contrast:
     input:
         curve="<results>/{product}/{product}_contrast.ecsv",
         detections="<results>/{product}/{product}_detections.ecsv",
-        library=library("plot_contrast"),
     output:
         report(
             "<results>/{product}/plots/{product}_contrast.png",
@@ -151,6 +151,8 @@ rule plot_contrast:
         "../envs/snakewebb.yaml"
     resources:
         mem_mb=800,
+    params:
+        library=library("plot_contrast"),
     message:
         "Plot the contrast of {wildcards.product}"
     script:
@@ -162,7 +164,6 @@ rule plot_coron:
         exposures=flagged_members,
         references=all_aligned_references,
         subtracted=psfsub_exposures,
-        library=library("plot_coron"),
     output:
         subtraction=report(
             "<results>/{product}/plots/{product}_subtraction.png",
@@ -197,6 +198,7 @@ rule plot_coron:
     resources:
         mem_mb=800,
     params:
+        library=library("plot_coron"),
         exposures=science_names,
         members=flagged_names,
         truncate=all_truncations,

@@ -1,8 +1,8 @@
 import json
 from pathlib import Path
 
-from snakewebb.coron_figures import plot_companions
 from snakewebb.job import job
+from snakewebb.coron_figures import plot_companions
 
 with job(snakemake.log[0]):
     stars = json.loads(Path(snakemake.input.stars).read_text())

@@ -1,7 +1,7 @@
+from snakewebb.job import job
 from snakewebb.coron_figures import plot_eigenvalues, plot_shifts, plot_subtraction
 from snakewebb.coron_status import write_status
 from snakewebb.exposure import read_notes, read_planes
-from snakewebb.job import job
 
 with job(snakemake.log[0]):
     names, out = snakemake.params.exposures, snakemake.output

@@ -1,10 +1,10 @@
 import json
 from pathlib import Path
 
+from snakewebb.job import job
 from snakewebb.align_refs import align, disc, repair, unaligned
 from snakewebb.coron_products import read_psfmask, write_psfalign
 from snakewebb.exposure import read_notes
-from snakewebb.job import job
 from snakewebb.stack_refs import read_cube
 
 with job(snakemake.log[0]):

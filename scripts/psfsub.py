@@ -1,10 +1,10 @@
 import json
 from pathlib import Path
 
+from snakewebb.job import job
 from snakewebb.coron import read_target
 from snakewebb.coron_products import write_psfsub
 from snakewebb.geometry import Correction
-from snakewebb.job import job
 
 with job(snakemake.log[0]):
     step = dict(snakemake.params.step)
