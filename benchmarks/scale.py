@@ -63,7 +63,10 @@ def plan(folder: Path, exposures: int) -> dict:
     content["products"] = [{"name": "jw01234-o001_t001_nircam_clear-f356w", "members": members}]
     association = folder / "plan_asn.json"
     association.write_text(json.dumps(content))
-    return {"exposures": exposures, **snakemake(folder, [association], "--dry-run", "--quiet")}
+    cost = snakemake(folder, [association], "--dry-run", "--quiet", "rules")
+    lines = (folder / "snakemake.log").read_text().splitlines()
+    jobs = next(int(line.split()[1]) for line in lines if line.startswith("total "))
+    return {"exposures": exposures, "jobs": jobs, **cost}
 
 
 def wide_field(folder: Path, size: int, columns: int, rows: int, npix: int, sources: int) -> Path:
