@@ -220,8 +220,8 @@ class Flat:
     def __init__(self, width):
         self.width = width
 
-    def level(self, start, stop):
-        return np.zeros((stop - start, self.width), np.float32)
+    def level(self, start, stop, columns=slice(None)):
+        return np.zeros((stop - start, self.width), np.float32)[:, columns]
 
     def rms(self, start, stop):
         return np.full((stop - start, self.width), 0.1, np.float32)

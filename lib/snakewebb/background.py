@@ -69,18 +69,19 @@ class Background:
             # einsum: a BLAS may round differently with another number of threads
             self._maps.append((np.einsum("ik,kl->il", along, mesh), mesh.min(), mesh.max()))
 
-    def level(self, start: int, stop: int) -> np.ndarray:
-        """Return some rows of the background, float32."""
-        return self._expand(0, start, stop)
+    def level(self, start: int, stop: int, columns: slice = slice(None)) -> np.ndarray:
+        """Return some rows, or some columns of these, of the background: float32."""
+        return self._expand(0, start, stop, columns)
 
     def rms(self, start: int, stop: int) -> np.ndarray:
-        """Return some rows of its rms, float32."""
-        return self._expand(1, start, stop)
+        """Return some rows of its rms: float32."""
+        return self._expand(1, start, stop, slice(None))
 
-    def _expand(self, which: int, start: int, stop: int) -> np.ndarray:
+    def _expand(self, which, start, stop, columns):
         partial, low, high = self._maps[which]
-        out = np.empty((stop - start, self._columns.shape[1]), np.float32)
-        expand(partial[start:stop], self._columns, low, high, out)
+        right = np.ascontiguousarray(self._columns[:, columns])
+        out = np.empty((stop - start, right.shape[1]), np.float32)
+        expand(partial[start:stop], right, low, high, out)
         return out
 
 

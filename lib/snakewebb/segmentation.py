@@ -206,7 +206,8 @@ def find_segments(
     rows = []
     for window in windows(_around(boxes, kernel.size // 2, localbkg_width), image.shape):
         data, err, mask = read_window(image, window)
-        sky = background.level(window.top, window.bottom)[:, window.left : window.right]
+        columns = slice(window.left, window.right)
+        sky = background.level(window.top, window.bottom, columns)
         data -= np.where(mask, np.float32(0), sky)
         bad = mask | ~np.isfinite(data)
         smoothed = np.empty_like(data)
