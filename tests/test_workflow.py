@@ -1,7 +1,6 @@
 """The workflow from end to end, on small simulated observations."""
 
 import json
-import shutil
 import warnings
 from dataclasses import replace
 
@@ -20,68 +19,7 @@ from snakewebb.dq import OUTLIER
 from snakewebb.geometry import to_plane
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
-from workflow import planned, snakemake
-
-FIELD = preset("nircam-f356w", npix=400)
-MODULES = replace(preset("nircam-modules", npix=200), stars=40, dithers=FIELD.dithers[:2])
-MOVING = replace(preset("nircam-moving", npix=160), dithers=FIELD.dithers[:3])
-
-
-@pytest.fixture(scope="session")
-def observations(tmp_path_factory):
-    """Three simulated observations; their associations by name."""
-    folder = tmp_path_factory.mktemp("observations")
-    made = {
-        name: simulate.write(observation, folder / name)
-        for name, observation in {"field": FIELD, "modules": MODULES, "moving": MOVING}.items()
-    }
-    # The name that an association written by the workflow would have.
-    made["modules"] = made["modules"].rename(
-        made["modules"].with_name(f"{MODULES.product}_asn.json")
-    )
-    return made
-
-
-@pytest.fixture(scope="session")
-def checkout(tmp_path_factory, repo):
-    """A copy of the workflow, which tests may edit."""
-    folder = tmp_path_factory.mktemp("checkout")
-    for name in ("config", "envs", "lib", "profiles", "report", "rules", "scripts"):
-        shutil.copytree(repo / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(repo / "Snakefile", folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def config(observations):
-    files = sorted(str(p) for p in observations["field"].parent.glob("*_cal.fits"))
-    return {
-        "associations": [*map(str, observations.values()), files[0]],
-        "products": {
-            "pair": {
-                "science": files[:2],
-                "steps": {
-                    "tweakreg": {"skip": True},
-                    "skymatch": {"subtract": True},
-                    "outlier_detection": {"skip": True},
-                    "resample": {"pixel_scale": 0.1, "rotation": 0.0, "kernel": "turbo"},
-                },
-            }
-        },
-    }
-
-
-@pytest.fixture(scope="session")
-def results(tmp_path_factory, config, checkout):
-    """The folder of results of all of them."""
-    folder = tmp_path_factory.mktemp("workflow")
-    snakemake(folder, repo=checkout, **config)
-    return folder / "results"
-
-
-@pytest.fixture(scope="session")
-def names(observations):
-    return {name: association.read(path)[0] for name, path in observations.items()}
+from workflow import snakemake
 
 
 def truth_of(observations, name):
@@ -259,113 +197,14 @@ def test_product_of_files_with_parameters_of_its_own(results, names, observation
         assert sky == pytest.approx(before - model.meta.background.level, abs=1e-4)
 
 
-def test_one_exposure_rectified_by_name(results, names, checkout):
+def test_one_exposure_rectified_by_name(results, names):
     product = names["field"]
     name = list(product.of_type("science"))[1]
     target = f"results/{product.name}/{name}_o001_i2d.fits"
-    snakemake(results.parent, target, repo=checkout)
+    snakemake(results.parent, target)
     with read(results.parent / target) as model:
         assert model.meta.wcs.available_frames == ["detector", "world"]
         assert np.isfinite(model.data).mean() > 0.9
-
-
-@pytest.fixture
-def plan(results, checkout):
-    """A function of the configuration: the jobs that would run, from what has been done."""
-
-    def of(config):
-        return planned(results.parent, repo=checkout, **config)
-
-    return of
-
-
-def test_everything_is_done_then(plan, config):
-    assert plan(config) == set()
-
-
-def change(config, step, **parameters):
-    steps = {step: parameters}
-    return {**config, "steps": steps}
-
-
-@pytest.mark.parametrize(
-    ("step", "parameters", "rules"),
-    [
-        ("source_catalog", {"snr_threshold": 4.0}, {"source_catalog"}),
-        ("skymatch", {"subtract": True}, {"crf", "i2d", "source_catalog"}),
-        ("resample", {"report_var": False}, {"i2d", "source_catalog"}),
-        ("resample", {"pixfrac": 0.8}, {"i2d", "source_catalog"}),
-        ("resample", {"rotation": 3.0}, {"i2d", "source_catalog"}),
-        (
-            "outlier_detection",
-            {"snr": "4.0 3.0"},
-            {"crf", "i2d", "source_catalog"},
-        ),
-        (
-            "outlier_detection",
-            {"maskpt": 0.6},
-            {"median", "crf", "i2d", "source_catalog"},
-        ),
-        (
-            "skymatch",
-            {"match_down": False},
-            {"skymatch", "median", "crf", "i2d", "source_catalog"},
-        ),
-    ],
-)
-def test_a_change_rebuilds_what_it_touches(plan, config, names, step, parameters, rules):
-    jobs = plan(change(config, step, **parameters))
-    name = names["field"].name
-    touched = {job[0] for job in jobs if len(job) > 1 and job[1] == name}
-    assert {rule for rule in touched if not rule.startswith("plot")} == rules
-
-
-@pytest.mark.parametrize(
-    ("module", "untouched"),
-    [
-        ("source_catalog.py", {"find_sources", "crf", "i2d"}),
-        ("kernels/drizzle.py", {"find_sources", "align", "skymatch"}),
-        ("skymatch.py", {"find_sources", "align"}),
-        ("pictures.py", {"find_sources", "crf", "i2d", "source_catalog"}),
-    ],
-)
-def test_an_edit_of_the_library_runs_what_imports_it(plan, config, checkout, module, untouched):
-    file = checkout / "lib" / "snakewebb" / module
-    before = file.read_text()
-    try:
-        file.write_text(before + "\n# edited\n")
-        rules = {job[0] for job in plan(config)}
-        assert rules - {"all"}
-        assert not rules & untouched
-        file.write_text(before)
-        assert plan(config) == set(), "an edit taken back, or a checkout"
-    finally:
-        file.write_text(before)
-
-
-def test_an_override_touches_one_product_only(plan, config, names):
-    name = names["modules"].name
-    products = {**config["products"], name: {"steps": {"source_catalog": {"npixels": 9}}}}
-    jobs = plan({**config, "products": products})
-    assert {job[1] for job in jobs if len(job) > 1} == {name}
-
-
-def test_values_swapped_between_parameters_are_noticed(plan, config, names):
-    swapped = {"aperture_ee1": 50, "aperture_ee2": 30}
-    jobs = plan(change(config, "source_catalog", **swapped))
-    assert ("source_catalog", names["field"].name) in jobs
-
-
-def test_an_exposure_dropped_leaves_the_stars_of_others(plan, config, names, observations):
-    table = json.loads(observations["field"].read_text())
-    table["products"][0]["members"].pop()
-    shorter = observations["field"].with_name("shorter_asn.json")
-    shorter.write_text(json.dumps(table))
-    associations = [str(shorter), *config["associations"][1:]]
-    jobs = plan({**config, "associations": associations})
-    touched = {job[0] for job in jobs if len(job) > 1 and job[1] == names["field"].name}
-    assert "find_sources" not in touched
-    assert {"align", "median", "i2d"} <= touched
 
 
 @pytest.mark.parametrize(
@@ -424,7 +263,7 @@ def test_wcs_of_real_surveys_go_through_the_grid(real_data, tmp_path):
         with asdf.open(path, lazy_load=False) as file:
             frames.append({"NRCALONG": (file["wcs"], dict(file["wcsinfo"]))})
     observation = replace(
-        FIELD, npix=None, dithers=(), wcs=tuple(frames), stars=150, galaxies=30,
+        preset("nircam-f356w"), dithers=(), wcs=tuple(frames), stars=150, galaxies=30,
         pointing_error=20.0,
     )  # fmt: skip
     asn = simulate.write(observation, tmp_path / "data")
@@ -445,8 +284,8 @@ def test_snakemake_finds_nothing_to_complain(results):
     assert "in a good condition" in snakemake(results.parent, "--lint").stderr
 
 
-def test_report_shows_every_picture(results, names, checkout):
-    snakemake(results.parent, "--report", "report.html", repo=checkout)
+def test_report_shows_every_picture(results, names):
+    snakemake(results.parent, "--report", "report.html")
     page = (results.parent / "report.html").read_text()
     for product in names.values():
         for kind in ("mosaic", "sources", "alignment", "sky", "outliers", "status"):
