@@ -12,7 +12,8 @@ from pathlib import Path
 import yaml
 from snakemake.exceptions import WorkflowError
 
-ROOT = Path(workflow.basedir)
+# Not workflow.basedir, which is that of a workflow that imports this one.
+ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 os.environ.update(
     PYTHONPATH=os.pathsep.join(
         filter(None, [str(ROOT / "lib"), os.environ.get("PYTHONPATH")])

@@ -1,6 +1,9 @@
 # From calibrated exposures to mosaic, catalogue and segmentation map (calwebb_image3).
 
 
+# Once, before the first jobs; edited kernels are compiled by the jobs that use them. It must not run
+# again by itself: Snakemake would then overlook all other reasons of the jobs that have its output
+# as `ancient` input.
 rule kernels:
     output:
         touch("<results>/kernels.done"),
@@ -10,8 +13,6 @@ rule kernels:
         "<benchmarks>/kernels.tsv"
     conda:
         "../envs/snakewebb.yaml"
-    params:
-        library=library("kernels"),
     message:
         "Compile the kernels"
     script:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,17 +53,20 @@ class _Jobs(logging.Handler):
             self.seen.add((record.rule_name, *wildcards.values()))
 
 
-def planned(folder, *, repo=REPO, **config):
-    """Return the jobs that would run: {(rule, wildcard values…)}."""
+def planned(folder, *, repo=REPO, text=None, resources=None, **config):
+    """Return the jobs that would run: {(rule, wildcard values…)}.
+
+    The configuration may be the ``text`` of a YAML file; ``resources`` are Snakemake's settings.
+    """
     jobs = _Jobs()
     path = Path(folder, "planned.yaml")
-    path.write_text(yaml.safe_dump(config))
+    path.write_text(text or yaml.safe_dump(config))
     triggers = frozenset(RerunTrigger[name.replace("-", "_").upper()] for name in TRIGGERS)
     here = Path.cwd()
     try:
         with SnakemakeApi(OutputSettings(dryrun=True, quiet={Quietness.ALL})) as api:
             workflow = api.workflow(
-                resource_settings=ResourceSettings(cores=1),
+                resource_settings=resources or ResourceSettings(cores=1),
                 config_settings=ConfigSettings(configfiles=[path]),
                 snakefile=repo / "Snakefile",
                 workdir=Path(folder),
@@ -76,3 +80,34 @@ def planned(folder, *, repo=REPO, **config):
     finally:
         os.chdir(here)
     return jobs.seen
+
+
+def table(heading):
+    """Return the rows of a table in docs/rebuild.md: (section of the config, keys, rules)."""
+    page = (REPO / "docs" / "rebuild.md").read_text()
+    lines = page.split(f"## {heading}\n")[1].split("\n## ")[0].splitlines()
+    rows = []
+    for line in [line for line in lines if line.startswith("| `")]:
+        change, rules = line.strip("| ").split(" | ")
+        section, colon, keys = change.rpartition(": ")
+        names = re.findall(r"`(\w+)`", keys)
+        rows.append((section.strip("`") if colon else None, names, re.findall(r"`(\w+)`", rules)))
+    return rows
+
+
+def another(key, schema):
+    """Return a value of a parameter that is not its default."""
+    default, kinds = schema["default"], schema.get("type", "enum")
+    if kinds == "enum":
+        return next(value for value in schema["enum"] if value not in (default, None))
+    if "array" in kinds:
+        return [100, 100]
+    if kinds == "boolean":
+        return not default
+    if kinds == "string":
+        return "9.0 8.0"
+    if "string" in kinds:
+        return 0
+    if "integer" in kinds:
+        return (default or 0) + 1
+    return default / 2 if default else 1.5

@@ -78,7 +78,19 @@ def _checked(value: Any, schema: Schema, where: str) -> Any:
     error = next(Draft202012Validator(schema).iter_errors(value), None)
     if error is not None:
         raise InputError(f"{where}: {error.message}: {schema.get('description', '')}".rstrip(": "))
-    return value
+    return _canonical(value, schema)
+
+
+def _canonical(value: Any, schema: Schema) -> Any:
+    """Return a number in the one type its schema has, so that 3 and 3.0 are no change."""
+    if isinstance(value, list):
+        return [_canonical(item, schema.get("items", {})) for item in value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    kinds = schema.get("type", ())
+    if "number" in kinds:
+        return float(value)
+    return int(value) if "integer" in kinds else value
 
 
 def _unknown(key: str, schema: Schema) -> str:
