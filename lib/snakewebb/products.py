@@ -283,7 +283,9 @@ def correct_pointing(
     wcsinfo.s_region = s_region(*wcs.footprint(center=False).T)
     _forget(wcsinfo, FITS_WCS)
     if sip is not None:
-        _assign_keywords(model, sip_keywords(wcs, known, **sip))
+        keywords = {key.lower(): value for key, value in sip_keywords(wcs, known, **sip).items()}
+        # Not as attributes: the schema would be gone through for each of a hundred numbers.
+        wcsinfo.instance.update((name, keywords[name]) for name in FITS_WCS if name in keywords)
 
 
 def _forget(node: Any, names: Iterable[str]) -> None:
