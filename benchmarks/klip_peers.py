@@ -79,9 +79,6 @@ def run(package: str, interpreter: str, folder: Path) -> dict[str, np.ndarray]:
 
 def main() -> None:
     """Run all packages as the command line says and print figures as JSON."""
-    if sys.argv[1] == "--compute":
-        compute(sys.argv[2], Path(sys.argv[3]))
-        return
     from snakewebb.align_refs import repair
     from snakewebb.exposure import read_planes
     from snakewebb.stack_refs import read_cube
@@ -124,4 +121,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--compute"]:
+        compute(sys.argv[2], Path(sys.argv[3]))
+    else:
+        main()

@@ -304,7 +304,7 @@ def model_psf(
     margin : float, optional
         The stop passes what is farther than this from all edges of the pupil, metres.
     size : int, optional
-        Side, pixels, odd; the PSF is normalised to the light in it.
+        Side, pixels, odd. What light falls outside, some per cent, is not in the PSF.
 
     Notes
     -----
@@ -325,7 +325,9 @@ def model_psf(
     frequency = np.fft.fftfreq(len(image), 1 / oversample)
     pixels = np.sinc(frequency) * np.exp(-2 * (np.pi * CHARGE_DIFFUSION * frequency) ** 2)
     image = np.fft.ifft2(np.fft.fft2(image) * pixels[:, None] * pixels).real
-    return PointSpread.from_array(image, oversample)
+    # By Parseval's theorem this is all of the light, on the stamp and off it.
+    whole = 9 * (stop**2).sum() / (pixel * step) ** 2
+    return PointSpread(image / whole, float(oversample))
 
 
 def read_psf(path: str | Path) -> PointSpread:
