@@ -9,16 +9,24 @@ hold for both pipelines. Prints the figures as JSON.
 
 from __future__ import annotations
 
+import argparse
 import json
+import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 from stdatamodels.jwst import datamodels
 
+from snakewebb.align_refs import repair
+from snakewebb.contrast import CORE, Rings, flux_at, flux_map, model_psf
+from snakewebb.coron import reduction
 from snakewebb.dq import BITS, DO_NOT_USE
+from snakewebb.exposure import read_planes
+from snakewebb.filters import FILTERS, STOPS
+from snakewebb.stack_refs import read_cube
 
 ANNULUS = 0.6, 0.9
 """Arcsec; where the residual contrast is quoted."""
@@ -29,6 +37,9 @@ WIDTH = 0.1
 FAR = 4.0
 """Arcsec from the star, beyond which noise is compared with ERR."""
 BLOCK = 8
+KLIP = ("strategy", "truncate", "annuli", "subsections", "n_references", "symmetry")
+INJECTED = 3e-5
+"""Contrast of the companions that measure throughput."""
 
 
 class Image(NamedTuple):
@@ -176,3 +187,128 @@ class Scene:
             for c in self.truth["companions"]
         ]
         return Image(data, err, star, star + np.array(offsets), self.scale)
+
+    def klip(self) -> dict[str, Any]:
+        """Return the parameters of the subtraction; jwst's are its defaults."""
+        with datamodels.open(self.product(self.names[0], "psfsub")) as model:
+            notes = (model.meta.instance.get("snakewebb") or {}).get("klip", {})
+        known = {k: v for k, v in notes.get("parameters", {}).items() if k in KLIP}
+        return known | {"truncate": [known.get("truncate", 50)]}
+
+    def throughput(self, psf: Any) -> list[float]:
+        """Return what the subtraction leaves of companions as far from the star as the true ones.
+
+        Each is injected at two other position angles, and the reduction done anew.
+        """
+        stars = [self.exposure(name).star for name in self.names]
+        cubes, references = [], []
+        for name in self.names:
+            cube = read_cube(self.product(name, "crfints"))
+            cubes.append(repair(cube["SCI"], cube["DQ"])[0])
+            references.append(read_planes(self.product(name, "psfalign"), ("SCI",))["SCI"])
+        reduce = reduction(
+            [self.truth["exposures"][name]["roll"] for name in self.names],
+            references,
+            [[here - there for here in stars] for there in stars],
+            center=stars,
+            **self.klip(),
+        )
+        before = [made[0].data.mean(axis=0) for made in reduce(cubes)]
+        flux, fractions = INJECTED * self.flux, []
+        for number in range(len(self.truth["companions"])):
+            found = []
+            for turn in (90, 270):
+                places = [self._turned(name, number, turn) for name in self.names]
+                brighter = [
+                    cube + flux / self.jansky * psf.at(cube.shape[1:], *place)
+                    for cube, place in zip(cubes, places, strict=True)
+                ]
+                found += [
+                    flux_at(made[0].data.mean(axis=0) - old, psf, *place) * self.jansky / flux
+                    for made, old, place in zip(reduce(brighter), before, places, strict=True)
+                ]
+            fractions.append(float(np.mean(found)))
+        return fractions
+
+    def _turned(self, name: str, number: int, degrees: float) -> np.ndarray:
+        """Return a companion's place on an exposure, turned about the star."""
+        image = self.exposure(name)
+        c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        return image.star + np.array([[c, -s], [s, c]]) @ (image.companions[number] - image.star)
+
+
+def fluxes(scene: Scene, image: Image, psf: Any, through: list[float]) -> list[dict[str, float]]:
+    """Return the companions' fluxes over their true ones, and flux over the noise of the ring."""
+    wide = psf.drizzled()
+    measured = flux_map(image.data, wide)
+    mask = np.zeros(image.data.shape, bool)
+    for place in image.companions:
+        mask |= image.radius(place) <= CORE * wide.fwhm * image.scale
+    rings = Rings(measured, tuple(image.star), wide.fwhm, mask)
+    rows = []
+    for number, (companion, place) in enumerate(
+        zip(scene.truth["companions"], image.companions, strict=True)
+    ):
+        (mean,), (error,), _ = rings.around(*place[:, None].astype(float))
+        seen = [
+            scene.transmission[
+                tuple(np.rint(scene.exposure(n).companions[number]).astype(int))[::-1]
+            ]
+            for n in scene.names
+        ]
+        flux = flux_at(image.data, wide, *place) - mean
+        whole = flux * scene.jansky / through[number] / np.mean(seen)
+        rows.append({"flux / truth": whole / companion["flux"], "snr": flux / error})
+    return rows
+
+
+def score(folder: Path, simulated: Path) -> dict[str, Any]:
+    """Return all figures of a folder of products."""
+    scene = Scene(folder, simulated)
+    with datamodels.open(scene.product(scene.names[0], "psfsub")) as model:
+        band = FILTERS[model.meta.instrument.name][model.meta.instrument.filter]
+        margin = STOPS[model.meta.exposure.type]
+    psf = model_psf(*band, scene.scale, margin=margin)
+    image = scene.combined()
+    through = scene.throughput(psf)
+    combined = residual(image, scene.peak)
+    names = scene.names
+    companions = scene.truth["companions"]
+    parts = [each for name in names for each in scene.integrations(name)]
+    return {
+        "klip": scene.klip(),
+        "residual per roll": [residual(scene.exposure(name), scene.peak) for name in names],
+        "residual combined": combined,
+        "throughput": through,
+        "residual / throughput": {k: v / through[0] for k, v in combined.items()},
+        "companions": [
+            {"peak snr": snr(image, k, c["separation"]), **row}
+            for k, (c, row) in enumerate(
+                zip(companions, fluxes(scene, image, psf, through), strict=True)
+            )
+        ],
+        "cosmic rays": cosmic_rays(folder, simulated),
+        "noise / ERR": {
+            "psfsub": float(np.mean([noise_over_err(part, 1) for part in parts])),
+            "i2d": noise_over_err(image, BLOCK),
+        },
+    }
+
+
+def main() -> None:
+    """Score as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("products", type=Path)
+    parser.add_argument("simulated", type=Path)
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    options = parser.parse_args()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # rows of NaN; dates in headers
+        text = json.dumps(score(options.products, options.simulated), indent=2, default=float)
+    print(text)
+    if options.output:
+        options.output.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
