@@ -38,8 +38,6 @@ FAR = 4.0
 """Arcsec from the star, beyond which noise is compared with ERR."""
 BLOCK = 8
 KLIP = ("strategy", "truncate", "annuli", "subsections", "n_references", "symmetry")
-INJECTED = 3e-5
-"""Contrast of the companions that measure throughput."""
 
 
 class Image(NamedTuple):
@@ -196,9 +194,9 @@ class Scene:
         return known | {"truncate": [known.get("truncate", 50)]}
 
     def throughput(self, psf: Any) -> list[float]:
-        """Return what the subtraction leaves of companions as far from the star as the true ones.
+        """Return what the subtraction leaves of the companions.
 
-        Each is injected at two other position angles, and the reduction done anew.
+        Each has twins injected, at two other position angles, and the reduction is done anew.
         """
         stars = [self.exposure(name).star for name in self.names]
         cubes, references = [], []
@@ -214,9 +212,9 @@ class Scene:
             **self.klip(),
         )
         before = [made[0].data.mean(axis=0) for made in reduce(cubes)]
-        flux, fractions = INJECTED * self.flux, []
-        for number in range(len(self.truth["companions"])):
-            found = []
+        fractions = []
+        for number, companion in enumerate(self.truth["companions"]):
+            flux, found = companion["flux"], []
             for turn in (90, 270):
                 places = [self._turned(name, number, turn) for name in self.names]
                 brighter = [
