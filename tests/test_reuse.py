@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import yaml
 
-from snakewebb import association
 from workflow import REPO
 
 PAGE = (REPO / "docs" / "reuse.md").read_text()
