@@ -4,7 +4,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env demo test lint docs clean
+.PHONY: env slurm demo test test-slurm lint lock docs clean
 
 env: .venv/ready
 
@@ -18,20 +18,35 @@ env: .venv/ready
 	PYTHONPATH=lib $(BIN)/python -m snakewebb.kernels
 	touch $@
 
+# What a cluster that runs SLURM needs besides; kept apart because every start of Snakemake
+# would wait for it.
+slurm: .venv/slurm
+
+.venv/slurm: .venv/ready envs/slurm.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement envs/slurm.txt
+	touch $@
+
 demo: env
 	bash demo.sh $(CORES)
 
 test: env
 	$(BIN)/python -m pytest -q
 
+# On a real SLURM of one node, started on the loopback: as root, with Debian's packages.
+test-slurm: slurm
+	command -v slurmctld slurmd munged > /dev/null || { apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends slurm-wlm munge; }
+	$(BIN)/python -m pytest -v -m slurm tests/test_slurm.py
+
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 
-# The lock: names, versions and hashes, one for all Pythons from 3.11 on.
+# The locks: names, versions and hashes, one for all Pythons from 3.11 on.
+COMPILE := uv pip compile --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
 lock:
-	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header envs/requirements.in -o envs/requirements.txt
+	$(COMPILE) envs/requirements.in -o envs/requirements.txt
+	$(COMPILE) --constraint envs/requirements.txt envs/slurm.in -o envs/slurm.txt
 
 docs: env
 	PYTHONPATH=lib $(BIN)/python -m snakewebb.config config/schema.yaml > config/README.md

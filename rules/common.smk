@@ -519,6 +519,11 @@ def coron_exposures(product):
     ]
 
 
+def minutes(wildcards, input, attempt):
+    """Return how long a job may take: ample, rising with its input and with each attempt."""
+    return int((20 + input.size_mb / 100) * attempt)
+
+
 def targets():
     """Return the files that are made when none is asked for."""
     files = []

@@ -16,6 +16,7 @@ rule crfints:
         "../envs/snakewebb.yaml"
     resources:
         mem_mb=memory(600, 4),
+        runtime=minutes,
     params:
         library=library("crfints"),
         step=options("outlier_detection", "crfints"),
@@ -39,6 +40,7 @@ rule psfstack:
         "../envs/snakewebb.yaml"
     resources:
         mem_mb=memory(600, 4),
+        runtime=minutes,
     params:
         library=library("psfstack"),
         asn=asn_metadata,
@@ -62,6 +64,7 @@ rule find_stars:
         "../envs/snakewebb.yaml"
     resources:
         mem_mb=memory(600, 4),
+        runtime=minutes,
     params:
         library=library("find_stars"),
         step=options("align_refs", "repair"),
@@ -87,6 +90,7 @@ rule psfalign:
         "../envs/snakewebb.yaml"
     resources:
         mem_mb=memory(800, 8),
+        runtime=minutes,
     params:
         library=library("psfalign"),
         repair=options("align_refs", "repair"),
@@ -116,6 +120,7 @@ rule psfsub:
     threads: 1
     resources:
         mem_mb=memory(800, 10),
+        runtime=minutes,
     params:
         library=library("psfsub"),
         repair=options("align_refs", "repair"),
@@ -143,6 +148,7 @@ rule coron_i2d:
         "../envs/snakewebb.yaml"
     resources:
         mem_mb=memory(900, 8),
+        runtime=minutes,
     params:
         library=library("coron_i2d"),
         grid=options("resample", "grid"),

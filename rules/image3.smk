@@ -13,6 +13,9 @@ rule kernels:
         "<benchmarks>/kernels.tsv"
     conda:
         "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(1000, 0),
+        runtime=minutes,
     message:
         "Compile the kernels"
     script:
@@ -53,6 +56,7 @@ rule find_sources:
         "../envs/snakewebb.yaml"
     resources:
         mem_mb=memory(600, 6),
+        runtime=minutes,
     params:
         library=library("find_sources"),
         step=options("tweakreg", "find_sources"),
@@ -78,6 +82,7 @@ rule align:
         "../envs/snakewebb.yaml"
     resources:
         mem_mb=memory(800, 20),
+        runtime=minutes,
     params:
         library=library("align"),
         tweakreg=options("tweakreg", "align"),
@@ -108,6 +113,7 @@ rule skymatch:
     threads: 4
     resources:
         mem_mb=memory_of_threads(300, 4),
+        runtime=minutes,
     params:
         library=library("skymatch"),
         step=options("skymatch", "skymatch"),
@@ -135,6 +141,7 @@ rule median:
     threads: 8
     resources:
         mem_mb=memory(1500, 0),
+        runtime=minutes,
     params:
         library=library("median"),
         step=options("outlier_detection", "median"),
@@ -162,6 +169,7 @@ rule crf:
         "../envs/snakewebb.yaml"
     resources:
         mem_mb=memory_of_exposure(800, 4),
+        runtime=minutes,
     params:
         library=library("crf"),
         outlier_detection=options("outlier_detection", "crf"),
@@ -195,6 +203,7 @@ rule i2d:
     threads: 8
     resources:
         mem_mb=memory(1500, 0),
+        runtime=minutes,
     params:
         library=library("i2d"),
         drizzle=options("resample", "drizzle"),
@@ -224,6 +233,7 @@ rule exposure_i2d:
         "../envs/snakewebb.yaml"
     resources:
         mem_mb=memory(1200, 4),
+        runtime=minutes,
     params:
         library=library("i2d"),
         drizzle=options("resample", "drizzle"),
@@ -253,6 +263,7 @@ rule source_catalog:
         "../envs/snakewebb.yaml"
     resources:
         mem_mb=memory(1000, 9),
+        runtime=minutes,
     params:
         library=library("source_catalog"),
         step=options("source_catalog", "source_catalog"),

@@ -20,7 +20,8 @@ rule plot_mosaic:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=800,
+        mem_mb=memory(800, 0),
+        runtime=minutes,
     params:
         library=library("plot_mosaic"),
     message:
@@ -47,7 +48,8 @@ rule plot_sources:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=800,
+        mem_mb=memory(800, 0),
+        runtime=minutes,
     params:
         library=library("plot_sources"),
     message:
@@ -93,7 +95,8 @@ rule plot_exposures:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=800,
+        mem_mb=memory(800, 0),
+        runtime=minutes,
     params:
         library=library("plot_exposures"),
     message:
