@@ -475,7 +475,10 @@ def resampled_exposures(wildcards):
 
 
 def memory(base, factor):
-    """Return a function: megabytes for a job, rising with its input and with each attempt."""
+    """Return a function: megabytes for a job, rising with its input and with each attempt.
+
+    On a cluster a job holds two Snakemakes besides the script: 300 MB are theirs.
+    """
 
     def of(wildcards, input, attempt):
         return int((base + factor * input.size_mb) * attempt)

@@ -2,9 +2,11 @@
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -20,9 +22,10 @@ from workflow import REPO, snakemake
 
 pytestmark = pytest.mark.slurm
 
-PROFILE = REPO / "profiles" / "slurm"
 # The rule whose jobs get too little memory at first, and what they get at the first attempt.
 STARVED, MEGABYTES = "source_catalog", 400
+# Seconds without a controller; by its defaults, the plugin loses its jobs after 45.
+OUTAGE = 60
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
-    """What the demonstration processes, in small."""
+    """Images and coronagraphy as in the demonstration, in small."""
     folder = tmp_path_factory.mktemp("observations")
     coronagraph = preset("nircam-coron", npix=96)
     coronagraph = replace(
@@ -41,7 +44,6 @@ def config(tmp_path_factory):
     )
     associations = [
         observation.write(preset("nircam-f356w", npix=400), folder / "nircam"),
-        observation.write(preset("miri-f1130w", npix=400), folder / "miri"),
         coronagraphy.write(coronagraph, folder / "coronagraph"),
     ]
     return {"associations": [str(path) for path in associations]}
@@ -60,43 +62,59 @@ def command(folder, *arguments):
     return [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(REPO / "Snakefile")),
         *("--directory", str(folder), "--configfile", str(folder / "config.yaml")),
-        *("--workflow-profile", str(PROFILE), "--slurm-init-seconds-before-status-checks", "3"),
-        *arguments,
+        *("--workflow-profile", "slurm", "--slurm-init-seconds-before-status-checks", "3"),
+        *("--max-status-checks-per-second", "1", *arguments),
     ]
 
 
 @pytest.fixture(scope="module")
 def run(cluster, tmp_path_factory, config, local):
-    """A run in which the controller dies, for half a minute, and a job lacks memory."""
+    """A run in which the controller is dead for a while, and a job lacks memory."""
     folder = tmp_path_factory.mktemp("cluster")
     shutil.copy(local.parent / "config.yaml", folder)
     starved = f"{STARVED}:mem_mb=attempt*{MEGABYTES}"
+    with running(cluster, folder, "--set-resources", starved) as process:
+        during = wait_for("crf", cluster, process)
+        cluster.stop("slurmctld")
+        time.sleep(OUTAGE)
+        alive = process.poll() is None
+        cluster.start_controller()
+        process.wait(timeout=1800)
+    log = (folder / "run.log").read_text()
+    print(log)
+    return SimpleNamespace(
+        folder=folder, code=process.returncode, log=log, alive=alive, during=during
+    )
+
+
+@contextmanager
+def running(cluster, folder, *arguments):
+    """Yield a started run, which is dead at the end; what it says is in run.log."""
     with open(folder / "run.log", "w") as log:
         process = subprocess.Popen(
-            command(folder, "--set-resources", starved),
+            command(folder, *arguments),
             env=cluster.environment,
             cwd=folder,
             stdout=log,
             stderr=log,
+            # A run in the background ignores Ctrl-C otherwise.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
     try:
-        while process.poll() is None and not any("rule_crf_" in job for job in cluster.queue()):
-            time.sleep(0.5)
-        during = cluster.queue()
-        cluster.stop("slurmctld")
-        time.sleep(30)
-        alive = process.poll() is None
-        cluster.start_controller()
-        process.wait(timeout=1200)
+        yield process
     finally:
         process.kill()
         process.wait()
-    log = (folder / "run.log").read_text()
-    states = cluster.run("squeue", "--states=all", "-h", "-o", "%k %T")
-    print(log, states, sep="\n")
-    return SimpleNamespace(
-        folder=folder, code=process.returncode, log=log, states=states, alive=alive, during=during
-    )
+
+
+def wait_for(rule, cluster, process):
+    """Wait until a job of a rule is submitted; return the jobs in the queue then."""
+    while process.poll() is None:
+        jobs = cluster.queue()
+        if any(job.startswith(f"rule_{rule}_") for job in jobs):
+            return jobs
+        time.sleep(0.5)
+    return []
 
 
 def test_the_run_ends_well(run, cluster):
@@ -126,14 +144,14 @@ def test_products_equal_those_of_a_local_run(run, local):
             for column in first.colnames:
                 np.testing.assert_array_equal(first[column], second[column], err_msg=column)
             compared += 1
-    assert compared > 100
+    assert compared > 50
 
 
 def equal_arrays(first, second):
     """Assert that two files hold the same arrays; return how many."""
     with fits.open(first) as one, fits.open(second) as other:
         assert [hdu.name for hdu in one] == [hdu.name for hdu in other]
-        names = [hdu.name for hdu in one if hdu.name != "ASDF" and hdu.is_image and hdu.size]
+        names = [hdu.name for hdu in one if hdu.is_image and hdu.size]
         for name in names:
             np.testing.assert_array_equal(
                 one[name].data, other[name].data, err_msg=f"{first} {name}"
@@ -144,19 +162,32 @@ def equal_arrays(first, second):
 def test_short_jobs_are_submitted_as_arrays(run):
     arrays = re.findall(r"Submitted array job with Snakemake IDs ([\d,]+)", run.log)
     single = re.findall(r"Job \d+ has been submitted", run.log)
-    assert max(len(tasks.split(",")) for tasks in arrays) >= 8
-    assert len(arrays) + len(single) < 0.6 * len(run.states.splitlines())
+    assert max(len(tasks.split(",")) for tasks in arrays) >= 4
+    assert len(arrays) + len(single) < 0.8 * run.log.count("Finished jobid")
 
 
 def test_the_run_survives_the_death_of_the_controller(run):
-    assert any("rule_crf_" in job for job in run.during)
+    assert run.during
     assert run.alive
 
 
 def test_a_job_killed_for_memory_succeeds_with_more(run, cluster):
-    ends = [line.split() for line in run.states.splitlines() if f"rule_{STARVED}" in line]
-    states = [state for _, state in ends]
-    assert states.count("COMPLETED") == 2
-    assert len(states) > 2
-    assert set(states) <= {"COMPLETED", "OUT_OF_MEMORY", "FAILED", "CANCELLED"}
     assert "exceeded memory limit" in (cluster.folder / "slurmd.log").read_text()
+    failed = re.findall(r"Error in rule (\w+)", run.log)
+    assert failed
+    assert set(failed) == {STARVED}
+    assert len(re.findall(rf"Finished jobid: \d+ \(Rule: {STARVED}\)", run.log)) == 1
+
+
+def test_a_run_that_is_stopped_leaves_no_jobs(cluster, tmp_path, local):
+    shutil.copy(local.parent / "config.yaml", tmp_path)
+    with running(cluster, tmp_path) as process:
+        assert wait_for("find_sources", cluster, process)
+        time.sleep(5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=120) != 0
+    end = time.monotonic() + 30
+    while cluster.queue() and time.monotonic() < end:
+        time.sleep(0.5)
+    assert cluster.queue() == []
+    assert not list(tmp_path.glob(".snakemake/locks/*"))
