@@ -95,3 +95,11 @@ def test_options_are_those_of_a_rule(schema):
     steps = config.complete({}, schema)["steps"]
     flag = config.options(steps, schema, "outlier_detection", "crf")
     assert list(flag) == ["backg", "resample_data", "scale", "snr"]
+
+
+def test_every_rule_says_how_much_memory_and_time_it_takes(repo):
+    for path in (repo / "rules").glob("*.smk"):
+        for rule in path.read_text().split("\nrule ")[1:]:
+            if "localrule: True" not in rule:
+                assert "        mem_mb=memory" in rule, rule.splitlines()[0]
+                assert "        runtime=minutes" in rule, rule.splitlines()[0]
