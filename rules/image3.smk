@@ -14,7 +14,7 @@ rule kernels:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=memory(1000, 0),
+        mem_mb=memory(1200, 0),
         runtime=minutes,
     message:
         "Compile the kernels"
@@ -55,7 +55,7 @@ rule find_sources:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=memory(600, 6),
+        mem_mb=memory(700, 2),
         runtime=minutes,
     params:
         library=library("find_sources"),
@@ -112,7 +112,7 @@ rule skymatch:
         "../envs/snakewebb.yaml"
     threads: 4
     resources:
-        mem_mb=memory_of_threads(300, 4),
+        mem_mb=memory_of_threads(600, 1.5),
         runtime=minutes,
     params:
         library=library("skymatch"),
@@ -140,7 +140,7 @@ rule median:
         "../envs/snakewebb.yaml"
     threads: 8
     resources:
-        mem_mb=memory(1500, 0),
+        mem_mb=memory(1500, 0.05),
         runtime=minutes,
     params:
         library=library("median"),
@@ -168,7 +168,7 @@ rule crf:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=memory_of_exposure(800, 4),
+        mem_mb=memory_of_exposure(700, 2.5),
         runtime=minutes,
     params:
         library=library("crf"),
@@ -202,7 +202,7 @@ rule i2d:
         "../envs/snakewebb.yaml"
     threads: 8
     resources:
-        mem_mb=memory(1500, 0),
+        mem_mb=memory(1500, 0.05),
         runtime=minutes,
     params:
         library=library("i2d"),
@@ -262,7 +262,7 @@ rule source_catalog:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=memory(1000, 9),
+        mem_mb=memory(700, 2),
         runtime=minutes,
     params:
         library=library("source_catalog"),
