@@ -184,6 +184,7 @@ rule contrast:
     threads: 1
     resources:
         mem_mb=memory(900, 10),
+        runtime=minutes,
     params:
         library=library("contrast"),
         repair=options("align_refs", "repair"),

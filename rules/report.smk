@@ -127,6 +127,7 @@ rule plot_companions:
         "../envs/snakewebb.yaml"
     resources:
         mem_mb=800,
+        runtime=minutes,
     params:
         library=library("plot_companions"),
     message:
@@ -154,6 +155,7 @@ rule plot_contrast:
         "../envs/snakewebb.yaml"
     resources:
         mem_mb=800,
+        runtime=minutes,
     params:
         library=library("plot_contrast"),
     message:
@@ -200,6 +202,7 @@ rule plot_coron:
         "../envs/snakewebb.yaml"
     resources:
         mem_mb=800,
+        runtime=minutes,
     params:
         library=library("plot_coron"),
         exposures=science_names,
