@@ -74,8 +74,8 @@ def test_background_is_photutils_own():
         sigma_clip=SigmaClip(3.0),
         bkg_estimator=MedianBackground(),
     )
-    assert_allclose(bkg, own.background, rtol=1e-6)
-    assert_allclose(rms, own.background_rms, rtol=1e-6)
+    assert_allclose(bkg, own.background, rtol=3e-5)
+    assert_allclose(rms, own.background_rms, rtol=3e-5)
     assert not bkg[mask].any()
     assert not rms[mask].any()
 
