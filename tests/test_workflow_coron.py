@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
 from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
@@ -17,7 +18,10 @@ from snakewebb.contrast import combiner, reducer
 from snakewebb.coron import integrations, read_target
 from snakewebb.simulate.coronagraphy import Companion, write
 from snakewebb.simulate.presets import preset
-from workflow import planned, snakemake
+from workflow import REPO, another, planned, snakemake, table
+
+SCHEMA = yaml.safe_load((REPO / "config" / "schema.yaml").read_text())["properties"]
+STEPS = SCHEMA["steps"]["properties"]
 
 
 @pytest.fixture(scope="module")
@@ -252,33 +256,56 @@ def test_the_mosaic_shows_the_brighter_companion(results, product, observation):
     assert np.nanmax(image[near]) > 4 * np.nanstd(image[ring])
 
 
-BELOW = {"psfsub", "coron_i2d", "contrast"}
+def changed(config, **sections):
+    """Return the configuration with other values of some parameters of steps."""
+    own = config["steps"]
+    return config | {
+        "steps": {
+            step: own.get(step, {}) | sections.get(step, {}) for step in own.keys() | sections
+        }
+    }
+
+
+def plan(folder, config):
+    """Return the jobs that would run, without those of pictures."""
+    jobs = planned(folder, **config)
+    return {job for job in jobs if not job[0].startswith(("plot", "all"))}
 
 
 @pytest.mark.parametrize(
-    ("steps", "rules"),
+    ("section", "keys", "rules"), table("Coronagraphy"), ids=lambda value: str(value)[:40]
+)
+def test_parameters(results, config, tmp_path, section, keys, rules):
+    if section == "reference_files":
+        given = tmp_path / "given.fits"
+        given.touch()
+        change = config | {section: config[section] | dict.fromkeys(keys, str(given))}
+    else:
+        schemas = STEPS[section]["properties"]
+        change = changed(config, **{section: {key: another(key, schemas[key]) for key in keys}})
+    anew = plan(tmp_path, change)
+    assert plan(results.parent, change) == {job for job in anew if job[0] in rules}
+
+
+def test_every_parameter_of_coronagraphy_is_in_the_table():
+    listed = [(section, key) for section, keys, _ in table("Coronagraphy") for key in keys]
+    for step in ("align_refs", "klip", "contrast"):
+        assert set(STEPS[step]["properties"]) == {key for section, key in listed if section == step}
+
+
+@pytest.mark.parametrize(
+    ("truncate", "rules", "modes"),
     [
-        ({}, set()),
-        ({"contrast": {"star_flux": 0.8}}, {"contrast"}),
-        ({"contrast": {"skip": True}}, set()),
-        ({"klip": {"truncate": [50]}}, {"contrast"}),
-        ({"klip": {"truncate": [50, 2, 3]}}, BELOW),
-        ({"klip": {"truncate": [2]}}, BELOW),
-        ({"klip": {"n_references": 2}}, BELOW),
-        ({"klip": {"strategy": "ADI+RDI"}}, BELOW),
-        ({"resample": {"rotation": 0.0}}, {"coron_i2d", "contrast"}),
-        ({"align_refs": {"median_box_length": 5}}, {"find_stars", "psfalign", *BELOW}),
-        ({"align_refs": {"skip": True}}, {"psfalign", *BELOW}),
-        ({"tweakreg": {"minobj": 3}}, set()),
+        ([50, 2], set(), set()),
+        ([50], {"contrast"}, set()),
+        ([50, 2, 3], {"psfsub", "coron_i2d", "contrast"}, {"_k3"}),
+        ([2], {"psfsub", "coron_i2d", "contrast"}, {""}),
     ],
 )
-def test_a_change_rebuilds_what_it_touches(results, config, steps, rules):
-    steps = {
-        step: config["steps"].get(step, {}) | steps.get(step, {})
-        for step in config["steps"].keys() | steps.keys()
-    }
-    jobs = {job[0] for job in planned(results.parent, **(config | {"steps": steps}))}
-    assert {job for job in jobs if not job.startswith(("plot", "all"))} == rules
+def test_numbers_of_modes(results, config, truncate, rules, modes):
+    jobs = plan(results.parent, changed(config, klip={"truncate": truncate}))
+    assert {job[0] for job in jobs} == rules
+    assert {job[-1] for job in jobs if job[0] == "psfsub"} == modes
 
 
 def test_a_mask_may_be_named_in_two_ways(results, config):
