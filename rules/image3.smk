@@ -262,7 +262,7 @@ rule source_catalog:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=memory(700, 2),
+        mem_mb=memory(900, 0),
         runtime=minutes,
     params:
         library=library("source_catalog"),
