@@ -182,7 +182,13 @@ def test_numbers_do_not_depend_on_cores(results, product, config, copy):
     assert (copy / wanted).stat().st_mtime_ns > before
     for path in (results / product.name).glob("*.*"):
         if path.suffix == ".fits":
-            difference = fits.FITSDiff(path, copy / path.relative_to(results.parent))
+            difference = fits.FITSDiff(
+                path,
+                copy / path.relative_to(results.parent),
+                ignore_keywords=["DATE"],
+                ignore_fields=["DATE"],
+                ignore_hdus=["ASDF"],  # has the date, too
+            )
             assert difference.identical, difference.report()
         else:
             assert path.read_text() == (copy / path.relative_to(results.parent)).read_text()
