@@ -187,7 +187,7 @@ def imports(file):
 def library(script):
     """Return a digest of a script and all library modules that it imports, directly or not.
 
-    As a parameter it runs a rule again after an edit, and only then: not after a checkout.
+    As a parameter it makes rules run again after an edit, and only then, not after a checkout.
     """
     todo = [ROOT / "scripts" / f"{script}.py"]
     modules = set(todo)
@@ -319,7 +319,7 @@ def psfsub_exposures(wildcards):
     """Return the subtracted exposures of a product, with the number of modes of its mosaic."""
     modes = wildcards.get("modes", "")
     return per_exposure(
-        "<results>/{product}/{exposure}_{asn_id}" + modes + "_psfsub.fits"
+        f"<results>/{{product}}/{{exposure}}_{{asn_id}}{modes}_psfsub.fits"
     )(wildcards)
 
 

@@ -101,7 +101,7 @@ def another(key, schema):
     if kinds == "enum":
         return next(value for value in schema["enum"] if value not in (default, None))
     if "array" in kinds:
-        return [100, 100]
+        return [60, 50]
     if kinds == "boolean":
         return not default
     if kinds == "string":
