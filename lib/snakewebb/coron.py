@@ -225,7 +225,7 @@ def read_target(
     inner_radius, outer_radius : float, optional
         Of the search region, arcsec.
     **klip
-        ``annuli``, ``subsections``, ``n_references``.
+        ``annuli``, ``subsections``, ``n_references``, ``symmetry``.
 
     Raises
     ------
