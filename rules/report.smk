@@ -126,7 +126,7 @@ rule plot_companions:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=800,
+        mem_mb=memory(800, 0),
         runtime=minutes,
     params:
         library=library("plot_companions"),
@@ -154,7 +154,7 @@ rule plot_contrast:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=800,
+        mem_mb=memory(800, 0),
         runtime=minutes,
     params:
         library=library("plot_contrast"),
@@ -201,7 +201,7 @@ rule plot_coron:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=800,
+        mem_mb=memory(800, 0),
         runtime=minutes,
     params:
         library=library("plot_coron"),
