@@ -19,6 +19,13 @@ include: "rules/coron3.smk"
 include: "rules/report.smk"
 
 
+check_references()
+
+
+onerror:
+    tell_failures(log)
+
+
 rule all:
     default_target: True
     input:

@@ -8,6 +8,7 @@ from functools import cache
 from glob import glob
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 import yaml
 from snakemake.exceptions import WorkflowError
@@ -25,6 +26,8 @@ from snakewebb import association
 from snakewebb import config as configuration
 from snakewebb import psfmask
 from snakewebb.errors import InputError
+from snakewebb.folder import occupy
+from snakewebb.logs import last_words
 
 
 def load_products():
@@ -37,8 +40,9 @@ def load_products():
     names = Counter(product.name for product in found)
     for name, count in names.items():
         if count > 1:
+            tables = ", ".join(p.table for p in found if p.name == name)
             raise InputError(
-                f"product {name} stands in the config {count} times: keep one"
+                f"product {name} stands in the config {count} times ({tables}): keep one"
             )
     for name in config["products"]:
         if name not in names:
@@ -126,7 +130,43 @@ def steps(product):
     return {**own, **{step: {**own[step], "skip": True} for step in off}}
 
 
+def check_references():
+    """Say which file is missing that a product of this workflow may be, too."""
+    for name in PRODUCTS:
+        wildcards = SimpleNamespace(product=name)
+        for key, named in {
+            "tweakreg.abs_refcat": reference_catalog(wildcards),
+            "resample.output_wcs": output_wcs(wildcards),
+        }.items():
+            if named and not Path(named).is_file():
+                if not any(rule.is_producer(named) for rule in workflow.rules):
+                    give_up(f"{named}: there is no such file ({key}): check the config")
+
+
+def give_up(message):
+    """End with one line."""
+    sys.exit(f"snakewebb: {message}")
+
+
+def tell_failures(logfiles):
+    """Say in one line each why jobs failed, from Snakemake's logs."""
+    text = "".join(Path(path).read_text(errors="replace") for path in logfiles)
+    named = re.findall(r"^ *log: (.+) \(check log file", text, re.MULTILINE)
+    for path in dict.fromkeys(path for paths in named for path in paths.split(", ")):
+        words = last_words(path)
+        if words:
+            print(f"snakewebb: {path}: {words}", file=sys.stderr)
+    print(
+        "snakewebb: mend this and give the same command again: what is made stays",
+        file=sys.stderr,
+    )
+
+
 try:
+    if workflow.is_main_process:
+        occupy(".snakemake")
+        if Path("results").exists() and not os.access("results", os.W_OK):
+            print("snakewebb: results: is read-only: a run will fail", file=sys.stderr)
     with open(ROOT / "config" / "schema.yaml") as file:
         SCHEMA = yaml.safe_load(file)
     config = configuration.complete(config, SCHEMA)
@@ -136,7 +176,7 @@ try:
     check_files()
     check_references()
 except InputError as error:
-    raise WorkflowError(str(error)) from None
+    give_up(error)
 
 
 def forms_of(names):

@@ -1,8 +1,6 @@
-import json
-from pathlib import Path
-
 from snakewebb.job import job
 from snakewebb.alignment import align_product
+from snakewebb.files import write_json
 
 with job(snakemake.log[0]):
     result = align_product(
@@ -14,4 +12,4 @@ with job(snakemake.log[0]):
         refcat=snakemake.input.get("refcat"),
         max_megapixels=snakemake.params.max_megapixels,
     )
-    Path(snakemake.output.alignment).write_text(json.dumps(result))
+    write_json(snakemake.output.alignment, result)

@@ -1,8 +1,6 @@
-import json
-from pathlib import Path
-
 from snakewebb.job import job
 from snakewebb.exposure import typical_weights
+from snakewebb.files import write_json
 from snakewebb.sources import sources_of_exposure
 from snakewebb.wcs import read_geometry
 
@@ -15,4 +13,4 @@ with job(snakemake.log[0]):
         path, known, snakemake.input.get("catalog"), **snakemake.params.step
     )
     known["sources"] = {name: sources[name].tolist() for name in sources.colnames}
-    Path(snakemake.output[0]).write_text(json.dumps(known))
+    write_json(snakemake.output[0], known)

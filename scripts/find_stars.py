@@ -1,9 +1,7 @@
-import json
-from pathlib import Path
-
 from snakewebb.job import job
 from snakewebb.coron import locate_stars
+from snakewebb.files import write_json
 
 with job(snakemake.log[0]):
     stars = locate_stars(snakemake.input.exposures, **snakemake.params.step)
-    Path(snakemake.output[0]).write_text(json.dumps(stars))
+    write_json(snakemake.output[0], stars)

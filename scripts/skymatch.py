@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 from snakewebb.job import job
+from snakewebb.files import write_json
 from snakewebb.layout import Layout
 from snakewebb.skymatch import match_exposures
 
@@ -16,4 +17,4 @@ with job(snakemake.log[0]):
         **snakemake.params.step,
     )
     result["parameters"] = snakemake.params.step
-    Path(snakemake.output[0]).write_text(json.dumps(result))
+    write_json(snakemake.output[0], result)

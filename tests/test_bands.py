@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from snakewebb.bands import MEMORY, cut_rows, in_order, read_rows, replacing, write_rows
+from snakewebb.bands import MEMORY, cut_rows, in_order, read_rows, write_rows
 from snakewebb.errors import InputError
+from snakewebb.files import replacing
 
 NY, NX = 23, 7
 IMAGE = np.arange(NY * NX, dtype=np.float32).reshape(NY, NX)

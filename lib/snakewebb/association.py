@@ -154,8 +154,11 @@ def read(path: str | Path) -> list[Product]:
 
 def _product(path: Path, table: dict[str, Any], product: Any) -> Product:
     name = product.get("name") if isinstance(product, dict) else None
-    if not isinstance(name, str) or not re.fullmatch(r"[\w.+-]+", name):
-        raise InputError(f"{path}: product name {name!r}: use letters, digits and _ . + -")
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.+-]*", name):
+        raise InputError(
+            f"{path}: product name {name!r}: use letters, digits and _ . + -, a letter or digit "
+            "first"
+        )
     entries = product.get("members")
     if not isinstance(entries, list) or not entries:
         raise InputError(f"{path}: product {name} has no members: add them")
@@ -175,6 +178,8 @@ def _product(path: Path, table: dict[str, Any], product: Any) -> Product:
         if not file.is_file():
             raise InputError(f"{file}: there is no such file, but {path} lists it: fetch it")
         catalog = entry.get("tweakreg_catalog")
+        if catalog is not None and not isinstance(catalog, str):
+            raise InputError(f"{path}: member {expname}: tweakreg_catalog is no path: give one")
         members.append(
             Member(
                 exposure_name(expname),

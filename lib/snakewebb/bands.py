@@ -5,49 +5,25 @@ Only astropy's FITS reader is imported here, since every job pays for its import
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from astropy.io import fits
 
 from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits
+from snakewebb.files import replacing
 
 MEMORY = 400_000_000
 """Bytes that all threads together may take for the bands they work on."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-
-
-@contextlib.contextmanager
-def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a file that appears under its name only when it is complete.
-
-    The bytes go to a hidden file in the same folder, which replaces `path` at the end of the
-    block, or is removed if the block raises.
-
-    Raises
-    ------
-    OSError
-        No space, no permission; the message names `path`.
-    """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            yield file
-        partial.replace(path)
-    except OSError as error:
-        raise OSError(f"{path}: cannot be written: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def cut_rows(height: int, row_bytes: float, threads: int) -> list[slice]:

@@ -8,7 +8,6 @@ the exposures, and these are reduced once more, in the same way.
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,9 +30,9 @@ from scipy.ndimage import (
 from scipy.signal import fftconvolve
 from scipy.stats import norm, t
 
-from snakewebb.bands import replacing
 from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits
+from snakewebb.files import replacing, write_ecsv
 from snakewebb.geometry import ARCSEC, Geometry, to_plane
 from snakewebb.grid import Grid
 from snakewebb.kernels.rings import ring_statistics
@@ -1101,10 +1100,7 @@ def write_contrast(
         The files to write.
     """
     for table, path in ((contrast.curve, curve), (contrast.sources, sources)):
-        text = io.StringIO()
-        table.write(text, format="ascii.ecsv")
-        with replacing(path) as file:
-            file.write(text.getvalue().encode())
+        write_ecsv(path, table)
     with open_fits(i2d) as hdus:
         primary, header = hdus[0].header.copy(), hdus["SCI"].header.copy()
     header["BUNIT"] = ("", "signal-to-noise ratio")

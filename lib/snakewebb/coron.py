@@ -15,6 +15,7 @@ from snakewebb.align_refs import find_star, fourier_shift, shift_variance
 from snakewebb.align_refs import repair as fixed
 from snakewebb.association import exposure_name
 from snakewebb.dq import NON_SCIENCE
+from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits, read_notes, read_planes
 from snakewebb.geometry import Correction, Geometry, to_plane
 from snakewebb.grid import Grid, PixelMap, output_grid
@@ -292,10 +293,15 @@ def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, dict[
     place: tuple[float, float] | None = None
     for path in paths:
         cube = read_cube(path)
-        data, _, bad = fixed(cube["SCI"], cube["DQ"], **options)
+        try:
+            data, _, bad = fixed(cube["SCI"], cube["DQ"], **options)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
         geometry = Geometry.from_dict(read_geometry(path)["geometry"])
         with open_fits(path) as hdus:
             header = hdus["SCI"].header
+            if not {"CRPIX1", "CRPIX2"} <= set(header):
+                raise InputError(f"{path}: has no CRPIX1 and CRPIX2, where the star is: add them")
             guess = header["CRPIX1"] - 1, header["CRPIX2"] - 1
         center, error = find_star(data.mean(axis=0), guess, ~bad.any(axis=0))
         place = place or star_position(geometry, center)

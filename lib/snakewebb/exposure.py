@@ -50,8 +50,10 @@ def open_fits(path: str | Path) -> Iterator[fits.HDUList]:
             raise InputError(f"{path}: there is no such file: check its folder") from None
         except AstropyUserWarning as error:
             raise InputError(f"{path}: is cut short: fetch it again") from error
+        except PermissionError:
+            raise InputError(f"{path}: may not be read: change its permissions") from None
         except OSError as error:
-            reason = str(error).splitlines()[0]
+            reason = str(error).splitlines()[0].partition(",")[0]
             raise InputError(f"{path}: is no FITS file ({reason}): fetch it again") from error
 
 
@@ -85,12 +87,14 @@ def read_planes(
         if "SCI" not in hdus:
             raise InputError(f"{path}: has no SCI extension: give a stage-2 exposure")
         shape = hdus["SCI"].shape
+        if len(shape) not in (2, 3):
+            raise InputError(f"{path}: SCI has shape {shape}: give an image or a cube of them")
         for name in names:
             hdu = hdus[name] if name in hdus else None  # noqa: SIM401 (HDUList.get looks up no names)
             if hdu is None or not hdu.shape:
                 planes[name] = None
                 continue
-            if hdu.shape[-2:] != shape[-2:]:
+            if hdu.shape not in (shape, shape[-2:]):
                 raise InputError(
                     f"{path}: {name} has shape {hdu.shape} but SCI {shape}: fetch the file again"
                 )
@@ -105,14 +109,14 @@ def read_planes(
 def invalidate(planes: Planes) -> None:
     """Make NaN and the DQ flag DO_NOT_USE agree, in place.
 
-    A pixel that is NaN in SCI, ERR or a variance, or flagged DO_NOT_USE, becomes both: NaN in all
-    of them and flagged. Only planes that are there take part.
+    A pixel that is NaN in SCI, ERR or a variance, infinite in SCI, or flagged DO_NOT_USE, becomes
+    both: NaN in all of them and flagged. Only planes that are there take part.
     """
     floats = [planes[name] for name in INVALIDATED if planes.get(name) is not None]
     dq = planes.get("DQ")
     bad = np.zeros(floats[0].shape, bool) if dq is None else (dq & DO_NOT_USE) != 0
     for plane in floats:
-        bad |= np.isnan(plane)
+        bad |= ~np.isfinite(plane) if plane is planes.get("SCI") else np.isnan(plane)
     for plane in floats:
         plane[bad] = np.nan
     if dq is not None:

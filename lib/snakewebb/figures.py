@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from snakewebb.bands import replacing
+from snakewebb.files import replacing
 from snakewebb.status import ProductStatus
 
 STYLE = {"font.size": 10.0, "figure.dpi": 120.0, "savefig.dpi": 120.0}

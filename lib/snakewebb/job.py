@@ -4,20 +4,25 @@ Scripts import this module first: until their work begins no garbage is collecte
 among the modules being imported, where there is none, takes a fifth of a job's start.
 """
 
+import contextlib
+import fcntl
 import gc
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from snakewebb.errors import InputError
+from snakewebb.logs import DONE
 
 gc.disable()
 
 
-@contextmanager
+@contextlib.contextmanager
 def job(log: str) -> Iterator[None]:
-    """Write a job's messages to its log, and end it in one line where the input is at fault.
+    """Write a job's messages to its log, and end it in one line where the user can mend it.
+
+    A job of a run that was killed may live on. It has its log locked, and the next run's job waits
+    for its end, so that never two write the same files.
 
     Parameters
     ----------
@@ -26,25 +31,38 @@ def job(log: str) -> Iterator[None]:
     """
     gc.freeze()
     gc.enable()
+    # The line that tells of a full disk is not to be buried under logging's own complaints.
+    logging.raiseExceptions = False
+    try:
+        _open_log(log)
+        yield
+    except InputError as error:
+        logging.error("%s", error)
+        sys.exit(f"snakewebb: {error} (log: {log})")
+    except MemoryError:
+        words = "out of memory: give the job more, or run fewer at a time with --cores"
+        logging.exception(words)
+        sys.exit(f"snakewebb: {words} (log: {log})")
+    except OSError as error:
+        words = f"{error}: check space and permissions of the folder"
+        logging.exception(words)
+        sys.exit(f"snakewebb: {words} (log: {log})")
+    except Exception as error:
+        logging.exception("%s: a defect of snakewebb: report it with this log", repr(error))
+        raise
+    logging.info(DONE)
+
+
+def _open_log(path: str) -> None:
+    handler = logging.FileHandler(path)
+    # Some file systems have no locks.
+    with contextlib.suppress(OSError):
+        fcntl.flock(handler.stream, fcntl.LOCK_EX)
+    handler.stream.truncate(0)
     logging.basicConfig(
-        filename=log,
-        filemode="w",
+        handlers=[handler],
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         force=True,
     )
     logging.captureWarnings(True)
-    try:
-        yield
-    except InputError as error:
-        logging.error("%s", error)
-        sys.exit(f"snakewebb: {error}")
-    except MemoryError:
-        logging.exception("out of memory")
-        sys.exit("snakewebb: out of memory: give the job more, or run fewer at a time with --cores")
-    except OSError as error:
-        logging.exception("the system refused")
-        sys.exit(f"snakewebb: {error}: check space and permissions of the results folder")
-    except Exception:
-        logging.exception("this is a defect of snakewebb")
-        raise

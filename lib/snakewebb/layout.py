@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from snakewebb.bands import replacing
+from snakewebb.files import replacing
 from snakewebb.geometry import Correction, Geometry
 from snakewebb.grid import Grid, PixelMap
 

@@ -152,7 +152,7 @@ def stretch(image: np.ndarray, number: int = 8) -> tuple[FuncNorm, np.ndarray]:
     low, high = (float(v) for v in np.percentile(values, (0.1, 99.97)))
     low = max(low, sky - 3 * sigma)
     if not low < high:
-        low, high = sky - 1, sky + 1
+        low, high = sky - max(1, abs(sky)), sky + max(1, abs(sky))
     soft = 2 * sigma or high - low
 
     def forward(value: np.ndarray) -> np.ndarray:

@@ -26,7 +26,6 @@ from stdatamodels import fits_support
 from stdatamodels.jwst.datamodels import CubeModel, ImageModel
 
 from snakewebb import __version__
-from snakewebb.bands import replacing
 from snakewebb.blend import (
     KEYWORDS,
     attributes,
@@ -40,6 +39,7 @@ from snakewebb.blend import (
 from snakewebb.dq import DO_NOT_USE, OUTLIER
 from snakewebb.errors import InputError
 from snakewebb.exposure import INVALIDATED, facts, invalidate, open_fits
+from snakewebb.files import replacing
 from snakewebb.geometry import ARCSEC, Correction
 from snakewebb.grid import Grid
 from snakewebb.wcs import corrected_wcs, grid_wcs, s_region, sip_keywords
@@ -212,7 +212,7 @@ def write_i2d(
     Raises
     ------
     InputError
-        An input cannot be read, or the bands don't make up the grid.
+        An input cannot be read, the bands don't make up the grid, or hold nothing.
     """
     name = Path(target).name
     bands = iter(bands)
@@ -225,7 +225,7 @@ def write_i2d(
         model.meta.bunit_err = None
     _promise_arrays(model, {key: (*shape, *grid.shape) for key, shape in shapes.items()})
     hdus = _header_list(model, target)
-    row, (ny, nx) = 0, grid.shape
+    row, (ny, nx), empty = 0, grid.shape, True
     with replacing(target) as file:
         places = _write_headers(file, hdus, shapes)
         for start, planes in chain([first], bands):
@@ -240,6 +240,12 @@ def write_i2d(
             for key, plane in finished.items():
                 _write_rows(file, places[key], plane, row, grid.shape)
             row = stop
+            empty &= not np.any(finished.get("WHT", np.isfinite(finished["SCI"])))
+        if empty:
+            raise InputError(
+                f"{name}: not one of its {len(inputs)} exposures has a usable pixel with a weight: "
+                "check their SCI, DQ and VAR_RNOISE"
+            )
         if row != ny:
             raise InputError(f"{name}: the bands end at row {row} of {ny}: make them all")
     log.info("%s: %d × %d pixels from %d exposures", name, nx, ny, len(inputs))

@@ -25,10 +25,10 @@ from astropy.table import QTable, Table
 
 from snakewebb.asdf_text import changed, read_table
 from snakewebb.background import Background, NoPixel
-from snakewebb.bands import replacing
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits
+from snakewebb.files import replacing
 from snakewebb.grid import Grid
 from snakewebb.kernels.apertures import annulus_sky, circle_sums, nearest
 from snakewebb.segmentation import (

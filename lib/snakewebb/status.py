@@ -11,8 +11,8 @@ from itertools import starmap
 from pathlib import Path
 from typing import Any
 
-from snakewebb.bands import replacing
 from snakewebb.exposure import open_fits
+from snakewebb.files import write_text
 
 SKIPPED = {"status": "SKIPPED", "reason": "skip is set"}
 ENDS = ("COMPLETE", "SKIPPED", "FAILED")
@@ -162,8 +162,7 @@ def write_page(
         titles=titles,
         rows="\n".join(rows),
     )
-    with replacing(path) as file:
-        file.write(page.encode())
+    write_text(path, page)
 
 
 def _summary(status: ProductStatus) -> list[str]:

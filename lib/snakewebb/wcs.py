@@ -44,18 +44,21 @@ def read_wcs(path: str | Path) -> WCS:
     InputError
         There is none.
     """
+    wcs = None
     with open_fits(path) as hdus:
-        whole = len(hdus) and "ASDF" in hdus
-    try:
-        with asdf_in_fits.open(path) as tree:
-            return tree["meta"]["wcs"]
-    except KeyError:
+        try:
+            if "ASDF" in hdus:
+                with asdf_in_fits.open(hdus) as tree:
+                    wcs = tree.tree.get("meta", {}).get("wcs")
+        except KeyError as error:
+            raise InputError(f"{path}: {str(error.args[0]).rstrip('.')}: fetch it again") from None
+        except (AttributeError, OSError, TypeError, ValueError, yaml.YAMLError) as error:
+            raise InputError(f"{path}: its gWCS cannot be read: fetch it again") from error
+    if not isinstance(wcs, WCS):
         raise InputError(
             f"{path}: holds no gWCS (meta.wcs): run assign_wcs on it, or fetch the _cal file"
-        ) from None
-    except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
-        what = "its gWCS cannot be read" if whole else "has no ASDF extension"
-        raise InputError(f"{path}: {what}: fetch it again") from error
+        )
+    return wcs
 
 
 def read_geometry(path: str | Path) -> dict[str, Any]:
@@ -78,10 +81,11 @@ def read_geometry(path: str | Path) -> dict[str, Any]:
         The file has no gWCS, or one that gives no finite sky positions.
     """
     known = {"exposure": exposure_name(path), **facts(path)}
-    missing = [name for name, value in known["wcsinfo"].items() if value is None]
+    missing = [name for name, v in known["wcsinfo"].items() if not isinstance(v, int | float)]
     if missing:
         raise InputError(
-            f"{path}: its header lacks {', '.join(missing)} (wcsinfo): run assign_wcs on it"
+            f"{path}: its header has no number for {', '.join(missing)} (wcsinfo): run assign_wcs "
+            "on it"
         )
     with open_fits(path) as hdus:
         known["dimensions"] = len(hdus["SCI"].shape)
