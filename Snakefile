@@ -19,7 +19,7 @@ include: "rules/coron3.smk"
 include: "rules/report.smk"
 
 
-check_references()
+check_made_files()
 
 
 onerror:

@@ -130,7 +130,7 @@ def steps(product):
     return {**own, **{step: {**own[step], "skip": True} for step in off}}
 
 
-def check_references():
+def check_made_files():
     """Say which file is missing that a product of this workflow may be, too."""
     for name in PRODUCTS:
         wildcards = SimpleNamespace(product=name)
