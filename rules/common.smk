@@ -138,9 +138,11 @@ def check_made_files():
             "tweakreg.abs_refcat": reference_catalog(wildcards),
             "resample.output_wcs": output_wcs(wildcards),
         }.items():
-            if named and not Path(named).is_file():
-                if not any(rule.is_producer(named) for rule in workflow.rules):
-                    give_up(f"{named}: there is no such file ({key}): check the config")
+            makers = [
+                each for each in workflow.rules if named and each.is_producer(named)
+            ]
+            if named and not makers and not Path(named).is_file():
+                give_up(f"{named}: there is no such file ({key}): check the config")
 
 
 def give_up(message):

@@ -1,5 +1,6 @@
 """Shared by all tests: where things are, and simulated observations, processed once."""
 
+import logging
 import os
 import shutil
 from dataclasses import replace
@@ -104,3 +105,17 @@ def checkout(tmp_path_factory):
         )
     shutil.copyfile(REPO / "Snakefile", folder / "Snakefile")
     return folder
+
+
+@pytest.fixture
+def own_logging():
+    """Give back the logging that a job in the test's own process takes over."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    complaints = logging.raiseExceptions
+    yield
+    logging.root.setLevel(level)
+    logging.captureWarnings(False)
+    logging.raiseExceptions = complaints
+    for handler in set(logging.root.handlers) - set(handlers):
+        handler.close()
+    logging.root.handlers[:] = handlers

@@ -253,6 +253,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         folders.occupy(tmp_path / "file" / ".snakemake")
 
 
+@pytest.mark.usefixtures("own_logging")
 def test_a_job_waits_for_the_same_job_of_a_killed_run(tmp_path):
     log, ends = tmp_path / "log", []
     with log.open("w") as orphan:

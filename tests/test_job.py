@@ -10,15 +10,7 @@ from snakewebb.errors import InputError
 gc.enable()  # which importing snakewebb.job puts off
 
 
-@pytest.fixture(autouse=True)
-def own_logging():
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield
-    logging.root.setLevel(level)
-    logging.captureWarnings(False)
-    for handler in set(logging.root.handlers) - set(handlers):
-        handler.close()
-    logging.root.handlers[:] = handlers
+pytestmark = pytest.mark.usefixtures("own_logging")
 
 
 def test_messages_and_warnings_go_to_the_log(tmp_path):
