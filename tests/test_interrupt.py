@@ -125,9 +125,11 @@ def disturbed(folder, seed, config, target, undisturbed, kills):
     (folder / "config.yaml").write_text(json.dumps(config))
     for number in range(kills):
         run = start(folder, target)
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             run.wait(moments.uniform(0.1, 0.9) * seconds)
-        kill(run, orphans=number % 2 == 1)
+            assert run.returncode == 0, "too fast to be killed, or failed"
+        except subprocess.TimeoutExpired:
+            kill(run, orphans=number % 2 == 1)
         check_whole(folder, reference)
     snakemake(folder, target, **config)
     assert products(folder).keys() == products(reference).keys()
