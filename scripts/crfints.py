@@ -1,6 +1,6 @@
 from snakewebb.job import job
 from snakewebb.coron_outliers import flag_outliers, neighbours, reason_to_skip
-from snakewebb.products import write_crf
+from snakewebb.flagged import write_crf
 from snakewebb.stack_refs import read_cube
 
 with job(snakemake.log[0]):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from snakewebb.asdf_text import changed, read_table
+from snakewebb.asdf_text import changed, read_table, read_value
 
 COLUMNS = {
     "filter": ["F200W", "F1"],
@@ -51,17 +51,19 @@ def test_a_tree_is_changed(tmp_path):
         "table": Table(COLUMNS),
     }
     asdf.AsdfFile(tree).write_to(path)
-    changes = {"meta.number": 4, "meta.sub.new": {"a": [1, "b"]}, "meta.text": "on: off"}
+    new = {"a": [1, "b"], "small": 1e-9, "word": "1.0e-9", "date": "2026-01-02"}
+    changes = {"meta.number": 4, "meta.sub.new": new, "meta.text": "on: off", "a.b.c": [True]}
     path.write_bytes(changed(path.read_bytes(), changes, ["meta.gone", "meta.absent", "table"]))
     with asdf.open(path) as file:
         assert dict(file["meta"]) == {
             "name": "1e5",
             "yes": "no",
             "number": 4,
-            "sub": {"old": True, "new": {"a": [1, "b"]}},
+            "sub": {"old": True, "new": new},
             "text": "on: off",
         }
         np.testing.assert_array_equal(file["array"], np.arange(10.0))
+        assert file["a"] == {"b": {"c": [True]}}
         assert "table" not in file
-    with pytest.raises(ValueError, match=r"no nothing\.at"):
-        changed(path.read_bytes(), {"nothing.at": 1}, [])
+    assert read_value(path.read_bytes(), "meta.sub.new") == new
+    assert read_value(path.read_bytes(), "meta.sub.old.new") is None

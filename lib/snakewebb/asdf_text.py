@@ -8,7 +8,6 @@ saves two seconds.
 from __future__ import annotations
 
 import bz2
-import json
 import struct
 import zlib
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,10 @@ from typing import Any
 
 import numpy as np
 import yaml
+from astropy.io import fits
+from yaml.representer import SafeRepresenter
 
+BLOCK = 2880  # bytes, of which FITS files are made
 END = b"\n...\n"
 INDEX = b"#ASDF BLOCK INDEX"
 MAGIC = b"\xd3BLK"
@@ -36,34 +38,57 @@ def changed(content: bytes, changes: Mapping[str, Any], dropped: Iterable[str]) 
     content : bytes
         An ASDF file.
     changes : mapping
-        Values that JSON can hold by their place, such as ``meta.filename``; what is above must be
-        there.
+        Values in builtin types by their place, such as ``meta.filename``; what is above is made
+        where it is not there.
     dropped : iterable of str
         Places to be left out, if they are there.
 
     Raises
     ------
     ValueError
-        It is no ASDF file, or lacks a place.
+        It is no ASDF file.
     """
     head, tree, blocks = _parts(content)
     for place in dropped:
-        parent, name = _parent(tree, place)
-        if parent is not None:
+        above, _, name = place.rpartition(".")
+        parent = _node(tree, above)
+        if isinstance(parent, yaml.MappingNode):
             parent.value = [pair for pair in parent.value if pair[0].value != name]
+    represent = SafeRepresenter(sort_keys=False).represent_data
     for place, value in changes.items():
-        parent, name = _parent(tree, place)
-        if parent is None:
-            raise ValueError(f"no {place} in the ASDF tree")
-        new = yaml.compose(json.dumps(value), Loader=yaml.CSafeLoader)
-        kept = [pair for pair in parent.value if pair[0].value != name]
-        parent.value = [*kept, (yaml.ScalarNode("tag:yaml.org,2002:str", name), new)]
+        _put(tree, place, represent(value))
     text = yaml.serialize(
         tree, Dumper=yaml.CSafeDumper, explicit_start=True, version=(1, 1), tags=TAGS
     )
     # an index of blocks would be wrong now, and need not be there
     blocks = blocks[: blocks.rfind(INDEX)] if INDEX in blocks else blocks
     return head + text.rstrip().removesuffix("...").rstrip().encode() + END + blocks
+
+
+def read_value(content: bytes, place: str) -> Any:
+    """Return what stands at a place of an ASDF tree, without tags; None if nothing does.
+
+    Raises
+    ------
+    ValueError
+        It is no ASDF file.
+    """
+    _, tree, _ = _parts(content)
+    node = _node(tree, place)
+    return None if node is None else _plain(node)
+
+
+def extension(content: bytes) -> bytes:
+    """Return the extension of a FITS file that holds an ASDF file.
+
+    It is one of bytes in a table. Astropy's class for tables would import asdf.
+    """
+    header = fits.Header({"XTENSION": "BINTABLE", "BITPIX": 8, "NAXIS": 2})
+    header["NAXIS1"], header["NAXIS2"] = len(content), 1
+    header["PCOUNT"], header["GCOUNT"], header["TFIELDS"] = 0, 1, 1
+    header["TTYPE1"], header["TFORM1"] = "ASDF_METADATA", f"{len(content)}B"
+    header["EXTNAME"] = "ASDF"
+    return header.tostring().encode("ascii") + content + bytes(-len(content) % BLOCK)
 
 
 def read_table(content: bytes, name: str) -> dict[str, np.ndarray]:
@@ -142,12 +167,24 @@ def _block(blocks, number):
     return PACKERS[packing](blocks[start : start + used])
 
 
-def _parent(tree, place):
-    """Return the mapping that a place is in, or None, and its name there."""
-    *above, name = place.split(".")
+def _node(tree, place):
+    """Return what stands at a place, or None; the tree itself at the empty one."""
     node = tree
-    for key in above:
-        node = next((value for known, value in node.value if known.value == key), None)
-        if node is None:
-            break
-    return node, name
+    for name in place.split(".") if place else []:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        node = next((value for key, value in pairs if key.value == name), None)
+    return node
+
+
+def _put(node, place, new):
+    """Put a node at a place below another."""
+    name, _, below = place.partition(".")
+    names = [key.value for key, _ in node.value]
+    at = names.index(name) if name in names else len(names)
+    if below:
+        known = node.value[at][1] if name in names else None
+        if not isinstance(known, yaml.MappingNode):
+            known = yaml.MappingNode("tag:yaml.org,2002:map", [])
+        _put(known, below, new)
+        new = known
+    node.value[at : at + 1] = [(yaml.ScalarNode("tag:yaml.org,2002:str", name), new)]

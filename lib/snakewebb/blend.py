@@ -22,6 +22,7 @@ from stdatamodels.schema import walk_schema
 from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits
 from snakewebb.grid import Grid
+from snakewebb.notes import KEYWORDS
 from snakewebb.wcs import s_region
 
 MULTIPLE = "MULTIPLE"
@@ -30,14 +31,6 @@ STEPS = ("assign_mtwcs", "tweakreg", "skymatch", "outlier_detection")
 STATUSES = ("FAILED", "COMPLETE", "SKIPPED")
 SIMPLIFICATION = 0.05
 """How far, in pixels, the outline of a mosaic may be off."""
-
-KEYWORDS = {
-    "version": ("SWB_VER", "snakewebb version"),
-    "tweakreg.n_matches": ("SWB_NMAT", "stars used in the alignment"),
-    "tweakreg.rms_after": ("SWB_RMS", "[mas] rms residual of these stars"),
-    "outlier_detection.fraction": ("SWB_OUTL", "fraction of pixels flagged OUTLIER"),
-}
-"""What of ``meta.snakewebb`` is also a FITS keyword, with its comment."""
 
 
 class Attribute(NamedTuple):

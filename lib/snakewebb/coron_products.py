@@ -1,6 +1,6 @@
 """Products of coronagraphy on disk: ``_psfstack``, ``_psfalign``, ``_psfsub``.
 
-The flagged exposures, ``_crfints``, are written by `snakewebb.products.write_crf`.
+The flagged exposures, ``_crfints``, are written by `snakewebb.flagged.write_crf`.
 """
 
 from __future__ import annotations

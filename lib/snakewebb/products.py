@@ -1,4 +1,4 @@
-"""Products on disk: flagged exposures (``_crf``) and mosaics (``_i2d``).
+"""Products on disk: mosaics (``_i2d``), and exposures that are changed.
 
 They are written through stdatamodels, so that everything that reads JWST products reads them.
 What JWST's schema has no place for stands in ``meta.snakewebb`` of the ASDF extension, and the
@@ -8,15 +8,13 @@ most telling numbers also as ``SWB_…`` keywords of the primary header.
 from __future__ import annotations
 
 import io
-import json
 import logging
 import math
 import mmap
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -25,9 +23,7 @@ from astropy.io.fits.verify import VerifyWarning
 from stdatamodels import fits_support
 from stdatamodels.jwst.datamodels import CubeModel, ImageModel
 
-from snakewebb import __version__
 from snakewebb.blend import (
-    KEYWORDS,
     attributes,
     blend,
     exposure_totals,
@@ -36,12 +32,12 @@ from snakewebb.blend import (
     status_counts,
     union_region,
 )
-from snakewebb.dq import DO_NOT_USE, OUTLIER
 from snakewebb.errors import InputError
-from snakewebb.exposure import INVALIDATED, facts, invalidate, open_fits
+from snakewebb.exposure import INVALIDATED, Planes, facts, open_fits
 from snakewebb.files import replacing
 from snakewebb.geometry import ARCSEC, Correction
 from snakewebb.grid import Grid
+from snakewebb.notes import cards, history, log_statuses, noted
 from snakewebb.wcs import corrected_wcs, grid_wcs, s_region, sip_keywords
 
 log = logging.getLogger(__name__)
@@ -75,77 +71,43 @@ SIAF = ("siaf_xref_sci", "siaf_yref_sci")
 """Those that tell where a detector points, of which a mosaic has none."""
 
 
-def write_crf(
+def write_changed(
     source: str | Path,
     target: str | Path,
-    *,
+    change: Callable[[Planes], None],
+    metadata: Mapping[str, Mapping[str, Any]],
     statuses: Mapping[str, str],
-    correction: Correction | None = None,
-    moving_target: bool = False,
-    sip: Mapping[str, Any] | None = MappingProxyType({}),
-    wcsinfo: Mapping[str, Any] | None = None,
-    sky: Mapping[str, Any] | None = None,
-    outliers: np.ndarray | None = None,
-    asn: Mapping[str, Any] | None = None,
-    provenance: Mapping[str, Any] | None = None,
+    notes: Mapping[str, Any],
+    *,
+    correction: Correction | None,
+    moving_target: bool,
+    sip: Mapping[str, Any] | None,
 ) -> None:
-    """Write an exposure with what stage 3 found out about it.
-
-    Everything else in the file is kept: other extensions, unknown keywords, history.
+    """Write an exposure with other pixels, metadata and pointing.
 
     Parameters
     ----------
     source, target : path
-        A ``_cal`` (or ``_calints``) and the ``_crf`` (or ``_crfints``) to write.
-    statuses : mapping
-        COMPLETE, SKIPPED or FAILED by step: ``tweakreg`` or ``assign_mtwcs``, ``skymatch``,
-        ``outlier_detection``.
-    correction : Correction, optional
-        Of the pointing. The gWCS, S_REGION and the FITS WCS keywords follow it.
-    moving_target : bool, optional
-        The correction follows a moving target; see `snakewebb.wcs.corrected_wcs`.
-    sip : mapping, optional
-        Options of `snakewebb.wcs.sip_keywords`; None to write no FITS WCS keywords where the
-        correction makes the old ones wrong.
-    wcsinfo : mapping, optional
-        Other values for ``meta.wcsinfo``, such as ``mt_avra``.
-    sky : mapping, optional
-        ``level``, ``subtracted``, ``method`` for ``meta.background``. If ``subtracted``, the
-        level is taken from the pixels, less what an earlier run took. A level of None changes
-        nothing.
-    outliers : array of bool, optional
-        True where a pixel is hit by a cosmic ray; of the shape of the data.
-    asn : mapping, optional
-        ``pool_name``, ``table_name``, ``exptype`` for ``meta.asn``.
-    provenance : mapping, optional
-        For ``meta.snakewebb``; values that JSON can hold, or NumPy's. By step: numbers, and
-        under ``reason`` why it failed or was skipped.
-
-    Raises
-    ------
-    InputError
-        The source cannot be read.
+        The exposure and the product to write.
+    change : callable
+        Changes planes in place: DQ, and those of ``INVALIDATED`` that are there.
+    metadata : mapping
+        By node of ``meta``: names and values.
+    statuses, correction, moving_target, sip
+        See `snakewebb.flagged.write_crf`.
+    notes : mapping
+        For ``meta.snakewebb``.
     """
     model = open_model(source)
     if model.dq is None:
         model.dq = np.zeros(model.data.shape, np.uint32)
     known = {"DQ": model.dq, **{name: getattr(model, ARRAYS[name]) for name in INVALIDATED}}
-    planes = {name: a for name, a in known.items() if np.shape(a) == model.data.shape}
-    notes = _plain(provenance or {})
-    if outliers is not None:
-        planes["DQ"][outliers] |= DO_NOT_USE | OUTLIER
-        fraction = {"fraction": float(np.mean(outliers))}
-        notes["outlier_detection"] = notes.get("outlier_detection", {}) | fraction
-    invalidate(planes)
-    if sky is not None and sky["level"] is not None:
-        background = model.meta.background
-        if sky["subtracted"]:
-            planes["SCI"] -= sky["level"] - (background.level or 0.0) * bool(background.subtracted)
-        _assign(background, {name: sky[name] for name in ("level", "subtracted", "method")})
+    change({name: a for name, a in known.items() if np.shape(a) == model.data.shape})
     if correction is not None:
         correct_pointing(model, correction, moving_target, sip)
-    _assign(model.meta.wcsinfo, wcsinfo or {})
-    finish(model, target, statuses=statuses, asn=asn, provenance=notes)
+    for node, values in metadata.items():
+        _assign(getattr(model.meta, node), values)
+    finish(model, target, statuses=statuses, provenance=notes)
 
 
 def finish(
@@ -156,14 +118,14 @@ def finish(
     asn: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a product with its statuses, association and provenance; see `write_crf`."""
+    """Write a product with its statuses, association and provenance; see `snakewebb.flagged`."""
     _assign(model.meta.cal_step, statuses)
     _assign(model.meta.asn, asn or {})
-    _note(model, _plain(provenance or {}), statuses)
+    _note(model, noted(provenance or {}), statuses)
     with replacing(target) as file, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
         _header_list(model, target).writeto(file)
-    log.info("%s: %s", Path(target).name, ", ".join(f"{k} {v}" for k, v in statuses.items()))
+    log_statuses(target, statuses)
 
 
 def write_i2d(
@@ -273,11 +235,6 @@ def _assign(node: Any, values: Mapping[str, Any]) -> None:
         setattr(node, name, value)
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy in builtin types, which ASDF keeps as readable text."""
-    return json.loads(json.dumps(values, default=lambda value: value.tolist()))
-
-
 def correct_pointing(
     model: ImageModel, correction: Correction, moving_target: bool, sip: Mapping[str, Any] | None
 ) -> None:
@@ -309,19 +266,11 @@ def _assign_keywords(model: ImageModel, header: Mapping[str, Any]) -> None:
 
 def _note(model: ImageModel, notes: dict[str, Any], statuses: Mapping[str, str]) -> None:
     """Keep our own metadata, and a few of them as keywords and history of the FITS header."""
-    notes.setdefault("version", __version__)
     model.meta.snakewebb = notes
     extra = model.instance.setdefault("extra_fits", {}).setdefault("PRIMARY", {})
-    cards = extra.setdefault("header", [])
-    for name, (keyword, comment) in KEYWORDS.items():
-        step, _, key = name.rpartition(".")
-        value = (notes.get(step, {}) if step else notes).get(key)
-        if value is not None and value == value:  # FITS has no NaN
-            cards.append([keyword, value, comment])
-    for step, status in statuses.items():
-        reason = notes.get(step, {}).get("reason")
-        if reason and status != "COMPLETE":
-            model.add_history_entry(f"snakewebb: {step} {status}: {reason}")
+    extra.setdefault("header", []).extend(cards(notes))
+    for entry in history(notes, statuses):
+        model.add_history_entry(entry)
 
 
 def _mosaic_model(
@@ -355,8 +304,8 @@ def _mosaic_model(
     wcsinfo.s_region = union_region(
         [row[name] for row in rows if (name := "meta.wcsinfo.s_region") in row], grid
     )
-    notes = _plain(provenance or {}) | {"resample": _plain(parameters)}
-    _note(model, notes | {"statuses": status_counts(rows)}, {})
+    notes = {**(provenance or {}), "resample": parameters, "statuses": status_counts(rows)}
+    _note(model, noted(notes), {})
     if blendheaders:
         _add_table(model, header_table(rows))
     return model

@@ -23,7 +23,7 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import QTable, Table
 
-from snakewebb.asdf_text import changed, read_table
+from snakewebb.asdf_text import BLOCK, changed, extension, read_table
 from snakewebb.background import Background, NoPixel
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import InputError
@@ -31,6 +31,7 @@ from snakewebb.exposure import open_fits
 from snakewebb.files import replacing
 from snakewebb.grid import Grid
 from snakewebb.kernels.apertures import annulus_sky, circle_sums, nearest
+from snakewebb.notes import plain
 from snakewebb.segmentation import (
     FWHM_TO_SIGMA,
     Segmentation,
@@ -43,7 +44,6 @@ from snakewebb.segmentation import (
 log = logging.getLogger(__name__)
 
 AB_ZERO_POINT = 8.9
-BLOCK = 2880  # bytes, of which FITS files are made
 DEFAULT_APERTURES = {
     "aperture_ee": [1, 2, 3],
     "aperture_radii": [1.0, 2.0, 3.0],
@@ -907,15 +907,13 @@ def write_catalog(catalog: Catalog, mosaic: MosaicFile, cat: str | Path, segm: s
             # FITS has no unsigned integers: BZERO takes off half their range
             segm_file.write((labels ^ np.uint32(1 << 31)).astype(">u4"))
         segm_file.write(bytes(-segm_file.tell() % BLOCK))
-        tree_file = io.BytesIO()
-        fits.HDUList([fits.PrimaryHDU(), tree]).writeto(tree_file)
-        segm_file.write(tree_file.getvalue()[BLOCK:])
+        segm_file.write(extension(tree))
         cat_file.write(text.getvalue().encode())
     log.info("wrote %s and %s", cat, segm)
 
 
 def _segmentation_hdus(catalog, mosaic, cat, segm):
-    """Return the primary HDU of a segmentation map, the header of its image, and its ASDF HDU."""
+    """Return the primary HDU of a segmentation map, the header of its image, and its ASDF file."""
     of_mosaic, of_sci = mosaic.headers
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")[:-6]
     cards = {
@@ -945,8 +943,6 @@ def _segmentation_hdus(catalog, mosaic, cat, segm):
     shape = {"datatype": "uint32", "shape": [ny, nx]}
     changes = {f"data.{name}": value for name, value in shape.items()}
     changes |= {f"meta.{place}": value for place, value, _ in cards.values()}
-    changes["meta.snakewebb"] = {"source_catalog": catalog.status}
+    changes["meta.snakewebb"] = plain({"source_catalog": catalog.status})
     dropped = ["_fits_hash", "extra_fits", *OWN_PLANES, *(f"meta.{name}" for name in OWN_METADATA)]
-    tree = np.frombuffer(changed(mosaic.asdf, changes, dropped), np.uint8)
-    table = np.array([(tree,)], [("ASDF_METADATA", "u1", (tree.size,))])
-    return primary, image, fits.BinTableHDU(table, name="ASDF")
+    return primary, image, changed(mosaic.asdf, changes, dropped)

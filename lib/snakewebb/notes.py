@@ -1,0 +1,64 @@
+"""What snakewebb notes in its products, besides what JWST's schema has a place for.
+
+The notes stand in ``meta.snakewebb`` of the ASDF extension; the most telling numbers are also
+``SWB_…`` keywords of the primary header, and what went wrong is in its history.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from snakewebb import __version__
+
+log = logging.getLogger(__name__)
+
+KEYWORDS = {
+    "version": ("SWB_VER", "snakewebb version"),
+    "tweakreg.n_matches": ("SWB_NMAT", "stars used in the alignment"),
+    "tweakreg.rms_after": ("SWB_RMS", "[mas] rms residual of these stars"),
+    "outlier_detection.fraction": ("SWB_OUTL", "fraction of pixels flagged OUTLIER"),
+}
+"""What of ``meta.snakewebb`` is also a FITS keyword, with its comment."""
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy in builtin types, which ASDF keeps as readable text, without what is None."""
+    text = json.dumps(values, default=lambda value: value.tolist())
+    return json.loads(
+        text, object_pairs_hook=lambda pairs: {k: v for k, v in pairs if v is not None}
+    )
+
+
+def noted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return notes, in builtin types, that tell the version of snakewebb."""
+    return {"version": __version__} | plain(values)
+
+
+def cards(notes: Mapping[str, Any]) -> list[list]:
+    """Return keyword, value and comment of those notes that have a keyword."""
+    found = []
+    for name, (keyword, comment) in KEYWORDS.items():
+        step, _, key = name.rpartition(".")
+        value = (notes.get(step, {}) if step else notes).get(key)
+        if value is not None and value == value:  # FITS has no NaN
+            found.append([keyword, value, comment])
+    return found
+
+
+def history(notes: Mapping[str, Any], statuses: Mapping[str, str]) -> list[str]:
+    """Say why steps were not completed."""
+    reasons = {step: notes.get(step, {}).get("reason") for step in statuses}
+    return [
+        f"snakewebb: {step} {status}: {reasons[step]}"
+        for step, status in statuses.items()
+        if reasons[step] and status != "COMPLETE"
+    ]
+
+
+def log_statuses(target: str | Path, statuses: Mapping[str, str]) -> None:
+    """Tell of a product that it is written."""
+    log.info("%s: %s", Path(target).name, ", ".join(f"{k} {v}" for k, v in statuses.items()))
