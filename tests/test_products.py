@@ -343,6 +343,16 @@ def test_a_copy_of_a_copy(noted, tmp_path):
         assert model.meta.cal_step.skymatch == "COMPLETE"
 
 
+def test_a_header_changed_by_a_user_counts(noted, tmp_path):
+    fits.setval(noted, "TARGPROP", value="MINE")
+    target = tmp_path / "a_crf.fits"
+    write_crf(noted, target, statuses={"skymatch": "COMPLETE"})
+    assert is_consistent(target)
+    with ImageModel(target) as model:
+        assert model.meta.target.proposer_name == "MINE"
+        assert model.meta.cal_step.skymatch == "COMPLETE"
+
+
 def test_a_copy_takes_neither_stdatamodels_nor_gwcs(cals, tmp_path):
     program = """
 import sys

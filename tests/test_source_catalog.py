@@ -674,7 +674,7 @@ def test_a_failed_write_leaves_nothing_new(tmp_path, starfield, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "disc full")
 
-    monkeypatch.setattr(step.fits.HDUList, "writeto", full)
+    monkeypatch.setattr(step, "extension", full)
     with pytest.raises(OSError, match="disc full"):
         step.make_catalog(i2d, cat, segm)
     assert cat.read_text() == "old"

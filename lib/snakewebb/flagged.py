@@ -136,9 +136,9 @@ def _change(planes: Planes, outliers: np.ndarray | None, sky: float) -> None:
 
 
 def _is_whole(path: str | Path) -> bool:
-    """Return whether a file is as stdatamodels wrote it, with flags.
+    """Return whether a file has flags and is as stdatamodels wrote it.
 
-    Only then do its headers and its ASDF tree agree, of which the former would overrule the latter.
+    Only then do its headers and its ASDF tree agree; of others, the headers count.
     """
     with open_fits(path) as hdus:
         if not {"SCI", "DQ", "ASDF"} <= {hdu.name for hdu in hdus}:
@@ -180,8 +180,10 @@ def _write_copy(
         for name, plane in planes.items():
             hdus[name].data = plane
         header = hdus[0].header
-        known = [(*card, places[name]) for name, card in KEYWORDS.items() if name in places]
-        for keyword, comment, value in [*known, *((k, c, v) for k, v, c in own)]:
+        for name, (keyword, comment) in KEYWORDS.items():
+            if name in places:
+                header[keyword] = (places[name], comment)
+        for keyword, value, comment in own:
             header[keyword] = (value, comment)
         for entry in history(notes, statuses):
             header.add_history(entry)
