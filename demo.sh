@@ -35,7 +35,9 @@ done
 
 run=("$here/.venv/bin/snakemake" --snakefile "$here/Snakefile" --configfile config.yaml)
 "${run[@]}" --cores "$cores" --quiet host reason
-"${run[@]}" --report report.html --quiet all
+# Snakemake warns of itself where it draws a report of rules whose memory follows from input.
+PYTHONWARNINGS=ignore:coroutine:RuntimeWarning \
+    "${run[@]}" --report report.html --quiet all
 
 echo
 echo "Mosaics, catalogues, contrast curves:       demo/results/<product>/"
