@@ -80,7 +80,9 @@ def configure(asn: Path, folder: Path, psfmask: Path | None, steps: dict[str, An
     """Write our configuration."""
     files = {"psfmask": str(psfmask)} if psfmask else {}
     references_folder = asn.parent / "references"
-    if references_folder.exists():
+    if psfmask:
+        steps = {**steps, "contrast": {"skip": True}}  # jwst makes no curve
+    else:
         files["apcorr"] = str(references_folder / "apcorr.fits")
         files["abvegaoffset"] = str(references_folder / "abvegaoffset.asdf")
     folder.mkdir(parents=True, exist_ok=True)
