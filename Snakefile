@@ -9,10 +9,6 @@ configfile: "config/config.yaml"
 report: "report/workflow.rst"
 
 
-pathvars:
-    benchmarks="logs/benchmarks",
-
-
 include: "rules/common.smk"
 include: "rules/image3.smk"
 include: "rules/coron3.smk"

@@ -8,7 +8,6 @@ memory, CPU and wall time of its largest jobs by rule. Both print JSON at the en
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import yaml
 from astropy.io import fits
+from speed import rules
 
 from snakewebb.simulate.observation import Observation, write
 from snakewebb.simulate.presets import mosaic
@@ -87,29 +87,6 @@ def wide_field(folder: Path, size: int, columns: int, rows: int, npix: int, sour
     return write(observation, folder)
 
 
-def rules(folder: Path) -> list[dict]:
-    """Return number of jobs, CPU and wall time, and the largest job's memory, by rule."""
-    found: dict[str, list[tuple[float, float, float]]] = {}
-    for path in sorted((folder / "logs" / "benchmarks").rglob("*.tsv")):
-        with path.open() as file:
-            row = next(csv.DictReader(file, delimiter="\t"))
-        parts = path.relative_to(folder / "logs" / "benchmarks").with_suffix("").parts
-        rule = parts[1] if len(parts) > 1 else parts[0]
-        values = [row["s"], row["cpu_time"], row["max_rss"]]
-        numbers = (float(value) if value not in {"-", "NA"} else 0.0 for value in values)
-        found.setdefault(rule, []).append(tuple(numbers))
-    return [
-        {
-            "rule": rule,
-            "jobs": len(jobs),
-            "wall_s": round(sum(job[0] for job in jobs), 1),
-            "cpu_s": round(sum(job[1] for job in jobs), 1),
-            "peak_mb": round(max(job[2] for job in jobs)),
-        }
-        for rule, jobs in sorted(found.items(), key=lambda item: -max(job[2] for job in item[1]))
-    ]
-
-
 def large_mosaic(options: argparse.Namespace) -> dict:
     """Simulate a wide field, run the workflow on it, and say what it took."""
     data = options.folder / "data"
@@ -129,7 +106,7 @@ def large_mosaic(options: argparse.Namespace) -> dict:
     with fits.open(i2d) as hdus:
         shape = list(hdus["SCI"].shape)
     exposures = 2 * options.columns * options.rows
-    return {"exposures": exposures, "shape": shape, **cost, "rules": rules(options.folder)}
+    return {"exposures": exposures, "shape": shape, **cost, "rules": rules(options.folder / "logs")}
 
 
 def main() -> None:
@@ -154,9 +131,8 @@ def main() -> None:
         result = plan(options.folder, options.exposures)
     else:
         result = large_mosaic(options)
-        print(f"{'rule':<24}{'jobs':>6}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}")
-        for row in result["rules"]:
-            print("{rule:<24}{jobs:>6}{wall_s:>9}{cpu_s:>9}{peak_mb:>9}".format(**row))
+        for rule, cost in result["rules"].items():
+            print(rule, {name: round(value, 1) for name, value in cost.items()})
     print(json.dumps(result))
 
 

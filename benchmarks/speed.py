@@ -4,7 +4,8 @@
 
 JWST_PYTHON is the interpreter of an environment that has jwst. Cases: A 4 NIRCam exposures with a
 small dither, B two detectors × 12 pointings a minute of arc apart, C coronagraphy, D and E: B again
-with another parameter of source_catalog, of outlier_detection. Everything counts, from the start of
+with another parameter of source_catalog, of outlier_detection, F two detectors × 48 pointings, which
+jwst is spared. Everything counts, from the start of
 the command to its end; that kernels and modules are compiled is part of the installation. Prints
 tables and writes ``speed.json`` into FOLDER.
 """
@@ -12,8 +13,6 @@ tables and writes ``speed.json`` into FOLDER.
 from __future__ import annotations
 
 import argparse
-import ast
-import csv
 import json
 import os
 import platform
@@ -28,16 +27,17 @@ from typing import Any
 
 import yaml
 
+from snakewebb import logs
 from snakewebb.simulate import coronagraphy, observation, references
 from snakewebb.simulate.presets import NIRCAM_FIELD, mosaic, preset
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDE = replace(NIRCAM_FIELD, detectors=("NRCALONG", "NRCBLONG"), dithers=mosaic(4, 3, 60.0))
+WIDER = replace(WIDE, dithers=mosaic(8, 6, 60.0))
 CHANGES = {
     "D": {"source_catalog": {"npixels": 30}},
     "E": {"outlier_detection": {"snr": "6.0 4.5"}},
 }
-STARTS = 5
 
 Cost = dict[str, float]
 
@@ -68,7 +68,7 @@ def simulate(case: str, folder: Path) -> Path:
     """Return the association of a case, simulated if it is not there."""
     found = sorted(folder.glob("*_asn.json"))
     if not found:
-        what = {"A": NIRCAM_FIELD, "B": WIDE, "C": preset("nircam-coron")}[case]
+        what = {"A": NIRCAM_FIELD, "B": WIDE, "C": preset("nircam-coron"), "F": WIDER}[case]
         simulator = coronagraphy if case == "C" else observation
         found = [Path(simulator.write(what, folder))]
         if case != "C":
@@ -98,42 +98,24 @@ def run_ours(config: Path, folder: Path, cores: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(folder), "--configfile", str(config), "--cores", str(cores)]
     cost = measure(command, folder / "run.log", environment())
-    return {**cost, "rules": rules(folder / "logs" / "benchmarks")}
+    return {**cost, "rules": rules(folder / "logs")}
 
 
 def rules(folder: Path) -> dict[str, Cost]:
-    """Return the cost of each rule from Snakemake's benchmark files, and its start-up share.
+    """Return the cost of each rule, from the logs of its jobs.
 
-    The files of a rule are named after it, or are in a folder that is.
+    The logs of a rule are named after it, or are in a folder that is.
     """
     scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
-    found = defaultdict(lambda: {"jobs": 0, "wall_s": 0.0, "cpu_s": 0.0, "peak_mb": 0.0})
-    for path in folder.rglob("*.tsv"):
-        rule = next(part for part in (path.stem, *path.parts[::-1]) if part in scripts)
-        with path.open() as file:
-            (row,) = csv.DictReader(file, delimiter="\t")
-        cost = found[rule]
-        cost["jobs"] += 1
-        cost["wall_s"] += number(row["s"])
-        cost["cpu_s"] += number(row["cpu_time"])
-        cost["peak_mb"] = max(cost["peak_mb"], number(row["max_rss"]))
-    for rule, cost in found.items():
-        cost["startup_s"] = cost["jobs"] * startup(ROOT / "scripts" / f"{rule}.py")
+    found: dict[str, Cost] = defaultdict(lambda: defaultdict(float))
+    for path in folder.rglob("*.log"):
+        total = found[next(part for part in (path.stem, *path.parts[::-1]) if part in scripts)]
+        cost = logs.cost(path)
+        total["jobs"] += 1
+        total["peak_mb"] = max(total["peak_mb"], cost.pop("peak_mb"))
+        for name, value in cost.items():
+            total[name] += value
     return dict(found)
-
-
-def number(text: str) -> float:
-    """Return what Snakemake measured; 0 of a job too short for it."""
-    return 0.0 if text in ("NA", "-") else float(text)
-
-
-def startup(script: Path) -> float:
-    """Return the CPU seconds of a script's imports, Snakemake's among them: the least of some."""
-    tree = ast.parse(script.read_text())
-    imports = [ast.unparse(n) for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
-    command = [sys.executable, "-c", "\n".join(["from snakemake import script", *imports])]
-    costs = [measure(command, Path(os.devnull), environment())["cpu_s"] for _ in range(STARTS)]
-    return min(costs)
 
 
 def run_jwst(python: str, asn: Path, folder: Path, settings: str, psfmask: Path | None) -> Cost:
@@ -170,7 +152,7 @@ def run_case(case: str, options: argparse.Namespace) -> dict[str, Any]:
     figures = {"ours": run_ours(config, ours, options.cores)}
     if case in CHANGES:  # as it was, for the next change
         run_ours(configure(asn, ours, psfmask, {}), ours, options.cores)
-    elif options.jwst:
+    elif options.jwst and case != "F":
         for settings in ("default",) if psfmask else ("fast", "default"):
             folder = options.folder / base / f"jwst_{settings}"
             figures[f"jwst {settings}"] = run_jwst(options.jwst, asn, folder, settings, psfmask)
@@ -185,8 +167,8 @@ def show(case: str, figures: dict[str, Any]) -> None:
     print("\n| rule | jobs | wall, s | CPU, s | of which start, s | largest job, MB |")
     print("|---|---|---|---|---|---|")
     for rule, cost in figures["ours"]["rules"].items():
-        numbers = " | ".join(f"{cost[key]:.1f}" for key in ("wall_s", "cpu_s", "startup_s"))
-        print(f"| {rule} | {cost['jobs']} | {numbers} | {cost['peak_mb']:.0f} |")
+        numbers = " | ".join(f"{cost[key]:.1f}" for key in ("wall_s", "cpu_s", "start_s"))
+        print(f"| {rule} | {cost['jobs']:.0f} | {numbers} | {cost['peak_mb']:.0f} |")
     for name, cost in figures.items():
         if cost.get("steps_s"):
             print(f"\n{name}: " + ", ".join(f"{k} {v:.1f} s" for k, v in cost["steps_s"].items()))
@@ -197,7 +179,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="for data and products, tens of gigabytes")
     parser.add_argument("--jwst", metavar="PYTHON", help="without it, ours alone")
-    parser.add_argument("--cases", nargs="+", choices="ABCDE", default=list("ABCDE"))
+    parser.add_argument("--cases", nargs="+", choices="ABCDEF", default=list("ABCDEF"))
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--psfmask", type=Path, help="PSFMASK reference file, for case C")
     options = parser.parse_args()

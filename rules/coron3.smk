@@ -10,8 +10,6 @@ rule crfints:
         "<results>/{product}/{exposure}_{asn_id}_crfints.fits",
     log:
         "<logs>/{product}/crfints/{exposure}_{asn_id}.log",
-    benchmark:
-        "<benchmarks>/{product}/crfints/{exposure}_{asn_id}.tsv"
     conda:
         "../envs/snakewebb.yaml"
     resources:
@@ -34,8 +32,6 @@ rule psfstack:
         "<results>/{product}/{product}_psfstack.fits",
     log:
         "<logs>/{product}/psfstack.log",
-    benchmark:
-        "<benchmarks>/{product}/psfstack.tsv"
     conda:
         "../envs/snakewebb.yaml"
     resources:
@@ -58,8 +54,6 @@ rule find_stars:
         "<results>/{product}/work/{product}_stars.json",
     log:
         "<logs>/{product}/find_stars.log",
-    benchmark:
-        "<benchmarks>/{product}/find_stars.tsv"
     conda:
         "../envs/snakewebb.yaml"
     resources:
@@ -84,8 +78,6 @@ rule psfalign:
         "<results>/{product}/{exposure}_{asn_id}_psfalign.fits",
     log:
         "<logs>/{product}/psfalign/{exposure}_{asn_id}.log",
-    benchmark:
-        "<benchmarks>/{product}/psfalign/{exposure}_{asn_id}.tsv"
     conda:
         "../envs/snakewebb.yaml"
     resources:
@@ -113,8 +105,6 @@ rule psfsub:
         "<results>/{product}/{exposure}_{asn_id}{modes}_psfsub.fits",
     log:
         "<logs>/{product}/psfsub/{exposure}_{asn_id}{modes}.log",
-    benchmark:
-        "<benchmarks>/{product}/psfsub/{exposure}_{asn_id}{modes}.tsv"
     conda:
         "../envs/snakewebb.yaml"
     threads: 1
@@ -140,8 +130,6 @@ rule coron_i2d:
         "<results>/{product}/{product}{modes}_i2d.fits",
     log:
         "<logs>/{product}/coron_i2d{modes}.log",
-    benchmark:
-        "<benchmarks>/{product}/coron_i2d{modes}.tsv"
     wildcard_constraints:
         product=CORON3,
     conda:
@@ -177,8 +165,6 @@ rule contrast:
         snr="<results>/{product}/{product}_snr.fits",
     log:
         "<logs>/{product}/contrast.log",
-    benchmark:
-        "<benchmarks>/{product}/contrast.tsv"
     conda:
         "../envs/snakewebb.yaml"
     threads: 1

@@ -9,8 +9,6 @@ rule kernels:
         touch("<results>/kernels.done"),
     log:
         "<logs>/kernels.log",
-    benchmark:
-        "<benchmarks>/kernels.tsv"
     conda:
         "../envs/snakewebb.yaml"
     resources:
@@ -27,8 +25,6 @@ rule write_association:
         "<results>/{product}/{product}_asn.json",
     log:
         "<logs>/{product}/write_association.log",
-    benchmark:
-        "<benchmarks>/{product}/write_association.tsv"
     localrule: True
     conda:
         "../envs/snakewebb.yaml"
@@ -50,8 +46,6 @@ rule find_sources:
         "<results>/{product}/work/{exposure}_facts.json",
     log:
         "<logs>/{product}/find_sources/{exposure}.log",
-    benchmark:
-        "<benchmarks>/{product}/find_sources/{exposure}.tsv"
     conda:
         "../envs/snakewebb.yaml"
     resources:
@@ -76,8 +70,6 @@ rule align:
         facts="<results>/{product}/work/{product}_facts.zip",
     log:
         "<logs>/{product}/align.log",
-    benchmark:
-        "<benchmarks>/{product}/align.tsv"
     conda:
         "../envs/snakewebb.yaml"
     resources:
@@ -106,8 +98,6 @@ rule skymatch:
         "<results>/{product}/work/{product}_sky.json",
     log:
         "<logs>/{product}/skymatch.log",
-    benchmark:
-        "<benchmarks>/{product}/skymatch.tsv"
     conda:
         "../envs/snakewebb.yaml"
     threads: 4
@@ -134,8 +124,6 @@ rule median:
         "<results>/{product}/work/{product}_median.fits",
     log:
         "<logs>/{product}/median.log",
-    benchmark:
-        "<benchmarks>/{product}/median.tsv"
     conda:
         "../envs/snakewebb.yaml"
     threads: 8
@@ -163,8 +151,6 @@ rule crf:
         "<results>/{product}/{exposure}_{asn_id}_crf.fits",
     log:
         "<logs>/{product}/crf/{exposure}_{asn_id}.log",
-    benchmark:
-        "<benchmarks>/{product}/crf/{exposure}_{asn_id}.tsv"
     conda:
         "../envs/snakewebb.yaml"
     resources:
@@ -194,8 +180,6 @@ rule i2d:
         "<results>/{product}/{product}_i2d.fits",
     log:
         "<logs>/{product}/i2d.log",
-    benchmark:
-        "<benchmarks>/{product}/i2d.tsv"
     wildcard_constraints:
         product=IMAGE3,
     conda:
@@ -227,8 +211,6 @@ rule exposure_i2d:
         "<results>/{product}/{exposure}_{asn_id}_i2d.fits",
     log:
         "<logs>/{product}/exposure_i2d/{exposure}_{asn_id}.log",
-    benchmark:
-        "<benchmarks>/{product}/exposure_i2d/{exposure}_{asn_id}.tsv"
     conda:
         "../envs/snakewebb.yaml"
     resources:
@@ -257,8 +239,6 @@ rule source_catalog:
         segmentation="<results>/{product}/{product}_segm.fits",
     log:
         "<logs>/{product}/source_catalog.log",
-    benchmark:
-        "<benchmarks>/{product}/source_catalog.tsv"
     conda:
         "../envs/snakewebb.yaml"
     resources:

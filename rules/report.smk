@@ -13,8 +13,6 @@ rule plot_mosaic:
         ),
     log:
         "<logs>/{product}/plot_mosaic.log",
-    benchmark:
-        "<benchmarks>/{product}/plot_mosaic.tsv"
     wildcard_constraints:
         product=IMAGE3,
     conda:
@@ -43,8 +41,6 @@ rule plot_sources:
         ),
     log:
         "<logs>/{product}/plot_sources.log",
-    benchmark:
-        "<benchmarks>/{product}/plot_sources.tsv"
     conda:
         "../envs/snakewebb.yaml"
     resources:
@@ -90,8 +86,6 @@ rule plot_exposures:
         ),
     log:
         "<logs>/{product}/plot_exposures.log",
-    benchmark:
-        "<benchmarks>/{product}/plot_exposures.tsv"
     conda:
         "../envs/snakewebb.yaml"
     resources:
@@ -119,8 +113,6 @@ rule plot_companions:
         ),
     log:
         "<logs>/{product}/plot_companions.log",
-    benchmark:
-        "<benchmarks>/{product}/plot_companions.tsv"
     wildcard_constraints:
         product=CORON3,
     conda:
@@ -149,8 +141,6 @@ rule plot_contrast:
         ),
     log:
         "<logs>/{product}/plot_contrast.log",
-    benchmark:
-        "<benchmarks>/{product}/plot_contrast.tsv"
     conda:
         "../envs/snakewebb.yaml"
     resources:
@@ -196,8 +186,6 @@ rule plot_coron:
         ),
     log:
         "<logs>/{product}/plot_coron.log",
-    benchmark:
-        "<benchmarks>/{product}/plot_coron.tsv"
     conda:
         "../envs/snakewebb.yaml"
     resources:

@@ -23,7 +23,7 @@ from snakewebb.job import job
 from snakewebb import folder as folders
 from snakewebb.association import read
 from snakewebb.errors import InputError
-from snakewebb.logs import last_words
+from snakewebb.logs import DONE, last_words
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
 from workflow import REPO, snakemake
@@ -285,7 +285,7 @@ def test_a_job_waits_for_the_same_job_of_a_killed_run(tmp_path):
             "mend\nTraceback …\n",
             "a.fits: bad: mend",
         ),
-        ("2026-01-01 10:00:00,000 INFO root: done\n", None),
+        (f"2026-01-01 10:00:00,000 INFO root: {DONE % (2, 1, 0.5, 99)}\n", None),
     ],
 )
 def test_last_words(tmp_path, text, words):

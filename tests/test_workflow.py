@@ -257,10 +257,10 @@ def test_no_script_reads_the_whole_configuration(repo):
         assert "snakemake.config" not in script.read_text(), script
 
 
-def test_every_rule_has_log_benchmark_environment_and_library(repo):
+def test_every_rule_has_log_environment_and_library(repo):
     for path in (repo / "rules").glob("*.smk"):
         for rule in path.read_text().split("\nrule ")[1:]:
-            words = ["log:", "benchmark:", "conda:", "message:"]
+            words = ["log:", "conda:", "message:"]
             if not rule.startswith("kernels:"):
                 words.append("library=library(")
             for word in words:
