@@ -4,10 +4,10 @@
 
 JWST_PYTHON is the interpreter of an environment that has jwst. Cases: A 4 NIRCam exposures with a
 small dither, B two detectors × 12 pointings a minute of arc apart, C coronagraphy, D and E: B again
-with another parameter of source_catalog, of outlier_detection, F two detectors × 48 pointings, which
-jwst is spared. Everything counts, from the start of
-the command to its end; that kernels and modules are compiled is part of the installation. Prints
-tables and writes ``speed.json`` into FOLDER.
+with another parameter of source_catalog, of outlier_detection, F two detectors × 48 pointings,
+which jwst is spared. Everything counts, from the start of the command to its end; that kernels and
+modules are compiled is part of the installation. Prints tables and writes ``speed.json`` into
+FOLDER.
 """
 
 from __future__ import annotations

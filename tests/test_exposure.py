@@ -47,6 +47,30 @@ def test_rows_are_those_of_the_whole(path):
     assert read_planes(path, ("SCI",), slice(5, 5))["SCI"].shape == (0, 30)
 
 
+def test_a_file_is_read_anew_when_it_changed(path):
+    before = read_planes(path, ("SCI",))["SCI"]
+    with fits.open(path) as hdus:
+        hdus.insert(1, fits.ImageHDU(np.zeros(3000)))
+        hdus.writeto(path, overwrite=True)
+    np.testing.assert_array_equal(read_planes(path, ("SCI",))["SCI"], before)
+
+
+@pytest.mark.parametrize("kind", ["scaled", "doubles", "signed"])
+def test_planes_read_however_they_are_stored(path, kind):
+    expected = read_planes(path, ("SCI", "DQ"), slice(5, 9))
+    with fits.open(path, mode="update") as hdus:
+        if kind == "scaled":
+            hdus["SCI"].data = np.round(100 * hdus["SCI"].data.astype(float)).astype(np.int16)
+            hdus["SCI"].header["BSCALE"] = 0.01
+        elif kind == "doubles":
+            hdus["SCI"].data = hdus["SCI"].data.astype(float)
+        else:
+            hdus["DQ"].data = hdus["DQ"].data.astype(np.int32)
+    found = read_planes(path, ("SCI", "DQ"), slice(5, 9))
+    np.testing.assert_allclose(found["SCI"], expected["SCI"], atol=0.005)
+    np.testing.assert_array_equal(found["DQ"], expected["DQ"])
+
+
 def test_compressed_under_a_plain_name_reads(path):
     content = path.read_bytes()
     path.write_bytes(gzip.compress(content))

@@ -2,10 +2,12 @@ import gc
 import logging
 import warnings
 
+import numpy as np
 import pytest
 
 from snakewebb.job import job
 from snakewebb.errors import InputError
+from snakewebb.logs import cost
 
 gc.enable()  # which importing snakewebb.job puts off
 
@@ -21,6 +23,15 @@ def test_messages_and_warnings_go_to_the_log(tmp_path):
     text = (tmp_path / "log").read_text()
     assert "hello" in text
     assert "careful" in text
+
+
+def test_what_a_job_took_is_in_its_log(tmp_path):
+    with job(str(tmp_path / "log")):
+        np.ones(50_000_000)
+    took = cost(tmp_path / "log")
+    assert 0 < took["start_s"] <= took["cpu_s"]
+    assert took["wall_s"] > 0
+    assert took["peak_mb"] > 400
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,14 @@ Only astropy's FITS reader is imported here, since every job pays for its import
 written in :mod:`snakewebb.products`.
 """
 
+import math
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import yaml
@@ -33,6 +36,21 @@ ENOUGH = 1_000_000
 """The mean weight of so many pixels is right to 0.1 %."""
 
 Planes = dict[str, np.ndarray | None]
+
+
+class _Place(NamedTuple):
+    """Where the pixels of a plane are in a file.
+
+    ``dtype`` is how a pixel is stored; None if in a way that only astropy knows.
+    """
+
+    start: int
+    shape: tuple[int, ...]
+    dtype: str | None
+
+
+_STORED = {(-32, 0): ">f4", (32, 2**31): ">u4"}
+"""By BITPIX and BZERO. FITS knows no unsigned integers: they are stored less BZERO."""
 
 
 @contextmanager
@@ -82,28 +100,78 @@ def read_planes(
     InputError
         The file is no FITS file, is cut short, has no SCI, or a plane of another shape than SCI.
     """
-    planes: Planes = {}
-    with open_fits(path) as hdus:
+    places = _places(str(path), _version(path))
+    planes: Planes = dict.fromkeys(names)
+    odd = any(places[name].dtype is None for name in names if name in places)
+    with open_fits(path) if odd else open(path, "rb") as file:
+        for name in places.keys() & planes.keys():
+            try:
+                read = _read_section if odd else _read_rows
+                planes[name] = np.ascontiguousarray(
+                    read(file, name, places[name], rows), PLANES[name]
+                )
+            except (ValueError, TypeError) as error:
+                raise InputError(f"{path}: {name} is cut short: fetch the file again") from error
+    return planes
+
+
+def _version(path: str | Path) -> tuple[int, int]:
+    """Return what changes when a file does."""
+    try:
+        status = os.stat(path)
+    except OSError:  # opening it will tell
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=1000)
+def _places(path: str, version: tuple[int, int]) -> dict[str, _Place]:
+    """Return where the planes of a file are, of those that it has.
+
+    A job that reads files band by band would otherwise spend as much on headers as on pixels.
+    """
+    places = {}
+    with open_fits(path) as hdus, open(path, "rb") as file:
+        packed = file.read(6) != b"SIMPLE"
         if "SCI" not in hdus:
             raise InputError(f"{path}: has no SCI extension: give a stage-2 exposure")
         shape = hdus["SCI"].shape
         if len(shape) not in (2, 3):
             raise InputError(f"{path}: SCI has shape {shape}: give an image or a cube of them")
-        for name in names:
+        for name in PLANES:
             hdu = hdus[name] if name in hdus else None  # noqa: SIM401 (HDUList.get looks up no names)
             if hdu is None or not hdu.shape:
-                planes[name] = None
                 continue
             if hdu.shape not in (shape, shape[-2:]):
                 raise InputError(
                     f"{path}: {name} has shape {hdu.shape} but SCI {shape}: fetch the file again"
                 )
-            try:
-                data = hdu.section[..., rows, :] if len(hdu.shape) > 2 else hdu.section[rows]
-            except (ValueError, TypeError) as error:
-                raise InputError(f"{path}: {name} is cut short: fetch the file again") from error
-            planes[name] = np.ascontiguousarray(data, dtype=PLANES[name])
-    return planes
+            header = hdu.header
+            kind = header["BITPIX"], header.get("BZERO", 0)
+            odd = packed or header.get("BSCALE", 1) != 1
+            start = hdu.fileinfo()["datLoc"]
+            places[name] = _Place(start, hdu.shape, None if odd else _STORED.get(kind))
+    return places
+
+
+def _read_section(hdus: fits.HDUList, name: str, place: _Place, rows: slice) -> np.ndarray:
+    """Read rows of each image of a plane, however it is stored."""
+    return hdus[name].section[(..., rows, slice(None)) if len(place.shape) > 2 else rows]
+
+
+def _read_rows(file: BinaryIO, name: str, place: _Place, rows: slice) -> np.ndarray:
+    """Read rows of each image of a plane, by its place."""
+    *images, height, width = place.shape
+    start, stop, _ = rows.indices(height)
+    dtype = np.dtype(place.dtype)
+    data = np.empty((math.prod(images), max(stop - start, 0), width), dtype)
+    for index, image in enumerate(data):
+        file.seek(place.start + (index * height + start) * width * dtype.itemsize)
+        if file.readinto(image) != image.nbytes:
+            raise ValueError("too few bytes")
+    if dtype.kind == "u":
+        data ^= dtype.type(2**31)
+    return data.reshape(*images, *data.shape[1:])
 
 
 def invalidate(planes: Planes) -> None:

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,6 @@ def archive_facts(target: str | Path, facts: Mapping[str, Mapping[str, Any]]) ->
 
 @contextmanager
 def open_facts(path: str | Path) -> Iterator[Facts]:
-    """Open what `archive_facts` wrote; several threads may ask."""
+    """Open what `archive_facts` wrote; several threads may ask, for the same again and again."""
     with zipfile.ZipFile(path) as archive:
-        yield lambda name: parse_facts(archive.read(name))
+        yield lru_cache(maxsize=200)(lambda name: parse_facts(archive.read(name)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +77,11 @@ def write_mosaic(
             **grid,
         )
         files = dict(zip(layout.placements, exposures, strict=True))
+        sky = cache(lambda name: remaining_sky(files[name]))
         height, width = layout.grid.shape
 
         def band(rows: slice) -> tuple[int, dict[str, np.ndarray | None]]:
-            inputs = band_inputs(
-                layout, exposures, facts, rows, lambda name, known: remaining_sky(files[name])
-            )
+            inputs = band_inputs(layout, exposures, facts, rows, lambda name, known: sky(name))
             return rows.start, vars(drizzle_band(inputs, layout.grid, rows, **drizzle))
 
         context = 4 * (len(exposures) // 32 + 1)
