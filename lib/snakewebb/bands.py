@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,17 +49,23 @@ def in_order(
 ) -> Iterator[Result]:
     """Apply a function in several threads; yield results in the order of the tasks.
 
-    A task is begun only when fewer than `threads` results are being made or wait to be taken.
+    Work begins at once, unless there is one thread only. A task is begun only when fewer than
+    `threads` results are being made or wait to be taken.
     """
-    with ThreadPoolExecutor(threads) as pool:
-        running: deque = deque()
+    if threads == 1:
+        return map(function, tasks)
+    tasks = iter(tasks)
+    pool = ThreadPoolExecutor(threads)
+    running = deque(pool.submit(function, task) for task in islice(tasks, threads))
+    return _results(function, tasks, pool, running)
+
+
+def _results(function, tasks, pool, running):
+    with pool:
         try:
-            for task in tasks:
-                running.append(pool.submit(function, task))
-                if len(running) == threads:
-                    yield running.popleft().result()
             while running:
                 yield running.popleft().result()
+                running.extend(pool.submit(function, task) for task in islice(tasks, 1))
         finally:
             for future in running:
                 future.cancel()

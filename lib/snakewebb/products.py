@@ -177,10 +177,10 @@ def write_i2d(
         An input cannot be read, the bands don't make up the grid, or hold nothing.
     """
     name = Path(target).name
-    bands = iter(bands)
-    first = next(bands)
     model = _mosaic_model(grid, inputs, group_ids, parameters, blendheaders, provenance)
     _assign(model.meta.asn, asn or {})
+    bands = iter(bands)
+    first = next(bands)
     shapes = {key: plane.shape[:-2] for key, plane in _finished(first[1], report_var).items()}
     if "ERR" not in shapes:
         # Its unit alone would bring forth an empty extension.
