@@ -241,8 +241,9 @@ rule source_catalog:
         "<logs>/{product}/source_catalog.log",
     conda:
         "../envs/snakewebb.yaml"
+    threads: 2
     resources:
-        mem_mb=memory(900, 0),
+        mem_mb=memory(1200, 0),
         runtime=minutes,
     params:
         library=library("source_catalog"),

@@ -8,5 +8,6 @@ with job(snakemake.log[0]):
         snakemake.output.segmentation,
         apcorr=snakemake.input.get("apcorr"),
         abvegaoffset=snakemake.input.get("abvegaoffset"),
+        threads=snakemake.threads,
         **snakemake.params.step,
     )

@@ -198,12 +198,12 @@ def assert_same(one, other):
         {"bkg_boxsize": 64, "npixels": 8, "deblend": False, "kernel_fwhm": 4.1},
     ],
 )
-def test_pieces_change_nothing(mosaic, monkeypatch, options):
+def test_pieces_and_threads_change_nothing(mosaic, monkeypatch, options):
     whole = step.source_catalog(mosaic, **options)
     assert len(whole.table) > 60
-    for rows in (1, 7, 64, 399):
+    for rows, threads in ((1, 3), (7, 1), (64, 2), (399, 1)):
         monkeypatch.setattr(segmentation, "PIECE", rows * mosaic.shape[1])
-        assert_same(step.source_catalog(mosaic, **options), whole)
+        assert_same(step.source_catalog(mosaic, threads=threads, **options), whole)
 
 
 def test_pieces_change_nothing_for_stars(mosaic, monkeypatch):

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from snakewebb.bands import in_order
 from snakewebb.kernels.apertures import clipped, expand
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ class Background:
         Side of a mesh in pixels. Where no mesh has enough good pixels, one mesh covers the image.
     piece : int
         As many rows as may be read at once.
+    threads : int, optional
+        The result does not depend on it.
 
     Raises
     ------
@@ -50,15 +53,17 @@ class Background:
         The image has no usable pixel.
     """
 
-    def __init__(self, rows: Rows, shape: tuple[int, int], boxsize: int, piece: int):
+    def __init__(
+        self, rows: Rows, shape: tuple[int, int], boxsize: int, piece: int, threads: int = 1
+    ):
         box = tuple(min(boxsize, size) for size in shape)
-        level, rms, number, sampled = _meshes(rows, shape, box, piece)
+        level, rms, number, sampled = _meshes(rows, shape, box, piece, threads)
         if not number.any():
             raise NoPixel("Cannot compute a background: no usable pixel")
         few = number <= GOOD_SHARE * box[0] * box[1] / sampled
         if few.all():
             box = tuple(shape)
-            level, rms, *_ = _meshes(rows, shape, box, piece)
+            level, rms, *_ = _meshes(rows, shape, box, piece, threads)
             few = np.zeros((1, 1), bool)
             log.info("no mesh of %d pixels is good enough: one background for the image", boxsize)
         self._columns = _spline(level.shape[1], box[1], shape[1]).T.copy()
@@ -85,7 +90,7 @@ class Background:
         return out
 
 
-def _meshes(rows, shape, box, piece):
+def _meshes(rows, shape, box, piece, threads):
     """Return median, standard deviation and number of the clipped pixels of each mesh.
 
     And of how many image rows one counts.
@@ -93,22 +98,24 @@ def _meshes(rows, shape, box, piece):
     ny, nx = shape
     step = -(-min(box[0], ny) * nx // ENOUGH)
     edges = [*range(0, nx, box[1]), nx]
-    results = []
-    for top in range(0, ny, box[0]):
+
+    def line(top):
         bottom = min(top + box[0], ny)
         values = [[] for _ in edges[1:]]
         for data, mask in _pieces(rows, top, bottom, piece, step):
             good = np.isfinite(data) & ~mask
             for i, (left, right) in enumerate(pairwise(edges)):
                 values[i].append(data[:, left:right][good[:, left:right]])
-        line = []
+        results = []
         for i in range(len(values)):
             pixels = np.concatenate(values[i])
             values[i] = None
             pixels.sort()
             number, median, _, std = clipped(pixels, 3.0, 5)
-            line.append((median, std, number))
-        results.append(line)
+            results.append((median, std, number))
+        return results
+
+    results = list(in_order(line, range(0, ny, box[0]), threads))
     level, rms, number = np.moveaxis(np.array(results), 2, 0)
     return level, rms, number, step
 

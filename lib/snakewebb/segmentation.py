@@ -19,6 +19,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from snakewebb.background import Background
+from snakewebb.bands import in_order
 from snakewebb.kernels import segments as kernels
 from snakewebb.kernels.apertures import frame_sky
 
@@ -171,6 +172,7 @@ def find_segments(
     localbkg_width: int,
     deblend: bool,
     scratch: BinaryIO | None = None,
+    threads: int = 1,
 ) -> tuple[dict[str, np.ndarray], Segmentation]:
     """Find sources as connected pixels above a threshold, and measure these.
 
@@ -183,6 +185,8 @@ def find_segments(
         See `snakewebb.source_catalog.source_catalog`.
     scratch : binary file, optional
         See `Segmentation`.
+    threads : int, optional
+        The result does not depend on it.
 
     Returns
     -------
@@ -196,15 +200,15 @@ def find_segments(
     segmentation = Segmentation(image.shape, scratch)
     kernel = gaussian(kernel_fwhm)
     boxes, parents = _detect(
-        image, background, segmentation, kernel, snr_threshold, npixels, connectivity
+        image, background, segmentation, kernel, snr_threshold, npixels, connectivity, threads
     )
     if not len(boxes):
         return {"label": np.empty(0, int)}, segmentation
     known = len(parents)
     share = contrast if deblend else 1.0
     blends = _Blends(known, npixels, connectivity, nlevels, share, multithresh_mode)
-    rows = []
-    for window in windows(_around(boxes, kernel.size // 2, localbkg_width), image.shape):
+
+    def seen(window):
         data, err, mask = read_window(image, window)
         columns = slice(window.left, window.right)
         sky = background.level(window.top, window.bottom, columns)
@@ -212,6 +216,11 @@ def find_segments(
         bad = mask | ~np.isfinite(data)
         smoothed = np.empty_like(data)
         kernels.smooth(data, bad, kernel, 0, smoothed)
+        return window, data, err, bad, smoothed
+
+    rows = []
+    tasks = windows(_around(boxes, kernel.size // 2, localbkg_width), image.shape)
+    for window, data, err, bad, smoothed in in_order(seen, tasks, threads):
         ids = segmentation.window(window, parents)
         corner = np.array([window.top, window.top, window.left, window.left])
         sources = np.array(
@@ -246,7 +255,7 @@ def gaussian(fwhm: float) -> np.ndarray:
 # --- detection -----------------------------------------------------------------------------------
 
 
-def _detect(image, background, segmentation, kernel, snr_threshold, npixels, connectivity):
+def _detect(image, background, segmentation, kernel, snr_threshold, npixels, connectivity, threads):
     """Label connected pixels above the threshold; the ids of pixels go to the segmentation.
 
     Returns
@@ -259,8 +268,8 @@ def _detect(image, background, segmentation, kernel, snr_threshold, npixels, con
     """
     ny, nx = image.shape
     step, margin = piece_rows(image.shape), kernel.size // 2
-    found, joins, above_seam, total = [], [], None, 0
-    for start in range(0, ny, step):
+
+    def label(start):
         stop = min(start + step, ny)
         first, last = max(start - margin, 0), min(stop + margin, ny)
         data, _, mask = image.rows(first, last)
@@ -275,7 +284,11 @@ def _detect(image, background, segmentation, kernel, snr_threshold, npixels, con
         kernels.extents(labels, boxes)
         kept = boxes[:, 4] >= npixels
         kept |= (boxes[:, 0] == 0) & (start > 0) | (boxes[:, 1] == stop - start) & (stop < ny)
-        ids = np.zeros(number + 1, np.int32)
+        return start, labels, boxes, kept
+
+    found, joins, above_seam, total = [], [], None, 0
+    for start, labels, boxes, kept in in_order(label, range(0, ny, step), threads):
+        ids = np.zeros(len(boxes) + 1, np.int32)
         ids[1:][kept] = total + 1 + np.arange(kept.sum())
         labels = ids[labels]
         segmentation.write(start, labels)

@@ -339,6 +339,7 @@ def source_catalog(
     kron_params: tuple[float, ...] | None = None,
     deblend: bool = True,
     scratch: BinaryIO | None = None,
+    threads: int = 1,
 ) -> Catalog:
     """Find the sources of a mosaic and measure them.
 
@@ -365,6 +366,8 @@ def source_catalog(
     scratch : binary file, optional
         Open for reading and writing, to keep 4 bytes a pixel in; by default in memory. The
         catalogue's segmentation reads from it.
+    threads : int, optional
+        The result does not depend on it.
 
     Returns
     -------
@@ -396,7 +399,9 @@ def source_catalog(
         if starfinder == "segmentation":
             columns, segmentation = find_segments(
                 mosaic,
-                Background(_sky_rows(mosaic), mosaic.shape, bkg_boxsize, piece_rows(mosaic.shape)),
+                Background(
+                    _sky_rows(mosaic), mosaic.shape, bkg_boxsize, piece_rows(mosaic.shape), threads
+                ),
                 snr_threshold=snr_threshold,
                 kernel_fwhm=kernel_fwhm,
                 npixels=npixels,
@@ -407,6 +412,7 @@ def source_catalog(
                 localbkg_width=localbkg_width,
                 deblend=deblend,
                 scratch=scratch,
+                threads=threads,
             )
         else:
             columns = _stars(
