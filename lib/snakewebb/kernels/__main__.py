@@ -4,22 +4,7 @@ Importing does it, since kernels have signatures. They are named one by one for 
 finds out from imports what to do again after an edit.
 """
 
-from snakewebb.kernels import (
-    apertures,
-    centroid,
-    drizzle,
-    median,
-    outliers,
-    repair,
-    rings,
-    scatter,
-    segments,
-    sky,
-    spline,
-    stars,
-)
-
-COMPILED = (
+from snakewebb.kernels import (  # noqa: F401
     apertures,
     centroid,
     drizzle,
