@@ -3,6 +3,7 @@
 import json
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import asdf
 import numpy as np
@@ -14,12 +15,19 @@ from astropy.wcs import WCS
 from scipy.spatial import cKDTree
 from stdatamodels.jwst import datamodels
 
-from snakewebb import association
+from snakewebb import association, bands, segmentation
 from snakewebb.dq import OUTLIER
 from snakewebb.geometry import to_plane
+from snakewebb.layout import Layout
+from snakewebb.median import write_median
+from snakewebb.mosaic import write_mosaic
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
+from snakewebb.skymatch import match_exposures
+from snakewebb.source_catalog import make_catalog
 from workflow import snakemake
+
+DRIZZLE = {"pixfrac": 1.0, "kernel": "square", "fillval": "NAN", "weight_type": "ivm"}
 
 
 def truth_of(observations, name):
@@ -270,3 +278,41 @@ def test_every_rule_has_log_environment_and_library(repo):
 def test_the_default_profile_compares_code_by_content(repo):
     profile = yaml.safe_load((repo / "profiles" / "default" / "profile.yaml").read_text())
     assert "code" not in profile["rerun-triggers"]
+
+
+def test_results_do_not_depend_on_threads_bands_and_pieces(
+    results, names, observations, tmp_path, monkeypatch
+):
+    product, folder = names["field"], results / names["field"].name
+    work = folder / "work" / product.name
+    facts, alignment = f"{work}_facts.zip", f"{work}_alignment.json"
+    layout = Layout.from_dict(json.loads(Path(alignment).read_text())["layout"])
+    calibrated = [observations["field"].parent / f"{name}_cal.fits" for name in layout.placements]
+    flagged = [folder / f"{name}_{product.asn_id}_crf.fits" for name in layout.placements]
+    monkeypatch.setattr(bands, "MEMORY", 3_000_000)
+    monkeypatch.setattr(segmentation, "PIECE", 10_000)
+
+    sky = match_exposures(calibrated, facts, layout, threads=3)
+    known = json.loads(Path(f"{work}_sky.json").read_text())
+    assert sky["exposures"] == known["exposures"]
+
+    write_median(tmp_path / "median.fits", layout, calibrated, facts, sky["exposures"], threads=3)
+    same_pixels(tmp_path / "median.fits", f"{work}_median.fits")
+
+    made = tmp_path / f"{product.name}_i2d.fits"
+    write_mosaic(made, flagged, facts, alignment, grid={}, drizzle=DRIZZLE, threads=3)
+    same_pixels(made, folder / made.name)
+
+    catalog, segm = tmp_path / "cat.ecsv", tmp_path / "segm.fits"
+    make_catalog(folder / made.name, catalog, segm, threads=3)
+    same_pixels(segm, f"{folder / product.name}_segm.fits")
+    tables = [p.read_text() for p in (catalog, folder / f"{product.name}_cat.ecsv")]
+    ours, theirs = ([row for row in t.splitlines() if row[0] != "#"] for t in tables)
+    assert ours == theirs
+
+
+def same_pixels(path, other):
+    with fits.open(path) as ours, fits.open(other) as theirs:
+        for one, two in zip(ours, theirs, strict=True):
+            if one.is_image and one.data is not None:
+                assert one.data.tobytes() == two.data.tobytes(), one.name
