@@ -39,7 +39,7 @@ def changed(content: bytes, changes: Mapping[str, Any], dropped: Iterable[str]) 
         An ASDF file.
     changes : mapping
         Values in builtin types by their place, such as ``meta.filename``; what is above is made
-        where it is not there.
+        where it is not there. A function is given the node that stands there, and returns another.
     dropped : iterable of str
         Places to be left out, if they are there.
 
@@ -56,7 +56,7 @@ def changed(content: bytes, changes: Mapping[str, Any], dropped: Iterable[str]) 
             parent.value = [pair for pair in parent.value if pair[0].value != name]
     represent = SafeRepresenter(sort_keys=False).represent_data
     for place, value in changes.items():
-        _put(tree, place, represent(value))
+        _put(tree, place, value(_node(tree, place)) if callable(value) else represent(value))
     text = yaml.serialize(
         tree, Dumper=yaml.CSafeDumper, explicit_start=True, version=(1, 1), tags=TAGS
     )
@@ -73,9 +73,19 @@ def read_value(content: bytes, place: str) -> Any:
     ValueError
         It is no ASDF file.
     """
-    _, tree, _ = _parts(content)
-    node = _node(tree, place)
+    node = read_node(content, place)
     return None if node is None else _plain(node)
+
+
+def read_node(content: bytes, place: str) -> yaml.Node | None:
+    """Return the node at a place of an ASDF tree; None if nothing stands there.
+
+    Raises
+    ------
+    ValueError
+        It is no ASDF file.
+    """
+    return _node(_parts(content)[1], place)
 
 
 def extension(content: bytes) -> bytes:

@@ -21,9 +21,9 @@ from stdatamodels.schema import walk_schema
 
 from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits
+from snakewebb.geometry import s_region
 from snakewebb.grid import Grid
 from snakewebb.notes import KEYWORDS
-from snakewebb.wcs import s_region
 
 MULTIPLE = "MULTIPLE"
 OUTSIDE = "outside calibration tolerance"

@@ -141,7 +141,7 @@ def write_psfsub(
     correction : Correction, optional
         Of the pointing, that puts the star in its place; see `snakewebb.coron.star_correction`.
     sip : mapping, optional
-        Options of `snakewebb.wcs.sip_keywords`.
+        Options of `snakewebb.sip.sip_keywords`.
     asn : mapping, optional
         For ``meta.asn``.
     provenance : mapping, optional

@@ -48,7 +48,7 @@ def finish_exposure(
     median : mapping
         Parameters that the median was made with; for the record.
     sip : mapping or None
-        Parameters of `snakewebb.wcs.sip_keywords`; None for no SIP keywords.
+        Parameters of `snakewebb.sip.sip_keywords`; None for no SIP keywords.
     subtract : bool
         Whether to subtract the sky.
     asn : mapping
@@ -101,6 +101,7 @@ def finish_exposure(
         target,
         statuses=statuses,
         correction=correction,
+        geometry=geometry,
         moving_target=moving,
         sip=sip,
         wcsinfo={key: aligned[key] for key in ("mt_avra", "mt_avdec") if key in aligned},

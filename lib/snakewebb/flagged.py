@@ -1,8 +1,12 @@
 """Flagged exposures: ``_crf`` and ``_crfints``.
 
-Such a file is for the most part a copy of the exposure it is made of. As long as no pointing is
-corrected, it is written as one: stdatamodels and gwcs would take longer to import than the job
-needs for all the rest.
+Such a file is for the most part a copy of the exposure it is made of, and is written as one:
+stdatamodels and gwcs would take longer to import than the job needs for all the rest. They are
+left to write
+
+- what has no flags (DQ) or no ASDF tree, or one that is broken,
+- moving targets, whose gWCS gets another kind of step,
+- corrections of a gWCS that is corrected already, or not of the kind that assign_wcs makes.
 """
 
 from __future__ import annotations
@@ -20,12 +24,14 @@ import numpy as np
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyWarning
 
-from snakewebb.asdf_text import changed, extension, read_value
+from snakewebb.asdf_text import changed, extension, read_node, read_value
 from snakewebb.dq import DO_NOT_USE, OUTLIER
 from snakewebb.exposure import INVALIDATED, Planes, facts, invalidate, open_fits, read_planes
 from snakewebb.files import replacing
-from snakewebb.geometry import Correction
+from snakewebb.geometry import Correction, Geometry, s_region
+from snakewebb.gwcs_text import corrected_steps, is_correctable
 from snakewebb.notes import cards, history, log_statuses, noted, plain
+from snakewebb.sip import DISTORTION, FITS_WCS, LINEAR, sip_keywords, sky_of
 
 MODELS = {2: "ImageModel", 3: "CubeModel"}
 """What an exposure is called in its header, by the dimensions of its image."""
@@ -33,6 +39,7 @@ MODELS = {2: "ImageModel", 3: "CubeModel"}
 KEYWORDS = {
     "date": ("DATE", "UTC date file created"),
     "filename": ("FILENAME", "Name of the file"),
+    "model_type": ("DATAMODL", "Type of data model"),
     "asn.pool_name": ("ASNPOOL", "Name of the ASN pool"),
     "asn.table_name": ("ASNTABLE", "Name of the ASN table"),
     "background.level": ("BKGLEVEL", "Computed constant background level"),
@@ -45,6 +52,15 @@ KEYWORDS = {
 }
 """Metadata with a place in the primary header, its keyword and comment; from JWST's schema."""
 
+BETWEEN = (
+    *("V2_REF", "V3_REF", "VPARITY", "V3I_YANG", "RA_REF", "DEC_REF", "ROLL_REF", "VELOSYS"),
+    *("SPECSYS", "XREF_SCI", "YREF_SCI", "MT_RA", "MT_DEC", "MT_AVRA", "MT_AVDEC"),
+)
+"""Keywords that stand between those of a linear FITS WCS and those of its distortion."""
+
+Pointing = tuple[Correction, Geometry | None, Mapping[str, Any] | None]
+"""A correction, the geometry it is one of, and options for SIP keywords."""
+
 UNKNOWN = "extra_fits.PRIMARY.header"
 """Where stdatamodels keeps cards that are not in JWST's schema."""
 
@@ -55,6 +71,7 @@ def write_crf(
     *,
     statuses: Mapping[str, str],
     correction: Correction | None = None,
+    geometry: Geometry | None = None,
     moving_target: bool = False,
     sip: Mapping[str, Any] | None = MappingProxyType({}),
     wcsinfo: Mapping[str, Any] | None = None,
@@ -76,10 +93,12 @@ def write_crf(
         ``outlier_detection``.
     correction : Correction, optional
         Of the pointing. The gWCS, S_REGION and the FITS WCS keywords follow it.
+    geometry : Geometry, optional
+        The exposure's, uncorrected. Without it a correction takes longer to write.
     moving_target : bool, optional
         The correction follows a moving target; see `snakewebb.wcs.corrected_wcs`.
     sip : mapping, optional
-        Options of `snakewebb.wcs.sip_keywords`; None to write no FITS WCS keywords where the
+        Options of `snakewebb.sip.sip_keywords`; None to write no FITS WCS keywords where the
         correction makes the old ones wrong.
     wcsinfo : mapping, optional
         Other values for ``meta.wcsinfo``, such as ``mt_avra``.
@@ -112,8 +131,9 @@ def write_crf(
             known = facts(source)
             taken = sky["level"] - (known["sky_level"] or 0.0) * bool(known["sky_subtracted"])
     changes = (partial(_change, outliers=outliers, sky=taken), plain(metadata), statuses, notes)
-    if correction is None and not wcsinfo and _is_whole(source):
-        _write_copy(source, target, *changes)
+    pointing = None if correction is None else (correction, geometry, sip)
+    if not moving_target and not wcsinfo and _is_copyable(source, pointing):
+        _write_copy(source, target, *changes, pointing)
     else:
         from snakewebb.products import write_changed  # stdatamodels and gwcs, a second of imports
 
@@ -135,20 +155,19 @@ def _change(planes: Planes, outliers: np.ndarray | None, sky: float) -> None:
     planes["SCI"] -= sky
 
 
-def _is_whole(path: str | Path) -> bool:
-    """Return whether a file has flags and is as stdatamodels wrote it.
-
-    Only then do its headers and its ASDF tree agree; of others, the headers count.
-    """
+def _is_copyable(path: str | Path, pointing: Pointing | None) -> bool:
+    """Return whether a file, with its pointing corrected, can be written as a copy."""
     with open_fits(path) as hdus:
         if not {"SCI", "DQ", "ASDF"} <= {hdu.name for hdu in hdus}:
             return False
-        if hdus[0].header.get("DATAMODL") != MODELS.get(len(hdus["SCI"].shape)):
-            return False
         try:
-            return read_value(hdus["ASDF"].data.tobytes(), "_fits_hash") == _fits_hash(hdus)
+            steps = read_node(hdus["ASDF"].data.tobytes(), "meta.wcs.steps")
         except ValueError:
             return False
+    if pointing is None:
+        return True
+    _, geometry, _ = pointing
+    return geometry is not None and is_correctable(steps, geometry)
 
 
 def _fits_hash(hdus: fits.HDUList) -> str:
@@ -164,22 +183,32 @@ def _write_copy(
     metadata: Mapping[str, Mapping[str, Any]],
     statuses: Mapping[str, str],
     notes: Mapping[str, Any],
+    pointing: Pointing | None,
 ) -> None:
-    """Write what `snakewebb.products.write_changed` would of a file that is whole."""
+    """Write what `snakewebb.products.write_changed` would.
+
+    Where headers and tree disagree, because the headers were changed by others, the headers count.
+    stdatamodels learns that from the hash of the headers in the tree, so there only a copy of a
+    file whose hash is right gets one.
+    """
     planes = read_planes(source, ("DQ", *INVALIDATED))
     shape = planes["SCI"].shape
     planes = {name: a for name, a in planes.items() if a is not None and a.shape == shape}
     change(planes)
     now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
-    places = {"date": now, "filename": Path(target).name}
+    model = MODELS[len(shape)]
+    places = {"date": now, "filename": Path(target).name, "model_type": model}
     for node, values in {**metadata, "cal_step": statuses}.items():
         places |= {f"{node}.{name}": value for name, value in values.items()}
     own = cards(notes)
     with warnings.catch_warnings(), fits.open(source, memmap=False) as hdus:
         warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
+        tree = hdus["ASDF"].data.tobytes()
+        agree = read_value(tree, "_fits_hash") == _fits_hash(hdus)
+        header = hdus[0].header
+        agree &= header.get("DATAMODL") == model
         for name, plane in planes.items():
             hdus[name].data = plane
-        header = hdus[0].header
         for name, (keyword, comment) in KEYWORDS.items():
             if name in places:
                 header[keyword] = (places[name], comment)
@@ -187,15 +216,46 @@ def _write_copy(
             header[keyword] = (value, comment)
         for entry in history(notes, statuses):
             header.add_history(entry)
-        tree = hdus["ASDF"].data.tobytes()
-        others = read_value(tree, UNKNOWN) or []
-        ours = [keyword for keyword, *_ in own]
         changes = {f"meta.{place}": value for place, value in places.items()}
         changes["meta.snakewebb"] = notes
-        changes[UNKNOWN] = [*(card for card in others if card[0] not in ours), *own]
-        changes["_fits_hash"] = _fits_hash(hdus)
+        dropped = ["_fits_hash"]
+        if pointing is not None:
+            keywords = _point(hdus["SCI"].header, *pointing)
+            dropped += [f"meta.wcsinfo.{name}" for name in FITS_WCS]
+            changes |= {f"meta.wcsinfo.{key.lower()}": value for key, value in keywords.items()}
+            correction, geometry, _ = pointing
+            changes["meta.wcs.steps"] = lambda steps: corrected_steps(steps, geometry, correction)
+        if agree:
+            others = read_value(tree, UNKNOWN) or []
+            ours = [keyword for keyword, *_ in own]
+            changes[UNKNOWN] = [*(card for card in others if card[0] not in ours), *own]
+            changes["_fits_hash"] = _fits_hash(hdus)
         del hdus["ASDF"]
         with replacing(target) as file:
             hdus.writeto(file)
-            file.write(extension(changed(tree, changes, [])))
+            file.write(extension(changed(tree, changes, dropped)))
     log_statuses(target, statuses)
+
+
+def _point(
+    header: fits.Header, correction: Correction, geometry: Geometry, sip: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Correct the keywords of an image that tell its pointing, and return them."""
+    geometry = geometry.corrected(correction)
+    keywords: dict[str, Any] = {"S_REGION": s_region(*geometry.corners())}
+    if sip is not None:
+        crpix = header.get("CRPIX1"), header.get("CRPIX2")
+        keywords |= sip_keywords(sky_of(geometry), geometry.bounding_box, crpix, **sip)
+    comments = LINEAR | {"S_REGION": "Spatial footprint of the observation"}
+    comments |= dict.fromkeys(BETWEEN, "") | DISTORTION
+    place = min((header.index(key) for key in comments if key in header), default=len(header))
+    for key, comment in comments.items():
+        if key in keywords and key not in header:
+            header.insert(place, (key, keywords[key], comment))
+        elif key in keywords:
+            header[key] = (keywords[key], comment)
+        elif key in header and key not in BETWEEN:
+            header.remove(key)
+        if key in header:
+            place = header.index(key) + 1
+    return keywords

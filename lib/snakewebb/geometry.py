@@ -58,6 +58,12 @@ def from_plane(
     return np.where(ra == 360.0, 0.0, ra), dec
 
 
+def s_region(ra: np.ndarray, dec: np.ndarray) -> str:
+    """Return the S_REGION text of a polygon with the given vertices in degrees."""
+    vertices = np.column_stack((np.mod(ra, 360.0), dec)).ravel()
+    return "POLYGON ICRS  " + " ".join(f"{value:.9f}" for value in vertices)
+
+
 @dataclass(frozen=True)
 class Correction:
     """A correction of an exposure's pointing: a linear map on a tangent plane.

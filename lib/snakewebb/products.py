@@ -35,10 +35,11 @@ from snakewebb.blend import (
 from snakewebb.errors import InputError
 from snakewebb.exposure import INVALIDATED, Planes, facts, open_fits
 from snakewebb.files import replacing
-from snakewebb.geometry import ARCSEC, Correction
+from snakewebb.geometry import ARCSEC, Correction, s_region
 from snakewebb.grid import Grid
 from snakewebb.notes import cards, history, log_statuses, noted
-from snakewebb.wcs import corrected_wcs, grid_wcs, s_region, sip_keywords
+from snakewebb.sip import FITS_WCS
+from snakewebb.wcs import corrected_wcs, grid_wcs, sip_keywords
 
 log = logging.getLogger(__name__)
 
@@ -56,15 +57,6 @@ ARRAYS = {
     "VAR_FLAT": "var_flat",
 }
 """Planes of a mosaic and what the data model calls them."""
-
-FITS_WCS = (
-    *("crpix1", "crpix2", "crval1", "crval2", "cdelt1", "cdelt2", "ctype1", "ctype2"),
-    *("cunit1", "cunit2", "wcsaxes"),
-    *("pc1_1", "pc1_2", "pc2_1", "pc2_2", "cd1_1", "cd1_2", "cd2_1", "cd2_2"),
-    *(f"{letter}_order" for letter in ("a", "b", "ap", "bp")),
-    *(f"{s}_{i}_{j}" for s in ("a", "b", "ap", "bp") for i in range(7) for j in range(7 - i)),
-)
-"""The attributes of ``meta.wcsinfo`` that make up a FITS WCS."""
 
 REFERENCE = ("v2_ref", "v3_ref", "ra_ref", "dec_ref", "roll_ref", "v3yangle", "vparity")
 SIAF = ("siaf_xref_sci", "siaf_yref_sci")

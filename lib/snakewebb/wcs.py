@@ -18,6 +18,7 @@ from astropy.modeling import CompoundModel, models
 from gwcs import WCS, FITSImagingWCSTransform, coordinate_frames
 from stdatamodels import asdf_in_fits
 
+from snakewebb import sip
 from snakewebb.association import exposure_name
 from snakewebb.errors import InputError
 from snakewebb.exposure import facts, open_fits
@@ -258,16 +259,7 @@ def _in_telescope_plane(
     return solution[:2].T, solution[2]
 
 
-def sip_keywords(
-    wcs: WCS,
-    wcsinfo: dict[str, Any],
-    *,
-    max_pix_error: float = 0.01,
-    degree: int | None = None,
-    max_inv_pix_error: float = 0.01,
-    inv_degree: int | None = None,
-    npoints: int = 12,
-) -> dict[str, Any]:
+def sip_keywords(wcs: WCS, wcsinfo: dict[str, Any], **options: Any) -> dict[str, Any]:
     """Return FITS-SIP header keywords that approximate a gWCS.
 
     Parameters
@@ -276,30 +268,15 @@ def sip_keywords(
         An exposure's.
     wcsinfo : dict
         With ``crpix1`` and ``crpix2`` (1-based), where the header's reference pixel shall be.
-    max_pix_error, degree, max_inv_pix_error, inv_degree, npoints
-        As in `gwcs.WCS.to_fits_sip`.
-
-    Returns
-    -------
-    dict
-        Values by FITS keyword.
+    **options
+        Those of `snakewebb.sip.sip_keywords`.
     """
-    crpix = [wcsinfo.get("crpix1"), wcsinfo.get("crpix2")]
-    header = wcs.to_fits_sip(
-        max_pix_error=max_pix_error,
-        degree=degree,
-        max_inv_pix_error=max_inv_pix_error,
-        inv_degree=inv_degree,
-        npoints=npoints,
-        crpix=crpix if None not in crpix else None,
+    return sip.sip_keywords(
+        lambda x, y: wcs(*np.meshgrid(x, y), with_bounding_box=False),
+        wcs.bounding_box.bounding_box(order="F"),
+        (wcsinfo.get("crpix1"), wcsinfo.get("crpix2")),
+        **options,
     )
-    return dict(header)
-
-
-def s_region(ra: np.ndarray, dec: np.ndarray) -> str:
-    """Return the S_REGION text of a polygon with the given vertices in degrees."""
-    vertices = np.column_stack((np.mod(ra, 360.0), dec)).ravel()
-    return "POLYGON ICRS  " + " ".join(f"{value:.9f}" for value in vertices)
 
 
 def grid_wcs(grid: Grid) -> WCS:

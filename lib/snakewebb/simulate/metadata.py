@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.time import Time
 
+from snakewebb.geometry import s_region
 from snakewebb.simulate.apertures import Pointing
 from snakewebb.simulate.detector import FILTERS
-from snakewebb.wcs import s_region, sip_keywords
+from snakewebb.wcs import sip_keywords
 
 if TYPE_CHECKING:
     from snakewebb.simulate.observation import Frame, Observation
@@ -56,7 +57,6 @@ REFERENCE_FILES = {
     "readnoise": "fits",
     "saturation": "fits",
 }
-SIP_KEYWORDS = ("CRPIX", "CRVAL", "CTYPE", "CUNIT", "CD", "A_", "B_", "AP_", "BP_")
 MICROJANSKY_PER_SQUARE_ARCSEC = 23.50443
 """In one MJy/sr."""
 
@@ -282,10 +282,8 @@ def _wcsinfo(observation: Observation, frame: Frame, target: tuple[float, float]
     keywords["siaf_xref_sci"] = keywords["crpix1"]
     keywords["siaf_yref_sci"] = keywords["crpix2"]
     sip = sip_keywords(frame.wcs, keywords)
-    keywords |= {
-        name.lower(): value for name, value in sip.items() if name.startswith(SIP_KEYWORDS)
-    }
-    keywords |= {"wcsaxes": 2, "s_region": s_region(*frame.corners())}
+    keywords |= {name.lower(): value for name, value in sip.items()}
+    keywords["s_region"] = s_region(*frame.corners())
     if observation.moving:
         keywords["mt_ra"], keywords["mt_dec"] = target
     return keywords

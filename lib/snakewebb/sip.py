@@ -1,0 +1,169 @@
+"""FITS WCS keywords that approximate an exposure's WCS: a gnomonic projection with SIP polynomials.
+
+The convention is that of Shupe et al. 2005 (ASP Conf. Ser. 347, 491). Parameters have the meaning
+that they have in `gwcs.WCS.to_fits_sip`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from snakewebb.geometry import Geometry, to_plane
+from snakewebb.grid import Grid, PixelMap
+
+log = logging.getLogger(__name__)
+
+MOST = 6
+"""The highest degree of a polynomial that JWST's headers have keywords for."""
+
+POLYNOMIALS = {"A": "forward", "B": "forward", "AP": "inverse", "BP": "inverse"}
+
+LINEAR = {
+    "WCSAXES": "number of World Coordinate System axes",
+    "CRPIX1": "Axis 1 pixel coordinate of ref point, 1-indexed",
+    "CRPIX2": "Axis 2 pixel coordinate of ref point, 1-indexed",
+    "CRVAL1": "Axis 1 coordinate value at reference point",
+    "CRVAL2": "Axis 2 coordinate value at reference point",
+    "CTYPE1": "Axis 1 type",
+    "CTYPE2": "Axis 2 type",
+    "CUNIT1": "Axis 1 units",
+    "CUNIT2": "Axis 2 units",
+    "CDELT1": "Axis 1 coordinate increment at reference point",
+    "CDELT2": "Axis 2 coordinate increment at reference point",
+    **{
+        f"{matrix}{i}_{j}": "Linear transformation matrix element"
+        for matrix in ("PC", "CD")
+        for i in (1, 2)
+        for j in (1, 2)
+    },
+}
+DISTORTION = {
+    f"{name}_ORDER": f"Degree of {way} SIP polynomial" for name, way in POLYNOMIALS.items()
+}
+DISTORTION |= {
+    f"{name}_{i}_{j}": f"SIP coefficient, {way} transform"
+    for name, way in POLYNOMIALS.items()
+    for i in range(MOST + 1)
+    for j in range(MOST + 1 - i)
+}
+"""The keywords of a FITS WCS and their comments, in the order of JWST's schema.
+
+Of the coefficients, the schema does not have those of constant and linear terms."""
+
+FITS_WCS = tuple(keyword.lower() for keyword in (*LINEAR, *DISTORTION))
+"""The attributes of ``meta.wcsinfo`` that make up a FITS WCS."""
+
+Lattice = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Tells RA and Dec, degrees, at each crossing of 0-based columns and rows."""
+
+
+def sky_of(geometry: Geometry) -> Lattice:
+    """Return the spline through a geometry's nodes."""
+    east_north = ((1.0, 0.0), (0.0, 1.0))
+    grid = Grid(geometry.center(), (0.0, 0.0), geometry.pixel_scale, east_north, (2, 2))
+    pixel_map = PixelMap(geometry, grid)
+    return lambda x, y: grid.pixel_to_sky(*pixel_map.lattice(x, y))
+
+
+def sip_keywords(
+    sky: Lattice,
+    bounding_box: Sequence[Sequence[float]],
+    crpix: Sequence[float | None],
+    *,
+    max_pix_error: float = 0.01,
+    degree: int | None = None,
+    max_inv_pix_error: float = 0.01,
+    inv_degree: int | None = None,
+    npoints: int = 12,
+) -> dict[str, Any]:
+    """Return FITS-SIP header keywords that approximate a WCS.
+
+    Parameters
+    ----------
+    sky : callable
+        The WCS.
+    bounding_box : ((x0, x1), (y0, y1))
+        Where to approximate it.
+    crpix : (x, y)
+        The reference pixel, 1-based; the middle of the box if there is a None.
+    max_pix_error, max_inv_pix_error : float, optional
+        The degree is as low as these errors, in pixels, allow.
+    degree, inv_degree : int, optional
+        Of the polynomials, if it is to be another.
+    npoints : int, optional
+        The polynomials are fitted to so many columns and rows.
+
+    Returns
+    -------
+    dict
+        Values by FITS keyword. If a polynomial of degree 1 will do, it is a plain TAN projection.
+    """
+    if None in crpix:
+        crpix = [float(np.round(np.mean(ends), 1)) + 1 for ends in bounding_box]
+    middle = np.subtract(crpix, 1.0)
+    crval = [float(c[0, 0]) for c in sky(*(np.array([at]) for at in middle))]
+    x, y = (np.linspace(*ends, npoints) for ends in bounding_box)
+    pixels = np.column_stack([c.ravel() for c in np.meshgrid(x - middle[0], y - middle[1])])
+    plane = np.column_stack([c.ravel() for c in to_plane(*sky(x, y), *crval)]) / 3600.0
+    scale = np.sqrt(abs(np.linalg.det(np.linalg.lstsq(pixels, plane)[0])))
+    terms = _fit(pixels, plane / scale, 1, degree, max_pix_error, "SIP")
+    cd = scale * np.column_stack((terms.pop((1, 0)), terms.pop((0, 1))))
+    keywords: dict[str, Any] = {"WCSAXES": 2}
+    for axis, name in enumerate(("RA---TAN", "DEC--TAN")):
+        keywords |= {f"CRPIX{axis + 1}": float(crpix[axis]), f"CRVAL{axis + 1}": crval[axis]}
+        keywords |= {f"CTYPE{axis + 1}": name, f"CUNIT{axis + 1}": "deg"}
+    matrix = {f"{i + 1}_{j + 1}": float(cd[i, j]) for i in range(2) for j in range(2)}
+    keywords |= {f"CD{place}": value for place, value in matrix.items()}
+    if not terms:
+        return keywords
+    keywords |= {f"CTYPE{axis}": keywords[f"CTYPE{axis}"] + "-SIP" for axis in (1, 2)}
+    to_pixels = np.linalg.inv(cd)
+    polynomials = {("A", "B"): {power: scale * to_pixels @ term for power, term in terms.items()}}
+    if max_inv_pix_error:
+        linear = plane @ to_pixels.T
+        inverse = _fit(linear, pixels - linear, 2, inv_degree, max_inv_pix_error, "inverse SIP")
+        polynomials["AP", "BP"] = inverse
+    for names, polynomial in polynomials.items():
+        for axis, name in enumerate(names):
+            keywords[f"{name}_ORDER"] = max(map(sum, polynomial), default=1)
+            for (i, j), term in polynomial.items():
+                keywords[f"{name}_{i}_{j}"] = float(term[axis])
+    return keywords
+
+
+def _fit(
+    points: np.ndarray,
+    values: np.ndarray,
+    lowest: int,
+    degree: int | None,
+    max_error: float,
+    name: str,
+) -> dict[tuple[int, int], np.ndarray]:
+    """Return the coefficients of two polynomials by the powers of x and y.
+
+    Both `points` and `values` are (n, 2). Terms below the degree `lowest` are left out: SIP has no
+    constant ones, and no keywords of JWST for linear ones of the inverse.
+    """
+    size = np.abs(points).max()
+    x, y = points.T / size
+    best, least = {}, np.inf
+    for highest in range(lowest, MOST + 1) if degree is None else [degree]:
+        powers = [
+            (i, j) for i in range(highest + 1) for j in range(highest + 1 - i) if lowest <= i + j
+        ]
+        design = np.column_stack([np.empty((x.size, 0)), *(x**i * y**j for i, j in powers)])
+        solution, *_ = np.linalg.lstsq(design, values)
+        error = np.hypot(*(values - design @ solution).T).max()
+        if error >= least:
+            break
+        least = error
+        best = {p: term / size ** sum(p) for p, term in zip(powers, solution, strict=True)}
+        if error <= max_error:
+            break
+    if least > max_error:
+        log.warning("the %s keywords are off by up to %.3g pixels", name, least)
+    return best
