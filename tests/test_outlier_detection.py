@@ -14,11 +14,8 @@ from snakewebb.geometry import Correction
 from snakewebb.grid import PixelMap, output_grid
 from snakewebb.kernels.median import median_of_windows
 from snakewebb.kernels.outliers import blot, flag
-from snakewebb.outlier_detection import (
-    flag_outliers,
-    median_band,
-    reason_to_skip,
-)
+from snakewebb.median import median_band
+from snakewebb.outlier_detection import flag_outliers, reason_to_skip
 from snakewebb.resample import Input, drizzle_band
 from test_geometry import make_geometry
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import naive
 from snakewebb.errors import InputError
+from snakewebb.exposure import check_subtraction
 from snakewebb.geometry import Geometry, from_plane
 from snakewebb.grid import PixelMap, output_grid
 from snakewebb.kernels import sky
@@ -17,7 +18,6 @@ from snakewebb.layout import lay_out
 from snakewebb.simulate.apertures import Pointing, imaging_aperture, make_wcs, wcsinfo
 from snakewebb.skymatch import (
     STATISTICS,
-    check_subtraction,
     match_sky,
     overlap_statistics,
     pixel_finder,

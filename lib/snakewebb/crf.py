@@ -9,12 +9,11 @@ from typing import Any
 
 from snakewebb.association import exposure_name
 from snakewebb.bands import read_rows
-from snakewebb.exposure import invalidate, read_planes, sky_in_pixels
+from snakewebb.exposure import check_subtraction, invalidate, read_planes, sky_in_pixels
 from snakewebb.flagged import write_crf
 from snakewebb.grid import PixelMap
 from snakewebb.layout import Layout, parse_facts
 from snakewebb.outlier_detection import flag_outliers, reason_to_skip
-from snakewebb.skymatch import check_subtraction
 
 
 def finish_exposure(

@@ -298,6 +298,30 @@ def sky_in_pixels(known: Mapping[str, Any], matched: Mapping[str, Any] | None) -
     return None if known["sky_subtracted"] else known["sky_level"]
 
 
+def check_subtraction(name: str, before: bool | None, subtract: bool) -> None:
+    """Raise where an earlier run treated an exposure's sky in the other way.
+
+    Parameters
+    ----------
+    name : str
+        The exposure.
+    before : bool or None
+        Whether an earlier run subtracted its sky; None if there was none.
+    subtract : bool
+        Whether this one is to.
+
+    Raises
+    ------
+    InputError
+    """
+    if before is not None and before != subtract:
+        did = "was" if before else "was not"
+        raise InputError(
+            f"{name}: its sky {did} subtracted by an earlier run but skymatch.subtract is "
+            f"{subtract}: set it to {before} or start from a fresh stage-2 file"
+        )
+
+
 def remaining_sky(path: str | Path) -> float | None:
     """Return the sky level that is known but still in an exposure's pixels, in their units."""
     with open_fits(path) as hdus:

@@ -362,30 +362,6 @@ def _subtracted_before(record: Record) -> float:
     return float(level) if subtracted else 0.0
 
 
-def check_subtraction(name: str, before: bool | None, subtract: bool) -> None:
-    """Raise where an earlier run treated an exposure's sky in the other way.
-
-    Parameters
-    ----------
-    name : str
-        The exposure.
-    before : bool or None
-        Whether an earlier run subtracted its sky; None if there was none.
-    subtract : bool
-        Whether this one is to.
-
-    Raises
-    ------
-    InputError
-    """
-    if before is not None and before != subtract:
-        did = "was" if before else "was not"
-        raise InputError(
-            f"{name}: its sky {did} subtracted by an earlier run but skymatch.subtract is "
-            f"{subtract}: set it to {before} or start from a fresh stage-2 file"
-        )
-
-
 @dataclass(frozen=True)
 class _Tie:
     """Levels of groups that make their overlaps agree; see `match_sky`."""
