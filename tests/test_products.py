@@ -1,3 +1,4 @@
+import json
 import os
 import resource
 import subprocess
@@ -442,15 +443,21 @@ def test_a_copy_of_a_copy(noted, tmp_path):
 
 
 def test_a_copy_takes_neither_stdatamodels_nor_gwcs(cals, tmp_path):
-    program = """
+    facts = tmp_path / "facts.json"
+    facts.write_text(json.dumps(read_geometry(cals[0])))
+    program = f"""
 import sys
+from pathlib import Path
 from snakewebb import crf, coron_outliers, stack_refs
 from snakewebb.flagged import write_crf
-write_crf(sys.argv[1], sys.argv[2], statuses={"skymatch": "COMPLETE"})
+from snakewebb.geometry import Correction
+_, geometry = crf.parse_facts(Path(sys.argv[3]).read_text())
+correction = {SHIFT!r}
+write_crf(*sys.argv[1:3], statuses={{}}, correction=correction, geometry=geometry)
 assert not {"asdf", "astropy.modeling", "gwcs", "stdatamodels"} & set(sys.modules)
 """
     environment = os.environ | {"PYTHONPATH": str(Path(flagged.__file__).parents[1])}
-    command = [sys.executable, "-c", program, cals[0], tmp_path / "a_crf.fits"]
+    command = [sys.executable, "-c", program, cals[0], tmp_path / "a_crf.fits", facts]
     subprocess.run(command, env=environment, check=True)
 
 
