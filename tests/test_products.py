@@ -454,7 +454,7 @@ from snakewebb.geometry import Correction
 _, geometry = crf.parse_facts(Path(sys.argv[3]).read_text())
 correction = {SHIFT!r}
 write_crf(*sys.argv[1:3], statuses={{}}, correction=correction, geometry=geometry)
-assert not {"asdf", "astropy.modeling", "gwcs", "stdatamodels"} & set(sys.modules)
+assert not {{"asdf", "astropy.modeling", "gwcs", "stdatamodels"}} & set(sys.modules)
 """
     environment = os.environ | {"PYTHONPATH": str(Path(flagged.__file__).parents[1])}
     command = [sys.executable, "-c", program, cals[0], tmp_path / "a_crf.fits", facts]
