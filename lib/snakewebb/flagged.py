@@ -205,26 +205,22 @@ def _write_copy(
         warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
         tree = hdus["ASDF"].data.tobytes()
         agree = read_value(tree, "_fits_hash") == _fits_hash(hdus)
-        header = hdus[0].header
-        agree &= header.get("DATAMODL") == model
+        agree &= hdus[0].header.get("DATAMODL") == model
         for name, plane in planes.items():
             hdus[name].data = plane
         for name, (keyword, comment) in KEYWORDS.items():
             if name in places:
-                header[keyword] = (places[name], comment)
+                hdus[0].header[keyword] = (places[name], comment)
         for keyword, value, comment in own:
-            header[keyword] = (value, comment)
+            hdus[0].header[keyword] = (value, comment)
         for entry in history(notes, statuses):
-            header.add_history(entry)
+            hdus[0].header.add_history(entry)
         changes = {f"meta.{place}": value for place, value in places.items()}
         changes["meta.snakewebb"] = notes
         dropped = ["_fits_hash"]
         if pointing is not None:
-            keywords = _point(hdus["SCI"].header, *pointing)
             dropped += [f"meta.wcsinfo.{name}" for name in FITS_WCS]
-            changes |= {f"meta.wcsinfo.{key.lower()}": value for key, value in keywords.items()}
-            correction, geometry, _ = pointing
-            changes["meta.wcs.steps"] = lambda steps: corrected_steps(steps, geometry, correction)
+            changes |= _point(hdus["SCI"].header, *pointing)
         if agree:
             others = read_value(tree, UNKNOWN) or []
             ours = [keyword for keyword, *_ in own]
@@ -240,12 +236,12 @@ def _write_copy(
 def _point(
     header: fits.Header, correction: Correction, geometry: Geometry, sip: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Correct the keywords of an image that tell its pointing, and return them."""
-    geometry = geometry.corrected(correction)
-    keywords: dict[str, Any] = {"S_REGION": s_region(*geometry.corners())}
+    """Correct the keywords that tell an image's pointing, and return what to change in the tree."""
+    corrected = geometry.corrected(correction)
+    keywords: dict[str, Any] = {"S_REGION": s_region(*corrected.corners())}
     if sip is not None:
         crpix = header.get("CRPIX1"), header.get("CRPIX2")
-        keywords |= sip_keywords(sky_of(geometry), geometry.bounding_box, crpix, **sip)
+        keywords |= sip_keywords(sky_of(corrected), corrected.bounding_box, crpix, **sip)
     comments = LINEAR | {"S_REGION": "Spatial footprint of the observation"}
     comments |= dict.fromkeys(BETWEEN, "") | DISTORTION
     place = min((header.index(key) for key in comments if key in header), default=len(header))
@@ -258,4 +254,6 @@ def _point(
             header.remove(key)
         if key in header:
             place = header.index(key) + 1
-    return keywords
+    changes = {f"meta.wcsinfo.{key.lower()}": value for key, value in keywords.items()}
+    changes["meta.wcs.steps"] = lambda steps: corrected_steps(steps, geometry, correction)
+    return changes
