@@ -306,6 +306,8 @@ def geometry_of(path):
 def write_both(monkeypatch, folder, source, **findings):
     """Return a copy and what stdatamodels writes in its place."""
     paths = folder / "copy" / "a_crf.fits", folder / "written" / "a_crf.fits"
+    correction = findings["correction"]
+    assert flagged._is_copyable(source, correction and (correction, findings["geometry"], None))
     for path in paths:
         path.parent.mkdir()
         with monkeypatch.context() as context:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from snakewebb.geometry import Geometry, to_plane
-from snakewebb.grid import Grid, PixelMap
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +62,8 @@ Lattice = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 def sky_of(geometry: Geometry) -> Lattice:
     """Return the spline through a geometry's nodes."""
+    from snakewebb.grid import Grid, PixelMap  # numba, which few users of this module need
+
     east_north = ((1.0, 0.0), (0.0, 1.0))
     grid = Grid(geometry.center(), (0.0, 0.0), geometry.pixel_scale, east_north, (2, 2))
     pixel_map = PixelMap(geometry, grid)
