@@ -402,6 +402,8 @@ def test_fits_wcs_of_a_copy_stand_where_stdatamodels_puts_them(sip, noted, tmp_p
     paths = write_both(monkeypatch, tmp_path, noted, **findings)
     first, second = ([c[::2] for c in header(path, "SCI").cards] for path in paths)
     assert first == second
+    with ImageModel(paths[0]) as a, ImageModel(paths[1]) as b:
+        assert a.meta.wcsinfo.instance.keys() == b.meta.wcsinfo.instance.keys()
 
 
 def test_fits_wcs_of_a_copy_need_not_have_been_there(noted, tmp_path, monkeypatch):
