@@ -5,7 +5,6 @@ rule crfints:
     input:
         exposure=member_file,
         others=same_type,
-        kernels=ancient("<results>/kernels.done"),
     output:
         "<results>/{product}/{exposure}_{asn_id}_crfints.fits",
     log:

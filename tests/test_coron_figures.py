@@ -83,7 +83,7 @@ def test_north_is_up_and_east_to_the_left(angle):
     source = [(ra + 0.5 / 3600 / np.cos(np.radians(dec)), dec + 0.75 / 3600)]
     x, y = world.wcs_world2pix(source, 0)[0]
     image[round(y), round(x)] = 1.0
-    turned, half = north_up(image, world, star)
+    turned, half = north_up(image, world.to_header(), star)
     side = len(turned)
     row, column = np.argwhere(turned == 1).mean(axis=0)
     assert (column - side // 2) * 0.05 == pytest.approx(-0.5, abs=0.05)

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft
+from numpy import fft
 
 from snakewebb.dq import DO_NOT_USE, bad_mask
 from snakewebb.errors import InputError
@@ -218,7 +218,7 @@ def _extended(image: np.ndarray) -> np.ndarray:
     pads = []
     for n in image.shape:
         size = (n + 2 * MARGIN) | 1
-        while fft.next_fast_len(size, real=True) != size:
+        while not _is_fast(size):
             size += 2
         before = (size - n) // 2
         pads.append((before, size - n - before))
@@ -230,6 +230,14 @@ def _extended(image: np.ndarray) -> np.ndarray:
         fade[-after:] = 0.5 + 0.5 * np.cos(np.pi * (np.arange(after) + 0.5) / after)
         padded *= fade[:, None] if axis == 0 else fade
     return padded + level
+
+
+def _is_fast(size: int) -> bool:
+    """Return whether Fourier transforms of an odd length are fast: it has factors 3 and 5 only."""
+    for factor in (3, 5):
+        while size % factor == 0:
+            size //= factor
+    return size == 1
 
 
 def _inner(padded: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -291,7 +299,8 @@ class Template:
         self.sectors = (np.floor(angle / np.pi * SECTORS).astype(int)) % SECTORS
         square = fft.rfft2(_padded(self.weights**2, padded.shape))
         centred = _extended(np.asarray(image[self.window], np.float64) - np.median(padded))
-        self.coarse = fft.rfft2(centred), square * np.conj(fft.rfft2(centred**2))
+        power = square * np.conj(fft.rfft2(centred**2))
+        self.coarse = fft.rfft2(centred), fft.irfft2(power, padded.shape)
 
     def offset(self, image: np.ndarray, good: np.ndarray | None = None) -> Offset:
         """Fit ``beta · template(shifted) + constant`` to an image by weighted least squares.
@@ -354,11 +363,10 @@ class Template:
     def _whole_pixels(self, image: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Return the whole-pixel shift with the highest weighted correlation."""
         light = weights**2 * (image - np.average(image, weights=weights**2))
-        spectrum, square = self.coarse
+        spectrum, norm = self.coarse
         product = fft.irfft2(
             fft.rfft2(_padded(light, self.padded_shape)) * np.conj(spectrum), self.padded_shape
         )
-        norm = fft.irfft2(square, self.padded_shape)
         near = np.arange(-MARGIN // 2, MARGIN // 2 + 1)
         box = np.ix_(near, near)
         height = product[box] / np.sqrt(np.maximum(norm[box], norm[box].max() * 1e-9))

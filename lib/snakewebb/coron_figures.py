@@ -1,27 +1,29 @@
 """Plots of a coronagraphic product: contrast, images, alignment of references, eigenvalues.
 
-matplotlib is used without pyplot, whose import takes as long as the rest of it.
+matplotlib is used without pyplot, whose import takes as long as the rest of it, and astropy's
+tables are imported where there is one to read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
-from astropy.table import Table
-from astropy.wcs import WCS
 from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
-from scipy.ndimage import map_coordinates
 
 from snakewebb.exposure import open_fits
 from snakewebb.figures import PAGE_ASPECT, PAGE_WIDTH, STYLE, heading, save
 from snakewebb.geometry import to_plane
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # of Okabe and Ito
 MARKERS = "oDs^vPX"
@@ -47,7 +49,7 @@ def plot_contrast(curve: str | Path, sources: str | Path, path: str | Path) -> N
     path : path
         The PNG to write.
     """
-    table, found = (Table.read(name, format="ascii.ecsv") for name in (curve, sources))
+    table, found = _read(curve), _read(sources)
     relative = table["contrast"].unit is None
     head = table.meta["headline_truncate"]
     with matplotlib.rc_context(STYLE):
@@ -101,6 +103,12 @@ def plot_contrast(curve: str | Path, sources: str | Path, path: str | Path) -> N
             lines.append("APPROXIMATE: no PSF is given, fluxes may be off by 30 %")
         heading(figure, "Contrast", *lines)
         save(figure, path)
+
+
+def _read(path: str | Path) -> Table:
+    from astropy.table import Table
+
+    return Table.read(path, format="ascii.ecsv")
 
 
 def _spread(rows: Table) -> str:
@@ -194,14 +202,14 @@ def plot_companions(
     snr : path, optional
         The SNR map, to be drawn beside the image.
     """
-    found = Table.read(sources, format="ascii.ecsv") if sources else []
+    found = _read(sources) if sources else []
     panels = [(i2d, "SCI", "combined image")] + ([(snr, "SNR", "SNR")] if snr else [])
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(PAGE_WIDTH, HEIGHT - 0.6))
         for k, (name, plane, title) in enumerate(panels):
             with open_fits(name) as hdus:
                 image, header = np.array(hdus[plane].data, float), hdus[plane].header
-            image, half = north_up(image, WCS(header, fix=False), star)
+            image, half = north_up(image, header, star)
             norm = _norm(image) if plane == "SCI" else Normalize(-5, 15)
             left, width = 0.06 + 0.49 * k, 0.37 if snr else 0.42
             axes = figure.add_axes((left, 0.08, width, 0.76))
@@ -234,14 +242,16 @@ def plot_companions(
         save(figure, path)
 
 
-def north_up(image: np.ndarray, wcs: WCS, star: tuple[float, float]) -> tuple[np.ndarray, float]:
+def north_up(
+    image: np.ndarray, header: Mapping[str, Any], star: tuple[float, float]
+) -> tuple[np.ndarray, float]:
     """Return an image turned about the star: rows to the North, columns to the West.
 
     Parameters
     ----------
     image : (ny, nx) array
-    wcs : WCS
-        Of the image.
+    header : mapping
+        Of the image: the WCS of a mosaic.
     star : (RA, Dec)
         Degrees.
 
@@ -252,18 +262,21 @@ def north_up(image: np.ndarray, wcs: WCS, star: tuple[float, float]) -> tuple[np
     half : float
         Half of its side, arcsec.
     """
-    x0, y0 = wcs.wcs_world2pix([star], 0)[0]
-    corners = np.array([(x0, y0), (x0 + 1, y0), (x0, y0 + 1)])
-    xi, eta = to_plane(*wcs.wcs_pix2world(corners, 0).T, *star)
-    matrix = np.array(((xi[1], xi[2]), (eta[1], eta[2])))
+    turn = [[header.get(f"PC{i}_{j}", float(i == j)) for j in (1, 2)] for i in (1, 2)]
+    matrix = 3600 * np.array(((header["CDELT1"],), (header["CDELT2"],))) * turn
     scale = float(np.sqrt(abs(np.linalg.det(matrix))))
-    half = min(FIELD / 2, scale * max(x0, y0, *(np.array(image.shape[::-1]) - (x0, y0))))
+    offset = np.linalg.solve(matrix, to_plane(*star, header["CRVAL1"], header["CRVAL2"]))
+    x0, y0 = offset + np.array((header["CRPIX1"], header["CRPIX2"])) - 1
+    ny, nx = image.shape
+    half = min(FIELD / 2, scale * max(x0, y0, nx - x0, ny - y0))
     n = 2 * int(half / scale) + 1
-    offset = (np.arange(n) - n // 2) * scale
-    north, west = np.meshgrid(offset, offset, indexing="ij")
+    steps = (np.arange(n) - n // 2) * scale
+    north, west = np.meshgrid(steps, steps, indexing="ij")
     x, y = np.linalg.solve(matrix, np.stack((-west.ravel(), north.ravel())))
-    places = [y.reshape(n, n) + y0, x.reshape(n, n) + x0]
-    turned = map_coordinates(image, places, order=0, cval=np.nan)
+    column, row = (np.rint(axis).astype(int).reshape(n, n) for axis in (x + x0, y + y0))
+    inside = (column >= 0) & (column < nx) & (row >= 0) & (row < ny)
+    turned = np.full((n, n), np.nan)
+    turned[inside] = image[row[inside], column[inside]]
     return turned, (n / 2) * scale
 
 

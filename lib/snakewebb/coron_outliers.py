@@ -1,4 +1,8 @@
-"""outlier_detection of coronagraphy: integrations compared with each other, on the detector."""
+"""outlier_detection of coronagraphy: integrations compared with each other, on the detector.
+
+There is a job for each exposure, reference or not, so it does without compiled kernels, which take
+longer to load than NumPy takes to sort.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
-from snakewebb.align_refs import bad_pixels
 from snakewebb.dq import bad_mask
 from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits
-from snakewebb.kernels.median import median_of_windows
-from snakewebb.kernels.scatter import local_scatter
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,8 @@ HALF_BOX = 4
 """Half the side of the box round a pixel, in which the scatter is measured."""
 TO_SIGMA = 1.4826
 """The standard deviation of a normal distribution over its median absolute value."""
+AT_ONCE = 10_000
+"""Pixels whose boxes are in memory together."""
 SAME_ROLL = 0.1
 """Degrees; a source stays on its pixel between exposures whose rolls differ by no more."""
 
@@ -81,7 +85,7 @@ def flag_outliers(
     if len(own) < FEW and others:
         stacks.append(np.concatenate([own, *(_good(*other, good_bits) for other in others)]))
     for stack in stacks:
-        median = _median(stack)
+        median = _reference(stack)
         for k, image in enumerate(data):
             flagged[k] |= _deviating(image, err[k], median, threshold)
     log.info("%d pixels flagged, %.3f %%", flagged.sum(), 100 * flagged.mean())
@@ -132,19 +136,32 @@ def reason_to_skip(integrations: int, others: int) -> str | None:
 
 def _good(data: np.ndarray, dq: np.ndarray | None, good_bits: str | int | None) -> np.ndarray:
     """Return data, float32, NaN where they are bad."""
-    bad = bad_pixels(data, None, None)
+    bad = ~np.isfinite(data)
     if dq is not None:
         bad |= (dq & np.uint32(bad_mask(good_bits))) != 0
     return np.where(bad, np.float32(np.nan), data).astype(np.float32)
 
 
-def _median(stack: np.ndarray) -> np.ndarray:
+def _reference(stack: np.ndarray) -> np.ndarray:
     """Return the median over integrations; of two the smaller value."""
-    count, ny, nx = stack.shape
-    windows = np.array([(0, ny, 0, nx, k * ny * nx) for k in range(count)], np.int64)
-    median = np.empty((ny, nx), np.float32)
-    median_of_windows(np.ascontiguousarray(stack).ravel(), windows, median)
+    median = _median(stack)
+    two = np.isfinite(stack).sum(axis=0) == 2
+    median[two] = np.nanmin(stack[:, two], axis=0)
     return median
+
+
+def _median(values: np.ndarray) -> np.ndarray:
+    """Return the median along the first axis of what is not NaN, NaN where nothing is.
+
+    NumPy's own is ten times slower, and warns.
+    """
+    ordered = np.sort(values, axis=0)  # NaN come last
+    count = (~np.isnan(ordered)).sum(axis=0)
+    low, high = (
+        np.take_along_axis(ordered, index[None], axis=0)[0]
+        for index in (np.maximum(count - 1, 0) // 2, count // 2)
+    )
+    return (low + high) / 2
 
 
 def _deviating(
@@ -155,10 +172,41 @@ def _deviating(
     difference = np.abs(image.astype(np.float64) - median)
     flagged = difference > threshold * noise
     deviations = np.divide(difference, noise, out=np.full(image.shape, np.nan), where=noise > 0)
-    rows, columns = map(np.ascontiguousarray, np.nonzero(flagged))
-    scatter = np.empty(rows.size)
-    local_scatter(deviations, rows, columns, HALF_BOX, scatter)
+    rows, columns = np.nonzero(flagged)
+    scatter = local_scatter(deviations, rows, columns, HALF_BOX)
     limit = threshold * np.fmax(TO_SIGMA * scatter, 1.0)
     excused = deviations[rows, columns] <= limit
     flagged[rows[excused], columns[excused]] = False
     return flagged
+
+
+def local_scatter(
+    deviations: np.ndarray, rows: np.ndarray, columns: np.ndarray, half: int
+) -> np.ndarray:
+    """Take the median of what is neither 0 nor NaN in a box round each of some pixels.
+
+    Parameters
+    ----------
+    deviations : (ny, nx) float64
+        Not negative.
+    rows, columns : (n,) int
+        The pixels; a pixel itself does not count.
+    half : int
+        Half the side of the box.
+
+    Returns
+    -------
+    (n,) float64
+        NaN where nothing counts.
+    """
+    known = np.where(deviations > 0, deviations, np.nan)
+    around = sliding_window_view(
+        np.pad(known, half, constant_values=np.nan), (2 * half + 1, 2 * half + 1)
+    )
+    scatter = np.empty(len(rows))
+    for start in range(0, len(rows), AT_ONCE):
+        some = slice(start, start + AT_ONCE)
+        boxes = around[rows[some], columns[some]]
+        boxes[:, half, half] = np.nan
+        scatter[some] = _median(boxes.reshape(len(boxes), -1).T)
+    return scatter

@@ -10,8 +10,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh, solve_triangular
-from scipy.ndimage import uniform_filter
 
 from snakewebb.align_refs import turn
 from snakewebb.errors import InputError
@@ -372,7 +370,7 @@ class _Basis:
         # Rounding in weak modes leaves them askew; this makes them orthogonal, each to those
         # before it.
         lower = np.linalg.cholesky(modes @ modes.T)
-        self.modes = solve_triangular(lower, modes, lower=True)
+        self.modes = np.linalg.solve(lower, modes)
         self._noise: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def remaining_noise(self, variance: np.ndarray, k: int) -> np.ndarray:
@@ -427,7 +425,7 @@ def _centred(images: np.ndarray) -> np.ndarray:
 
 def _eigen(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return eigenvalues, descending, and eigenvectors of a Gram matrix, without the null ones."""
-    values, vectors = eigh(gram)
+    values, vectors = np.linalg.eigh(gram)
     values, vectors = values[::-1], vectors[:, ::-1]
     rank = int(np.count_nonzero(values > NULL * max(values[0], 0.0)))
     return values[:rank], vectors[:, :rank]
@@ -436,8 +434,15 @@ def _eigen(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _smoothed(squares: np.ndarray) -> np.ndarray:
     """Return images averaged over a box, of pixels that are there, and not below 0."""
     there = np.isfinite(squares)
-    size = (0, SMOOTHING, SMOOTHING)
-    total = uniform_filter(np.where(there, squares, 0.0), size, mode="constant")
-    count = uniform_filter(there.astype(float), size, mode="constant")
-    mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0.5 / SMOOTHING**2)
+    total, count = _box_sums(np.where(there, squares, 0.0)), _box_sums(there.astype(float))
+    mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0.5)
     return np.where(there, np.maximum(mean, 0.0), np.nan)
+
+
+def _box_sums(images: np.ndarray) -> np.ndarray:
+    """Return the sum over a box round each pixel of images (n, ny, nx)."""
+    half = SMOOTHING // 2
+    padded = np.pad(images, ((0, 0), (half, half), (half, half)))
+    ny, nx = images.shape[1:]
+    columns = sum(padded[:, :, k : k + nx] for k in range(SMOOTHING))
+    return sum(columns[:, k : k + ny] for k in range(SMOOTHING))

@@ -12,7 +12,6 @@ from snakewebb.kernels import (  # noqa: F401
     outliers,
     repair,
     rings,
-    scatter,
     segments,
     sky,
     spline,
