@@ -1,25 +1,26 @@
 """Products of coronagraphy on disk: ``_psfstack``, ``_psfalign``, ``_psfsub``.
 
-The flagged exposures, ``_crfints``, are written by `snakewebb.flagged.write_crf`.
+The flagged exposures, ``_crfints``, are written by `snakewebb.flagged.write_crf`. All are copies
+with other pixels of what they are made of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from stdatamodels.jwst.datamodels import CubeModel
 
-from snakewebb.align_refs import Aligned
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import InputError
-from snakewebb.exposure import open_fits
-from snakewebb.geometry import Correction
-from snakewebb.products import correct_pointing, finish, open_model
+from snakewebb.exposure import Planes, open_fits
+from snakewebb.flagged import rewrite, write_copy
+from snakewebb.geometry import Correction, Geometry
 
-VARIANCES = ("var_poisson", "var_rnoise", "var_flat")
+if TYPE_CHECKING:
+    from snakewebb.align_refs import Aligned
 
 
 def write_psfstack(
@@ -45,13 +46,14 @@ def write_psfstack(
     asn : mapping, optional
         For ``meta.asn``.
     """
-    model = _cube(source, planes["SCI"], planes["ERR"], planes["DQ"])
-    finish(
-        model,
+    write_copy(
+        source,
         target,
+        planes,
         statuses={"stack_psfs": "COMPLETE"},
-        asn=asn,
-        provenance={"stack_psfs": {"exposures": list(exposures)}},
+        metadata={"asn": asn or {}},
+        notes={"stack_psfs": {"exposures": list(exposures)}},
+        whole=False,
     )
 
 
@@ -96,12 +98,17 @@ def write_psfalign(
         "residual": aligned.residual,
         **(provenance or {}),
     }
-    finish(
-        _cube(source, aligned.data, aligned.err, aligned.dq),
+    write_copy(
+        source,
         target,
+        {
+            "SCI": aligned.data.astype(np.float32),
+            "ERR": aligned.err.astype(np.float32),
+            "DQ": aligned.dq,
+        },
         statuses={"align_psfs": status},
-        asn=asn,
-        provenance={"align_refs": notes},
+        metadata={"asn": asn or {}},
+        notes={"align_refs": notes},
     )
 
 
@@ -115,6 +122,7 @@ def write_psfsub(
     model_err: np.ndarray | None = None,
     status: str = "COMPLETE",
     correction: Correction | None = None,
+    geometry: Geometry | None = None,
     sip: Mapping[str, Any] | None = None,
     asn: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
@@ -140,6 +148,8 @@ def write_psfsub(
         SKIPPED if the star's light was not subtracted.
     correction : Correction, optional
         Of the pointing, that puts the star in its place; see `snakewebb.coron.star_correction`.
+    geometry : Geometry, optional
+        The exposure's, as in `snakewebb.flagged.write_crf`.
     sip : mapping, optional
         Options of `snakewebb.sip.sip_keywords`.
     asn : mapping, optional
@@ -147,29 +157,41 @@ def write_psfsub(
     provenance : mapping, optional
         For ``meta.snakewebb``, by step.
     """
-    model = open_model(source)
-    shape = model.data.shape
-    if data.size != model.data.size:
-        raise InputError(
-            f"{source}: has shape {shape}, its subtraction {data.shape}: run klip anew"
-        )
+    rewrite(
+        source,
+        target,
+        partial(_subtract, data=data, err=err, bad=bad, model_err=model_err, name=source),
+        statuses={"klip": status},
+        metadata={"asn": asn or {}},
+        notes=provenance or {},
+        pointing=None if correction is None else (correction, geometry, sip),
+    )
+
+
+def _subtract(
+    planes: Planes,
+    data: np.ndarray,
+    err: np.ndarray | None,
+    bad: np.ndarray,
+    model_err: np.ndarray | None,
+    name: str | Path,
+) -> None:
+    """Put an exposure without the star's light in place of it; see `write_psfsub`."""
+    shape = planes["SCI"].shape
+    if data.size != planes["SCI"].size:
+        raise InputError(f"{name}: has shape {shape}, its subtraction {data.shape}: run klip anew")
     invalid = (bad | ~np.isfinite(data)).reshape(shape)
-    flags = np.zeros(shape, np.uint32) if model.dq is None else model.dq.astype(np.uint32)
-    flags[invalid] |= DO_NOT_USE
-    model.data, model.dq = _blanked(data, invalid), flags
-    variances = {name: getattr(model, name) for name in VARIANCES}
-    known = {name: plane for name, plane in variances.items() if np.shape(plane) == shape}
+    planes["DQ"][invalid] |= DO_NOT_USE
+    planes["SCI"] = data
     if model_err is not None:
-        known["var_flat"] = (model_err**2).reshape(shape)
+        planes["VAR_FLAT"] = model_err**2
     if err is not None:
-        model.err = _blanked(err, invalid)
-        rest = sum(plane for name, plane in known.items() if name != "var_poisson")
-        known["var_poisson"] = np.maximum(model.err.astype(np.float64) ** 2 - rest, 0.0)
-    for name, plane in known.items():
-        setattr(model, name, _blanked(plane, invalid))
-    if correction is not None:
-        correct_pointing(model, correction, False, sip)
-    finish(model, target, statuses={"klip": status}, asn=asn, provenance=provenance)
+        planes["ERR"] = _blanked(err, invalid)
+        rest = sum(planes[n].reshape(shape) for n in ("VAR_RNOISE", "VAR_FLAT") if n in planes)
+        planes["VAR_POISSON"] = np.maximum(planes["ERR"].astype(np.float64) ** 2 - rest, 0.0)
+    for plane in planes:
+        if plane != "DQ":
+            planes[plane] = _blanked(planes[plane], invalid)
 
 
 def read_psfmask(path: str | Path, shape: tuple[int, int]) -> np.ndarray:
@@ -190,16 +212,6 @@ def read_psfmask(path: str | Path, shape: tuple[int, int]) -> np.ndarray:
             "give the one for this subarray"
         )
     return mask
-
-
-def _cube(source: str | Path, data: np.ndarray, err: np.ndarray, dq: np.ndarray) -> CubeModel:
-    """Return a cube with the metadata of a file."""
-    model = CubeModel()
-    with open_model(source) as first:
-        model.update(first)
-    model.data, model.err = data.astype(np.float32), err.astype(np.float32)
-    model.dq = dq.astype(np.uint32)
-    return model
 
 
 def _blanked(plane: np.ndarray, invalid: np.ndarray) -> np.ndarray:

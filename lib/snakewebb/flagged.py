@@ -1,4 +1,4 @@
-"""Flagged exposures: ``_crf`` and ``_crfints``.
+"""Products made of one exposure: ``_crf`` and ``_crfints``, and what `rewrite` is called for.
 
 Such a file is for the most part a copy of the exposure it is made of, and is written as one:
 stdatamodels and gwcs would take longer to import than the job needs for all the rest. They are
@@ -49,6 +49,9 @@ KEYWORDS = {
     "cal_step.tweakreg": ("S_TWKREG", "Image Alignment via Astronomical Sources"),
     "cal_step.skymatch": ("S_SKYMAT", "Sky Background Equalization or Subtraction"),
     "cal_step.outlier_detection": ("S_OUTLIR", "Outlier Detection"),
+    "cal_step.stack_psfs": ("S_PSFSTK", "Coronagraphic PSF Stacking"),
+    "cal_step.align_psfs": ("S_PSFALI", "Coronagraphic PSF Alignment"),
+    "cal_step.klip": ("S_KLIP", "KLIP Coronagraphic PSF Subtraction"),
 }
 """Metadata with a place in the primary header, its keyword and comment; from JWST's schema."""
 
@@ -57,6 +60,9 @@ BETWEEN = (
     *("SPECSYS", "XREF_SCI", "YREF_SCI", "MT_RA", "MT_DEC", "MT_AVRA", "MT_AVDEC"),
 )
 """Keywords that stand between those of a linear FITS WCS and those of its distortion."""
+
+CUBE = {"SCI": "data", "ERR": "err", "DQ": "dq"}
+"""What every product has, and what the data models call it."""
 
 Pointing = tuple[Correction, Geometry | None, Mapping[str, Any] | None]
 """A correction, the geometry it is one of, and options for SIP keywords."""
@@ -119,10 +125,10 @@ def write_crf(
     InputError
         The source cannot be read.
     """
-    notes = noted(provenance or {})
+    notes = dict(provenance or {})
     if outliers is not None:
         fraction = {"fraction": float(np.mean(outliers))}
-        notes["outlier_detection"] = notes.get("outlier_detection", {}) | fraction
+        notes["outlier_detection"] = {**notes.get("outlier_detection", {}), **fraction}
     metadata = {"asn": asn or {}, "wcsinfo": wcsinfo or {}}
     taken = 0.0
     if sky is not None and sky["level"] is not None:
@@ -130,17 +136,75 @@ def write_crf(
         if sky["subtracted"]:
             known = facts(source)
             taken = sky["level"] - (known["sky_level"] or 0.0) * bool(known["sky_subtracted"])
-    changes = (partial(_change, outliers=outliers, sky=taken), plain(metadata), statuses, notes)
-    pointing = None if correction is None else (correction, geometry, sip)
-    if not moving_target and not wcsinfo and _is_copyable(source, pointing):
-        _write_copy(source, target, *changes, pointing)
+    rewrite(
+        source,
+        target,
+        partial(_change, outliers=outliers, sky=taken),
+        metadata=metadata,
+        statuses=statuses,
+        notes=notes,
+        pointing=None if correction is None else (correction, geometry, sip),
+        moving_target=moving_target,
+    )
+
+
+def rewrite(
+    source: str | Path,
+    target: str | Path,
+    change: Callable[[Planes], None],
+    *,
+    statuses: Mapping[str, str],
+    notes: Mapping[str, Any],
+    metadata: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    pointing: Pointing | None = None,
+    moving_target: bool = False,
+) -> None:
+    """Write an exposure with other pixels, metadata and pointing.
+
+    Parameters
+    ----------
+    source, target : path
+        The exposure and the product to write.
+    change : callable
+        Changes planes: DQ, and those of ``INVALIDATED`` that are there. It may add others of
+        these.
+    statuses : mapping
+        By step.
+    notes : mapping
+        For ``meta.snakewebb``.
+    metadata : mapping, optional
+        By node of ``meta``: names and values.
+    pointing : (Correction, Geometry or None, mapping or None), optional
+        A correction, the uncorrected geometry, and options for SIP keywords; see `write_crf`.
+    moving_target : bool, optional
+        See `write_crf`.
+    """
+    special = moving_target or metadata.get("wcsinfo")
+    if not special and _is_copyable(source, pointing):
+        known = read_planes(source, ("DQ", *INVALIDATED))
+        shape = known["SCI"].shape
+        planes = {name: a for name, a in known.items() if a is not None and a.shape == shape}
+        change(planes)
+        write_copy(
+            source,
+            target,
+            planes,
+            statuses=statuses,
+            notes=notes,
+            metadata=metadata,
+            pointing=pointing,
+        )
     else:
         from snakewebb.products import write_changed  # stdatamodels and gwcs, a second of imports
 
+        correction, _, sip = pointing or (None, None, None)
         write_changed(
             source,
             target,
-            *changes,
+            change,
+            plain(metadata),
+            statuses,
+            noted(notes),
             correction=correction,
             moving_target=moving_target,
             sip=sip,
@@ -176,27 +240,38 @@ def _fits_hash(hdus: fits.HDUList) -> str:
     return hashlib.sha256(headers.encode()).hexdigest()
 
 
-def _write_copy(
+def write_copy(
     source: str | Path,
     target: str | Path,
-    change: Callable[[Planes], None],
-    metadata: Mapping[str, Mapping[str, Any]],
+    planes: Planes,
+    *,
     statuses: Mapping[str, str],
     notes: Mapping[str, Any],
-    pointing: Pointing | None,
+    metadata: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    pointing: Pointing | None = None,
+    whole: bool = True,
 ) -> None:
-    """Write what `snakewebb.products.write_changed` would.
+    """Write a copy of a product with other pixels, metadata and pointing.
 
     Where headers and tree disagree, because the headers were changed by others, the headers count.
     stdatamodels learns that from the hash of the headers in the tree, so there only a copy of a
     file whose hash is right gets one.
+
+    Parameters
+    ----------
+    source, target : path
+        A product with DQ and an ASDF tree, and the one to write.
+    planes : mapping
+        Arrays by extension name.
+    statuses, notes, metadata, pointing
+        See `rewrite`.
+    whole : bool, optional
+        If not, the copy has just SCI, ERR and DQ, of which the source may have fewer planes, and
+        what JWST's keywords say: no other extension, unknown keyword, history or gWCS.
     """
-    planes = read_planes(source, ("DQ", *INVALIDATED))
-    shape = planes["SCI"].shape
-    planes = {name: a for name, a in planes.items() if a is not None and a.shape == shape}
-    change(planes)
+    notes, metadata = noted(notes), plain(metadata)
     now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
-    model = MODELS[len(shape)]
+    model = MODELS[planes["SCI"].ndim]
     places = {"date": now, "filename": Path(target).name, "model_type": model}
     for node, values in {**metadata, "cal_step": statuses}.items():
         places |= {f"{node}.{name}": value for name, value in values.items()}
@@ -206,8 +281,13 @@ def _write_copy(
         tree = hdus["ASDF"].data.tobytes()
         agree = read_value(tree, "_fits_hash") == _fits_hash(hdus)
         agree &= hdus[0].header.get("DATAMODL") == model
-        for name, plane in planes.items():
-            hdus[name].data = plane
+        dropped = ["_fits_hash"] if whole else _strip(hdus, tree)
+        for name in planes:
+            if name not in hdus:
+                hdus.append(fits.ImageHDU(name=name))
+                agree = False
+            hdus[name].data = planes[name]
+            hdus[name].update_header()
         for name, (keyword, comment) in KEYWORDS.items():
             if name in places:
                 hdus[0].header[keyword] = (places[name], comment)
@@ -217,12 +297,13 @@ def _write_copy(
             hdus[0].header.add_history(entry)
         changes = {f"meta.{place}": value for place, value in places.items()}
         changes["meta.snakewebb"] = notes
-        dropped = ["_fits_hash"]
+        if not whole:
+            changes |= {f"{CUBE[name]}.shape": list(plane.shape) for name, plane in planes.items()}
         if pointing is not None:
             dropped += [f"meta.wcsinfo.{name}" for name in FITS_WCS]
             changes |= _point(hdus["SCI"].header, *pointing)
         if agree:
-            others = read_value(tree, UNKNOWN) or []
+            others = read_value(tree, UNKNOWN) or [] if whole else []
             ours = [keyword for keyword, *_ in own]
             changes[UNKNOWN] = [*(card for card in others if card[0] not in ours), *own]
             changes["_fits_hash"] = _fits_hash(hdus)
@@ -231,6 +312,23 @@ def _write_copy(
             hdus.writeto(file)
             file.write(extension(changed(tree, changes, dropped)))
     log_statuses(target, statuses)
+
+
+def _strip(hdus: fits.HDUList, tree: bytes) -> list[str]:
+    """Leave SCI, ERR and DQ, and of the headers what JWST's schema knows.
+
+    Returns the places in the tree of what does not stay.
+    """
+    for hdu in list(hdus[1:]):
+        if hdu.name not in (*CUBE, "ASDF"):
+            hdus.remove(hdu)
+    for name, unknown in (read_value(tree, "extra_fits") or {}).items():
+        for keyword, *_ in unknown.get("header", []) if name in hdus else []:
+            hdus[name].header.remove(keyword, ignore_missing=True, remove_all=True)
+    hdus[0].header.remove("HISTORY", ignore_missing=True, remove_all=True)
+    kept = ("asdf_library", "history", "meta", *CUBE.values())
+    names = [name.value for name, _ in read_node(tree, "").value]
+    return ["meta.wcs", "history.entries", *(name for name in names if name not in kept)]
 
 
 def _point(

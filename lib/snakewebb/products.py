@@ -82,7 +82,7 @@ def write_changed(
     source, target : path
         The exposure and the product to write.
     change : callable
-        Changes planes in place: DQ, and those of ``INVALIDATED`` that are there.
+        See `snakewebb.flagged.rewrite`.
     metadata : mapping
         By node of ``meta``: names and values.
     statuses, correction, moving_target, sip
@@ -94,26 +94,16 @@ def write_changed(
     if model.dq is None:
         model.dq = np.zeros(model.data.shape, np.uint32)
     known = {"DQ": model.dq, **{name: getattr(model, ARRAYS[name]) for name in INVALIDATED}}
-    change({name: a for name, a in known.items() if np.shape(a) == model.data.shape})
+    planes = {name: a for name, a in known.items() if np.shape(a) == model.data.shape}
+    change(planes)
+    for name, plane in planes.items():
+        setattr(model, "dq" if name == "DQ" else ARRAYS[name], plane)
     if correction is not None:
         correct_pointing(model, correction, moving_target, sip)
     for node, values in metadata.items():
         _assign(getattr(model.meta, node), values)
-    finish(model, target, statuses=statuses, provenance=notes)
-
-
-def finish(
-    model: ImageModel | CubeModel,
-    target: str | Path,
-    *,
-    statuses: Mapping[str, str],
-    asn: Mapping[str, Any] | None = None,
-    provenance: Mapping[str, Any] | None = None,
-) -> None:
-    """Write a product with its statuses, association and provenance; see `snakewebb.flagged`."""
     _assign(model.meta.cal_step, statuses)
-    _assign(model.meta.asn, asn or {})
-    _note(model, noted(provenance or {}), statuses)
+    _note(model, notes, statuses)
     with replacing(target) as file, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
         _header_list(model, target).writeto(file)
