@@ -4,7 +4,8 @@ from pathlib import Path
 from snakewebb.job import job
 from snakewebb.coron import read_target
 from snakewebb.coron_products import write_psfsub
-from snakewebb.geometry import Correction
+from snakewebb.geometry import Correction, Geometry
+from snakewebb.wcs import read_geometry
 
 with job(snakemake.log[0]):
     step = dict(snakemake.params.step)
@@ -38,6 +39,7 @@ with job(snakemake.log[0]):
         model_err=model_err,
         status="SKIPPED" if skip else "COMPLETE",
         correction=Correction.from_dict(star["correction"]),
+        geometry=Geometry.from_dict(read_geometry(snakemake.input.exposure)["geometry"]),
         sip={},
         asn=snakemake.params.asn,
         provenance={"klip": notes},

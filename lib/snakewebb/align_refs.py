@@ -328,11 +328,11 @@ class Template:
         values = image[use] * w
         shift = self._whole_pixels(image, weights)
         for _ in range(MOST_ITERATIONS):
+            phase = _phase(self.padded_shape, shift)
+            # One by one they stay in the processor's cache.
             model, along_x, along_y = (
-                _inner(plane, self.shape)[use] * w
-                for plane in fft.irfft2(
-                    self.spectra * _phase(self.padded_shape, shift), self.padded_shape
-                )
+                _inner(fft.irfft2(spectrum * phase, self.padded_shape), self.shape)[use] * w
+                for spectrum in self.spectra
             )
             design = np.stack((model, along_x, along_y, w))
             normal = design @ design.T

@@ -51,7 +51,7 @@ KEYWORDS = {
     "cal_step.outlier_detection": ("S_OUTLIR", "Outlier Detection"),
     "cal_step.stack_psfs": ("S_PSFSTK", "Coronagraphic PSF Stacking"),
     "cal_step.align_psfs": ("S_PSFALI", "Coronagraphic PSF Alignment"),
-    "cal_step.klip": ("S_KLIP", "KLIP Coronagraphic PSF Subtraction"),
+    "cal_step.klip": ("S_KLIP", "Coronagraphic PSF Subtraction"),
 }
 """Metadata with a place in the primary header, its keyword and comment; from JWST's schema."""
 
