@@ -3,8 +3,15 @@ import pytest
 
 from coronagraphs import speckles
 from naive import local_scatter as naive_scatter
+from naive import median_of_images
 from snakewebb import coron_outliers
-from snakewebb.coron_outliers import comparable, flag_outliers, local_scatter, reason_to_skip
+from snakewebb.coron_outliers import (
+    comparable,
+    flag_outliers,
+    local_scatter,
+    reason_to_skip,
+    reference_image,
+)
 from snakewebb.errors import InputError
 
 SHAPE = (96, 96)
@@ -117,6 +124,14 @@ def test_bad_parameters_are_named():
         flag_outliers(data, err, None, snr="five")
     with pytest.raises(InputError, match="no ERR"):
         flag_outliers(data, None, None)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
+def test_reference_agrees_with_its_twin(count):
+    rng = np.random.default_rng(count)
+    stack = rng.normal(size=(count, 9, 11)).astype(np.float32)
+    stack[rng.random(stack.shape) < 0.3] = np.nan
+    np.testing.assert_array_equal(reference_image(stack), median_of_images(list(stack)))
 
 
 def test_local_scatter_agrees_with_its_twin(monkeypatch):

@@ -4,7 +4,9 @@ from astropy.io import fits
 from numpy.testing import assert_allclose, assert_array_equal
 from stdatamodels.jwst.datamodels import CubeModel, ImageModel
 
+from snakewebb import __version__, flagged
 from snakewebb.align_refs import Aligned, unaligned
+from snakewebb.blend import attributes
 from snakewebb.coron import integrations, star_correction, star_position
 from snakewebb.coron_products import (
     read_psfmask,
@@ -16,11 +18,13 @@ from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import InputError
 from snakewebb.exposure import read_notes, read_planes
 from snakewebb.geometry import Geometry
+from snakewebb.notes import cards, noted
 from snakewebb.resample import drizzle_band
 from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import preset
 from snakewebb.stack_refs import stack
 from snakewebb.wcs import read_geometry
+from test_products import assert_same, is_consistent
 
 NPIX = 32
 SHAPE = (NPIX, NPIX)
@@ -58,6 +62,54 @@ def test_psfstack(exposures, tmp_path):
         assert model.meta.snakewebb.stack_psfs.instance["exposures"] == names
         assert_array_equal(model.data, planes["SCI"])
         assert_array_equal(model.dq, planes["DQ"])
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_stack_is_what_stdatamodels_would_write(exposures, tmp_path, edited):
+    planes, names = stack(exposures)
+    source, target, twin = (tmp_path / f"{name}_psfstack.fits" for name in ("s", "t", "u"))
+    with CubeModel(exposures[0]) as model:
+        mine = {"PRIMARY": "MYKEY", "SCI": "MYSCI"}
+        model.instance["extra_fits"] = {k: {"header": [[v, 3, "mine"]]} for k, v in mine.items()}
+        model.add_history_entry("of the first exposure alone")
+        model.meta.snakewebb = {"outlier_detection": {"fraction": 0.1}}
+        model.save(source)
+    if edited:
+        fits.setval(source, "TARGPROP", value="MINE")
+    write_psfstack(source, target, planes, exposures=names, asn=ASN)
+    with CubeModel() as model:
+        with CubeModel(source) as first:
+            model.update(first)
+            known = first.to_flat_dict(include_arrays=False)
+        model.data, model.err, model.dq = (planes[name] for name in ("SCI", "ERR", "DQ"))
+        model.meta.cal_step.stack_psfs = "COMPLETE"
+        model.meta.asn.pool_name, model.meta.asn.table_name = ASN.values()
+        model.meta.snakewebb = noted({"stack_psfs": {"exposures": names}})
+        model.instance["extra_fits"] = {"PRIMARY": {"header": cards({"version": __version__})}}
+        model.save(twin)
+    free = ("asdf_library", "history", "_fits_hash", "meta.date", "meta.filename", "extra_fits")
+    with CubeModel(target) as model, CubeModel(twin) as other:
+        assert model.meta.target.proposer_name == ("MINE" if edited else "SIMULATED-FIELD")
+        made, expected = (
+            {key: value for key, value in each.to_flat_dict().items() if not key.startswith(free)}
+            for each in (model, other)
+        )
+        assert "wcs" not in model.meta.instance
+    for key, value in expected.items():
+        assert_array_equal(made[key], value)
+    keyworded = {attribute.name for attribute in attributes()}
+    for key in made.keys() - expected.keys():
+        assert key not in keyworded
+        assert made[key] == known[key]
+    with fits.open(target) as hdus, fits.open(twin) as others:
+        assert [hdu.name for hdu in hdus] == [hdu.name for hdu in others]
+        for hdu, other in zip(hdus[:-1], others[:-1], strict=True):
+            made, expected = (
+                {c[0]: c[1:] for c in each.header.cards if c[0] not in ("DATE", "FILENAME")}
+                for each in (hdu, other)
+            )
+            assert made == expected
+    assert is_consistent(target) is not edited
 
 
 def test_stack_of_different_sizes_or_nothing(exposures, tmp_path):
@@ -145,6 +197,37 @@ def test_psfsub(exposures, tmp_path, number):
         assert model.meta.snakewebb.klip.instance["modes"] == [12]
     centred = Geometry.from_dict(read_geometry(target)["geometry"])
     assert_allclose(star_position(centred, (15.2, 16.7)), place, atol=3e-9)
+
+
+def test_psfsub_is_what_stdatamodels_would_write(exposures, tmp_path, monkeypatch):
+    source, *paths = (tmp_path / name / "e_psfsub.fits" for name in "cab")
+    source.parent.mkdir()
+    with CubeModel(exposures[0]) as model:
+        model.var_flat = 2 * model.var_rnoise
+        model.save(source)
+    geometry = Geometry.from_dict(read_geometry(source)["geometry"])
+    ra, dec = star_position(geometry, (15.2, 16.7))
+    ones = np.ones((2, *SHAPE))
+    for path in paths:
+        path.parent.mkdir()
+        with monkeypatch.context() as context:
+            context.setattr(flagged, "_is_copyable", lambda *_, copied=path is paths[0]: copied)
+            write_psfsub(
+                source,
+                path,
+                0.5 * ones,
+                3.0 * ones,
+                ones == 0,
+                model_err=2.0 * ones,
+                correction=star_correction(geometry, (15.2, 16.7), ra + 1e-4, dec + 1e-4),
+                geometry=geometry,
+                sip={},
+                asn=ASN,
+                provenance={"klip": {"truncate": 50, "modes": [12]}},
+            )
+    with CubeModel(paths[0]) as model:
+        assert_allclose(model.var_flat[model.dq & DO_NOT_USE == 0], 4.0)
+    assert_same(*paths)
 
 
 @pytest.mark.parametrize("number", [0, 1])

@@ -1,5 +1,8 @@
 import gc
 import logging
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -8,11 +11,30 @@ import pytest
 from snakewebb.job import job
 from snakewebb.errors import InputError
 from snakewebb.logs import cost
+from workflow import REPO
 
 gc.enable()  # which importing snakewebb.job puts off
 
 
 pytestmark = pytest.mark.usefixtures("own_logging")
+
+
+@pytest.mark.parametrize(
+    ("script", "others"),
+    [
+        ("crfints", {"numba"}),
+        ("psfstack", {"numba"}),
+        ("psfalign", set()),
+        ("plot_coron", {"numba", "astropy.table", "astropy.wcs"}),
+        ("plot_companions", {"numba", "astropy.table", "astropy.wcs"}),
+    ],
+)
+def test_a_job_imports_no_more_than_it_needs(script, others):
+    heavy = {"asdf", "astropy.modeling", "gwcs", "scipy.linalg", "scipy.special", "stdatamodels"}
+    imports = (REPO / "scripts" / f"{script}.py").read_text().partition("with job")[0]
+    program = f"{imports}\nimport sys\nassert not {heavy | others} & set(sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(REPO / "lib")}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
 
 
 def test_messages_and_warnings_go_to_the_log(tmp_path):

@@ -85,11 +85,54 @@ def flag_outliers(
     if len(own) < FEW and others:
         stacks.append(np.concatenate([own, *(_good(*other, good_bits) for other in others)]))
     for stack in stacks:
-        median = _reference(stack)
+        median = reference_image(stack)
         for k, image in enumerate(data):
             flagged[k] |= _deviating(image, err[k], median, threshold)
     log.info("%d pixels flagged, %.3f %%", flagged.sum(), 100 * flagged.mean())
     return flagged
+
+
+def reference_image(stack: np.ndarray) -> np.ndarray:
+    """Return the median over integrations (n, ny, nx) of what is not NaN; of two the smaller value.
+
+    NaN where there is none.
+    """
+    median = _median(stack)
+    two = np.isfinite(stack).sum(axis=0) == 2
+    median[two] = np.nanmin(stack[:, two], axis=0)
+    return median
+
+
+def local_scatter(
+    deviations: np.ndarray, rows: np.ndarray, columns: np.ndarray, half: int
+) -> np.ndarray:
+    """Take the median of what is neither 0 nor NaN in a box round each of some pixels.
+
+    Parameters
+    ----------
+    deviations : (ny, nx) float64
+        Not negative.
+    rows, columns : (n,) int
+        The pixels; a pixel itself does not count.
+    half : int
+        Half the side of the box.
+
+    Returns
+    -------
+    (n,) float64
+        NaN where nothing counts.
+    """
+    known = np.where(deviations > 0, deviations, np.nan)
+    around = sliding_window_view(
+        np.pad(known, half, constant_values=np.nan), (2 * half + 1, 2 * half + 1)
+    )
+    scatter = np.empty(len(rows))
+    for start in range(0, len(rows), AT_ONCE):
+        some = slice(start, start + AT_ONCE)
+        boxes = around[rows[some], columns[some]]
+        boxes[:, half, half] = np.nan
+        scatter[some] = _median(boxes.reshape(len(boxes), -1).T)
+    return scatter
 
 
 def comparable(rolls: Sequence[float], stars: Sequence[str], index: int) -> list[int]:
@@ -142,14 +185,6 @@ def _good(data: np.ndarray, dq: np.ndarray | None, good_bits: str | int | None) 
     return np.where(bad, np.float32(np.nan), data).astype(np.float32)
 
 
-def _reference(stack: np.ndarray) -> np.ndarray:
-    """Return the median over integrations; of two the smaller value."""
-    median = _median(stack)
-    two = np.isfinite(stack).sum(axis=0) == 2
-    median[two] = np.nanmin(stack[:, two], axis=0)
-    return median
-
-
 def _median(values: np.ndarray) -> np.ndarray:
     """Return the median along the first axis of what is not NaN, NaN where nothing is.
 
@@ -178,35 +213,3 @@ def _deviating(
     excused = deviations[rows, columns] <= limit
     flagged[rows[excused], columns[excused]] = False
     return flagged
-
-
-def local_scatter(
-    deviations: np.ndarray, rows: np.ndarray, columns: np.ndarray, half: int
-) -> np.ndarray:
-    """Take the median of what is neither 0 nor NaN in a box round each of some pixels.
-
-    Parameters
-    ----------
-    deviations : (ny, nx) float64
-        Not negative.
-    rows, columns : (n,) int
-        The pixels; a pixel itself does not count.
-    half : int
-        Half the side of the box.
-
-    Returns
-    -------
-    (n,) float64
-        NaN where nothing counts.
-    """
-    known = np.where(deviations > 0, deviations, np.nan)
-    around = sliding_window_view(
-        np.pad(known, half, constant_values=np.nan), (2 * half + 1, 2 * half + 1)
-    )
-    scatter = np.empty(len(rows))
-    for start in range(0, len(rows), AT_ONCE):
-        some = slice(start, start + AT_ONCE)
-        boxes = around[rows[some], columns[some]]
-        boxes[:, half, half] = np.nan
-        scatter[some] = _median(boxes.reshape(len(boxes), -1).T)
-    return scatter
