@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy import fft
@@ -296,7 +297,9 @@ class Template:
         angle = np.arctan2(
             y - (self.weights * y).sum() / total, x - (self.weights * x).sum() / total
         )
-        self.sectors = (np.floor(angle / np.pi * SECTORS).astype(int)) % SECTORS
+        sector = np.floor(angle / np.pi * SECTORS).astype(int).ravel() % SECTORS
+        self.by_sector = np.argsort(sector, kind="stable")
+        self.bounds = np.searchsorted(sector[self.by_sector], np.arange(SECTORS + 1))
         square = fft.rfft2(_padded(self.weights**2, padded.shape))
         centred = _extended(np.asarray(image[self.window], np.float64) - np.median(padded))
         power = square * np.conj(fft.rfft2(centred**2))
@@ -323,18 +326,16 @@ class Template:
         """
         image = np.asarray(image[self.window], np.float64)
         weights = self.weights if good is None else self.weights * good[self.window]
-        use = weights > 0
-        w = weights[use]
-        values = image[use] * w
+        values = (image * weights).ravel()
         shift = self._whole_pixels(image, weights)
         for _ in range(MOST_ITERATIONS):
             phase = _phase(self.padded_shape, shift)
             # One by one they stay in the processor's cache.
-            model, along_x, along_y = (
-                _inner(fft.irfft2(spectrum * phase, self.padded_shape), self.shape)[use] * w
+            planes = [
+                _inner(fft.irfft2(spectrum * phase, self.padded_shape), self.shape) * weights
                 for spectrum in self.spectra
-            )
-            design = np.stack((model, along_x, along_y, w))
+            ]
+            design = np.stack((*planes, weights)).reshape(4, -1)
             normal = design @ design.T
             beta, gx, gy, constant = np.linalg.solve(normal, design @ values)
             step = np.array([gx, gy]) / beta
@@ -342,21 +343,19 @@ class Template:
             if np.abs(shift).max() > MARGIN or not beta > 0:
                 break
             if np.abs(step).max() < PRECISION:
-                residual = values - beta * model - constant * w
-                error = np.sqrt(np.diag(self._jackknife(design, residual, use))[1:3]) / beta
-                relative = np.sqrt((residual**2).sum() / ((values - constant * w) ** 2).sum())
+                light = values - constant * design[3]
+                residual = light - beta * design[0]
+                error = np.sqrt(np.diag(self._jackknife(design, residual))[1:3]) / beta
+                relative = np.sqrt((residual**2).sum() / (light**2).sum())
                 return Offset(shift, error, float(beta), float(relative))
         raise InputError("align_refs: the star's light cannot be aligned: check the exposures")
 
-    def _jackknife(self, design: np.ndarray, residual: np.ndarray, use: np.ndarray) -> np.ndarray:
+    def _jackknife(self, design: np.ndarray, residual: np.ndarray) -> np.ndarray:
         """Return the covariance of fitted parameters from fits that leave out a sector each."""
-        labels, count = self.sectors[use], len(design)
-        normal = np.empty((SECTORS, count, count))
-        for i in range(count):
-            for j in range(i + 1):
-                products = np.bincount(labels, design[i] * design[j], SECTORS)
-                normal[:, i, j] = normal[:, j, i] = products
-        scores = np.stack([np.bincount(labels, row * residual, SECTORS) for row in design], axis=1)
+        rows = np.vstack((design, residual))[:, self.by_sector]
+        sectors = [rows[:, first:last] for first, last in pairwise(self.bounds)]
+        sums = np.stack([sector[:-1] @ sector.T for sector in sectors])
+        normal, scores = sums[..., :-1], sums[..., -1]
         changes = np.linalg.solve(normal.sum(axis=0) - normal, -scores[..., None])[..., 0]
         return (SECTORS - 1) / SECTORS * changes.T @ changes
 
