@@ -64,6 +64,15 @@ def test_psfstack(exposures, tmp_path):
         assert_array_equal(model.dq, planes["DQ"])
 
 
+def test_an_image_is_stacked_too(exposures, tmp_path):
+    cal = exposures[0].with_name(exposures[0].name.replace("_o001_crfints", "_cal"))
+    planes, names = stack([cal])
+    write_psfstack(cal, tmp_path / "p_psfstack.fits", planes, exposures=names)
+    with CubeModel(tmp_path / "p_psfstack.fits") as model:
+        assert model.meta.model_type == "CubeModel"
+        assert_array_equal(model.data, planes["SCI"])
+
+
 @pytest.mark.parametrize("edited", [False, True])
 def test_a_stack_is_what_stdatamodels_would_write(exposures, tmp_path, edited):
     planes, names = stack(exposures)

@@ -125,10 +125,10 @@ def write_crf(
     InputError
         The source cannot be read.
     """
-    notes = dict(provenance or {})
+    notes = noted(provenance or {})
     if outliers is not None:
         fraction = {"fraction": float(np.mean(outliers))}
-        notes["outlier_detection"] = {**notes.get("outlier_detection", {}), **fraction}
+        notes["outlier_detection"] = notes.get("outlier_detection", {}) | fraction
     metadata = {"asn": asn or {}, "wcsinfo": wcsinfo or {}}
     taken = 0.0
     if sky is not None and sky["level"] is not None:
@@ -179,21 +179,14 @@ def rewrite(
     moving_target : bool, optional
         See `write_crf`.
     """
+    said = {"statuses": statuses, "notes": noted(notes), "metadata": plain(metadata)}
     special = moving_target or metadata.get("wcsinfo")
     if not special and _is_copyable(source, pointing):
         known = read_planes(source, ("DQ", *INVALIDATED))
         shape = known["SCI"].shape
         planes = {name: a for name, a in known.items() if a is not None and a.shape == shape}
         change(planes)
-        write_copy(
-            source,
-            target,
-            planes,
-            statuses=statuses,
-            notes=notes,
-            metadata=metadata,
-            pointing=pointing,
-        )
+        write_copy(source, target, planes, **said, pointing=pointing)
     else:
         from snakewebb.products import write_changed  # stdatamodels and gwcs, a second of imports
 
@@ -202,9 +195,7 @@ def rewrite(
             source,
             target,
             change,
-            plain(metadata),
-            statuses,
-            noted(notes),
+            **said,
             correction=correction,
             moving_target=moving_target,
             sip=sip,
