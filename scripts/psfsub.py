@@ -4,8 +4,8 @@ from pathlib import Path
 from snakewebb.job import job
 from snakewebb.coron import read_target
 from snakewebb.coron_products import write_psfsub
+from snakewebb.exposure_geometry import read_geometry
 from snakewebb.geometry import Correction, Geometry
-from snakewebb.wcs import read_geometry
 
 with job(snakemake.log[0]):
     step = dict(snakemake.params.step)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from snakewebb.asdf_text import changed, read_table, read_value
+from snakewebb.asdf_text import changed, read_node, read_table, read_value, value
 
 COLUMNS = {
     "filter": ["F200W", "F1"],
@@ -41,6 +41,17 @@ def test_tables_are_read(tmp_path, storage, compression):
 def test_no_table(content):
     with pytest.raises(ValueError, match=r"no ASDF file|a broken|no table|unknown way"):
         read_table(content, "table")
+
+
+def test_parts_of_arrays(tmp_path):
+    whole = np.arange(60.0).reshape(6, 10)
+    path = tmp_path / "views.asdf"
+    asdf.AsdfFile({"whole": whole, "part": whole[1::2, ::-3], "number": 4}).write_to(path)
+    content = path.read_bytes()
+    for place, expected in (("whole", whole), ("part", whole[1::2, ::-3]), ("number", 4)):
+        np.testing.assert_array_equal(value(read_node(content, place), content), expected)
+    with pytest.raises(ValueError, match="for a value"):
+        value(read_node(content, "asdf_library"), content)
 
 
 def test_a_tree_is_changed(tmp_path):

@@ -18,6 +18,7 @@ from snakewebb.coron_outliers import neighbours, reason_to_skip
 from snakewebb.crf import finish_exposure
 from snakewebb.dq import bad_mask
 from snakewebb.errors import InputError
+from snakewebb.exposure_geometry import locate
 from snakewebb.files import write_json
 from snakewebb.klip import Library
 from snakewebb.layout import Layout
@@ -30,7 +31,7 @@ from snakewebb.skymatch import match_exposures
 from snakewebb.source_catalog import make_catalog
 from snakewebb.sources import sources_of_exposure
 from snakewebb.stack_refs import read_cube, stack
-from snakewebb.wcs import read_geometry, read_grid
+from snakewebb.wcs import read_grid
 from workflow import planned, snakemake
 
 FIELD = replace(preset("nircam-f356w", npix=128), stars=60, galaxies=0, cosmic_ray_rate=0.0)
@@ -293,11 +294,11 @@ EDITS = {
 
 def first_look(path):
     """Do what the first jobs of an exposure do; return its sources."""
-    known = read_geometry(path)
+    known, sky = locate(path)
     exposure.typical_weights(path, known)
-    sources = sources_of_exposure(path, known)
+    sources = sources_of_exposure(path, known, sky)
     exposure.read_planes(path)
-    return sources
+    return sources["x"]
 
 
 @pytest.mark.parametrize("case", RAW)
@@ -359,10 +360,10 @@ def image3(folder, paths, *, tweakreg=None, drizzle=None, catalog=False):
     folder.mkdir(exist_ok=True)
     single, crfs = [], []
     for path in paths:
-        known = read_geometry(path)
+        known, sky = locate(path)
         known["typical_weights"] = exposure.typical_weights(path, known)
-        sources = sources_of_exposure(path, known)
-        known["sources"] = {name: sources[name].tolist() for name in sources.colnames}
+        sources = sources_of_exposure(path, known, sky)
+        known["sources"] = {name: column.tolist() for name, column in sources.items()}
         single.append(folder / f"{known['exposure']}_facts.json")
         write_json(single[-1], known)
     facts, alignment = folder / "facts.zip", folder / "alignment.json"

@@ -17,13 +17,13 @@ from snakewebb.coron_products import (
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import InputError
 from snakewebb.exposure import read_notes, read_planes
+from snakewebb.exposure_geometry import read_geometry
 from snakewebb.geometry import Geometry
 from snakewebb.notes import cards, noted
 from snakewebb.resample import drizzle_band
 from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import preset
 from snakewebb.stack_refs import stack
-from snakewebb.wcs import read_geometry
 from test_products import assert_same, is_consistent
 
 NPIX = 32

@@ -19,6 +19,7 @@ from snakewebb import __version__, flagged
 from snakewebb.blend import attributes
 from snakewebb.dq import DO_NOT_USE, OUTLIER
 from snakewebb.errors import InputError
+from snakewebb.exposure_geometry import read_geometry
 from snakewebb.flagged import write_crf
 from snakewebb.geometry import Correction, Geometry
 from snakewebb.grid import Grid, output_grid
@@ -26,7 +27,6 @@ from snakewebb.products import write_i2d
 from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import SMALL_DITHERS, preset
 from snakewebb.sip import FITS_WCS
-from snakewebb.wcs import read_geometry
 
 DATA = Path(os.environ.get("SNAKEWEBB_DATA", Path(__file__).parents[2] / "shared" / "data"))
 NPIX = 64

@@ -33,8 +33,9 @@ def align_product(
     Parameters
     ----------
     facts_files : sequence of paths
-        Of all exposures, in association order: JSON of what `snakewebb.wcs.read_geometry` found,
-        and ``sources``, a list of values by column.
+        Of all exposures, in association order: JSON of what
+        `snakewebb.exposure_geometry.locate` found, and ``sources``, a list of values by
+        column.
     archive : path
         To write: the facts of all, see `snakewebb.layout.archive_facts`.
     tweakreg_options, assign_mtwcs_options : mapping

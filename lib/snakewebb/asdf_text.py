@@ -28,6 +28,10 @@ HEADER = struct.Struct(">I4sQQQ")
 PACKERS = {b"\0\0\0\0": bytes, b"zlib": zlib.decompress, b"bzp2": bz2.decompress}
 TEXT = {"ascii": "S", "ucs4": "U"}
 TAGS = {"!": "tag:stsci.edu:asdf/"}
+NDARRAY = "tag:stsci.edu:asdf/core/ndarray-1."
+YAML = "tag:yaml.org,2002:"
+STORED = {"source", "datatype", "byteorder", "shape", "offset", "strides"}
+"""What describes an array in a block."""
 
 
 def changed(content: bytes, changes: Mapping[str, Any], dropped: Iterable[str]) -> bytes:
@@ -86,6 +90,30 @@ def read_node(content: bytes, place: str) -> yaml.Node | None:
         It is no ASDF file.
     """
     return _node(_parts(content)[1], place)
+
+
+def value(node: yaml.Node, content: bytes) -> Any:
+    """Return what a node holds: a number, a text, None, an array, or a list of such.
+
+    Parameters
+    ----------
+    node : yaml.Node
+        From `read_node`.
+    content : bytes
+        The ASDF file.
+
+    Raises
+    ------
+    ValueError
+        It holds something else.
+    """
+    if node.tag.startswith(NDARRAY):
+        return _array(_plain(node), content)
+    if isinstance(node, yaml.ScalarNode) and node.tag.startswith(YAML):
+        return _plain(node)
+    if isinstance(node, yaml.SequenceNode) and node.tag.startswith(YAML):
+        return [value(item, content) for item in node.value]
+    raise ValueError(f"{node.tag} for a value")
 
 
 def extension(content: bytes) -> bytes:
@@ -152,15 +180,20 @@ def _plain(node):
 def _array(data, blocks):
     if isinstance(data, list):
         return np.array(data)
-    if "data" in data:
+    if set(data) <= {"data", "datatype", "shape"}:
         return np.array(data["data"])
+    if not set(data) <= STORED:
+        raise KeyError(f"an array with {', '.join(set(data) - STORED)}")
     kind = data["datatype"]
     order = ">" if data["byteorder"] == "big" else "<"
     if isinstance(kind, list):
         dtype = np.dtype(f"{order}{TEXT[kind[0]]}{kind[1]}")
     else:
         dtype = np.dtype(kind).newbyteorder(order)
-    array = np.frombuffer(_block(blocks, data["source"]), dtype, data["shape"][0])
+    block = _block(blocks, data["source"])
+    array = np.ndarray(
+        tuple(data["shape"]), dtype, block, data.get("offset", 0), data.get("strides")
+    )
     return array.astype(dtype.newbyteorder("="))
 
 

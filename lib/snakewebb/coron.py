@@ -17,12 +17,12 @@ from snakewebb.association import exposure_name
 from snakewebb.dq import NON_SCIENCE
 from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits, read_notes, read_planes
+from snakewebb.exposure_geometry import read_geometry
 from snakewebb.geometry import Correction, Geometry, to_plane
 from snakewebb.grid import Grid, PixelMap, output_grid
 from snakewebb.klip import Library, Subtracted, library
 from snakewebb.resample import Input
 from snakewebb.stack_refs import read_cube
-from snakewebb.wcs import read_geometry
 
 log = logging.getLogger(__name__)
 

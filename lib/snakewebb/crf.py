@@ -37,7 +37,7 @@ def finish_exposure(
     source, target : path
         The ``_cal`` and the ``_crf`` to write.
     facts_file, alignment_file : path
-        What `snakewebb.wcs.read_geometry` and `snakewebb.alignment` found.
+        What `snakewebb.exposure_geometry.locate` and `snakewebb.alignment` found.
     sky_file : path or None
         What `snakewebb.skymatch` found; None if the step was skipped.
     median_file : path or None

@@ -6,6 +6,7 @@ these nodes, by closed formulae and splines, and need no WCS library.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -62,6 +63,25 @@ def s_region(ra: np.ndarray, dec: np.ndarray) -> str:
     """Return the S_REGION text of a polygon with the given vertices in degrees."""
     vertices = np.column_stack((np.mod(ra, 360.0), dec)).ravel()
     return "POLYGON ICRS  " + " ".join(f"{value:.9f}" for value in vertices)
+
+
+@dataclass(frozen=True)
+class PixelToSky:
+    """The map from an exposure's pixels to the sky.
+
+    Attributes
+    ----------
+    forward : callable
+        Takes 0-based pixel coordinates x and y, arrays, and returns RA and Dec, ICRS, degrees.
+    inverse : callable
+        The way back, as good as the file has it.
+    bounding_box : ((x0, x1), (y0, y1)) or None
+        The pixel coordinates within which it holds.
+    """
+
+    forward: Callable[..., tuple[np.ndarray, np.ndarray]]
+    inverse: Callable[..., tuple[np.ndarray, np.ndarray]]
+    bounding_box: tuple[tuple[float, float], tuple[float, float]] | None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ from snakewebb.errors import InputError
 from snakewebb.geometry import Geometry, from_plane, to_plane, unit_vectors
 from snakewebb.kernels.spline import bicubic_lattice
 
+MAX_MAP_ERROR = 1e-4
+"""Pixels by which a map of pixels may be wrong."""
+
 MAX_SPARSITY = 4.0
 HARMLESS = 16e6
 """A grid of so few pixels is never refused."""

@@ -2,7 +2,8 @@
 
 IRAF's ``starfind``, or photutils' DAOFIND or segmentation, on the background-subtracted image, with
 the parameters and defaults of jwst's ``tweakreg`` step. The positions used for alignment are then
-measured anew under a Gaussian window. photutils takes half a second to import: only where needed.
+measured anew under a Gaussian window. photutils takes half a second to import, astropy's tables an
+eighth: only where needed.
 """
 
 import logging
@@ -12,19 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.stats import gaussian_fwhm_to_sigma
-from astropy.table import Table
 
 from snakewebb.background import Background
 from snakewebb.dq import DO_NOT_USE, NON_SCIENCE
 from snakewebb.errors import InputError
 from snakewebb.exposure import read_planes
-from snakewebb.geometry import Geometry
+from snakewebb.geometry import Geometry, PixelToSky
 from snakewebb.kernels.centroid import windowed_centroids
 from snakewebb.kernels.stars import convolve
-from snakewebb.refcat import read_sources
 
 log = logging.getLogger(__name__)
+
+FWHM_TO_SIGMA = 1.0 / (2.0 * np.sqrt(2.0 * np.log(2.0)))
+
+Sources = dict[str, np.ndarray]
+"""Columns by name."""
 
 
 def find_sources(
@@ -50,7 +53,7 @@ def find_sources(
     multithresh_mode: str = "exponential",
     localbkg_width: int = 0,
     deblend: bool = True,
-) -> Table:
+) -> Sources:
     """Find the point-like sources of an image.
 
     Parameters
@@ -66,7 +69,7 @@ def find_sources(
 
     Returns
     -------
-    Table
+    dict of (n,) arrays
         ``id`` (from 1), ``x``, ``y`` (0-based pixels), ``flux``; empty where nothing is found.
     """
     mask = (dq & (DO_NOT_USE | NON_SCIENCE)) != 0
@@ -108,7 +111,7 @@ def find_sources(
             n_brightest=brightest,
             peak_max=peakmax,
         )
-    log.info("%d sources (%s, %g sigma)", len(found), starfinder, snr_threshold)
+    log.info("%d sources (%s, %g sigma)", len(found["id"]), starfinder, snr_threshold)
     return found
 
 
@@ -163,7 +166,7 @@ def _starfind(
 
 def _star(fwhm, sigma_radius):
     """Return which pixels of a small image belong to a star, and a star less its mean on these."""
-    sigma = fwhm * gaussian_fwhm_to_sigma
+    sigma = fwhm * FWHM_TO_SIGMA
     reach = int(max(2, sigma_radius * sigma))
     square = np.add.outer(*2 * [np.arange(-reach, reach + 1.0) ** 2])
     disc = square <= max((sigma_radius * sigma) ** 2, 4.0)
@@ -223,7 +226,7 @@ def _segments(image, mask, threshold, fwhm, *, finder, photometry):
         warnings.simplefilter("ignore", NoDetectionsWarning)
         warnings.filterwarnings("ignore", message="nan_treatment='interpolate'")
         if fwhm > 0:
-            kernel = Gaussian2DKernel(fwhm * gaussian_fwhm_to_sigma)
+            kernel = Gaussian2DKernel(fwhm * FWHM_TO_SIGMA)
             smooth = convolve_around_bad(image, kernel, mask=mask)
         segments = SourceFinder(progress_bar=False, **finder)(smooth, threshold, mask=mask)
         if segments is None:
@@ -232,30 +235,30 @@ def _segments(image, mask, threshold, fwhm, *, finder, photometry):
         return _table(found.x_centroid, found.y_centroid, found.segment_flux)
 
 
-def _refine(sources: Table, sci: np.ndarray, dq: np.ndarray, fwhm: float) -> None:
+def _refine(sources: Sources, sci: np.ndarray, dq: np.ndarray, fwhm: float) -> None:
     """Measure positions under a Gaussian window of the detection kernel's width, in place.
 
     Those of the star finders move with the phase of the pixels: by 0.05 pixels for NIRCam.
     """
     image = np.where((dq & (DO_NOT_USE | NON_SCIENCE)) != 0, np.float32(np.nan), sci)
-    windowed_centroids(image, fwhm * gaussian_fwhm_to_sigma, sources["x"].data, sources["y"].data)
+    windowed_centroids(image, fwhm * FWHM_TO_SIGMA, sources["x"], sources["y"])
 
 
 def _table(x, y, flux):
     columns = {"x": x, "y": y, "flux": flux}
-    table = Table({name: np.asarray(c, dtype=np.float64) for name, c in columns.items()})
-    table.add_column(np.arange(1, len(table) + 1), index=0, name="id")
-    return table
+    table = {name: np.array(column, dtype=np.float64) for name, column in columns.items()}
+    return {"id": np.arange(1, len(table["x"]) + 1), **table}
 
 
 def sources_of_exposure(
     path: str | Path,
     known: Mapping[str, Any],
+    sky: PixelToSky,
     catalog: str | Path | None = None,
     *,
     skip: bool = False,
     **options: Any,
-) -> Table:
+) -> Sources:
     """Return the sources by which an exposure is aligned, with their positions on the sky.
 
     Parameters
@@ -263,7 +266,9 @@ def sources_of_exposure(
     path : path
         Stage-2 exposure with a gWCS.
     known : mapping
-        What `snakewebb.wcs.read_geometry` returns for it.
+        What `snakewebb.exposure_geometry.locate` returns for it.
+    sky : PixelToSky
+        Likewise.
     catalog : path, optional
         Catalogue of the user's (`snakewebb.refcat.read_sources`) in place of a search.
     skip : bool
@@ -273,7 +278,7 @@ def sources_of_exposure(
 
     Returns
     -------
-    Table
+    dict of (n,) arrays
         ``id``, ``x``, ``y``, ``flux``, ``RA``, ``DEC`` (degrees, by the uncorrected gWCS): the
         sources strictly inside the bounding box.
 
@@ -282,25 +287,26 @@ def sources_of_exposure(
     InputError
         A file cannot be used.
     """
-    from snakewebb.wcs import read_wcs  # a second of imports that source_catalog does not need
-
     if known["dimensions"] != 2:
         raise InputError(f"{path}: is a cube of integrations: image3 needs images (_cal)")
     if skip or str(known["target_type"]).upper() == "MOVING":
         sources = _table([], [], [])
     elif catalog:
+        from snakewebb.refcat import read_sources
+
         sources = _table(*read_sources(catalog))
-        log.info("%d sources in %s", len(sources), catalog)
+        log.info("%d sources in %s", len(sources["id"]), catalog)
     else:
         planes = read_planes(path, ("SCI", "DQ"))
         dq = np.zeros(planes["SCI"].shape, np.uint32) if planes["DQ"] is None else planes["DQ"]
         sources = find_sources(planes["SCI"], dq, **options)
         _refine(sources, planes["SCI"], dq, options.get("kernel_fwhm", 2.5))
     (x0, x1), (y0, y1) = Geometry.from_dict(known["geometry"]).bounding_box
-    x, y = np.asarray(sources["x"]), np.asarray(sources["y"])
-    sources = sources[(x > x0) & (x < x1) & (y > y0) & (y < y1)]
-    wcs = read_wcs(path)
-    x, y = np.asarray(sources["x"]), np.asarray(sources["y"])
-    ra, dec = wcs(x, y, with_bounding_box=False) if len(sources) else (x, y)
-    sources["RA"], sources["DEC"] = np.asarray(ra), np.asarray(dec)
-    return sources
+    x, y = sources["x"], sources["y"]
+    inside = (x > x0) & (x < x1) & (y > y0) & (y < y1)
+    ra, dec = sky.forward(x[inside], y[inside])
+    return {
+        **{name: column[inside] for name, column in sources.items()},
+        "RA": np.asarray(ra),
+        "DEC": np.asarray(dec),
+    }

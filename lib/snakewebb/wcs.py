@@ -1,11 +1,13 @@
 """World coordinate systems of exposures and mosaics, as gWCS objects.
 
-gwcs and what it brings take a second to import: only jobs that read or write a gWCS import this
-module. Everything else works from :class:`snakewebb.geometry.Geometry`.
+gwcs and what it brings take a second to import: only jobs that write a gWCS import this module, or
+read one that :mod:`snakewebb.wcs_tree` does not understand. Everything else works from
+:class:`snakewebb.geometry.Geometry`.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +21,10 @@ from gwcs import WCS, FITSImagingWCSTransform, coordinate_frames
 from stdatamodels import asdf_in_fits
 
 from snakewebb import sip
-from snakewebb.association import exposure_name
 from snakewebb.errors import InputError
-from snakewebb.exposure import facts, open_fits
-from snakewebb.geometry import Correction, Geometry, from_plane, to_plane, unit_vectors
-from snakewebb.grid import Grid, PixelMap
-
-MAX_MAP_ERROR = 1e-4
-FEWEST_NODES = 33
-MOST_NODES = 513
+from snakewebb.exposure import open_fits
+from snakewebb.geometry import Correction, PixelToSky, from_plane, to_plane
+from snakewebb.grid import MAX_MAP_ERROR, Grid
 
 # asdf reads the manifests of all its types when it is first used, by a parser written in Python,
 # which takes half a second. The same parser in C, where there is one, takes a tenth of that.
@@ -62,120 +59,15 @@ def read_wcs(path: str | Path) -> WCS:
     return wcs
 
 
-def read_geometry(path: str | Path) -> dict[str, Any]:
-    """Return an exposure's facts with its geometry, in a form that JSON can hold.
-
-    Parameters
-    ----------
-    path : path
-        A stage-2 exposure.
-
-    Returns
-    -------
-    dict
-        What `snakewebb.exposure.facts` returns, the ``exposure``'s name, the number of its image's
-        ``dimensions`` and its ``geometry``.
-
-    Raises
-    ------
-    InputError
-        The file has no gWCS, or one that gives no finite sky positions.
-    """
-    known = {"exposure": exposure_name(path), **facts(path)}
-    missing = [name for name, v in known["wcsinfo"].items() if not isinstance(v, int | float)]
-    if missing:
-        raise InputError(
-            f"{path}: its header has no number for {', '.join(missing)} (wcsinfo): run assign_wcs "
-            "on it"
-        )
-    with open_fits(path) as hdus:
-        known["dimensions"] = len(hdus["SCI"].shape)
-        shape = hdus["SCI"].shape[-2:]
-    known["geometry"] = geometry_of(read_wcs(path), shape, known["wcsinfo"], str(path)).to_dict()
-    return known
-
-
-def geometry_of(wcs: WCS, shape: tuple[int, int], wcsinfo: dict[str, Any], name: str) -> Geometry:
-    """Evaluate a gWCS on as few nodes as a spline through them needs.
-
-    The nodes are made denser until the spline is within 1e-4 pixels of the gWCS in the middle of
-    the cells.
-
-    Parameters
-    ----------
-    wcs : gwcs.WCS
-        Pixels to ICRS.
-    shape : (ny, nx)
-        Of the image.
-    wcsinfo : dict
-        v2_ref, v3_ref, roll_ref, ra_ref, dec_ref, v3yangle, vparity.
-    name : str
-        The exposure, for messages.
-
-    Raises
-    ------
-    InputError
-        The gWCS gives positions that are not finite, or too rough for a spline.
-    """
+def pixel_to_sky(wcs: WCS) -> PixelToSky:
+    """Return the map that a gWCS of an image is."""
     box = wcs.bounding_box
-    if box is None:
-        (x0, x1), (y0, y1) = (-0.5, shape[1] - 0.5), (-0.5, shape[0] - 0.5)
-    else:
-        (x0, x1), (y0, y1) = box.bounding_box(order="F")
-        x0, x1, y0, y1 = (getattr(edge, "value", edge) for edge in (x0, x1, y0, y1))
-    nodes = FEWEST_NODES
-    while nodes <= MOST_NODES:
-        x, y = np.linspace(x0, x1, nodes), np.linspace(y0, y1, nodes)
-        ra, dec = _sky(wcs, x, y)
-        if not (np.isfinite(ra).all() and np.isfinite(dec).all()):
-            raise InputError(
-                f"{name}: its gWCS gives no finite sky positions: run assign_wcs again"
-            )
-        geometry = Geometry(
-            shape=tuple(shape),
-            x_nodes=x,
-            y_nodes=y,
-            ra=ra,
-            dec=dec,
-            pixel_scale=_pixel_scale(wcs, wcsinfo, (x0 + x1) / 2, (y0 + y1) / 2),
-            **{key: float(value) for key, value in wcsinfo.items() if key != "vparity"},
-            vparity=int(wcsinfo["vparity"]),
-        )
-        if map_error(wcs, geometry) <= MAX_MAP_ERROR:
-            return geometry
-        nodes = 2 * nodes - 1
-    raise InputError(f"{name}: its gWCS is too rough to interpolate: check its distortion model")
-
-
-def map_error(wcs: WCS, geometry: Geometry) -> float:
-    """Return the largest error, in pixels, of the spline in the middle of a geometry's cells."""
-    x = (geometry.x_nodes[:-1] + geometry.x_nodes[1:]) / 2
-    y = (geometry.y_nodes[:-1] + geometry.y_nodes[1:]) / 2
-    scale = geometry.pixel_scale
-    local = Grid(geometry.center(), (0.0, 0.0), scale, ((1.0, 0.0), (0.0, 1.0)), (2, 2))
-    u_spline, v_spline = PixelMap(geometry, local).lattice(x, y)
-    u_true, v_true = local.sky_to_pixel(*_sky(wcs, x, y))
-    return float(np.hypot(u_spline - u_true, v_spline - v_true).max())
-
-
-def _sky(wcs: WCS, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return RA and Dec in degrees at the lattice of columns x and rows y."""
-    sky = wcs(*np.meshgrid(x, y), with_bounding_box=False)
-    return np.asarray(sky[0], float) % 360.0, np.asarray(sky[1], float)
-
-
-def _pixel_scale(wcs: WCS, wcsinfo: dict[str, Any], x_middle: float, y_middle: float) -> float:
-    """Return the pixel scale, degrees, where the reference point falls; else in the middle."""
-    try:
-        x, y = wcs.invert(wcsinfo["ra_ref"], wcsinfo["dec_ref"], with_bounding_box=False)
-    except NotImplementedError:
-        x = y = np.nan
-    if not np.isfinite([x, y]).all():
-        x, y = x_middle, y_middle
-    ra, dec = wcs([x, x + 1, x], [y, y, y + 1], with_bounding_box=False)
-    steps = np.diff(unit_vectors(np.asarray(ra), np.asarray(dec))[[1, 0, 2]], axis=0)
-    sides = 2 * np.arcsin(np.linalg.norm(steps, axis=1) / 2)
-    return float(np.degrees(np.sqrt(sides[0] * sides[1])))
+    if box is not None:
+        box = box.bounding_box(order="F")
+        box = tuple(tuple(float(getattr(edge, "value", edge)) for edge in axis) for axis in box)
+    return PixelToSky(
+        partial(wcs, with_bounding_box=False), partial(wcs.invert, with_bounding_box=False), box
+    )
 
 
 def corrected_wcs(

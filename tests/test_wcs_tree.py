@@ -1,0 +1,306 @@
+"""gWCS read and evaluated without gwcs, against gwcs."""
+
+import io
+import re
+import subprocess
+import sys
+from functools import reduce
+from operator import or_
+
+import asdf
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.coordinates import ICRS
+from astropy.io import fits
+from astropy.modeling import Model, models
+from gwcs import WCS, coordinate_frames
+from gwcs.geometry import CartesianToSpherical, SphericalToCartesian
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stdatamodels import asdf_in_fits
+
+from snakewebb.exposure_geometry import read_sky
+from snakewebb.geometry import Correction
+from snakewebb.grid import Grid
+from snakewebb.simulate.apertures import Pointing, apertures, make_wcs, wcsinfo
+from snakewebb.wcs import corrected_wcs, grid_wcs, pixel_to_sky
+from snakewebb.wcs_tree import UnknownWCS, read_tree
+
+ROUNDING = 2e-13  # degrees: of a right ascension, 3 units in the last place
+TWICE = models.Mapping((0, 1, 0, 1))
+BOX = ((-0.5, 99.5), (3.5, 49.5))
+
+
+def content(wcs: WCS, **storage: str) -> bytes:
+    """Return an ASDF file that holds a gWCS where JWST's files have it."""
+    file = io.BytesIO()
+    asdf.AsdfFile({"meta": {"wcs": wcs}}).write_to(file, **storage)
+    return file.getvalue()
+
+
+def wcs_of(*transforms: Model) -> WCS:
+    """Return a gWCS of steps."""
+    world = coordinate_frames.CelestialFrame(reference_frame=ICRS(), unit=(u.deg, u.deg))
+    frames = [coordinate_frames.Frame2D(name=f"frame{k}") for k in range(len(transforms))]
+    wcs = WCS([*zip(frames, transforms, strict=True), (world, None)])
+    wcs.bounding_box = BOX
+    return wcs
+
+
+def agree(wcs: WCS, text: bytes | None = None) -> None:
+    """Check what is read of a gWCS, or of a file that holds it, both ways."""
+    ours, theirs = read_tree(text or content(wcs)), pixel_to_sky(wcs)
+    assert ours.bounding_box == theirs.bounding_box
+    (x0, x1), (y0, y1) = theirs.bounding_box
+    x, y = np.meshgrid(np.linspace(x0, x1, 9), np.linspace(y0, y1, 8))
+    expected = theirs.forward(x, y)
+    np.testing.assert_allclose(ours.forward(x, y), expected, rtol=1e-14, atol=ROUNDING)
+    back, expected_back = ours.inverse(*expected), theirs.inverse(*expected)
+    np.testing.assert_allclose(back, expected_back, rtol=1e-9, atol=1e-8)
+    one = ours.forward(float(x[2, 3]), float(y[2, 3]))
+    np.testing.assert_allclose(one, np.array(expected)[:, 2, 3], rtol=1e-14, atol=ROUNDING)
+
+
+# --- whole gWCS -----------------------------------------------------------------------------------
+
+
+def pointed(aperture):
+    info = wcsinfo(aperture, Pointing(311.0, -40.0, 77.0, aperture.v2_ref + 30, aperture.v3_ref))
+    return make_wcs(aperture, info, start=(1, 1), size=aperture.size, va_scale=0.99995), info
+
+
+def test_every_aperture():
+    for aperture in apertures().values():
+        wcs, _ = pointed(aperture)
+        agree(wcs)
+
+
+@pytest.mark.parametrize("moving_target", [False, True])
+def test_corrected_pointings(moving_target):
+    wcs, info = pointed(apertures()["NRCA1_FULL"])
+    correction = Correction(311.05, -39.9, ((1.0, 2e-4), (-2e-4, 1.0)), (0.3, -1.2))
+    for _ in range(2):
+        wcs = corrected_wcs(wcs, correction, info, moving_target=moving_target)
+        agree(wcs)
+
+
+def test_mosaics_of_older_versions():
+    # jwst 1.x wrote a chain of transforms where now stands one of its own kind
+    old = (
+        models.Shift(-50.0) & models.Shift(-30.0)
+        | models.AffineTransformation2D([[-0.1, -0.9], [-0.9, 0.1]])
+        | models.Scale(3e-5) & models.Scale(3e-5)
+        | models.Pix2Sky_TAN()
+        | models.RotateNative2Celestial(83.8, -5.4, 180.0)
+    )
+    wcs = wcs_of(old)
+    agree(wcs)
+
+
+def test_real_pixels(real_data):
+    paths = sorted((real_data / "ceers_wcs").glob("*_02201_00001_*.asdf"))
+    assert len(paths) == 10
+    for path in paths:
+        with asdf.open(path) as file:
+            agree(file["wcs"], path.read_bytes().replace(b"\nwcs:", b"\nmeta:\n wcs:"))
+
+
+@pytest.mark.parametrize("folder", ["aumic_f356w", "miri_i2d_orion"])
+def test_real_files(real_data, folder):
+    paths = sorted((real_data / folder).glob("*.fits"))
+    assert paths
+    for path in paths:
+        with fits.open(path) as hdus, asdf_in_fits.open(hdus) as file:
+            agree(file["meta"]["wcs"], hdus["ASDF"].data.tobytes())
+
+
+# --- transforms -----------------------------------------------------------------------------------
+
+numbers = st.floats(-3, 3, allow_subnormal=False)
+factors = st.floats(0.5, 2) | st.floats(-2, -0.5)
+
+
+@st.composite
+def polynomials(draw):
+    model = models.Polynomial2D(
+        draw(st.integers(1, 5)),
+        x_domain=(-10.0, 200.0),
+        y_domain=draw(st.sampled_from([(-1, 1), (0, 150)])),
+        x_window=draw(st.sampled_from([(-1, 1), (-0.5, 2.5)])),
+    )
+    size = len(model.parameters)
+    model.parameters = draw(st.lists(numbers, min_size=size, max_size=size))
+    return model
+
+
+@st.composite
+def linear(draw):
+    kind = draw(st.sampled_from(["shift", "scale", "swap", "affine"]))
+    if kind == "shift":
+        return models.Shift(draw(numbers)) & (models.Shift(draw(numbers)) | models.Identity(1))
+    if kind == "scale":
+        return models.Scale(draw(factors)) & models.Scale(draw(factors))
+    if kind == "swap":
+        return models.Identity(2) | models.Mapping((1, 0))
+    matrix = [[1.0, draw(numbers)], [0.0, draw(factors)]]
+    return models.AffineTransformation2D(matrix, [draw(numbers), draw(numbers)])
+
+
+@st.composite
+def distortions(draw):
+    bent = TWICE | draw(polynomials()) & draw(polynomials())
+    bent.inverse = TWICE | draw(polynomials()) & draw(polynomials())
+    return bent
+
+
+@settings(max_examples=40, deadline=None)
+@given(before=st.lists(linear(), max_size=3), bent=distortions(), after=linear())
+def test_planes_are_astropys(before, bent, after):
+    wcs = wcs_of(reduce(or_, [*before, bent]), after)
+    ours, theirs = read_tree(content(wcs)), pixel_to_sky(wcs)
+    x, y = np.meshgrid(np.linspace(-3, 99, 5), np.linspace(0, 60, 4))
+    for got, expected in (
+        (ours.forward(x, y), theirs.forward(x, y)),
+        (ours.inverse(x, y), theirs.inverse(x, y)),
+    ):
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("wrap", [180, 360])
+@pytest.mark.parametrize("axes", ["xz", "zyx", "zyxyz"])
+def test_spheres_are_astropys(axes, wrap):
+    angles = [10.0, -200.0, 77.0, 3.0, -91.0][: len(axes)]
+    # through a plane that touches the sphere at its x axis, as tweakwcs goes
+    from_sphere = (
+        SphericalToCartesian(wrap_lon_at=180)
+        | models.Mapping((0, 1, 2)) / models.Mapping((0, 0, 0), n_inputs=3)
+        | models.Mapping((1, 2), n_inputs=3)
+    )
+    to_sphere = (
+        models.Mapping((0, 0, 1))
+        | models.Const1D(1.0) & models.Identity(2)
+        | models.RotationSequence3D(angles, axes)
+        | CartesianToSpherical(wrap_lon_at=wrap)
+    )
+    through = from_sphere | to_sphere
+    through.inverse = models.Shift(0.5) & models.Shift(0.5)
+    agree(wcs_of(models.Scale(0.1) & models.Scale(0.2), through))
+
+
+# --- what is left to gwcs -------------------------------------------------------------------------
+
+PLANE = models.Shift(1.0) & models.Shift(2.0)
+BENT = TWICE | models.Polynomial2D(1, c1_0=1.0) & models.Polynomial2D(1, c0_1=1.0)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        models.Rotation2D(30.0),
+        PLANE | models.Shift(1.0 * u.pix) & models.Shift(2.0 * u.pix),
+        BENT,
+        models.EulerAngleRotation(1.0, 2.0, 3.0, "xyz"),
+        models.SphericalRotationSequence([1.0, 2.0], "xy"),
+        models.Pix2Sky_SIN() | models.RotateNative2Celestial(1.0, 2.0, 180.0),
+        TWICE | models.Chebyshev2D(1, 1) & models.Chebyshev2D(1, 1),
+    ],
+    ids=lambda model: model.__class__.__name__,
+)
+def test_what_is_not_known(transform):
+    with pytest.raises(UnknownWCS):
+        read_tree(content(wcs_of(transform)))
+
+
+EDITS = {
+    "a new major version": (r"shift-1\.", "shift-2."),
+    "a key more": (r"offset: 1\.0", "offset: 1.0\n          base: 2.0"),
+    "text for a number": (r"offset: 1\.0", "offset: one"),
+    "true for a number": (r"offset: 1\.0", "offset: true"),
+    "inputs left out": (r"inputs: \[x\]", "name: x"),
+    "more inputs": (r"inputs: \[x\]", "inputs: [x, y]"),
+    "an ignored axis": (r"ignore: \[\]", "ignore: [x0]"),
+    "an unknown frame": (r"transform: null", "transform: 3"),
+    "broken YAML": (r"inputs: \[x\]", "inputs: [x"),
+    "no WCS": (r"wcs: !", "other: !"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_what_is_not_as_it_should_be(edit):
+    text = content(wcs_of(PLANE)).decode()
+    assert read_tree(text.encode()).forward(1.0, 1.0) == (2.0, 3.0)
+    changed_text = re.sub(*EDITS[edit], text, count=1)
+    assert changed_text != text
+    with pytest.raises(UnknownWCS):
+        read_tree(changed_text.encode())
+
+
+@pytest.mark.parametrize(
+    "storage", [{"all_array_storage": "inline"}, {"all_array_compression": "zlib"}]
+)
+def test_arrays_stored_otherwise(storage):
+    wcs, _ = pointed(apertures()["NRCA1_FULL"])
+    agree(wcs, content(wcs, **storage))
+
+
+def test_arrays_that_are_cut_short():
+    text = content(pointed(apertures()["NRCA1_FULL"])[0]).partition(b"#ASDF BLOCK INDEX")[0]
+    read_tree(text)
+    for missing in (1, 200, 1000):
+        with pytest.raises(UnknownWCS):
+            read_tree(text[:-missing])
+
+
+def test_bounding_boxes_of_older_versions():
+    text = content(wcs_of(PLANE)).decode()
+    (x0, x1), (y0, y1) = BOX
+    old = re.sub(
+        "bounding_box: !.*?order: F",
+        f"bounding_box: [[{y0}, {y1}], [{x0}, {x1}]]",
+        text,
+        flags=re.DOTALL,
+    )
+    assert read_tree(old.encode()).bounding_box == BOX
+    with asdf.open(io.BytesIO(old.encode())) as file:
+        assert pixel_to_sky(file["meta"]["wcs"]).bounding_box == BOX
+    wcs = wcs_of(PLANE)
+    wcs.bounding_box = None
+    assert read_tree(content(wcs)).bounding_box is None
+
+
+def written(path, wcs):
+    tree = np.frombuffer(content(wcs), np.uint8)
+    column = fits.Column("ASDF_METADATA", f"{len(tree)}B", array=[tree])
+    table = fits.BinTableHDU.from_columns([column], name="ASDF")
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(path)
+    return path
+
+
+def test_gwcs_is_asked_where_needed(tmp_path):
+    grid = Grid((80.0, -30.0), (20.0, 10.0), 1e-5, ((-1.0, 0.0), (0.0, 1.0)), (50, 100))
+    wcs = grid_wcs(grid)
+    with pytest.raises(UnknownWCS):
+        read_tree(content(wcs))
+    sky = read_sky(written(tmp_path / "grid.fits", wcs))
+    np.testing.assert_allclose(sky.forward(3.0, 4.0), grid.pixel_to_sky(3.0, 4.0), rtol=1e-14)
+    assert sky.bounding_box == ((-0.5, 99.5), (-0.5, 49.5))
+
+
+def test_nothing_heavy_is_imported(tmp_path, repo):
+    wcs, _ = pointed(apertures()["MIRIM_FULL"])
+    code = f"""
+import sys
+import snakewebb.sources
+from snakewebb.exposure_geometry import read_sky
+read_sky({str(written(tmp_path / "a.fits", wcs))!r})
+print(*{{"asdf", "astropy.modeling", "astropy.table", "gwcs", "scipy.linalg"}} & set(sys.modules))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(repo / "lib")},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == []
