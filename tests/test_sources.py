@@ -7,6 +7,7 @@ from astropy.stats import SigmaClip
 from astropy.table import Table
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 from photutils import use_future_column_names
 from photutils.background import Background2D, MedianBackground
@@ -20,6 +21,7 @@ from snakewebb.dq import DO_NOT_USE, NON_SCIENCE
 from snakewebb.errors import InputError
 from snakewebb.exposure_geometry import locate
 from snakewebb.geometry import Correction, Geometry, to_plane
+from snakewebb.kernels.apertures import sort
 from snakewebb.kernels.centroid import windowed_centroids
 from snakewebb.kernels.stars import convolve
 from snakewebb.simulate.observation import write
@@ -104,6 +106,15 @@ def test_background_falls_back_to_one_mesh():
 def test_background_without_usable_pixels(image):
     with pytest.raises(NoPixel):
         background(image, np.isfinite(image), 5)
+
+
+@settings(deadline=None)
+@given(values=hnp.arrays(np.float32, st.integers(0, 50), elements=st.floats(width=32)))
+def test_sorting_is_numpys(values):
+    values = values[np.isfinite(values)]
+    expected = np.sort(values)
+    sort(values)
+    assert_array_equal(values, expected)
 
 
 def test_convolution_is_scipys():

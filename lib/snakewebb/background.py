@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from snakewebb.bands import in_order
-from snakewebb.kernels.apertures import clipped, expand
+from snakewebb.kernels.apertures import clipped, expand, sort
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def _meshes(rows, shape, box, piece, threads):
         for i in range(len(values)):
             pixels = np.concatenate(values[i])
             values[i] = None
-            pixels.sort()
+            sort(pixels)
             number, median, _, std = clipped(pixels, 3.0, 5)
             results.append((median, std, number))
         return results

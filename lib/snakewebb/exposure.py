@@ -268,16 +268,19 @@ def typical_weights(path: str | Path, facts: Mapping[str, Any]) -> dict[str, flo
         By ``weight_type``: of ``ivm`` the mean of 1 / VAR_RNOISE over good pixels, clipped at 3
         sigma, 1 if the exposure has no VAR_RNOISE; of ``exptime`` the time. 0 if there is none.
     """
-    from snakewebb.kernels.apertures import clipped  # numba, which few users of this module need
+    from snakewebb.kernels.apertures import clipped, sort  # numba: few users of this module need it
 
     planes = read_planes(path, ("DQ", "VAR_RNOISE"))
     ivm = 1.0
-    if planes["VAR_RNOISE"] is not None:
-        invalidate(planes)
-        variance = planes["VAR_RNOISE"]
-        good = 1.0 / variance[(variance > np.finfo(np.float32).tiny) & (variance < np.inf)]
-        good = good[:: good.size // ENOUGH + 1]
-        number, _, mean, _ = clipped(np.sort(good), 3.0, 5)
+    variance, dq = planes["VAR_RNOISE"], planes["DQ"]
+    if variance is not None:
+        good = (variance > np.finfo(np.float32).tiny) & (variance < np.inf)
+        if dq is not None:
+            good &= (dq & DO_NOT_USE) == 0
+        variance = variance[good]
+        weight = np.float32(1.0) / variance[:: variance.size // ENOUGH + 1]
+        sort(weight)
+        number, _, mean, _ = clipped(weight, 3.0, 5)
         ivm = mean if number else 0.0
     time = facts["measurement_time"] or facts["exposure_time"] or 0.0
     return {"ivm": ivm, "exptime": float(time)}

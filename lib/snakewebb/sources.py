@@ -81,12 +81,12 @@ def find_sources(
         lambda start, stop: (sci[start:stop], mask[start:stop]), sci.shape, bkg_boxsize, ny
     )
     image = sci - np.where(mask, np.float32(0), sky.level(0, ny))
-    threshold = np.where(mask, np.float32(0), snr_threshold * sky.rms(0, ny))
+    threshold = snr_threshold * sky.rms(0, ny)
     if starfinder == "segmentation":
         found = _segments(
             image,
             mask,
-            threshold,
+            np.where(mask, np.float32(0), threshold),
             kernel_fwhm,
             finder={
                 "n_pixels": npixels,
@@ -200,7 +200,7 @@ def _peaks(image, threshold, mask, radius):
 
     photutils' own search gives the same peaks but also looks at every maximum of the noise.
     """
-    y, x = np.nonzero((image > threshold) & ~mask)
+    y, x = np.divmod(np.flatnonzero((image > threshold) & ~mask), image.shape[1])
     value = image[y, x]
     surroundings = np.pad(image, radius)
     peak = np.ones(len(y), dtype=bool)

@@ -3,6 +3,9 @@
 import numpy as np
 from numba import njit
 
+SIGN = np.uint32(0x80000000)
+DIGIT = 11  # bits
+
 SIGNATURE = "Tuple((int64, float64, float64, float64))({}[::1], float64, int64)"
 
 
@@ -51,6 +54,38 @@ def clipped(values, sigma, passes):
         if (first, last) == (low, high):
             break
     return high - low, median, origin + mean, std
+
+
+@njit("void(float32[::1])", cache=True, nogil=True)
+def sort(values):
+    """Sort in place, by digits: numpy's sort is five times slower on AMD's Zen 4.
+
+    Parameters
+    ----------
+    values : (n,) float32
+        Finite.
+    """
+    keys = values.view(np.uint32)
+    spare = np.empty_like(keys)
+    places = np.zeros((3, 1 << DIGIT), np.int64)
+    for k in range(keys.size):
+        key = keys[k]
+        # integers in the order of the numbers
+        keys[k] = ~key if key & SIGN else key | SIGN
+        for digit in range(3):
+            places[digit, (keys[k] >> (digit * DIGIT)) % (1 << DIGIT)] += 1
+    for digit in range(3):
+        total = 0
+        for value in range(1 << DIGIT):
+            places[digit, value], total = total, total + places[digit, value]
+        for k in range(keys.size):
+            value = (keys[k] >> (digit * DIGIT)) % (1 << DIGIT)
+            spare[places[digit, value]] = keys[k]
+            places[digit, value] += 1
+        keys, spare = spare, keys
+    for k in range(keys.size):
+        key = keys[k]
+        spare[k] = key & ~SIGN if key & SIGN else ~key
 
 
 @njit("float64(float64, float64, float64)", cache=True, nogil=True)
