@@ -117,10 +117,11 @@ def test_sorting_is_numpys(values):
     assert_array_equal(values, expected)
 
 
-def test_convolution_is_scipys():
+@pytest.mark.parametrize("shape", [(30, 41), (9, 2), (1, 3)])
+def test_convolution_is_scipys(shape):
     rng = np.random.default_rng(0)
-    image = rng.normal(size=(30, 41)).astype(np.float32)
-    image[12, 13] = np.nan
+    image = rng.normal(size=shape).astype(np.float32)
+    image.flat[505::9999] = np.nan
     kernel = make_2dgaussian_kernel(FWHM, 7).array - 0.01
     out = np.empty_like(image)
     convolve(image, kernel, out)

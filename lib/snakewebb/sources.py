@@ -80,8 +80,10 @@ def find_sources(
     sky = Background(
         lambda start, stop: (sci[start:stop], mask[start:stop]), sci.shape, bkg_boxsize, ny
     )
-    image = sci - np.where(mask, np.float32(0), sky.level(0, ny))
-    threshold = snr_threshold * sky.rms(0, ny)
+    level, threshold = sky.level(0, ny), sky.rms(0, ny)
+    level[mask] = 0.0
+    image = np.subtract(sci, level, out=level)
+    threshold *= snr_threshold
     if starfinder == "segmentation":
         found = _segments(
             image,
@@ -102,7 +104,7 @@ def find_sources(
         found = {"iraf": _starfind, "dao": _daofind}[starfinder](
             image,
             mask,
-            float(np.median(threshold[~mask])),
+            float(np.median(threshold[~mask], overwrite_input=True)),
             kernel_fwhm,
             sigma_radius=sigma_radius,
             min_separation=max(2, int(minsep_fwhm * kernel_fwhm + 0.5)),

@@ -25,8 +25,11 @@ def convolve(image, kernel, out):
         for i in range(max(-up, -row), min(up + 1, ny - row)):
             for j in range(-left, left + 1):
                 factor = kernel[up + i, left + j]
-                if factor != 0.0:
-                    for column in range(max(-j, 0), min(nx - j, nx)):
-                        total[column] += factor * image[row + i, column + j]
+                if factor != 0.0 and abs(j) < nx:
+                    # slices: indices that may be negative are not vectorized
+                    target = total[max(-j, 0) : nx - max(j, 0)]
+                    source = image[row + i, max(j, 0) : nx - max(-j, 0)]
+                    for k in range(target.size):
+                        target[k] += factor * source[k]
         for column in range(nx):
             out[row, column] = total[column]
