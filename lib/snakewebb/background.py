@@ -13,13 +13,14 @@ from itertools import pairwise
 import numpy as np
 
 from snakewebb.bands import in_order
-from snakewebb.kernels.apertures import clipped, expand, sort
+from snakewebb.kernels.apertures import clipped, expand, fill, sort
 
 log = logging.getLogger(__name__)
 
 ENOUGH = 50_000_000
 """Of more pixels in a row of meshes, every second image row counts, or every third …"""
 
+NEIGHBOURS = 10
 GOOD_SHARE = 0.9
 """A mesh with fewer pixels left than this share is filled from its neighbours."""
 
@@ -128,18 +129,18 @@ def _pieces(rows, top, bottom, piece, step) -> Iterator[tuple[np.ndarray, np.nda
 
 
 def _filled(mesh, few):
-    """Fill in meshes from the ten nearest others, weighted by inverse distance."""
+    """Fill in meshes from the ten nearest others, weighted by inverse distance.
+
+    All others as far as the tenth count: which of them a search tree gives is arbitrary.
+    """
     if not few.any():
         return mesh
-    from scipy.spatial import KDTree  # half a second of imports that few mosaics need
-
-    good = ~few
-    distance, index = KDTree(np.argwhere(good)).query(
-        np.argwhere(few), k=range(1, min(10, good.sum()) + 1)
-    )
-    mesh = mesh.copy()
-    mesh[few] = np.sum(mesh[good][index] / distance, axis=1) / np.sum(1 / distance, axis=1)
-    return mesh
+    ny, nx = mesh.shape
+    dy, dx = np.indices((2 * ny - 1, 2 * nx - 1)).reshape(2, -1) - [[ny - 1], [nx - 1]]
+    order = np.argsort(dy**2 + dx**2, kind="stable")
+    filled = mesh.copy()
+    fill(mesh, few, dy[order], dx[order], NEIGHBOURS, filled)
+    return filled
 
 
 def _median_filter(mesh):

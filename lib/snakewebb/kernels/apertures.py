@@ -276,6 +276,47 @@ def expand(rows, columns, low, high, out):
             out[i, j] = min(max(line[j], low), high)
 
 
+@njit(
+    "void(float32[:, ::1], boolean[:, ::1], int64[::1], int64[::1], int64, float32[:, ::1])",
+    cache=True,
+    nogil=True,
+)
+def fill(values, missing, dy, dx, number, out):
+    """Replace missing values by the mean of their neighbours, weighted by inverse distance.
+
+    Parameters
+    ----------
+    values : (ny, nx) float32
+    missing : (ny, nx) bool
+    dy, dx : (n,) int64
+        Where to look, by distance.
+    number : int
+        As many neighbours are taken, and all that are as far as the last of these.
+    out : (ny, nx) float32
+        What is not missing is left alone.
+    """
+    ny, nx = values.shape
+    for row in range(ny):
+        for column in range(nx):
+            if not missing[row, column]:
+                continue
+            found = 0
+            farthest = 0
+            total = 0.0
+            weight = 0.0
+            for k in range(dy.size):
+                square = dy[k] ** 2 + dx[k] ** 2
+                if found >= number and square > farthest:
+                    break
+                i, j = row + dy[k], column + dx[k]
+                if 0 <= i < ny and 0 <= j < nx and not missing[i, j]:
+                    total += values[i, j] / np.sqrt(square)
+                    weight += 1.0 / np.sqrt(square)
+                    found += 1
+                    farthest = square
+            out[row, column] = total / weight
+
+
 @njit("void(float64[::1], float64[::1], int64[::1])", cache=True, nogil=True)
 def nearest(x, y, index):
     """Find the nearest other point of each point.
