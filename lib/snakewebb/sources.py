@@ -202,15 +202,17 @@ def _peaks(image, threshold, mask, radius):
 
     photutils' own search gives the same peaks but also looks at every maximum of the noise.
     """
-    y, x = np.divmod(np.flatnonzero((image > threshold) & ~mask), image.shape[1])
+    ny, nx = image.shape
+    y, x = np.divmod(np.flatnonzero((image > threshold) & ~mask), nx)
     value = image[y, x]
-    surroundings = np.pad(image, radius)
     peak = np.ones(len(y), dtype=bool)
     offsets = range(-radius, radius + 1)
     for dy in offsets:
         for dx in offsets:
             if dx**2 + dy**2 <= radius**2:
-                peak &= ~(surroundings[y + radius + dy, x + radius + dx] > value)
+                # at the edge in place of a pixel beyond, one that is nearer
+                near = np.clip(y + dy, 0, ny - 1), np.clip(x + dx, 0, nx - 1)
+                peak &= ~(image[near] > value)
     return np.column_stack([x[peak], y[peak]])
 
 
