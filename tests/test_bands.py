@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from snakewebb.bands import MEMORY, cut_rows, in_order, read_rows, write_rows
+from snakewebb.bands import MEMORY, cut_rows, in_order, read_window, write_rows
 from snakewebb.errors import InputError
 from snakewebb.files import replacing
 
@@ -17,13 +17,17 @@ IMAGE = np.arange(NY * NX, dtype=np.float32).reshape(NY, NX)
 @given(
     cuts=st.lists(st.integers(0, NY), max_size=6),
     rows=st.tuples(st.integers(0, NY), st.integers(0, NY)).filter(lambda ends: ends[0] < ends[1]),
+    columns=st.tuples(st.integers(0, NX), st.integers(0, NX)).filter(
+        lambda ends: ends[0] <= ends[1]
+    ),
 )
 @settings(deadline=None, max_examples=40)
-def test_rows_come_back_however_they_were_written(tmp_path_factory, cuts, rows):
+def test_windows_come_back_however_they_were_written(tmp_path_factory, cuts, rows, columns):
     path = tmp_path_factory.mktemp("bands") / "image.fits"
     write_rows(path, IMAGE.shape, np.split(IMAGE, sorted(cuts)))
-    read = read_rows(path, *rows)
-    assert_array_equal(read, IMAGE[slice(*rows)])
+    window = slice(*rows), slice(*columns)
+    read = read_window(path, *window)
+    assert_array_equal(read, IMAGE[window])
     assert read.dtype == np.float32
     assert read.flags.c_contiguous
 
@@ -38,7 +42,7 @@ def test_a_file_cut_short_is_told(tmp_path):
     write_rows(path, (100, 100), [np.zeros((100, 100), np.float32)])
     path.write_bytes(path.read_bytes()[:20000])
     with pytest.raises(InputError, match=r"image.fits: is cut short"):
-        read_rows(path, 0, 100)
+        read_window(path, slice(0, 100), slice(0, 100))
 
 
 @given(height=st.integers(0, 5000), row_bytes=st.floats(1, 1e8), threads=st.integers(1, 64))

@@ -244,7 +244,7 @@ class Exposures:
         return flag_outliers(
             self.planes(name),
             self.inputs[name].pixel_map,
-            lambda start, stop: median[start:stop],
+            lambda *window: median[window],
             sky,
             **options,
         )
@@ -394,7 +394,7 @@ def test_nothing_is_flagged_outside_the_bounding_box(exposures):
     flagged = flag_outliers(
         planes,
         PixelMap(part, exposures.grid),
-        lambda start, stop: exposures.median(exposures.chosen(0, 1, 2, 3))[start:stop],
+        lambda *window: exposures.median(exposures.chosen(0, 1, 2, 3))[window],
         SKIES[0],
     )
     expected = np.zeros((N, N), bool)
@@ -452,7 +452,7 @@ def test_parameters_must_be_two_numbers(exposures, options):
 def test_an_exposure_without_errors(exposures):
     planes = {**exposures.planes("e0"), "ERR": None}
     with pytest.raises(InputError, match="no ERR"):
-        flag_outliers(planes, exposures.inputs["e0"].pixel_map, lambda start, stop: None, 0.0)
+        flag_outliers(planes, exposures.inputs["e0"].pixel_map, lambda *window: None, 0.0)
 
 
 def test_when_there_is_nothing_to_compare():

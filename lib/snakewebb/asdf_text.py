@@ -18,7 +18,8 @@ import yaml
 from astropy.io import fits
 from yaml.representer import SafeRepresenter
 
-BLOCK = 2880  # bytes, of which FITS files are made
+from snakewebb.files import BLOCK
+
 END = b"\n...\n"
 INDEX = b"#ASDF BLOCK INDEX"
 MAGIC = b"\xd3BLK"

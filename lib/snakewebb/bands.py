@@ -17,7 +17,7 @@ from astropy.io import fits
 
 from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits
-from snakewebb.files import replacing
+from snakewebb.files import BLOCK, replacing
 
 MEMORY = 400_000_000
 """Bytes that all threads together may take for the bands they work on."""
@@ -84,19 +84,18 @@ def write_rows(path: str | Path, shape: tuple[int, int], bands: Iterable[np.ndar
     header = fits.Header({"SIMPLE": True, "BITPIX": -32, "NAXIS": 2})
     header["NAXIS1"], header["NAXIS2"] = shape[::-1]
     with replacing(path) as file:
-        image = fits.StreamingHDU(file.name, header)
+        file.write(header.tostring().encode("ascii"))
         for band in bands:
-            if band.size:
-                image.write(band)
-        image.close()
+            file.write(band.astype(">f4"))
+        file.write(bytes(-file.tell() % BLOCK))
 
 
-def read_rows(path: str | Path, start: int, stop: int) -> np.ndarray:
-    """Read rows of an image that `write_rows` wrote.
+def read_window(path: str | Path, rows: slice, columns: slice) -> np.ndarray:
+    """Read a part of an image that `write_rows` wrote.
 
     Returns
     -------
-    (stop - start, nx) float32
+    (rows, columns) float32
 
     Raises
     ------
@@ -104,7 +103,14 @@ def read_rows(path: str | Path, start: int, stop: int) -> np.ndarray:
         The file is cut short, or no such image.
     """
     with open_fits(path) as hdus:
-        try:
-            return np.ascontiguousarray(hdus[0].section[start:stop], np.float32)
-        except (IndexError, ValueError, TypeError) as error:
-            raise InputError(f"{path}: is cut short: remove the file and run again") from error
+        place, shape = hdus[0].fileinfo()["datLoc"], hdus[0].shape
+    (top, bottom, _), (left, right, _) = (
+        s.indices(n) for s, n in zip((rows, columns), shape, strict=True)
+    )
+    window = np.empty((bottom - top, right - left), ">f4")
+    with open(path, "rb", buffering=0) as file:
+        for row, line in enumerate(window, top):
+            file.seek(place + line.itemsize * (row * shape[1] + left))
+            if file.readinto(line) != line.nbytes:
+                raise InputError(f"{path}: is cut short: remove the file and run again")
+    return window.astype(np.float32)

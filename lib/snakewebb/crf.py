@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from snakewebb.association import exposure_name
-from snakewebb.bands import read_rows
+from snakewebb.bands import read_window
 from snakewebb.exposure import check_subtraction, invalidate, read_planes, sky_in_pixels
 from snakewebb.flagged import write_crf
 from snakewebb.grid import PixelMap
@@ -88,7 +89,7 @@ def finish_exposure(
         outliers = flag_outliers(
             planes,
             PixelMap(geometry.corrected(correction), layout.grid),
-            lambda start, stop: read_rows(median_file, start, stop),
+            partial(read_window, median_file),
             sky_in_pixels(facts, sky),
             **outlier_detection,
         )

@@ -164,11 +164,14 @@ def _read_rows(file: BinaryIO, name: str, place: _Place, rows: slice) -> np.ndar
     *images, height, width = place.shape
     start, stop, _ = rows.indices(height)
     dtype = np.dtype(place.dtype)
-    data = np.empty((math.prod(images), max(stop - start, 0), width), dtype)
+    data = np.empty((math.prod(images), max(stop - start, 0), width), dtype.newbyteorder("="))
     for index, image in enumerate(data):
         file.seek(place.start + (index * height + start) * width * dtype.itemsize)
         if file.readinto(image) != image.nbytes:
             raise ValueError("too few bytes")
+    # In place: memory that is touched for the first time costs more than the work on it.
+    if not dtype.isnative:
+        data.byteswap(inplace=True)
     if dtype.kind == "u":
         data ^= dtype.type(2**31)
     return data.reshape(*images, *data.shape[1:])

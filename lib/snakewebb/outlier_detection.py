@@ -38,7 +38,7 @@ def reason_to_skip(groups: Sequence[str], *, resample_data: bool = True) -> str 
 def flag_outliers(
     planes: Planes,
     pixel_map: PixelMap,
-    read_median: Callable[[int, int], np.ndarray],
+    read_median: Callable[[slice, slice], np.ndarray],
     sky_level: float | None,
     *,
     snr: str = "5.0 4.0",
@@ -55,8 +55,8 @@ def flag_outliers(
     pixel_map : PixelMap
         From the exposure's pixels to the grid of the median.
     read_median : callable
-        ``read_median(start, stop)`` returns rows start to stop (excluded) of what `write_median`
-        wrote, (stop - start, nx) float32.
+        ``read_median(rows, columns)`` returns what `snakewebb.median.write_median` wrote there,
+        float32.
     sky_level : float or None
         The sky in ``planes``, in their units, where it was matched and not subtracted.
     snr : str, optional
@@ -89,7 +89,7 @@ def flag_outliers(
         flagged = np.empty(sci.shape, bool)
         flag(sci, err, model, background, snr1, snr2, scale1, scale2, flagged)
     else:
-        flagged = np.abs(sci - read_median(0, sci.shape[0])) > snr1 * np.nan_to_num(err)
+        flagged = np.abs(sci - read_median(*map(slice, sci.shape))) > snr1 * np.nan_to_num(err)
     log.info("%d pixels flagged, %.3f %%", flagged.sum(), 100 * flagged.mean())
     return flagged
 
@@ -104,10 +104,10 @@ def _two_numbers(name: str, text: str) -> tuple[float, float]:
     return first, second
 
 
-def _blotted(pixel_map: PixelMap, read_median: Callable[[int, int], np.ndarray]) -> np.ndarray:
+def _blotted(pixel_map: PixelMap, read_median: Callable[[slice, slice], np.ndarray]) -> np.ndarray:
     """Return the median sampled at an exposure's pixels, NaN outside its bounding box."""
     left, right, top, bottom = pixel_map.bounds()
-    window = np.ascontiguousarray(read_median(top, bottom)[:, left:right])
+    window = np.ascontiguousarray(read_median(slice(top, bottom), slice(left, right)))
     model = np.full(pixel_map.geometry.shape, np.nan, np.float32)
     columns, rows = (
         slice(max(int(np.ceil(low)), 0), min(int(np.floor(high)) + 1, n))
