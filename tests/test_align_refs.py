@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,6 +22,8 @@ from snakewebb.align_refs import (
 from snakewebb.dq import DO_NOT_USE, OUTLIER
 from snakewebb.errors import InputError
 from snakewebb.kernels.repair import fill
+from snakewebb.simulate import coronagraphy
+from snakewebb.simulate.presets import preset
 from snakewebb.stack_refs import read_cube
 
 SHAPE = (120, 112)
@@ -250,6 +254,26 @@ def test_the_error_of_the_stars_place_is_honest():
         assert (np.abs(center - STAR) < 0.1).all()
         pulls.append((center - STAR) / error)
     assert 0.7 < 1.48 * np.median(np.abs(pulls)) < 2
+
+
+@pytest.mark.parametrize(("contrast", "separation"), [(4e-4, 0.75), (3e-3, 0.9)])
+def test_a_companion_does_not_pass_for_the_star(contrast, separation):
+    planet = coronagraphy.Companion(separation, 130.0, contrast)
+    observation = replace(preset("nircam-coron", npix=96), companions=(planet,), integrations=1)
+    telescope = coronagraphy.make_telescope(observation)
+    exposures = coronagraphy.draw_exposures(observation, telescope.modes)
+    for exposure in (next(exposures), next(exposures)):
+        model, _ = coronagraphy.simulate(observation, telescope, exposure)
+        data, _, bad = repair(model.data, model.dq)
+        guess = [exposure.frame.wcsinfo[f"crpix{axis}"] - 1 for axis in (1, 2)]
+        center, error = find_star(data[0], guess, ~bad[0])
+        assert_allclose(center, exposure.star[0], atol=0.15)
+        assert (np.abs(center - exposure.star[0]) < 3 * error).all()
+
+
+def test_a_star_far_from_the_mask_is_refused():
+    with pytest.raises(InputError, match=r"star.*check"):
+        find_star(speckles(SHAPE, STAR + np.array([5.0, 0.0])), STAR)
 
 
 def test_real_star_is_found(real_data):

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy import fft
+from numpy.lib.stride_tricks import sliding_window_view
 
 from snakewebb.dq import DO_NOT_USE, bad_mask
 from snakewebb.errors import InputError
@@ -24,6 +25,13 @@ SECTORS = 8
 PRECISION = 1e-5
 """Pixels by which the last iteration may change a shift."""
 MOST_ITERATIONS = 50
+REACH = 3
+"""Pixels round the mask's place within which the star is looked for."""
+UNLIKE = 5.0
+"""Standard deviations of a ring at which two sides of a star differ by more than its speckles."""
+RING = 3.0
+"""Width in pixels of the rings that are looked at one by one."""
+REFITS = 5
 
 
 @dataclass(frozen=True)
@@ -270,9 +278,12 @@ class Template:
         Finite.
     weights : (ny, nx) array
         What a pixel's residual is multiplied by; 0 to leave it out.
+    reach : int, optional
+        Pixels in x and y within which the best whole-pixel shift is looked for.
     """
 
-    def __init__(self, image: np.ndarray, weights: np.ndarray) -> None:
+    def __init__(self, image: np.ndarray, weights: np.ndarray, reach: int = MARGIN // 2) -> None:
+        self.reach = reach
         weights = weights.astype(np.float64)
         weights[:EDGE] = weights[-EDGE:] = weights[:, :EDGE] = weights[:, -EDGE:] = 0.0
         rows, columns = np.nonzero(weights)
@@ -366,7 +377,7 @@ class Template:
         product = fft.irfft2(
             fft.rfft2(_padded(light, self.padded_shape)) * np.conj(spectrum), self.padded_shape
         )
-        near = np.arange(-MARGIN // 2, MARGIN // 2 + 1)
+        near = np.arange(-self.reach, self.reach + 1)
         box = np.ix_(near, near)
         height = product[box] / np.sqrt(np.maximum(norm[box], norm[box].max() * 1e-9))
         row, column = np.unravel_index(np.argmax(height), height.shape)
@@ -401,20 +412,23 @@ def find_star(
     The image is turned by 180 degrees about the guess and fitted to itself; half the shift is the
     star's distance from the guess. The diffraction of a real pupil mask is point-symmetric
     whatever the pupil looks like; what asymmetry a wavefront error adds shows up in the error.
+    A companion has nothing like it on the other side: where the two sides are most unlike, about
+    the guess and then about each fit's star, both are left out.
 
     Parameters
     ----------
     image : (ny, nx) array
         Finite.
     guess : (x, y)
-        0-based pixels, right to some `MARGIN` / 4: where the mask is (CRPIX).
+        0-based pixels, right to some `REACH`: where the mask is (CRPIX).
     good : (ny, nx) bool, optional
         False to leave a pixel out.
 
     Returns
     -------
     center, error : (2,) float64
-        (x, y), 0-based pixels.
+        (x, y), 0-based pixels. Coma of the telescope moves all exposures alike, by up to 0.1
+        pixels in simulations, and is not in the error.
 
     Raises
     ------
@@ -427,8 +441,32 @@ def find_star(
     square = np.asarray(image, np.float64)[cut]
     usable = np.ones(square.shape, bool) if good is None else good[cut] & good[cut][::-1, ::-1]
     mask = disc(image.shape, (pivot[0], pivot[1]))[cut]
-    offset = Template(square[::-1, ::-1], mask).offset(square, usable)
+    center, seen = np.array([half, half], float), []
+    for _ in range(REFITS):
+        turned = turn(square[None], center)[0]
+        alike = usable & ~_unlike(square - turned, center)
+        if any((alike == before).all() for before in seen):
+            break
+        seen.append(alike)
+        # Left out here, a companion would still be matched at other shifts.
+        clean = np.where(alike, square, np.minimum(square, turned))
+        offset = Template(clean[::-1, ::-1], mask, 2 * REACH).offset(clean, alike)
+        center = half + offset.shift / 2
+    if np.abs(center - half).max() > REACH + 1:
+        raise InputError(
+            f"align_refs: no star within {REACH} pixels of {pivot[0]}, {pivot[1]}: check CRPIX"
+        )
     return pivot + offset.shift / 2, offset.error / 2
+
+
+def _unlike(difference: np.ndarray, center: np.ndarray) -> np.ndarray:
+    """Return True, on both sides, where an image less itself turned is far off on its ring."""
+    y, x = np.indices(difference.shape)
+    ring = np.floor(np.hypot(x - center[0], y - center[1]) / RING).astype(int)
+    sizes = np.abs(difference)
+    typical = np.array([np.median(sizes[ring == number]) for number in range(ring.max() + 1)])
+    far = np.pad(sizes > UNLIKE * 1.4826 * typical[ring], 1)
+    return sliding_window_view(far, (3, 3)).any(axis=(2, 3))  # and the pixels next to them
 
 
 def unaligned(data: np.ndarray, err: np.ndarray, dq: np.ndarray) -> Aligned:
