@@ -21,8 +21,18 @@ from astropy.wcs import WCS
 from stdatamodels.jwst import datamodels
 
 from snakewebb.align_refs import repair
-from snakewebb.contrast import CORE, Rings, flux_at, flux_map, model_psf
-from snakewebb.coron import reduction
+from snakewebb.contrast import (
+    CORE,
+    Frame,
+    Rings,
+    combiner,
+    flux_at,
+    flux_map,
+    model_psf,
+    reducer,
+    throughput,
+)
+from snakewebb.coron import integrations, reduction
 from snakewebb.dq import BITS, DO_NOT_USE
 from snakewebb.exposure import read_planes
 from snakewebb.filters import FILTERS, STOPS
@@ -37,6 +47,8 @@ WIDTH = 0.1
 FAR = 4.0
 """Arcsec from the star, beyond which noise is compared with ERR."""
 BLOCK = 8
+TURNS = 72, 144, 216, 288
+"""Degrees from a companion to its twins, of which throughput is measured."""
 KLIP = ("strategy", "truncate", "annuli", "subsections", "n_references", "symmetry")
 
 
@@ -159,11 +171,7 @@ class Scene:
 
     def combined(self) -> Image:
         """Return the combined image; the star is where the exposures' WCS say it is."""
-        places = []
-        for name in self.names:
-            with datamodels.open(self.product(name, "psfsub")) as model:
-                places.append(model.meta.wcs(*self.exposure(name).star))
-        ra, dec = np.mean(places, axis=0)
+        ra, dec = self.place()
         (path,) = self.folder.glob("*_i2d.fits")
         with fits.open(path) as hdus:
             wcs = WCS(hdus["SCI"].header)
@@ -193,10 +201,11 @@ class Scene:
         known = {k: v for k, v in notes.get("parameters", {}).items() if k in KLIP}
         return known | {"truncate": [known.get("truncate", 50)]}
 
-    def throughput(self, psf: Any) -> list[float]:
-        """Return what the subtraction leaves of the companions.
+    def throughput(self, psf: Any) -> dict[str, list[float]]:
+        """Return what reduction and combination leave of the companions, done anew.
 
-        Each has twins injected, at two other position angles, and the reduction is done anew.
+        "faint": of twins a tenth as bright, at other position angles; "own": of each where it
+        is, which its removal tells.
         """
         stars = [self.exposure(name).star for name in self.names]
         cubes, references = [], []
@@ -204,35 +213,42 @@ class Scene:
             cube = read_cube(self.product(name, "crfints"))
             cubes.append(repair(cube["SCI"], cube["DQ"])[0])
             references.append(read_planes(self.product(name, "psfalign"), ("SCI",))["SCI"])
-        reduce = reduction(
+        grid, inputs = integrations([self.product(name, "psfsub") for name in self.names])
+        firsts = np.cumsum([0, *(len(cube) for cube in cubes[:-1])])
+        geometries = [inputs[first].pixel_map.geometry for first in firsts]
+        subtract = reduction(
             [self.truth["exposures"][name]["roll"] for name in self.names],
             references,
             [[here - there for here in stars] for there in stars],
             center=stars,
             **self.klip(),
         )
-        before = [made[0].data.mean(axis=0) for made in reduce(cubes)]
-        fractions = []
+        reduce = reducer(subtract, combiner(inputs))
+        frames = [Frame.of_exposure(*pair) for pair in zip(geometries, stars, strict=True)]
+        setting = cubes, frames, psf, Frame.of_grid(grid, *self.place()), psf.drizzled()
+        found: dict[str, list[float]] = {"faint": [], "own": []}
         for number, companion in enumerate(self.truth["companions"]):
-            flux, found = companion["flux"], []
-            for turn in (90, 270):
-                places = [self._turned(name, number, turn) for name in self.names]
-                brighter = [
-                    cube + flux / self.jansky * psf.at(cube.shape[1:], *place)
-                    for cube, place in zip(cubes, places, strict=True)
-                ]
-                found += [
-                    flux_at(made[0].data.mean(axis=0) - old, psf, *place) * self.jansky / flux
-                    for made, old, place in zip(reduce(brighter), before, places, strict=True)
-                ]
-            fractions.append(float(np.mean(found)))
-        return fractions
+            s, pa, flux = (companion[key] for key in ("separation", "position_angle", "flux"))
+            twins = [(s, (pa + turn) % 360, flux / 10) for turn in TURNS]
+            found["faint"].append(float(throughput(reduce, *setting, twins).mean()))
+            own = [(s, pa, -flux * self.transmitted(number))]
+            found["own"].append(float(throughput(reduce, *setting, own)[0, 0]))
+        return found
 
-    def _turned(self, name: str, number: int, degrees: float) -> np.ndarray:
-        """Return a companion's place on an exposure, turned about the star."""
-        image = self.exposure(name)
-        c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-        return image.star + np.array([[c, -s], [s, c]]) @ (image.companions[number] - image.star)
+    def place(self) -> np.ndarray:
+        """Return RA and Dec where the exposures' WCS say that the star is, on the mean."""
+        places = []
+        for name in self.names:
+            with datamodels.open(self.product(name, "psfsub")) as model:
+                places.append(model.meta.wcs(*self.exposure(name).star))
+        return np.mean(places, axis=0)
+
+    def transmitted(self, number: int) -> float:
+        """Return what the coronagraph leaves of a companion, mean of the exposures."""
+        places = [
+            np.rint(self.exposure(name).companions[number]).astype(int) for name in self.names
+        ]
+        return float(np.mean([self.transmission[y, x] for x, y in places]))
 
 
 def fluxes(scene: Scene, image: Image, psf: Any, through: list[float]) -> list[dict[str, float]]:
@@ -248,14 +264,8 @@ def fluxes(scene: Scene, image: Image, psf: Any, through: list[float]) -> list[d
         zip(scene.truth["companions"], image.companions, strict=True)
     ):
         (mean,), (error,), _ = rings.around(*place[:, None].astype(float))
-        seen = [
-            scene.transmission[
-                tuple(np.rint(scene.exposure(n).companions[number]).astype(int))[::-1]
-            ]
-            for n in scene.names
-        ]
         flux = flux_at(image.data, wide, *place) - mean
-        whole = flux * scene.jansky / through[number] / np.mean(seen)
+        whole = flux * scene.jansky / through[number] / scene.transmitted(number)
         rows.append({"flux / truth": whole / companion["flux"], "snr": flux / error})
     return rows
 
@@ -278,11 +288,11 @@ def score(folder: Path, simulated: Path) -> dict[str, Any]:
         "residual per roll": [residual(scene.exposure(name), scene.peak) for name in names],
         "residual combined": combined,
         "throughput": through,
-        "residual / throughput": {k: v / through[0] for k, v in combined.items()},
+        "residual / throughput": {k: v / through["faint"][0] for k, v in combined.items()},
         "companions": [
             {"peak snr": snr(image, k, c["separation"]), **row}
             for k, (c, row) in enumerate(
-                zip(companions, fluxes(scene, image, psf, through), strict=True)
+                zip(companions, fluxes(scene, image, psf, through["own"]), strict=True)
             )
         ],
         "cosmic rays": cosmic_rays(folder, simulated),

@@ -137,10 +137,10 @@ def observation(psf):
     return Observation(psf, COMPANIONS)
 
 
-def measure(observation, psf, *truncate, **options):
+def measure(observation, psf, *truncate, reduce=None, **options):
     options = {"star_jansky": STAR_JANSKY} | options
     return measure_contrast(
-        observation.reduce(*truncate),
+        reduce or observation.reduce(*truncate),
         observation.combine,
         observation.cubes,
         observation.frames,
@@ -452,6 +452,18 @@ def test_companions_come_back(measured):
             separation * np.sin(angle), abs=0.02
         )
         assert (row["dec"] - STAR[1]) * 3600 == pytest.approx(separation * np.cos(angle), abs=0.02)
+
+
+def test_what_subtracts_itself_is_calibrated_where_it_is(psf):
+    # A bright companion keeps other rolls from being used as much as a second one would suffer.
+    companion = 0.6, 40.0, 2e-4
+    observation = Observation(psf, [companion], seed=2)
+    reduce = observation.reduce(20, adi=True)
+    found = measure(observation, psf, 20, reduce=reduce).sources
+    assert found["flux"][0] == pytest.approx(companion[2], rel=0.04)
+    frame = Frame.of_grid(observation.grid, *STAR)
+    setting = observation.cubes, observation.frames, psf, frame, psf.drizzled()
+    assert throughput(reduce, *setting, [companion])[0, 0] > 1.1 * found["throughput"][0]
 
 
 def test_without_the_stars_flux_limits_are_brightnesses(observation, psf, measured):

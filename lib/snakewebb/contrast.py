@@ -3,7 +3,9 @@
 The flux of a point source at a place is that which fits the image best there: the image summed
 with the core of the PSF as weight. Noise at a separation is the scatter of such fluxes at places a
 resolution element apart on the ring. What the reduction lets pass is measured: sources are added to
-the exposures, and these are reduced once more, in the same way.
+the exposures, and these are reduced once more, in the same way. A source that was found is taken
+away from where it is: with other rolls as references, the share that is subtracted of it falls as
+it gets brighter, so that a second one of its flux added to it would come through too well.
 """
 
 from __future__ import annotations
@@ -55,6 +57,10 @@ SIGMA = 5.0
 LADDER = 10
 BRANCHES = 3
 """Throughput is measured at so many separations, so many position angles each."""
+REMOVALS = 2
+"""A found source is taken away so often, each time with the flux that the last gave."""
+LEAST_KEPT = 0.2
+"""Its flux is corrected by no more than this fraction before."""
 WHOLE = 0.95
 """Part of the farthest of these rings that has to have data; beyond, its throughput holds."""
 GOLDEN = 137.508
@@ -941,10 +947,17 @@ def measure_contrast(
     ]
     setting = cubes, frames, psf, frame, image_psf
     with _quiet():
-        combined = throughput(combine, *setting, companions + sources)
-        fractions = throughput(reduce, *setting, companions + sources) / combined[:, None]
-    algorithm = fractions[: len(companions)].reshape(LADDER, BRANCHES, len(truncate))
-    response = float(np.nanmean(combined[: len(companions)]))
+        combined, seen = (throughput(combine, *setting, each) for each in (companions, sources))
+        fractions = throughput(reduce, *setting, companions) / combined[:, None]
+        kept = seen
+        for _ in range(REMOVALS if sources else 0):
+            least = np.maximum(np.nan_to_num(kept, nan=1.0), LEAST_KEPT)
+            places = [
+                (s, pa, -flux / part) for (s, pa, flux), part in zip(sources, least, strict=True)
+            ]
+            kept = throughput(reduce, *setting, places)[:, 0]
+    algorithm = fractions.reshape(LADDER, BRANCHES, len(truncate))
+    response = float(np.nanmean(combined))
     log.info("a companion's flux before the subtraction: %.4f of the truth", response)
 
     through = np.array([np.mean(_transmission(transmission, frames, s)) for s in separation])
@@ -994,8 +1007,8 @@ def measure_contrast(
     _describe(curve, meta, bool(star_jansky))
     found = _sources(
         detections,
-        fractions[len(companions) :, 0],
-        combined[len(companions) :],
+        kept / seen,
+        seen,
         frame,
         grid,
         element,
