@@ -342,7 +342,8 @@ def test_sources_are_found_where_they_are(psf):
     image = np.random.default_rng(4).normal(0, 0.1, (161, 161))
     image[:, :5] = np.nan
     truth = [(100.3, 85.6, 60.0), (70.5, 120.2, 4.0), (81.0, 101.4, 20.0), (85.0, 62.0, 5.0)]
-    for x, y, flux in truth:
+    corner = 150.0, 152.0, 20.0
+    for x, y, flux in (*truth, corner):
         image += flux * psf.at(image.shape, x, y)
     found = detect(image, (80, 80), psf)
     assert len(found.sources) == len(truth)

@@ -54,8 +54,8 @@ LEAST_CORE = 0.7
 MOST_SOURCES = 20
 SIGMA = 5.0
 """Of the contrast curve, and of detections."""
-LADDER = 10
-BRANCHES = 3
+LADDER = 8
+BRANCHES = 5
 """Throughput is measured at so many separations, so many position angles each."""
 REMOVALS = 2
 """A found source is taken away so often, each time with the flux that the last gave."""
@@ -588,6 +588,7 @@ def detect(
         Round, at the image's pixels.
     threshold : float
         Normal sigma of the rarity of a false alarm at one place, few places taken into account.
+        Where less than half of the ring has data, as in corners, there is no telling.
     most : int
         The search ends with so many.
     """
@@ -597,9 +598,12 @@ def detect(
     found: list[tuple[float, float, float]] = []
     radius = np.hypot(x - center[0], y - center[1])
     snr, n = Rings(residual, center, fwhm).snr(residual)
+    others = np.floor(2 * np.pi * radius / fwhm) - (2 * NEIGHBOURS - 1)
+    surrounded = n >= others / 2
     while len(found) < most:
         filled = np.where(np.isfinite(residual), residual, -np.inf)
-        peaks = (filled == maximum_filter(filled, 3)) & ~mask & (significance(snr, n) >= threshold)
+        peaks = (filled == maximum_filter(filled, 3)) & ~mask & surrounded
+        peaks &= significance(snr, n) >= threshold
         if not peaks.any():
             break
         row, column = np.unravel_index(np.argmax(np.where(peaks, snr, -np.inf)), snr.shape)
