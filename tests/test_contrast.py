@@ -342,8 +342,7 @@ def test_sources_are_found_where_they_are(psf):
     image = np.random.default_rng(4).normal(0, 0.1, (161, 161))
     image[:, :5] = np.nan
     truth = [(100.3, 85.6, 60.0), (70.5, 120.2, 4.0), (81.0, 101.4, 20.0), (85.0, 62.0, 5.0)]
-    corner = 150.0, 152.0, 20.0
-    for x, y, flux in (*truth, corner):
+    for x, y, flux in truth:
         image += flux * psf.at(image.shape, x, y)
     found = detect(image, (80, 80), psf)
     assert len(found.sources) == len(truth)
@@ -358,6 +357,14 @@ def test_sources_are_found_where_they_are(psf):
     # A source does not hide another one on its ring.
     assert found.snr[86, 100] > 100
     assert np.nanmax(np.abs(found.residual[~found.mask])) < 6 * 0.33
+
+
+def test_in_corners_there_is_no_telling(psf):
+    image = np.random.default_rng(4).normal(0, 0.1, (161, 161))
+    for place in ((150.0, 152.0), (130.0, 80.0)):
+        image += 20 * psf.at(image.shape, *place)
+    (found,) = detect(image, (80, 80), psf).sources
+    assert np.hypot(found.x - 130, found.y - 80) < 0.1
 
 
 # --- throughput and the curve --------------------------------------------------------------------
@@ -456,15 +463,15 @@ def test_companions_come_back(measured):
 
 
 def test_what_subtracts_itself_is_calibrated_where_it_is(psf):
-    # A bright companion keeps other rolls from being used as much as a second one would suffer.
-    companion = 0.6, 40.0, 2e-4
-    observation = Observation(psf, [companion], seed=2)
+    # A bright companion makes the other roll less useful than a second one of its flux would feel.
+    companion = 0.6, 40.0, 1e-2
+    observation = Observation(psf, [companion], seed=2, references=1)
     reduce = observation.reduce(20, adi=True)
     found = measure(observation, psf, 20, reduce=reduce).sources
-    assert found["flux"][0] == pytest.approx(companion[2], rel=0.04)
+    assert found["flux"][0] == pytest.approx(companion[2], rel=0.06)
     frame = Frame.of_grid(observation.grid, *STAR)
     setting = observation.cubes, observation.frames, psf, frame, psf.drizzled()
-    assert throughput(reduce, *setting, [companion])[0, 0] > 1.1 * found["throughput"][0]
+    assert throughput(reduce, *setting, [companion])[0, 0] > 1.2 * found["throughput"][0]
 
 
 def test_without_the_stars_flux_limits_are_brightnesses(observation, psf, measured):
