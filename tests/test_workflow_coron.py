@@ -5,6 +5,7 @@ import shutil
 import warnings
 from dataclasses import replace
 
+import asdf
 import numpy as np
 import pytest
 import yaml
@@ -39,16 +40,20 @@ def observation(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def config(observation):
+def config(observation, tmp_path_factory):
     mask = observation.parent / "references" / "psfmask.fits"
     (throughput,) = (observation.parent / "truth").glob("*throughput.fits")
+    offset = tmp_path_factory.mktemp("references") / "abvegaoffset.asdf"
+    rows = Table({"filter": ["F335M"], "pupil": ["CLEAR"], "abvega_offset": np.float32([1.75])})
+    asdf.AsdfFile({"abvega_offset": rows}).write_to(offset)
     return {
         "associations": [str(observation)],
         "reference_files": {
             "psfmask": {"F335M/MASK335R": str(mask), "MASK335R": "none"},
             "throughput": str(throughput),
+            "abvegaoffset": str(offset),
         },
-        "steps": {"klip": {"truncate": [50, 2]}, "contrast": {"star_flux": 0.7}},
+        "steps": {"klip": {"truncate": [50, 2]}, "contrast": {"star_vegamag": 9.2873 - 1.75}},
     }
 
 
@@ -121,6 +126,7 @@ def test_detections_and_contrast(results, product, observation):
     assert brightest["pa"] == pytest.approx(companion["position_angle"], abs=1.5)
     assert brightest["contrast"] == pytest.approx(companion["contrast"], rel=0.15)
     assert found.meta["psf"] == "the simulator's model"
+    assert found.meta["star_flux_Jy"] == pytest.approx(truth["star"]["flux"], rel=1e-3)
     curve = Table.read(folder / f"{product.name}_contrast.ecsv")
     assert curve["contrast"].unit is None
     assert curve.meta["headline_truncate"] == 50
@@ -206,6 +212,17 @@ def test_adi_and_rdi_together(product, config, copy):
         radius = 0.063 * np.hypot(column - x, row - y)
         assert np.isnan(model.data[:, (radius < 0.29) | (radius > 2.03)]).all()
         assert np.isfinite(model.data[:, (radius > 0.32) & (radius < 1.98)]).mean() > 0.95
+
+
+def test_the_star_may_be_left_in(product, config, copy):
+    name = next(iter(product.of_type("science")))
+    start = f"results/{product.name}/{name}_{product.asn_id}"
+    snakemake(copy, f"{start}_psfsub.fits", **(config | {"steps": {"klip": {"skip": True}}}))
+    with read(copy / f"{start}_psfsub.fits") as model, read(copy / f"{start}_crfints.fits") as own:
+        assert model.meta.cal_step.klip == "SKIPPED"
+        good = np.isfinite(model.data)
+        assert good.mean() > 0.9
+        np.testing.assert_array_equal(model.data[good], own.data[good])
 
 
 def test_adi_needs_no_references(observation, product, tmp_path):
