@@ -50,6 +50,7 @@ lock:
 
 docs: env
 	PYTHONPATH=lib $(BIN)/python -m snakewebb.config config/schema.yaml > config/README.md
+	PYTHONPATH=lib $(BIN)/python -m snakewebb.jwst_schema > lib/snakewebb/keywords.py
 
 clean:
 	rm -rf .venv demo

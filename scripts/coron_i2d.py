@@ -1,6 +1,6 @@
 from snakewebb.job import job
 from snakewebb.coron import integrations
-from snakewebb.products import write_i2d
+from snakewebb.i2d import write_i2d
 from snakewebb.resample import drizzle_band
 
 with job(snakemake.log[0]):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import shapely
@@ -5,7 +7,7 @@ from astropy.io import fits
 from numpy.testing import assert_allclose, assert_array_equal
 from stdatamodels.jwst.datamodels import ImageModel
 
-from snakewebb import blend
+from snakewebb import blend, jwst_schema, keywords
 from snakewebb.errors import InputError
 from snakewebb.grid import Grid
 
@@ -65,8 +67,22 @@ def test_date_and_time_are_those_of_one_exposure():
     assert blended["meta.observation.time"] == "23:50:00.000"
 
 
+def test_keywords_are_those_of_the_schema():
+    """Otherwise: make docs."""
+    assert Path(keywords.__file__).read_text() == jwst_schema.module()
+
+
+def test_what_blending_makes_is_in_the_schema():
+    model = ImageModel()
+    for attribute in blend.attributes():
+        made = {"multi": blend.MULTIPLE, "wheeltol": blend.OUTSIDE, "status": "FAILED"}
+        if attribute.rule in made:
+            model[attribute.name] = made[attribute.rule]  # or there is a warning
+
+
 def test_every_rule_of_the_schema_is_known():
     assert {a.rule for a in blend.attributes()} - {None} <= set(blend.RULES)
+    assert {a.kind for a in blend.attributes()} - {""} <= set(blend.KINDS)
     assert blend.RULES["wheeltol"](["within commanded tolerance", blend.OUTSIDE]) == blend.OUTSIDE
     keys = [(a.hdu, a.keyword) for a in blend.attributes()]
     assert len(keys) == len(set(keys))
@@ -115,7 +131,7 @@ def test_the_table_has_a_row_for_each_exposure_and_gaps_are_marked():
     assert_array_equal(table["FILENAME"], ["a.fits", "longer.fits", ""])
     assert_array_equal(table["EXPSTART"], [np.nan, np.nan, 5.0])
     assert_array_equal(table["NINTS"], [1, 2, 3])
-    assert table["HGA_MOVE"].dtype == np.int8
+    assert table["HGA_MOVE"].dtype == bool
 
 
 def test_metadata_are_read_from_headers(tmp_path):

@@ -23,7 +23,7 @@ from snakewebb.exposure_geometry import read_geometry
 from snakewebb.flagged import write_crf
 from snakewebb.geometry import Correction, Geometry
 from snakewebb.grid import Grid, output_grid
-from snakewebb.products import write_i2d
+from snakewebb.i2d import write_i2d
 from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import SMALL_DITHERS, preset
 from snakewebb.sip import FITS_WCS
@@ -623,6 +623,102 @@ def test_a_mosaic_is_described_by_all_its_inputs(crfs, mosaic):
         assert_array_equal(table["TSOVISIT"], [False] * 4)
         assert_array_equal(table["BKGLEVEL"], [0.25] * 4)
         assert table["S_REGION"][0] == header(crfs[0], "SCI")["S_REGION"]
+
+
+def test_a_mosaic_is_what_stdatamodels_would_write(mosaic, tmp_path):
+    path, _ = mosaic
+    again = tmp_path / path.name
+    with ImageModel(path) as model:
+        model.validate()
+        model.save(again)
+    with fits.open(path) as ours, fits.open(again) as theirs:
+        for name in ("PRIMARY", *PLANES):
+            first, second = (
+                [str(card) for card in hdus[name].header.cards if card.keyword != "DATE"]
+                for hdus in (ours, theirs)
+            )
+            assert first == second
+
+
+def test_headers_and_tree_of_a_mosaic_agree(mosaic, tmp_path):
+    path, _ = mosaic
+    with fits.open(path) as hdus:
+        del hdus["ASDF"]
+        hdus.writeto(tmp_path / path.name)
+    with ImageModel(path) as model, ImageModel(tmp_path / path.name) as bare:
+        told = {a.name for a in attributes() if a.rule is not None}
+        of_tree, of_headers = (
+            {k: v for k, v in m.to_flat_dict(include_arrays=False).items() if k in told}
+            for m in (model, bare)
+        )
+        assert of_tree.keys() == of_headers.keys()
+        for name, value in of_tree.items():
+            assert type(value) is type(of_headers[name])
+            assert of_headers[name] == (
+                pytest.approx(value, rel=1e-12) if isinstance(value, float) else value
+            )
+        # What the schema does not know stands where it always does.
+        extra = bare.extra_fits.PRIMARY.header
+        assert model.extra_fits.PRIMARY.header == extra == [["SWB_VER", "1.2", extra[0][2]]]
+        assert model.meta.resample.kernel == "square"
+
+
+def test_what_others_added_to_an_input_does_not_go_along(crfs, grid, tmp_path, caplog):
+    """But for its logs, which have a place in JWST's products."""
+    source, target = tmp_path / crfs[0].name, tmp_path / "a_i2d.fits"
+    with ImageModel(crfs[0]) as model:
+        model.cal_logs = {"calwebb_detector1": ["yes: no", "# 2"]}
+        model.meta.visit.tsovisit = True
+        model.add_history_entry("edited")
+        model.save(source)
+    with fits.open(source, mode="update") as hdus:
+        hdus[0].header["MINE"] = "unknown"
+        hdus[0].header["NGROUPS"] = "many"
+    planes = random_planes(grid.shape, ("SCI",))
+    write_i2d(target, grid, [(0, planes)], [source], parameters=PARAMETERS)
+    (message,) = (r.getMessage() for r in caplog.records if r.levelname == "WARNING")
+    assert message == f"{source}: NGROUPS is 'many', no integer: left out"
+    assert {"MINE", "HISTORY", "NGROUPS"}.isdisjoint(header(target))
+    with ImageModel(target) as model:
+        assert model.cal_logs.instance == {"calwebb_detector1": ["yes: no", "# 2"]}
+        assert model.meta.visit.tsovisit
+        assert model.hdrtab["TSOVISIT"] == [True]
+    assert is_consistent(target)
+
+
+def test_inputs_need_no_tree(crfs, grid, mosaic, tmp_path):
+    sources, target = [tmp_path / crf.name for crf in crfs], tmp_path / mosaic[0].name
+    for crf, source in zip(crfs, sources, strict=True):
+        with fits.open(crf) as hdus:
+            del hdus["ASDF"]
+            for keyword in ("XPOSURE", "TELAPSE"):  # as older files have them
+                hdus[0].header[keyword] = hdus["SCI"].header.pop(keyword)
+            hdus.writeto(source)
+    options = {"parameters": PARAMETERS, "asn": ASN, "provenance": {"version": "1.2"}}
+    write_i2d(target, grid, split(mosaic[1], 2), sources, **options)
+    for extension in ("PRIMARY", *PLANES, "HDRTAB"):
+        first, second = (header(path, extension) for path in (mosaic[0], target))
+        first.pop("DATE", None)
+        second.pop("DATE", None)
+        assert first == second
+
+
+def test_a_mosaic_takes_neither_stdatamodels_nor_gwcs(crfs, tmp_path):
+    program = """
+import sys
+import numpy as np
+from snakewebb import coron, mosaic
+from snakewebb.grid import Grid
+grid = Grid((53.16, -27.79), (4.0, 4.0), 1e-5, ((-1.0, 0.0), (0.0, 1.0)), (9, 9))
+bands = [(0, {"SCI": np.ones((9, 9))})]
+parameters = dict.fromkeys(("pixfrac", "kernel", "fillval", "weight_type"))
+mosaic.write_i2d(sys.argv[1], grid, bands, sys.argv[2:], parameters=parameters)
+assert not {"asdf", "astropy.modeling", "gwcs", "stdatamodels"} & set(sys.modules)
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(flagged.__file__).parents[1])}
+    command = [sys.executable, "-c", program, tmp_path / "a_i2d.fits", *crfs]
+    subprocess.run(command, env=environment, check=True)
+    assert is_consistent(tmp_path / "a_i2d.fits")
 
 
 def test_groups_can_be_given(crfs, grid, tmp_path):

@@ -20,8 +20,8 @@ from stdatamodels.jwst.datamodels import ImageModel, SegmentationMapModel
 from snakewebb import source_catalog as step
 from snakewebb.errors import InputError
 from snakewebb.grid import Grid
+from snakewebb.i2d import grid_keywords
 from snakewebb.kernels.apertures import annulus_sky
-from snakewebb.products import grid_keywords
 
 SIZE = 160
 SCALE = 0.031 / 3600

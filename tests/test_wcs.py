@@ -2,8 +2,9 @@ import asdf
 import numpy as np
 import pytest
 
+from snakewebb import gwcs_text
 from snakewebb import wcs as gwcs_module
-from snakewebb.asdf_text import read_value
+from snakewebb.asdf_text import created, read_value
 from snakewebb.errors import InputError
 from snakewebb.exposure_geometry import geometry_of, map_error
 from snakewebb.geometry import Correction, to_plane
@@ -73,17 +74,23 @@ def test_correction_in_the_gwcs_is_that_of_the_geometry(moving_target, times):
     assert wcs.bounding_box is not None
 
 
+def written(path, grid):
+    """Return the gWCS of a grid, which is in a file now."""
+    path.write_bytes(created({"wcs": gwcs_text.grid_wcs(grid)}))
+    with asdf.open(path, lazy_load=False) as file:
+        return file["wcs"]
+
+
 def test_grid_wcs_and_back(tmp_path):
     wcs, info, shape = simulated("MIRIMAGE")
     grid = output_grid(
         {"a": geometry_of(gwcs_module.pixel_to_sky(wcs), shape, info, "a")}, rotation=20.0
     )
-    made = gwcs_module.grid_wcs(grid)
+    path = tmp_path / "grid.asdf"
+    made = written(path, grid)
     x, y = np.array([0.0, 500.0]), np.array([900.0, 3.0])
     np.testing.assert_allclose(made(x, y), grid.pixel_to_sky(x, y), atol=1e-10)
     np.testing.assert_allclose(made.invert(*made(x, y)), [x, y], atol=1e-6)
-    path = tmp_path / "grid.asdf"
-    asdf.AsdfFile({"wcs": made, "array_shape": list(grid.shape)}).write_to(path)
     back = gwcs_module.read_grid(path, grid.cdelt / 2)
     assert back.shape == grid.shape
     assert back.pixel_scale_ratio == pytest.approx(2.0)
@@ -94,9 +101,8 @@ def test_output_wcs_mistakes(tmp_path):
     distorted, *_ = simulated("NRCALONG")
     (tmp_path / "text.asdf").write_text("hello")
     asdf.AsdfFile({"grid": 1}).write_to(tmp_path / "key.asdf")
-    made = gwcs_module.grid_wcs(
-        Grid((1.0, 2.0), (0.0, 0.0), 1e-5, ((-1.0, 0.0), (0.0, 1.0)), (9, 9))
-    )
+    grid = Grid((1.0, 2.0), (0.0, 0.0), 1e-5, ((-1.0, 0.0), (0.0, 1.0)), (9, 9))
+    made = written(tmp_path / "shape.asdf", grid)
     made.array_shape = None
     asdf.AsdfFile({"wcs": made}).write_to(tmp_path / "shape.asdf")
     asdf.AsdfFile({"wcs": distorted, "array_shape": [9, 9]}).write_to(tmp_path / "distorted.asdf")

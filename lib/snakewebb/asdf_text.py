@@ -8,6 +8,7 @@ saves two seconds.
 from __future__ import annotations
 
 import bz2
+import hashlib
 import struct
 import zlib
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,7 @@ import yaml
 from astropy.io import fits
 from yaml.representer import SafeRepresenter
 
+from snakewebb import __version__
 from snakewebb.files import BLOCK
 
 END = b"\n...\n"
@@ -34,6 +36,20 @@ YAML = "tag:yaml.org,2002:"
 STORED = {"source", "datatype", "byteorder", "shape", "offset", "strides"}
 """What describes an array in a block."""
 
+EMPTY = b"""#ASDF 1.0.0
+#ASDF_STANDARD 1.6.0
+%YAML 1.1
+%TAG ! tag:stsci.edu:asdf/
+--- !core/asdf-1.1.0
+asdf_library: !core/software-1.0.0 {name: snakewebb}
+...
+"""
+
+
+def created(values: Mapping[str, Any]) -> bytes:
+    """Return an ASDF file whose tree has these values; see `changed`."""
+    return changed(EMPTY, {"asdf_library.version": __version__, **values}, ())
+
 
 def changed(content: bytes, changes: Mapping[str, Any], dropped: Iterable[str]) -> bytes:
     """Return an ASDF file with another tree.
@@ -43,8 +59,9 @@ def changed(content: bytes, changes: Mapping[str, Any], dropped: Iterable[str]) 
     content : bytes
         An ASDF file.
     changes : mapping
-        Values in builtin types by their place, such as ``meta.filename``; what is above is made
-        where it is not there. A function is given the node that stands there, and returns another.
+        Values in builtin types, or nodes, by their place, such as ``meta.filename``; what is above
+        is made where it is not there. A function is given the node that stands there, and returns
+        another.
     dropped : iterable of str
         Places to be left out, if they are there.
 
@@ -61,7 +78,8 @@ def changed(content: bytes, changes: Mapping[str, Any], dropped: Iterable[str]) 
             parent.value = [pair for pair in parent.value if pair[0].value != name]
     represent = SafeRepresenter(sort_keys=False).represent_data
     for place, value in changes.items():
-        _put(tree, place, value(_node(tree, place)) if callable(value) else represent(value))
+        value = value(_node(tree, place)) if callable(value) else value
+        _put(tree, place, value if isinstance(value, yaml.Node) else represent(value))
     text = yaml.serialize(
         tree, Dumper=yaml.CSafeDumper, explicit_start=True, version=(1, 1), tags=TAGS
     )
@@ -115,6 +133,38 @@ def value(node: yaml.Node, content: bytes) -> Any:
     if isinstance(node, yaml.SequenceNode) and node.tag.startswith(YAML):
         return [value(item, content) for item in node.value]
     raise ValueError(f"{node.tag} for a value")
+
+
+def fits_array(name: str, dtype: np.dtype, shape: tuple[int, ...]) -> yaml.Node:
+    """Return the node of an array that is not in the ASDF file, but in an extension around it."""
+    columns = [
+        {"byteorder": "big", "datatype": _datatype(dtype[column]), "name": column}
+        for column in dtype.names or ()
+    ]
+    node = SafeRepresenter(sort_keys=False).represent_data(
+        {
+            "source": f"fits:{name},1",
+            "datatype": columns or _datatype(dtype),
+            "byteorder": "big",
+            "shape": list(shape),
+        }
+    )
+    node.tag = f"{NDARRAY}1.0"
+    return node
+
+
+def _datatype(dtype: np.dtype) -> Any:
+    if dtype.kind == "U":
+        return ["ascii", dtype.itemsize // 4]
+    return "bool8" if dtype.kind == "b" else dtype.name
+
+
+def fits_hash(headers: Iterable[str]) -> str:
+    """Return the number by which stdatamodels sees whether headers were changed by others.
+
+    They are those of all extensions but ASDF; the number stands in the tree as ``_fits_hash``.
+    """
+    return hashlib.sha256("".join(headers).encode()).hexdigest()
 
 
 def extension(content: bytes) -> bytes:

@@ -1,11 +1,12 @@
 """One header for many exposures: the metadata of a mosaic.
 
-Which metadata are blended, and how, is written in the schema of stdatamodels' ``ImageModel``
-(``blend_rule``, ``blend_table``). Only FITS headers are read, not pixels.
+Which metadata are blended, and how, is written in JWST's schema (see `snakewebb.keywords`). Only
+FITS headers are read, not pixels.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -16,14 +17,15 @@ import numpy as np
 import shapely
 from astropy.io import fits
 from shapely.geometry.polygon import orient
-from stdatamodels.jwst.datamodels import ImageModel
-from stdatamodels.schema import walk_schema
 
+from snakewebb import keywords
 from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits
 from snakewebb.geometry import s_region
 from snakewebb.grid import Grid
 from snakewebb.notes import KEYWORDS
+
+log = logging.getLogger(__name__)
 
 MULTIPLE = "MULTIPLE"
 OUTSIDE = "outside calibration tolerance"
@@ -41,17 +43,26 @@ class Attribute(NamedTuple):
     name : str
         Dotted path in the data model.
     hdu, keyword : str
+    kind : str
+        One of ``KINDS``, or empty for any.
     rule : str or None
-        How values are blended: "first" unless the schema says otherwise; None for not at all.
+        How values are blended, one of ``RULES``; None for not at all.
     tabled : bool
         Whether HDRTAB has a column for it.
+    comment : str
     """
 
     name: str
     hdu: str
     keyword: str
+    kind: str
     rule: str | None
     tabled: bool
+    comment: str
+
+
+KINDS = {"string": {str}, "number": {int, float}, "integer": {int}, "boolean": {bool}}
+"""Types of values by their names in the schema."""
 
 
 def _same(values: list) -> Any:
@@ -97,22 +108,21 @@ SUMS = {
 def attributes() -> tuple[Attribute, ...]:
     """Return all metadata of an image that have a FITS keyword, in the schema's order."""
     found = []
-
-    def visit(node, path, *_):
-        if path and path[0] == "meta" and "fits_keyword" in node:
-            rule = "status" if path[1] == "cal_step" else node.get("blend_rule", "first")
-            hdu, keyword = node.get("fits_hdu", "PRIMARY"), node["fits_keyword"]
-            tabled = bool(node.get("blend_table"))
-            found.append(Attribute(".".join(path), hdu, keyword, rule, tabled))
-
-    walk_schema(ImageModel().schema, visit)
-    for name, (keyword, _) in KEYWORDS.items():
-        found.append(Attribute(f"meta.snakewebb.{name}", "PRIMARY", keyword, None, True))
+    for row in keywords.TABLE.strip().splitlines():
+        name, hdu, keyword, kind, rule, tabled, comment = row.split(" ", 6)
+        known = Attribute(f"meta.{name}", hdu, keyword, kind, rule, tabled == "tabled", comment)
+        found.append(known)
+    for name, (keyword, comment) in KEYWORDS.items():
+        own = Attribute(f"meta.snakewebb.{name}", "PRIMARY", keyword, "", None, True, comment)
+        found.append(own)
     return tuple(found)
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
     """Return a product's metadata that have FITS keywords, by dotted path.
+
+    Older files keep in the primary header what newer ones keep with the image. Values of a wrong
+    type are left out.
 
     Raises
     ------
@@ -122,17 +132,23 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     with open_fits(path) as hdus:
         if "SCI" not in hdus:
             raise InputError(f"{path}: has no SCI extension: give a JWST product")
+        names = [name for name in ("PRIMARY", "SCI", "ERR") if name in hdus]
         cards = {
-            (hdu, card.keyword): card.value
-            for hdu, header in (("PRIMARY", hdus[0].header), ("SCI", hdus["SCI"].header))
-            for card in header.cards
+            (name, card.keyword): card.value for name in names for card in hdus[name].header.cards
         }
-    known = ((a.name, cards.get((a.hdu, a.keyword))) for a in attributes())
-    return {
-        name: value
-        for name, value in known
-        if value is not None and not isinstance(value, fits.card.Undefined)
-    }
+    primary = {a.keyword for a in attributes() if a.hdu == "PRIMARY"}
+    values = {}
+    for name, hdu, keyword, kind, *_ in attributes():
+        value = cards.get((hdu, keyword))
+        if value is None and hdu == "SCI" and keyword not in primary:
+            value = cards.get(("PRIMARY", keyword))
+        if value is None or isinstance(value, fits.card.Undefined):
+            continue
+        if kind and type(value) not in KINDS[kind]:
+            log.warning("%s: %s is %r, no %s: left out", path, keyword, value, kind)
+            continue
+        values[name] = value
+    return values
 
 
 def blend(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -223,8 +239,7 @@ def _column(values: list) -> np.ndarray:
         return np.array(["" if value is None else str(value) for value in values])
     if None in values:
         return np.array([np.nan if value is None else float(value) for value in values])
-    column = np.array(values)
-    return column.astype(np.int8) if column.dtype == bool else column
+    return np.array(values)
 
 
 def union_region(regions: Sequence[str], grid: Grid) -> str | None:

@@ -1,12 +1,13 @@
 """Pixels and keywords of an exposure, read lightly.
 
 Only astropy's FITS reader is imported here, since every job pays for its imports. Products are
-written in :mod:`snakewebb.products`.
+written in :mod:`snakewebb.flagged` and :mod:`snakewebb.i2d`.
 """
 
 import math
 import os
 import warnings
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -244,7 +245,7 @@ def facts(path: str | Path) -> dict[str, Any]:
         if "SCI" not in hdus:
             raise InputError(f"{path}: has no SCI extension: give a stage-2 exposure")
         # Older files keep in the primary header what newer ones keep with the image.
-        header = {**hdus[0].header, **hdus["SCI"].header}
+        header = ChainMap(hdus["SCI"].header, hdus[0].header)
         ids = [header.get(key) for key in _GROUP_KEYS]
         middle = header.get("EXPMID")
         return {
@@ -331,7 +332,7 @@ def check_subtraction(name: str, before: bool | None, subtract: bool) -> None:
 def remaining_sky(path: str | Path) -> float | None:
     """Return the sky level that is known but still in an exposure's pixels, in their units."""
     with open_fits(path) as hdus:
-        header = {**hdus[0].header, **hdus["SCI"].header}
+        header = ChainMap(hdus["SCI"].header, hdus[0].header)
         return None if header.get("BKGSUB") else header.get("BKGLEVEL")
 
 

@@ -1,6 +1,6 @@
-"""The correction of a pointing as a step of a gWCS, written as YAML.
+"""The correction of a pointing as a step of a gWCS, and the gWCS of a mosaic, written as YAML.
 
-Such a step stands between the frames ``v2v3vacorr`` (or ``v2v3``) and ``v2v3corr``: the sphere of
+A correction stands between the frames ``v2v3vacorr`` (or ``v2v3``) and ``v2v3corr``: the sphere of
 V2 and V3 is projected on the plane that touches it at the reference point, moved by an affine map,
 and projected back. The plane is turned by the roll, so that it is the one that touches the sky at
 RA_REF and DEC_REF. Parts have the names by which jwst and tweakwcs know them.
@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
 from yaml.representer import SafeRepresenter
 
 from snakewebb.geometry import ARCSEC, Correction, Geometry, to_plane
+
+if TYPE_CHECKING:
+    from snakewebb.grid import Grid
 
 NAME = "JWST tangent-plane linear correction. v1"
 BEFORE = ("v2v3vacorr", "v2v3")
@@ -109,6 +112,64 @@ to_arcsec: !transform/concatenate-{version}
 """
 THERE = ("to_degrees", "to_vector", "turn", "project")
 BACK = ("raise", "turn_back", "to_angles", "to_arcsec")
+
+
+GRID = """\
+%YAML 1.1
+%TAG ! tag:stsci.edu:asdf/
+--- !<tag:stsci.edu:gwcs/wcs-1.4.0>
+name: ''
+pixel_shape: [{nx}, {ny}]
+steps:
+- !<tag:stsci.edu:gwcs/step-1.3.0>
+  frame: !<tag:stsci.edu:gwcs/frame2d-1.2.0>
+    axes_names: [x, y]
+    axes_order: [0, 1]
+    axis_physical_types: ['custom:x', 'custom:y']
+    name: detector
+    unit: [!unit/unit-1.0.0 pixel, !unit/unit-1.0.0 pixel]
+  transform: !<tag:stsci.edu:gwcs/fitswcs_imaging-1.0.0>
+    bounding_box: !transform/property/bounding_box-1.2.0
+      ignore: []
+      intervals: {{x: {x}, y: {y}}}
+      order: F
+    cdelt: !core/ndarray-1.1.0 {{data: {cdelt}, datatype: float64, shape: [2]}}
+    crpix: !core/ndarray-1.1.0 {{data: {crpix}, datatype: float64, shape: [2]}}
+    crval: !core/ndarray-1.1.0 {{data: {crval}, datatype: float64, shape: [2]}}
+    inputs: [x, y]
+    outputs: [lon, lat]
+    pc: !core/ndarray-1.1.0 {{data: {pc}, datatype: float64, shape: [2, 2]}}
+    projection: !transform/gnomonic-1.4.0
+      direction: pix2sky
+      inputs: [x, y]
+      outputs: [phi, theta]
+- !<tag:stsci.edu:gwcs/step-1.3.0>
+  frame: !<tag:stsci.edu:gwcs/celestial_frame-1.2.0>
+    axes_names: [lon, lat]
+    axes_order: [0, 1]
+    axis_physical_types: [pos.eq.ra, pos.eq.dec]
+    name: world
+    reference_frame: !<tag:astropy.org:astropy/coordinates/frames/icrs-1.1.0>
+      frame_attributes: {{}}
+    unit: [!unit/unit-1.0.0 deg, !unit/unit-1.0.0 deg]
+  transform: null
+"""
+
+
+def grid_wcs(grid: Grid) -> yaml.Node:
+    """Return the gWCS of a mosaic's grid: pixels to ICRS, with inverse and bounding box."""
+    ny, nx = grid.shape
+    text = GRID.format(
+        nx=nx,
+        ny=ny,
+        x=_text([-0.5, nx - 0.5]),
+        y=_text([-0.5, ny - 0.5]),
+        cdelt=_text([grid.cdelt, grid.cdelt]),
+        crpix=_text(grid.crpix),
+        crval=_text(grid.crval),
+        pc=_text(grid.pc),
+    )
+    return yaml.compose(text, Loader=yaml.CSafeLoader)
 
 
 def is_correctable(steps: yaml.Node | None, geometry: Geometry) -> bool:

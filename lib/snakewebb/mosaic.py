@@ -15,8 +15,8 @@ from snakewebb.bands import cut_rows, in_order
 from snakewebb.errors import InputError
 from snakewebb.exposure import remaining_sky
 from snakewebb.grid import Grid, mean_pixel_side, output_grid
+from snakewebb.i2d import write_i2d
 from snakewebb.layout import Facts, Layout, lay_out, open_facts
-from snakewebb.products import write_i2d
 from snakewebb.resample import band_inputs, drizzle_band
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def write_mosaic(
     threads : int, optional
         The result does not depend on it.
     **options
-        Of `snakewebb.products.write_i2d`.
+        Of `snakewebb.i2d.write_i2d`.
 
     Raises
     ------

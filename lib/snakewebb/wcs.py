@@ -171,29 +171,6 @@ def sip_keywords(wcs: WCS, wcsinfo: dict[str, Any], **options: Any) -> dict[str,
     )
 
 
-def grid_wcs(grid: Grid) -> WCS:
-    """Return the gWCS of a mosaic's grid: pixels to ICRS, with inverse and bounding box."""
-    transform = FITSImagingWCSTransform(
-        models.Pix2Sky_TAN(),
-        crpix=list(grid.crpix),
-        crval=list(grid.crval),
-        cdelt=[grid.cdelt, grid.cdelt],
-        pc=np.array(grid.pc),
-    )
-    detector = coordinate_frames.Frame2D(
-        name="detector", axes_names=("x", "y"), unit=(u.pix, u.pix)
-    )
-    world = coordinate_frames.CelestialFrame(
-        name="world", reference_frame=coordinates.ICRS(), unit=(u.deg, u.deg)
-    )
-    wcs = WCS([(detector, transform), (world, None)])
-    ny, nx = grid.shape
-    wcs.bounding_box = ((-0.5, nx - 0.5), (-0.5, ny - 0.5))
-    wcs.array_shape = grid.shape
-    wcs.pixel_shape = (nx, ny)
-    return wcs
-
-
 def read_grid(path: str | Path, input_pixel_side: float) -> Grid:
     """Return the grid stored as ``output_wcs`` in an ASDF file.
 
