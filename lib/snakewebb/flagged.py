@@ -11,7 +11,6 @@ left to write
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyWarning
 
-from snakewebb.asdf_text import changed, extension, read_node, read_value
+from snakewebb.asdf_text import changed, extension, fits_hash, read_node, read_value
 from snakewebb.dq import DO_NOT_USE, OUTLIER
 from snakewebb.exposure import INVALIDATED, Planes, facts, invalidate, open_fits, read_planes
 from snakewebb.files import replacing
@@ -225,10 +224,8 @@ def _is_copyable(path: str | Path, pointing: Pointing | None) -> bool:
     return geometry is not None and is_correctable(steps, geometry)
 
 
-def _fits_hash(hdus: fits.HDUList) -> str:
-    """Return the number by which stdatamodels sees whether headers were changed by others."""
-    headers = "".join(str(hdu.header) for hdu in hdus if hdu.name != "ASDF")
-    return hashlib.sha256(headers.encode()).hexdigest()
+def _hash(hdus: fits.HDUList) -> str:
+    return fits_hash(str(hdu.header) for hdu in hdus if hdu.name != "ASDF")
 
 
 def write_copy(
@@ -270,7 +267,7 @@ def write_copy(
     with warnings.catch_warnings(), fits.open(source, memmap=False) as hdus:
         warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
         tree = hdus["ASDF"].data.tobytes()
-        agree = read_value(tree, "_fits_hash") == _fits_hash(hdus)
+        agree = read_value(tree, "_fits_hash") == _hash(hdus)
         agree &= hdus[0].header.get("DATAMODL") == model
         dropped = ["_fits_hash"] if whole else _strip(hdus, tree)
         for name in planes:
@@ -297,7 +294,7 @@ def write_copy(
             others = read_value(tree, UNKNOWN) or [] if whole else []
             ours = [keyword for keyword, *_ in own]
             changes[UNKNOWN] = [*(card for card in others if card[0] not in ours), *own]
-            changes["_fits_hash"] = _fits_hash(hdus)
+            changes["_fits_hash"] = _hash(hdus)
         del hdus["ASDF"]
         with replacing(target) as file:
             hdus.writeto(file)
