@@ -187,7 +187,7 @@ def rewrite(
         change(planes)
         write_copy(source, target, planes, **said, pointing=pointing)
     else:
-        from snakewebb.products import write_changed  # stdatamodels and gwcs, a second of imports
+        from snakewebb.datamodels import write_changed  # stdatamodels and gwcs, a second of imports
 
         correction, _, sip = pointing or (None, None, None)
         write_changed(
