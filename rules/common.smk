@@ -495,6 +495,11 @@ def calibrated_exposures(wildcards):
     return [member.path for member in science(wildcards).values()]
 
 
+def catalog_threads(wildcards):
+    """Return how many threads make a catalogue: one, beside which there is room for pictures."""
+    return 1 if len(science(wildcards)) < 16 else 2
+
+
 def matched_sky(wildcards):
     """Return the file of matched sky levels, unless the step is skipped."""
     if steps(wildcards.product)["skymatch"]["skip"]:

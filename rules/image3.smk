@@ -241,7 +241,9 @@ rule source_catalog:
         "<logs>/{product}/source_catalog.log",
     conda:
         "../envs/snakewebb.yaml"
-    threads: 2
+    threads: catalog_threads
+    # Pictures of the mosaic can be drawn beside it.
+    priority: 1
     resources:
         mem_mb=memory(1200, 0),
         runtime=minutes,

@@ -1,14 +1,20 @@
-"""Catalogues that users supply or name: sources of an exposure, and absolute references."""
+"""Catalogues that users supply or name: sources of an exposure, and absolute references.
+
+Tables take a quarter of a second to import: only where there is one.
+"""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.table import Table
 
 from snakewebb.errors import InputError
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +31,8 @@ def read_table(path: str | Path) -> Table:
     InputError
         The file is missing or not a table.
     """
+    from astropy.table import Table
+
     if not Path(path).is_file():
         raise InputError(f"{path}: there is no such file: give the path of a catalogue")
     try:
@@ -68,7 +76,7 @@ def read_sources(path: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x[good], y[good], flux[good]
 
 
-def read_reference(path: str | Path) -> Table:
+def read_reference(path: str | Path) -> dict[str, np.ndarray]:
     """Read a catalogue of sky positions.
 
     Parameters
@@ -79,7 +87,7 @@ def read_reference(path: str | Path) -> Table:
 
     Returns
     -------
-    Table
+    dict of arrays
         ``RA``, ``DEC``: degrees.
 
     Raises
@@ -102,10 +110,12 @@ def read_reference(path: str | Path) -> Table:
             "name the positions (ICRS, degrees) RA and DEC"
         )
     good = np.isfinite(ra) & np.isfinite(dec)
-    return Table({"RA": ra[good], "DEC": dec[good]})
+    return {"RA": ra[good], "DEC": dec[good]}
 
 
-def query_gaia(name: str, ra: float, dec: float, radius: float, epoch: float) -> Table:
+def query_gaia(
+    name: str, ra: float, dec: float, radius: float, epoch: float
+) -> dict[str, np.ndarray]:
     """Fetch Gaia's stars of a cone, moved to the epoch of observation.
 
     Parameters
@@ -119,7 +129,7 @@ def query_gaia(name: str, ra: float, dec: float, radius: float, epoch: float) ->
 
     Returns
     -------
-    Table
+    dict of arrays
         ``RA``, ``DEC``: degrees at `epoch`. Stars without a proper motion are left out.
 
     Raises
@@ -152,9 +162,7 @@ def query_gaia(name: str, ra: float, dec: float, radius: float, epoch: float) ->
 def _at_epoch(ra, dec, pmra, pmdec, ref_epoch, *, epoch):
     """Move stars along; proper motions in mas/a, the one in RA with cos(Dec)."""
     step = (epoch - ref_epoch) / 3.6e6
-    return Table(
-        {"RA": (ra + pmra * step / np.cos(np.radians(dec))) % 360, "DEC": dec + pmdec * step}
-    )
+    return {"RA": (ra + pmra * step / np.cos(np.radians(dec))) % 360, "DEC": dec + pmdec * step}
 
 
 def _numbers(column, path, unit=None):
