@@ -50,13 +50,14 @@ def in_order(
     """Apply a function in several threads; yield results in the order of the tasks.
 
     Work begins at once, unless there is one thread only. A task is begun only when fewer than
-    `threads` results are being made or wait to be taken.
+    twice as many results as threads are being made or wait to be taken: a slow task does not hold
+    up the others, and little waits.
     """
     if threads == 1:
         return map(function, tasks)
     tasks = iter(tasks)
     pool = ThreadPoolExecutor(threads)
-    running = deque(pool.submit(function, task) for task in islice(tasks, threads))
+    running = deque(pool.submit(function, task) for task in islice(tasks, 2 * threads))
     return _results(function, tasks, pool, running)
 
 
