@@ -170,7 +170,7 @@ try:
         if Path("results").exists() and not os.access("results", os.W_OK):
             print("snakewebb: results: is read-only: a run will fail", file=sys.stderr)
     with open(ROOT / "config" / "schema.yaml") as file:
-        SCHEMA = yaml.safe_load(file)
+        SCHEMA = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     config = configuration.complete(config, SCHEMA)
     OF_FILES = [n for n, p in config["products"].items() if p["science"] or p["psf"]]
     PRODUCTS = load_products()
@@ -212,16 +212,27 @@ def options(step, rule):
     return of
 
 
+def import_statements(node):
+    """Find the imports below a node of a syntax tree; they are no part of expressions."""
+    for field in ("body", "orelse", "finalbody", "handlers"):
+        for statement in getattr(node, field, ()):
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                yield statement
+            else:
+                yield from import_statements(statement)
+
+
 @cache
 def imports(file):
     """Return the library modules that a Python file imports."""
     names = []
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in import_statements(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
         elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-    paths = [ROOT.joinpath("lib", *name.split(".")) for name in names]
+    own = [name.split(".") for name in names if name.startswith("snakewebb")]
+    paths = [ROOT.joinpath("lib", *parts) for parts in own]
     files = [f for p in paths for f in (p.with_suffix(".py"), p / "__init__.py")]
     return [file for file in files if file.is_file()]
 

@@ -55,6 +55,8 @@ rule find_stars:
         "<logs>/{product}/find_stars.log",
     conda:
         "../envs/snakewebb.yaml"
+    # Meanwhile the references can be flagged.
+    priority: 1
     resources:
         mem_mb=memory(600, 4),
         runtime=minutes,

@@ -11,6 +11,7 @@ rule kernels:
         "<logs>/kernels.log",
     conda:
         "../envs/snakewebb.yaml"
+    priority: 1
     resources:
         mem_mb=memory(1200, 0),
         runtime=minutes,

@@ -12,6 +12,7 @@ from snakewebb.align_refs import (
     Template,
     align,
     disc,
+    fill,
     find_star,
     fourier_shift,
     repair,
@@ -21,7 +22,6 @@ from snakewebb.align_refs import (
 )
 from snakewebb.dq import DO_NOT_USE, OUTLIER
 from snakewebb.errors import InputError
-from snakewebb.kernels.repair import fill
 from snakewebb.simulate import coronagraphy
 from snakewebb.simulate.presets import preset
 from snakewebb.stack_refs import read_cube
@@ -41,8 +41,7 @@ def test_fill_agrees_with_its_twin(half):
     known = rng.random(image.shape) > 0.4
     known[5:14, 8:17] = False
     expected = naive.fill(image, known, half)
-    assert fill(image, known, half) == 0
-    assert known.all()
+    fill(image, known, half)
     assert_array_equal(image, expected)
 
 

@@ -12,7 +12,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from snakewebb.dq import DO_NOT_USE, bad_mask
 from snakewebb.errors import InputError
-from snakewebb.kernels.repair import fill
 
 log = logging.getLogger(__name__)
 
@@ -126,11 +125,43 @@ def repair(
             continue
         cube = np.array(cube, np.float64, order="C")
         for k, image in enumerate(cube):
-            if fill(image, ~bad[k], half):
+            if bad[k].all():
                 raise InputError(f"integration {k + 1} has no good pixel: leave the exposure out")
+            fill(image, ~bad[k], half)
         repaired.append(cube)
     log.info("%d bad pixels repaired, %.2f %%", bad.sum(), 100 * bad.mean())
     return repaired[0], repaired[1], bad
+
+
+def fill(image: np.ndarray, known: np.ndarray, half: int) -> None:
+    """Give each pixel that is not known the median of the known ones round it, in place.
+
+    In every pass all pixels with a known one within ``half`` rows and columns are filled, from
+    those known before the pass; then they count as known. So no order of pixels matters, and wide
+    gaps close from their rims.
+
+    Parameters
+    ----------
+    image : (ny, nx) float64
+    known : (ny, nx) bool
+        At least one is.
+    half : int
+        Half the side of the box, at least 1.
+    """
+    side = 2 * half + 1
+    holes = np.argwhere(~known)
+    values = np.pad(np.where(known, image, np.nan), half, constant_values=np.nan)
+    boxes = np.lib.stride_tricks.sliding_window_view(values, (side, side))
+    while len(holes):
+        around = np.sort(boxes[tuple(holes.T)].reshape(len(holes), -1), axis=1)  # NaN comes last
+        number = np.count_nonzero(~np.isnan(around), axis=1)
+        ready = number > 0
+        lines, number = around[ready], number[ready]
+        each = np.arange(len(lines))
+        found = (lines[each, (number - 1) // 2] + lines[each, number // 2]) / 2
+        rows, columns = holes[ready].T
+        image[rows, columns] = values[rows + half, columns + half] = found
+        holes = holes[~ready]
 
 
 # --- Fourier shifts ------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from snakewebb.kernels import (  # noqa: F401
     drizzle,
     median,
     outliers,
-    repair,
     rings,
     segments,
     sky,
