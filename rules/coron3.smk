@@ -53,10 +53,10 @@ rule find_stars:
         "<results>/{product}/work/{product}_stars.json",
     log:
         "<logs>/{product}/find_stars.log",
-    conda:
-        "../envs/snakewebb.yaml"
     # Meanwhile the references can be flagged.
     priority: 1
+    conda:
+        "../envs/snakewebb.yaml"
     resources:
         mem_mb=memory(600, 4),
         runtime=minutes,

@@ -9,9 +9,9 @@ rule kernels:
         touch("<results>/kernels.done"),
     log:
         "<logs>/kernels.log",
+    priority: 1
     conda:
         "../envs/snakewebb.yaml"
-    priority: 1
     resources:
         mem_mb=memory(1200, 0),
         runtime=minutes,
@@ -240,11 +240,11 @@ rule source_catalog:
         segmentation="<results>/{product}/{product}_segm.fits",
     log:
         "<logs>/{product}/source_catalog.log",
+    # Pictures of the mosaic can be drawn beside it.
+    priority: 1
     conda:
         "../envs/snakewebb.yaml"
     threads: catalog_threads
-    # Pictures of the mosaic can be drawn beside it.
-    priority: 1
     resources:
         mem_mb=memory(1200, 0),
         runtime=minutes,
