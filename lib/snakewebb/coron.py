@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,8 +21,10 @@ from snakewebb.exposure_geometry import read_geometry
 from snakewebb.geometry import Correction, Geometry, to_plane
 from snakewebb.grid import Grid, PixelMap, output_grid
 from snakewebb.klip import Library, Subtracted, library
-from snakewebb.resample import Input
 from snakewebb.stack_refs import read_cube
+
+if TYPE_CHECKING:
+    from snakewebb.resample import Input
 
 log = logging.getLogger(__name__)
 
@@ -338,6 +340,8 @@ def integrations(paths: Sequence[str | Path], **parameters: Any) -> tuple[Grid, 
     **parameters
         Of `snakewebb.grid.output_grid`.
     """
+    from snakewebb.resample import Input  # kernels that only this needs
+
     known = {product_exposure(path): read_geometry(path) for path in paths}
     geometries = {name: Geometry.from_dict(facts["geometry"]) for name, facts in known.items()}
     grid = output_grid(geometries, **parameters)

@@ -231,35 +231,34 @@ class Library:
         variance = None if err is None else np.asarray(err, np.float64).reshape(count, -1) ** 2
         if any(zone.variance is None for zone in self.zones):
             variance = None
-        coefficients = [
-            basis.modes @ _centred(flat[:, zone.pixels]).T
-            for zone, basis in zip(self.zones, bases, strict=True)
+        centred = [_centred(flat[:, zone.pixels]) for zone in self.zones]
+        parts = [
+            (zone.pixels, basis, light, basis.modes @ light.T)
+            for zone, basis, light in zip(self.zones, bases, centred, strict=True)
         ]
         results = []
         for number in truncate:
             data = np.full(flat.shape, np.nan)
             own, noise, excess = (np.full(flat.shape, np.nan) for _ in range(3))
             used = []
-            for zone, basis, c in zip(self.zones, bases, coefficients, strict=True):
-                k, p = min(number, len(basis.modes)), zone.pixels
+            for p, basis, light, coefficients in parts:
+                k = min(number, len(basis.modes))
                 used.append(k)
-                residual = _centred(flat[:, p])
-                data[:, p] = residual - c[:k].T @ basis.modes[:k]
+                data[:, p] = light - coefficients[:k].T @ basis.modes[:k]
                 if variance is not None:
                     own[:, p] = basis.remaining_noise(variance[:, p], k)
-                    noise[:, p], excess[:, p] = basis.model_variance(residual, k)
-            full, model = None, None
+                    noise[:, p], excess[:, p] = basis.model_variance(light, k)
+            full, model, share = None, None, 0.0
             shape = (count, *self.shape)
-            data, own, noise = (plane.reshape(shape) for plane in (data, own, noise))
-            excess = _smoothed(excess.reshape(shape))
+            data, own, noise, excess = (a.reshape(shape) for a in (data, own, noise, excess))
             if symmetry:
                 part, share = symmetric_part(data.mean(axis=0), self.center)
                 data = data - part
-                other = turn(np.nan_to_num([own.mean(axis=0) / count]), self.center)[0]
-                noise = noise + share**2 * np.maximum(other, 0.0)
-                excess = excess * (1 - share**2)
             if variance is not None:
-                squares = noise + excess
+                squares = noise + _smoothed(excess) * (1 - share**2)
+                if symmetry:
+                    other = turn(np.nan_to_num([own.mean(axis=0) / count]), self.center)[0]
+                    squares += share**2 * np.maximum(other, 0.0)
                 full, model = np.sqrt(own + squares), np.sqrt(squares)
             results.append(
                 Subtracted(
@@ -365,12 +364,11 @@ class _Basis:
         self.gram = zone.gram[np.ix_(chosen, chosen)]
         self.values, self.vectors = _eigen(self.gram)
         self.eigenvalues = self.values / max(self.references.shape[1] - 1, 1)
-        modes = self.vectors.T @ self.references
-        modes /= np.linalg.norm(modes, axis=1)[:, None]
+        modes = (self.vectors / np.sqrt(self.values)).T @ self.references
         # Rounding in weak modes leaves them askew; this makes them orthogonal, each to those
         # before it.
         lower = np.linalg.cholesky(modes @ modes.T)
-        self.modes = np.linalg.solve(lower, modes)
+        self.modes = np.linalg.inv(lower) @ modes
         self._noise: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def remaining_noise(self, variance: np.ndarray, k: int) -> np.ndarray:
