@@ -152,6 +152,20 @@ def test_sky_statistic_is_its_twin(statistic, lower, upper, nclip, lsigma, usigm
     np.testing.assert_allclose(level, expected, rtol=2e-7)
 
 
+@given(
+    values=st.lists(
+        st.floats(-1e6, 1e6, width=32) | st.sampled_from([0.0, 1.0]), min_size=1, max_size=60
+    ),
+    limits=st.tuples(st.floats(-2, 0), st.floats(0.5, 2)) | st.just((-np.inf, np.inf)),
+)
+def test_median_is_numpys(values, limits):
+    low, high = limits
+    inside = [value for value in values if low <= value <= high]
+    if inside:
+        found = sky.median(np.array(values, np.float32), low, high, len(inside))
+        assert found == np.median(inside)
+
+
 @pytest.mark.parametrize("statistic", STATISTICS)
 def test_sky_statistic_of_special_pixels(statistic):
     def level(values):

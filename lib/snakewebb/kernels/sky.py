@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 
 MEAN, MEDIAN, MODE, MIDPT = range(4)
+BINS = 4096  # in which a median is sought
 LANES = 16  # independent partial sums, which a processor adds up at once
 KERNEL = 4.0  # standard deviation of the mode's Gaussian kernel, bins
 
@@ -177,6 +178,44 @@ def middle(counts):
     return i + (half - below) / counts[i]
 
 
+@njit("float64(float32[::1], float64, float64, int64)", cache=True, nogil=True)
+def median(values, low, high, n):
+    """Return the median of the values from low to high, of which there are n.
+
+    Values are counted in bins, and only those in the bins of the middle are sorted.
+    """
+    start, end = np.inf, -np.inf
+    for value in values:
+        if (value >= low) & (value <= high):
+            start = min(start, np.float64(value))
+            end = max(end, np.float64(value))
+    if start == end:
+        return start
+    scale = BINS / (end - start)
+    counts = np.zeros(BINS + 1, np.int64)
+    for value in values:
+        if (value >= low) & (value <= high):
+            counts[int((np.float64(value) - start) * scale)] += 1
+    first, below = 0, 0
+    while below + counts[first] <= (n - 1) // 2:
+        below += counts[first]
+        first += 1
+    last, inside = first, counts[first]
+    while below + inside <= n // 2:
+        last += 1
+        inside += counts[last]
+    middle_values = np.empty(inside)
+    k = 0
+    for value in values:
+        if (value >= low) & (value <= high):
+            place = int((np.float64(value) - start) * scale)
+            if (place >= first) & (place <= last):
+                middle_values[k] = value
+                k += 1
+    middle_values.sort()
+    return 0.5 * (middle_values[(n - 1) // 2 - below] + middle_values[n // 2 - below])
+
+
 @njit(
     "Tuple((float64, int64))(float32[::1], int64, float64, float64, int64, float64, float64, "
     "float64)",
@@ -221,12 +260,6 @@ def sky_statistic(values, statistic, lower, upper, nclip, lsigma, usigma, binwid
     if n == 0 or statistic == MEAN:
         return mean, n
     if statistic == MEDIAN:
-        left = np.empty(n, values.dtype)
-        k = 0
-        for value in values:
-            if (value >= low) & (value <= high):
-                left[k] = value
-                k += 1
-        return np.median(left), n
+        return median(values, low, high, n), n
     start, counts, width = histogram(values, low, high, binwidth * std)
     return start + width * (peak(counts) if statistic == MODE else middle(counts)), n
