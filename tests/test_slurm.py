@@ -24,7 +24,7 @@ from workflow import REPO, snakemake
 pytestmark = pytest.mark.slurm
 
 # The rule whose jobs get too little memory at first, and what they get at the first attempt.
-STARVED, MEGABYTES = "source_catalog", 250
+STARVED, MEGABYTES = "contrast", 300
 # Seconds without a controller: SLURM's commands wait for it 9 s, and without accounting the plugin
 # loses sight of its jobs when they give up.
 OUTAGE = 4
