@@ -21,7 +21,7 @@ from snakewebb.dq import DO_NOT_USE, NON_SCIENCE
 from snakewebb.errors import InputError
 from snakewebb.exposure_geometry import locate
 from snakewebb.geometry import Correction, Geometry, to_plane
-from snakewebb.kernels.apertures import sort
+from snakewebb.kernels.background import sort
 from snakewebb.kernels.centroid import windowed_centroids
 from snakewebb.kernels.stars import convolve
 from snakewebb.simulate.observation import write

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from snakewebb.bands import in_order
-from snakewebb.kernels.apertures import clipped, expand, fill, sort
+from snakewebb.kernels.background import clipped, expand, fill, sort
 
 log = logging.getLogger(__name__)
 

@@ -272,7 +272,10 @@ def typical_weights(path: str | Path, facts: Mapping[str, Any]) -> dict[str, flo
         By ``weight_type``: of ``ivm`` the mean of 1 / VAR_RNOISE over good pixels, clipped at 3
         sigma, 1 if the exposure has no VAR_RNOISE; of ``exptime`` the time. 0 if there is none.
     """
-    from snakewebb.kernels.apertures import clipped, sort  # numba: few users of this module need it
+    from snakewebb.kernels.background import (  # numba: few users of this module need it
+        clipped,
+        sort,
+    )
 
     planes = read_planes(path, ("DQ", "VAR_RNOISE"))
     ivm = 1.0

@@ -6,6 +6,7 @@ finds out from imports what to do again after an edit.
 
 from snakewebb.kernels import (  # noqa: F401
     apertures,
+    background,
     centroid,
     drizzle,
     median,
