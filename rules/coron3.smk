@@ -53,8 +53,6 @@ rule find_stars:
         "<results>/{product}/work/{product}_stars.json",
     log:
         "<logs>/{product}/find_stars.log",
-    # Meanwhile the references can be flagged.
-    priority: 1
     conda:
         "../envs/snakewebb.yaml"
     resources:

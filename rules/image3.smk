@@ -9,7 +9,6 @@ rule kernels:
         touch("<results>/kernels.done"),
     log:
         "<logs>/kernels.log",
-    priority: 1
     conda:
         "../envs/snakewebb.yaml"
     resources:
