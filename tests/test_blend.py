@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from stdatamodels.jwst.datamodels import ImageModel
 
 from snakewebb import blend, jwst_schema, keywords
+from snakewebb.attributes import attributes
 from snakewebb.errors import InputError
 from snakewebb.grid import Grid
 
@@ -74,17 +75,17 @@ def test_keywords_are_those_of_the_schema():
 
 def test_what_blending_makes_is_in_the_schema():
     model = ImageModel()
-    for attribute in blend.attributes():
+    for attribute in attributes():
         made = {"multi": blend.MULTIPLE, "wheeltol": blend.OUTSIDE, "status": "FAILED"}
         if attribute.rule in made:
             model[attribute.name] = made[attribute.rule]  # or there is a warning
 
 
 def test_every_rule_of_the_schema_is_known():
-    assert {a.rule for a in blend.attributes()} - {None} <= set(blend.RULES)
-    assert {a.kind for a in blend.attributes()} - {""} <= set(blend.KINDS)
+    assert {a.rule for a in attributes()} - {None} <= set(blend.RULES)
+    assert {a.kind for a in attributes()} - {""} <= set(blend.KINDS)
     assert blend.RULES["wheeltol"](["within commanded tolerance", blend.OUTSIDE]) == blend.OUTSIDE
-    keys = [(a.hdu, a.keyword) for a in blend.attributes()]
+    keys = [(a.hdu, a.keyword) for a in attributes()]
     assert len(keys) == len(set(keys))
 
 

@@ -6,7 +6,7 @@ from stdatamodels.jwst.datamodels import CubeModel, ImageModel
 
 from snakewebb import __version__, flagged
 from snakewebb.align_refs import Aligned, unaligned
-from snakewebb.blend import attributes
+from snakewebb.attributes import attributes
 from snakewebb.coron import integrations, star_correction, star_position
 from snakewebb.coron_products import (
     read_psfmask,

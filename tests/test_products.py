@@ -16,7 +16,7 @@ from stdatamodels import fits_support
 from stdatamodels.jwst.datamodels import CubeModel, ImageModel
 
 from snakewebb import __version__, flagged
-from snakewebb.blend import attributes
+from snakewebb.attributes import attributes
 from snakewebb.dq import DO_NOT_USE, OUTLIER
 from snakewebb.errors import InputError
 from snakewebb.exposure_geometry import read_geometry
@@ -463,12 +463,6 @@ assert not {{"asdf", "astropy.modeling", "gwcs", "stdatamodels"}} & set(sys.modu
     environment = os.environ | {"PYTHONPATH": str(Path(flagged.__file__).parents[1])}
     command = [sys.executable, "-c", program, cals[0], tmp_path / "a_crf.fits", facts]
     subprocess.run(command, env=environment, check=True)
-
-
-def test_keywords_are_those_of_the_schema():
-    known = {a.name: (a.hdu, a.keyword) for a in attributes()}
-    for name, (keyword, _) in flagged.KEYWORDS.items():
-        assert known[f"meta.{name}"] == ("PRIMARY", keyword)
 
 
 def test_what_cannot_be_read_is_told(cals, tmp_path):

@@ -9,21 +9,19 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import shapely
 from astropy.io import fits
 from shapely.geometry.polygon import orient
 
-from snakewebb import keywords
+from snakewebb.attributes import attributes
 from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits
 from snakewebb.geometry import s_region
 from snakewebb.grid import Grid
-from snakewebb.notes import KEYWORDS
 
 log = logging.getLogger(__name__)
 
@@ -33,32 +31,6 @@ STEPS = ("assign_mtwcs", "tweakreg", "skymatch", "outlier_detection")
 STATUSES = ("FAILED", "COMPLETE", "SKIPPED")
 SIMPLIFICATION = 0.05
 """How far, in pixels, the outline of a mosaic may be off."""
-
-
-class Attribute(NamedTuple):
-    """A piece of metadata that has a FITS keyword.
-
-    Attributes
-    ----------
-    name : str
-        Dotted path in the data model.
-    hdu, keyword : str
-    kind : str
-        One of ``KINDS``, or empty for any.
-    rule : str or None
-        How values are blended, one of ``RULES``; None for not at all.
-    tabled : bool
-        Whether HDRTAB has a column for it.
-    comment : str
-    """
-
-    name: str
-    hdu: str
-    keyword: str
-    kind: str
-    rule: str | None
-    tabled: bool
-    comment: str
 
 
 KINDS = {"string": {str}, "number": {int, float}, "integer": {int}, "boolean": {bool}}
@@ -102,20 +74,6 @@ SUMS = {
     "meta.exposure.elapsed_exposure_time": "meta.exposure.duration",
 }
 """What is summed over pointings, and where the addends are found."""
-
-
-@cache
-def attributes() -> tuple[Attribute, ...]:
-    """Return all metadata of an image that have a FITS keyword, in the schema's order."""
-    found = []
-    for row in keywords.TABLE.strip().splitlines():
-        name, hdu, keyword, kind, rule, tabled, comment = row.split(" ", 6)
-        known = Attribute(f"meta.{name}", hdu, keyword, kind, rule, tabled == "tabled", comment)
-        found.append(known)
-    for name, (keyword, comment) in KEYWORDS.items():
-        own = Attribute(f"meta.snakewebb.{name}", "PRIMARY", keyword, "", None, True, comment)
-        found.append(own)
-    return tuple(found)
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

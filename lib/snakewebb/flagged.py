@@ -24,41 +24,17 @@ from astropy.io import fits
 from astropy.io.fits.verify import VerifyWarning
 
 from snakewebb.asdf_text import changed, extension, fits_hash, read_node, read_value
+from snakewebb.attributes import attributes
 from snakewebb.dq import DO_NOT_USE, OUTLIER
 from snakewebb.exposure import INVALIDATED, Planes, facts, invalidate, open_fits, read_planes
 from snakewebb.files import replacing
 from snakewebb.geometry import Correction, Geometry, s_region
 from snakewebb.gwcs_text import corrected_steps, is_correctable
 from snakewebb.notes import cards, history, log_statuses, noted, plain
-from snakewebb.sip import DISTORTION, FITS_WCS, LINEAR, sip_keywords, sky_of
+from snakewebb.sip import FITS_WCS, sip_keywords, sky_of
 
 MODELS = {2: "ImageModel", 3: "CubeModel"}
 """What an exposure is called in its header, by the dimensions of its image."""
-
-KEYWORDS = {
-    "date": ("DATE", "UTC date file created"),
-    "filename": ("FILENAME", "Name of the file"),
-    "model_type": ("DATAMODL", "Type of data model"),
-    "asn.pool_name": ("ASNPOOL", "Name of the ASN pool"),
-    "asn.table_name": ("ASNTABLE", "Name of the ASN table"),
-    "background.level": ("BKGLEVEL", "Computed constant background level"),
-    "background.subtracted": ("BKGSUB", "Has background been subtracted from data?"),
-    "background.method": ("BKGMETH", "Background computation method"),
-    "cal_step.assign_mtwcs": ("S_MTWCS", "Assign Moving Target World Coordinate System"),
-    "cal_step.tweakreg": ("S_TWKREG", "Image Alignment via Astronomical Sources"),
-    "cal_step.skymatch": ("S_SKYMAT", "Sky Background Equalization or Subtraction"),
-    "cal_step.outlier_detection": ("S_OUTLIR", "Outlier Detection"),
-    "cal_step.stack_psfs": ("S_PSFSTK", "Coronagraphic PSF Stacking"),
-    "cal_step.align_psfs": ("S_PSFALI", "Coronagraphic PSF Alignment"),
-    "cal_step.klip": ("S_KLIP", "Coronagraphic PSF Subtraction"),
-}
-"""Metadata with a place in the primary header, its keyword and comment; from JWST's schema."""
-
-BETWEEN = (
-    *("V2_REF", "V3_REF", "VPARITY", "V3I_YANG", "RA_REF", "DEC_REF", "ROLL_REF", "VELOSYS"),
-    *("SPECSYS", "XREF_SCI", "YREF_SCI", "MT_RA", "MT_DEC", "MT_AVRA", "MT_AVDEC"),
-)
-"""Keywords that stand between those of a linear FITS WCS and those of its distortion."""
 
 CUBE = {"SCI": "data", "ERR": "err", "DQ": "dq"}
 """What every product has, and what the data models call it."""
@@ -276,14 +252,14 @@ def write_copy(
                 agree = False
             hdus[name].data = planes[name]
             hdus[name].update_header()
-        for name, (keyword, comment) in KEYWORDS.items():
-            if name in places:
-                hdus[0].header[keyword] = (places[name], comment)
+        changes = {f"meta.{place}": value for place, value in places.items()}
+        for known in attributes():
+            if known.hdu == "PRIMARY" and known.name in changes:
+                hdus[0].header[known.keyword] = (changes[known.name], known.comment)
         for keyword, value, comment in own:
             hdus[0].header[keyword] = (value, comment)
         for entry in history(notes, statuses):
             hdus[0].header.add_history(entry)
-        changes = {f"meta.{place}": value for place, value in places.items()}
         changes["meta.snakewebb"] = notes
         if not whole:
             changes |= {f"{CUBE[name]}.shape": list(plane.shape) for name, plane in planes.items()}
@@ -328,18 +304,18 @@ def _point(
     if sip is not None:
         crpix = header.get("CRPIX1"), header.get("CRPIX2")
         keywords |= sip_keywords(sky_of(corrected), corrected.bounding_box, crpix, **sip)
-    comments = LINEAR | {"S_REGION": "Spatial footprint of the observation"}
-    comments |= dict.fromkeys(BETWEEN, "") | DISTORTION
+    comments = {a.keyword: a.comment for a in attributes() if a.name.startswith("meta.wcsinfo.")}
     place = min((header.index(key) for key in comments if key in header), default=len(header))
     for key, comment in comments.items():
         if key in keywords and key not in header:
             header.insert(place, (key, keywords[key], comment))
         elif key in keywords:
             header[key] = (keywords[key], comment)
-        elif key in header and key not in BETWEEN:
-            header.remove(key)
         if key in header:
             place = header.index(key) + 1
+    for key in map(str.upper, FITS_WCS):
+        if key not in keywords:
+            header.remove(key, ignore_missing=True)
     changes = {f"meta.wcsinfo.{key.lower()}": value for key, value in keywords.items()}
     changes["meta.wcs.steps"] = lambda steps: corrected_steps(steps, geometry, correction)
     return changes

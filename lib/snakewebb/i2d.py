@@ -24,8 +24,8 @@ from astropy.io.fits.verify import VerifyWarning
 
 from snakewebb import keywords
 from snakewebb.asdf_text import created, extension, fits_array, fits_hash, read_value
+from snakewebb.attributes import attributes
 from snakewebb.blend import (
-    attributes,
     blend,
     exposure_totals,
     header_table,

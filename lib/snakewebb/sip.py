@@ -19,42 +19,20 @@ log = logging.getLogger(__name__)
 MOST = 6
 """The highest degree of a polynomial that JWST's headers have keywords for."""
 
-POLYNOMIALS = {"A": "forward", "B": "forward", "AP": "inverse", "BP": "inverse"}
-
-LINEAR = {
-    "WCSAXES": "number of World Coordinate System axes",
-    "CRPIX1": "Axis 1 pixel coordinate of ref point, 1-indexed",
-    "CRPIX2": "Axis 2 pixel coordinate of ref point, 1-indexed",
-    "CRVAL1": "Axis 1 coordinate value at reference point",
-    "CRVAL2": "Axis 2 coordinate value at reference point",
-    "CTYPE1": "Axis 1 type",
-    "CTYPE2": "Axis 2 type",
-    "CUNIT1": "Axis 1 units",
-    "CUNIT2": "Axis 2 units",
-    "CDELT1": "Axis 1 coordinate increment at reference point",
-    "CDELT2": "Axis 2 coordinate increment at reference point",
-    **{
-        f"{matrix}{i}_{j}": "Linear transformation matrix element"
-        for matrix in ("PC", "CD")
-        for i in (1, 2)
-        for j in (1, 2)
-    },
-}
-DISTORTION = {
-    f"{name}_ORDER": f"Degree of {way} SIP polynomial" for name, way in POLYNOMIALS.items()
-}
-DISTORTION |= {
-    f"{name}_{i}_{j}": f"SIP coefficient, {way} transform"
-    for name, way in POLYNOMIALS.items()
-    for i in range(MOST + 1)
-    for j in range(MOST + 1 - i)
-}
-"""The keywords of a FITS WCS and their comments, in the order of JWST's schema.
-
-Of the coefficients, the schema does not have those of constant and linear terms."""
-
-FITS_WCS = tuple(keyword.lower() for keyword in (*LINEAR, *DISTORTION))
-"""The attributes of ``meta.wcsinfo`` that make up a FITS WCS."""
+FITS_WCS = (
+    "wcsaxes",
+    *(f"{n}{axis}" for n in ("crpix", "crval", "ctype", "cunit", "cdelt") for axis in (1, 2)),
+    *(f"{matrix}{i}_{j}" for matrix in ("pc", "cd") for i in (1, 2) for j in (1, 2)),
+    *(f"{n}_order" for n in ("a", "b", "ap", "bp")),
+    *(
+        f"{n}_{i}_{j}"
+        for n in ("a", "b", "ap", "bp")
+        for i in range(MOST + 1)
+        for j in range(MOST + 1 - i)
+    ),
+)
+"""The attributes of ``meta.wcsinfo`` that make up a FITS WCS. Of the coefficients, JWST's schema
+does not have those of constant and linear terms."""
 
 Lattice = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Tells RA and Dec, degrees, at each crossing of 0-based columns and rows."""
