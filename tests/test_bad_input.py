@@ -24,6 +24,7 @@ from snakewebb.klip import Library
 from snakewebb.layout import Layout
 from snakewebb.median import write_median
 from snakewebb.mosaic import write_mosaic
+from snakewebb.output_wcs import read_grid
 from snakewebb.simulate import coronagraphy
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
@@ -31,7 +32,6 @@ from snakewebb.skymatch import match_exposures
 from snakewebb.source_catalog import make_catalog
 from snakewebb.sources import sources_of_exposure
 from snakewebb.stack_refs import read_cube, stack
-from snakewebb.wcs import read_grid
 from workflow import planned, snakemake
 
 FIELD = replace(preset("nircam-f356w", npix=128), stars=60, galaxies=0, cosmic_ray_rate=0.0)

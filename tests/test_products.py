@@ -689,7 +689,9 @@ def test_inputs_need_no_tree(crfs, grid, mosaic, tmp_path):
                 hdus[0].header[keyword] = hdus["SCI"].header.pop(keyword)
             hdus.writeto(source)
     options = {"parameters": PARAMETERS, "asn": ASN, "provenance": {"version": "1.2"}}
-    write_i2d(target, grid, split(mosaic[1], 2), sources, **options)
+    # S_REGION takes the exposures' gWCS, or what is known of them
+    corners = [np.column_stack(grid.sky_to_pixel(*geometry_of(crf).corners())) for crf in crfs]
+    write_i2d(target, grid, split(mosaic[1], 2), sources, corners=corners, **options)
     for extension in ("PRIMARY", *PLANES, "HDRTAB"):
         first, second = (header(path, extension) for path in (mosaic[0], target))
         first.pop("DATE", None)

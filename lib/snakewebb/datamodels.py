@@ -18,11 +18,12 @@ from stdatamodels.jwst.datamodels import CubeModel, ImageModel
 
 from snakewebb.errors import InputError
 from snakewebb.exposure import Planes, open_fits
+from snakewebb.exposure_geometry import corners
 from snakewebb.files import replacing
-from snakewebb.geometry import Correction, s_region
+from snakewebb.geometry import Correction, Geometry, s_region
 from snakewebb.notes import cards, history, log_statuses
 from snakewebb.sip import FITS_WCS
-from snakewebb.wcs import corrected_wcs, sip_keywords
+from snakewebb.wcs import corrected_wcs, pixel_to_sky, sip_keywords
 
 ARRAYS = {
     "DQ": "dq",
@@ -46,6 +47,7 @@ def write_changed(
     notes: Mapping[str, Any],
     *,
     correction: Correction | None,
+    geometry: Geometry | None,
     moving_target: bool,
     sip: Mapping[str, Any] | None,
 ) -> None:
@@ -59,7 +61,7 @@ def write_changed(
         See `snakewebb.flagged.rewrite`.
     metadata : mapping
         By node of ``meta``: names and values.
-    statuses, correction, moving_target, sip
+    statuses, correction, geometry, moving_target, sip
         See `snakewebb.flagged.write_crf`.
     notes : mapping
         For ``meta.snakewebb``.
@@ -74,6 +76,8 @@ def write_changed(
         setattr(model, ARRAYS[name], plane)
     if correction is not None:
         correct_pointing(model, correction, moving_target, sip)
+    elif geometry is not None:
+        model.meta.wcsinfo.s_region = s_region(*geometry.corners())
     for node, values in metadata.items():
         _assign(getattr(model.meta, node), values)
     _assign(model.meta.cal_step, statuses)
@@ -111,7 +115,7 @@ def correct_pointing(
     known = {name: wcsinfo.instance.get(name) for name in (*REFERENCE, "crpix1", "crpix2")}
     wcs = corrected_wcs(model.meta.wcs, correction, known, moving_target=moving_target)
     model.meta.wcs = wcs
-    wcsinfo.s_region = s_region(*wcs.footprint(center=False).T)
+    wcsinfo.s_region = s_region(*corners(pixel_to_sky(wcs), model.data.shape[-2:]))
     for name in FITS_WCS:
         wcsinfo.instance.pop(name, None)
     if sip is not None:
