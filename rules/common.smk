@@ -131,7 +131,7 @@ def steps(product):
 
 
 def check_made_files():
-    """Say which file is missing that a product of this workflow may be, too."""
+    """Say which file is missing, or no grid, that a product of this workflow may be, too."""
     for name in PRODUCTS:
         wildcards = SimpleNamespace(product=name)
         for key, named in {
@@ -143,6 +143,20 @@ def check_made_files():
             ]
             if named and not makers and not Path(named).is_file():
                 give_up(f"{named}: there is no such file ({key}): check the config")
+            if named and not makers and key == "resample.output_wcs":
+                check_output_wcs(named, name)
+
+
+def check_output_wcs(path, product):
+    """Say what is wrong with a user's output grid, before the work that it is for."""
+    if not workflow.is_main_process:
+        return
+    from snakewebb.output_wcs import read_grid
+
+    try:
+        read_grid(path, 1.0, steps(product)["resample"]["output_shape"])
+    except InputError as error:
+        give_up(error)
 
 
 def give_up(message):

@@ -169,6 +169,10 @@ CONFIGURATIONS = {
         {**OF_ASN, "steps": {"resample": {"output_wcs": "results/lost/lost_i2d.fits"}}},
         "lost_i2d.fits: there is no such file (resample.output_wcs)",
     ),
+    "an output_wcs that is none": (
+        {**OF_ASN, "steps": {"resample": {"output_wcs": "asn.json"}}},
+        "asn.json: output_wcs cannot be read (no ASDF file)",
+    ),
 }  # fmt: skip
 
 

@@ -70,8 +70,8 @@ def read_asdf(path: str | Path) -> bytes:
             for name, version in PLANE.findall(content):
                 if (name.decode(), int(version)) not in hdus:
                     raise InputError(
-                        f"{path}: its ASDF tree names {name.decode()}, which is not there: fetch "
-                        "it again"
+                        f"{path}: its ASDF tree names '{name.decode()}', which is not there: "
+                        "fetch it again"
                     )
         except (AttributeError, KeyError, OSError, TypeError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: its gWCS cannot be read: fetch it again") from error
@@ -128,8 +128,10 @@ def locate(path: str | Path) -> tuple[dict[str, Any], PixelToSky]:
     known = {"exposure": exposure_name(path), **facts(path)}
     _check_wcsinfo(known["wcsinfo"], str(path))
     with open_fits(path) as hdus:
-        known["dimensions"] = len(hdus["SCI"].shape)
-        shape = hdus["SCI"].shape[-2:]
+        shape = hdus["SCI"].shape
+    if len(shape) not in (2, 3):
+        raise InputError(f"{path}: SCI has shape {shape}: give an image or a cube of them")
+    known["dimensions"], shape = len(shape), shape[-2:]
     sky = read_sky(path)
     geometry = geometry_of(sky, shape, known["wcsinfo"], str(path))
     if str(known["target_type"]).upper() != "MOVING":  # which may have been brought to its mean
@@ -186,7 +188,7 @@ def geometry_of(
         The gWCS cannot be evaluated, is folded, too rough for a spline, or has a bounding box or
         pixels that cannot be.
     """
-    (x0, x1), (y0, y1) = box = bounding_box(sky, shape)
+    box = bounding_box(sky, shape)
     for (low, high), size in zip(box, shape[::-1], strict=True):
         touches = low < size - 0.5 and high > -0.5
         if not (touches and high - low > 1 and max(-low, high) < MAX_BOX):  # NaN is not
@@ -195,29 +197,8 @@ def geometry_of(
                 f"{shape[0]} pixels: run assign_wcs again"
             )
     try:
-        scale = _pixel_scale(sky, wcsinfo, box)
-        if not SCALES[0] <= 3600 * scale <= SCALES[1]:
-            raise InputError(
-                f"{name}: its gWCS makes pixels of {3600 * scale:.3g} arcsec: run assign_wcs again"
-            )
-        nodes = FEWEST_NODES
-        while nodes <= MOST_NODES:
-            x, y = np.linspace(x0, x1, nodes), np.linspace(y0, y1, nodes)
-            ra, dec = _lattice(sky, x, y)
-            _check_lattice(ra, dec, name)
-            geometry = Geometry(
-                shape=tuple(shape),
-                x_nodes=x,
-                y_nodes=y,
-                ra=ra,
-                dec=dec,
-                pixel_scale=scale,
-                **{key: float(value) for key, value in wcsinfo.items() if key != "vparity"},
-                vparity=int(wcsinfo["vparity"]),
-            )
-            if map_error(sky, geometry) <= MAX_MAP_ERROR:
-                return geometry
-            nodes = 2 * nodes - 1
+        with np.errstate(all="ignore"):
+            return _nodes(sky, shape, wcsinfo, box, name)
     except InputError:
         raise
     except Exception as error:  # of what gwcs and astropy make of a gWCS that they could read
@@ -225,6 +206,35 @@ def geometry_of(
         raise InputError(
             f"{name}: its gWCS cannot be evaluated ({reason:.100}): run assign_wcs again"
         ) from error
+
+
+def _nodes(
+    sky: PixelToSky, shape: tuple[int, int], wcsinfo: dict[str, Any], box: Box, name: str
+) -> Geometry:
+    """Evaluate a gWCS within a bounding box; see `geometry_of`."""
+    scale = _pixel_scale(sky, wcsinfo, box)
+    if not SCALES[0] <= 3600 * scale <= SCALES[1]:
+        raise InputError(
+            f"{name}: its gWCS makes pixels of {3600 * scale:.3g} arcsec: run assign_wcs again"
+        )
+    nodes = FEWEST_NODES
+    while nodes <= MOST_NODES:
+        x, y = (np.linspace(*ends, nodes) for ends in box)
+        ra, dec = _lattice(sky, x, y)
+        _check_lattice(ra, dec, name)
+        geometry = Geometry(
+            shape=tuple(shape),
+            x_nodes=x,
+            y_nodes=y,
+            ra=ra,
+            dec=dec,
+            pixel_scale=scale,
+            **{key: float(value) for key, value in wcsinfo.items() if key != "vparity"},
+            vparity=int(wcsinfo["vparity"]),
+        )
+        if map_error(sky, geometry) <= MAX_MAP_ERROR:
+            return geometry
+        nodes = 2 * nodes - 1
     raise InputError(f"{name}: its gWCS is too rough to interpolate: check its distortion model")
 
 

@@ -145,8 +145,8 @@ def _tan_grid(
     ra0, dec0 = crval
     x, y = (axis.ravel() for axis in np.meshgrid(*(np.linspace(0, n - 1, 5) for n in shape[::-1])))
     try:
-        ra, dec = (np.asarray(c, float) for c in sky.forward(x, y))
-        with np.errstate(invalid="ignore"):
+        with np.errstate(all="ignore"):
+            ra, dec = (np.asarray(c, float) for c in sky.forward(x, y))
             xi, eta = to_plane(ra, dec, ra0, dec0)
     except Exception as error:  # of what gwcs and astropy make of a gWCS that they could read
         reason = str(error).partition("\n")[0]

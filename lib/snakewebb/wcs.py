@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import io
 import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,12 +50,20 @@ def read_wcs(path: str | Path) -> WCS:
     """
     with open_fits(path) as hdus:
         try:
-            with asdf_in_fits.open(hdus) as tree:
+            with _quiet(), asdf_in_fits.open(hdus) as tree:
                 wcs = tree.tree.get("meta", {}).get("wcs")
         except Exception as error:  # of asdf, YAML, and of what makes objects of a tree
             raise InputError(f"{path}: its gWCS cannot be read: fetch it again") from error
     check_image_wcs(wcs, path)
     return wcs
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out warnings; asdf gives some for each object that it cannot make."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def check_image_wcs(wcs: Any, path: str | Path) -> None:
@@ -66,11 +77,15 @@ def check_image_wcs(wcs: Any, path: str | Path) -> None:
         raise InputError(
             f"{path}: holds no gWCS (meta.wcs): run assign_wcs on it, or fetch the _cal file"
         )
-    frame, transform = wcs.output_frame, wcs.forward_transform
-    if (transform.n_inputs, transform.n_outputs) != (2, 2):
+    try:
+        frame, transform = wcs.output_frame, wcs.forward_transform
+        numbers = transform.n_inputs, transform.n_outputs
+    except Exception as error:  # of gwcs where steps don't fit together
+        raise InputError(f"{path}: its gWCS leads nowhere: run assign_wcs again") from error
+    if numbers != (2, 2):
         raise InputError(
-            f"{path}: its gWCS leads from {transform.n_inputs} coordinates to "
-            f"{transform.n_outputs}: give one of an image"
+            f"{path}: its gWCS leads from {numbers[0]} coordinates to {numbers[1]}: give one of "
+            "an image"
         )
     if isinstance(frame, str | coordinate_frames.EmptyFrame):
         return
@@ -81,7 +96,8 @@ def check_image_wcs(wcs: Any, path: str | Path) -> None:
         and all(unit == u.deg for unit in frame.unit)
     ):
         raise InputError(
-            f"{path}: its gWCS leads to {frame!r:.80}, not to RA and Dec, ICRS, degrees"
+            f"{path}: its gWCS leads to {frame.name}, which is not RA and Dec, ICRS, in degrees: "
+            "run assign_wcs again"
         )
 
 
@@ -230,7 +246,7 @@ def read_projection(
     """
     if place == "wcs":
         try:
-            with asdf.open(io.BytesIO(content), lazy_load=False) as file:
+            with _quiet(), asdf.open(io.BytesIO(content), lazy_load=False) as file:
                 wcs = file.tree["wcs"]
         except Exception as error:
             raise InputError(f"{path}: its gWCS cannot be read: save it again") from error
