@@ -5,10 +5,9 @@ import pytest
 from snakewebb import gwcs_text
 from snakewebb import wcs as gwcs_module
 from snakewebb.asdf_text import created, read_value
-from snakewebb.errors import InputError
 from snakewebb.exposure_geometry import geometry_of, map_error
 from snakewebb.geometry import Correction, to_plane
-from snakewebb.grid import Grid, PixelMap, output_grid
+from snakewebb.grid import PixelMap, output_grid
 from snakewebb.output_wcs import read_grid
 from snakewebb.simulate.apertures import Pointing, apertures, imaging_aperture, make_wcs, wcsinfo
 from snakewebb.wcs_tree import read_tree
@@ -96,25 +95,6 @@ def test_grid_wcs_and_back(tmp_path):
     assert back.shape == grid.shape
     assert back.pixel_scale_ratio == pytest.approx(2.0)
     np.testing.assert_allclose(back.pixel_to_sky(x, y), grid.pixel_to_sky(x, y), atol=1e-9)
-
-
-def test_output_wcs_mistakes(tmp_path):
-    distorted, *_ = simulated("NRCALONG")
-    (tmp_path / "text.asdf").write_text("hello")
-    asdf.AsdfFile({"grid": 1}).write_to(tmp_path / "key.asdf")
-    grid = Grid((1.0, 2.0), (0.0, 0.0), 1e-5, ((-1.0, 0.0), (0.0, 1.0)), (9, 9))
-    made = written(tmp_path / "shape.asdf", grid)
-    made.array_shape = None
-    asdf.AsdfFile({"wcs": made}).write_to(tmp_path / "shape.asdf")
-    asdf.AsdfFile({"wcs": distorted, "array_shape": [9, 9]}).write_to(tmp_path / "distorted.asdf")
-    for name, message in {
-        "text": "cannot be read as ASDF",
-        "key": "no key 'wcs'",
-        "shape": "no shape",
-        "distorted": "TAN",
-    }.items():
-        with pytest.raises(InputError, match=message):
-            read_grid(tmp_path / f"{name}.asdf", 1e-5)
 
 
 def test_sip_header_follows_the_gwcs():

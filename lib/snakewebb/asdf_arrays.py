@@ -62,7 +62,7 @@ def array(data: Any, blocks: bytes) -> np.ndarray:
         raise ValueError(f"an array of shape {shape!r:.40}")
     if data.keys() <= INLINE and "data" in data:
         return _inline(data["data"], dtype, shape)
-    if not {"source", "datatype", "shape"} <= data.keys() <= STORED:
+    if shape is None or not {"source", "datatype"} <= data.keys() <= STORED:
         raise ValueError(f"an array described by {', '.join(map(str, data)):.80}")
     offset, strides = data.get("offset", 0), data.get("strides")
     if strides is None:
