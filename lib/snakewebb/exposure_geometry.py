@@ -7,7 +7,6 @@ gwcs, which then costs the job a second of imports.
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,16 @@ import numpy as np
 
 from snakewebb.association import exposure_name
 from snakewebb.errors import InputError
-from snakewebb.exposure import facts, open_fits
+from snakewebb.fits_structure import find, read_tree
 from snakewebb.geometry import Geometry, PixelToSky, unit_vectors
 from snakewebb.grid import MAX_MAP_ERROR, Grid, PixelMap
-from snakewebb.wcs_tree import read_tree
+from snakewebb.headers import facts
+from snakewebb.wcs_tree import read_tree as read_gwcs
 
 log = logging.getLogger(__name__)
 
 FEWEST_NODES = 33
 MOST_NODES = 513
-
-PLANE = re.compile(rb"source: fits:([^,\s]+),(\d+)")
-"""What an ASDF tree calls another extension of its file by; it must be there."""
 
 
 def read_sky(path: str | Path) -> PixelToSky:
@@ -35,15 +32,12 @@ def read_sky(path: str | Path) -> PixelToSky:
     Raises
     ------
     InputError
-        The file has no gWCS, or lacks an extension that its tree names.
+        The file has no gWCS.
     """
-    with open_fits(path) as hdus:
-        try:
-            tree = hdus["ASDF"].data.tobytes()
-            if all((name.decode(), int(version)) in hdus for name, version in PLANE.findall(tree)):
-                return read_tree(tree)
-        except (AttributeError, KeyError, OSError, TypeError, ValueError):
-            log.info("%s: its WCS is left to gwcs", path)
+    try:
+        return read_gwcs(read_tree(path))
+    except (AttributeError, KeyError, OSError, TypeError, ValueError):
+        log.info("%s: its WCS is left to gwcs", path)
     from snakewebb.wcs import pixel_to_sky, read_wcs
 
     return pixel_to_sky(read_wcs(path))
@@ -81,9 +75,8 @@ def locate(path: str | Path) -> tuple[dict[str, Any], PixelToSky]:
             f"{path}: its header has no number for {', '.join(missing)} (wcsinfo): run assign_wcs "
             "on it"
         )
-    with open_fits(path) as hdus:
-        known["dimensions"] = len(hdus["SCI"].shape)
-        shape = hdus["SCI"].shape[-2:]
+    image = find(path, "SCI").shape
+    known["dimensions"], shape = len(image), image[-2:]
     sky = read_sky(path)
     known["geometry"] = geometry_of(sky, shape, known["wcsinfo"], str(path)).to_dict()
     return known, sky

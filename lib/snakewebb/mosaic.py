@@ -13,8 +13,8 @@ import numpy as np
 
 from snakewebb.bands import cut_rows, in_order
 from snakewebb.errors import InputError
-from snakewebb.exposure import remaining_sky
 from snakewebb.grid import Grid, mean_pixel_side, output_grid
+from snakewebb.headers import remaining_sky
 from snakewebb.i2d import write_i2d
 from snakewebb.layout import Facts, Layout, lay_out, open_facts
 from snakewebb.resample import band_inputs, drizzle_band

@@ -25,6 +25,7 @@ from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits
 from snakewebb.geometry import Correction, PixelToSky, from_plane, to_plane
 from snakewebb.grid import MAX_MAP_ERROR, Grid
+from snakewebb.hdus import sound_hdu
 
 # asdf reads the manifests of all its types when it is first used, by a parser written in Python,
 # which takes half a second. The same parser in C, where there is one, takes a tenth of that.
@@ -46,11 +47,10 @@ def read_wcs(path: str | Path) -> WCS:
     with open_fits(path) as hdus:
         try:
             if "ASDF" in hdus:
+                hdus["ASDF"] = sound_hdu(path)
                 with asdf_in_fits.open(hdus) as tree:
                     wcs = tree.tree.get("meta", {}).get("wcs")
-        except KeyError as error:
-            raise InputError(f"{path}: {str(error.args[0]).rstrip('.')}: fetch it again") from None
-        except (AttributeError, OSError, TypeError, ValueError, yaml.YAMLError) as error:
+        except (AttributeError, KeyError, OSError, TypeError, ValueError, yaml.YAMLError) as error:
             raise InputError(f"{path}: its gWCS cannot be read: fetch it again") from error
     if not isinstance(wcs, WCS):
         raise InputError(
