@@ -33,8 +33,9 @@ PLANES = {
     "VAR_RNOISE": np.float32,
     "VAR_FLAT": np.float32,
 }
-INVALIDATED = ("SCI", "ERR", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
-DISPENSABLE = ("AREA", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
+VARIANCES = ("VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
+INVALIDATED = ("SCI", "ERR", *VARIANCES)
+DISPENSABLE = ("AREA", *VARIANCES)
 """Planes that are left out if they do not fit to SCI, as if they were not there."""
 
 NAMED = re.compile(rb"source: ['\"]?fits:([^,'\"\s]+),(\d+)")
@@ -105,6 +106,19 @@ def read_planes(
     return planes
 
 
+def read_measured(path: str | Path) -> Planes:
+    """Read SCI, ERR and DQ of an exposure; without ERR it is what the variances amount to.
+
+    ERR is None if there are no variances either, DQ if there are no flags.
+    """
+    planes = read_planes(path, ("SCI", "ERR", "DQ"))
+    if planes["ERR"] is None:
+        variances = [v for v in read_planes(path, VARIANCES).values() if v is not None]
+        with np.errstate(invalid="ignore"):
+            planes["ERR"] = np.sqrt(sum(variances)) if variances else None
+    return planes
+
+
 def read_pixels(path: str | Path, unit: Unit, rows: slice = slice(None)) -> np.ndarray:
     """Read rows of each image of a unit, as they are stored but native.
 
@@ -155,9 +169,12 @@ def check_exposure(path: str | Path) -> list[str]:
     """
     _, misfits = _places(str(path), version(path))
     facts(path)
-    left_out = [*misfits.values(), *(f"{name} is not there" for name in lost_extensions(path))]
-    for reason in left_out:
-        log.warning("%s: %s: it is left out", path, reason)
+    left_out = [*misfits.values()]
+    if lost := lost_extensions(path):
+        names = ", ".join(name for name, _ in lost)
+        left_out.append(f"{names}: named in the ASDF tree, but not there")
+    if left_out:
+        log.warning("%s: %s: done without", path, "; ".join(left_out))
     return left_out
 
 
@@ -166,11 +183,11 @@ def misfits(path: str | Path) -> set[str]:
     return set(_places(str(path), version(path))[1])
 
 
-def lost_extensions(path: str | Path) -> list[str]:
-    """Return the extensions, as ``NAME,1``, that a file lacks though its ASDF tree names them."""
-    there = {f"{unit.name},{unit.version}" for unit in structure(path)}
-    named = {b",".join(pair).decode("ascii", "replace") for pair in NAMED.findall(read_tree(path))}
-    return sorted(named - there)
+def lost_extensions(path: str | Path) -> list[tuple[str, int]]:
+    """Return name and version of extensions that a file lacks though its ASDF tree names them."""
+    there = {(unit.name, unit.version) for unit in structure(path)}
+    named = NAMED.findall(read_tree(path))
+    return sorted({(name.decode("ascii", "replace"), int(v)) for name, v in named} - there)
 
 
 @lru_cache(maxsize=1000)

@@ -241,8 +241,8 @@ def write_copy(
     statuses, notes, metadata, pointing
         See `rewrite`.
     whole : bool, optional
-        If not, the copy has just SCI, ERR and DQ, of which the source may have fewer planes, and
-        what JWST's keywords say: no other extension, unknown keyword, history or gWCS.
+        If not, the copy has just these planes, of SCI, ERR and DQ, and what JWST's keywords say: no
+        other extension, unknown keyword, history or gWCS.
     """
     notes, metadata = noted(notes), plain(metadata)
     now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
@@ -257,7 +257,7 @@ def write_copy(
         agree = read_value(tree, "_fits_hash") == _hash(hdus)
         agree &= hdus[0].header.get("DATAMODL") == model
         forget_sums(hdus)
-        dropped = ["_fits_hash"] if whole else _strip(hdus, tree)
+        dropped = ["_fits_hash"] if whole else _strip(hdus, tree, planes)
         for name in planes:
             if name not in hdus:
                 hdus.append(fits.ImageHDU(name=name))
@@ -291,19 +291,19 @@ def write_copy(
     log_statuses(target, statuses)
 
 
-def _strip(hdus: fits.HDUList, tree: bytes) -> list[str]:
-    """Leave SCI, ERR and DQ, and of the headers what JWST's schema knows.
+def _strip(hdus: fits.HDUList, tree: bytes, planes: Planes) -> list[str]:
+    """Leave the planes, and of the headers what JWST's schema knows.
 
     Returns the places in the tree of what does not stay.
     """
     for hdu in list(hdus[1:]):
-        if hdu.name not in (*CUBE, "ASDF"):
+        if hdu.name not in (*planes, "ASDF"):
             hdus.remove(hdu)
     for name, unknown in _unknown(tree).items():
         for keyword, *_ in unknown if name in hdus else []:
             hdus[name].header.remove(keyword, ignore_missing=True, remove_all=True)
     hdus[0].header.remove("HISTORY", ignore_missing=True, remove_all=True)
-    kept = ("asdf_library", "history", "meta", *CUBE.values())
+    kept = ("asdf_library", "history", "meta", *(CUBE[name] for name in planes))
     names = [name.value for name, _ in read_node(tree, "").value]
     return ["meta.wcs", "history.entries", *(name for name in names if name not in kept)]
 

@@ -91,10 +91,10 @@ def sound_tree(path: str | Path) -> bytes:
         It is no ASDF file.
     """
     tree = read_tree(path)
-    lost = {*lost_extensions(path), *(f"{name},1" for name in misfits(path))}
+    lost = {*lost_extensions(path), *((name, 1) for name in misfits(path))}
     if not lost:
         return tree
-    sources = {f"fits:{name}" for name in lost}
+    sources = {f"fits:{name},{number}" for name, number in lost}
     return changed(tree, {}, [place for place, at in _arrays(read_node(tree, "")) if at in sources])
 
 
