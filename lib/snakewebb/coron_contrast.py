@@ -71,6 +71,7 @@ def product_contrast(
     InputError
         A reference file does not fit, or the filter is unknown.
     """
+    subtracted = [path for path in subtracted if product_exposure(path) in target.exposures]
     layout, inputs = integrations(subtracted, **grid)
     exposures = [stars[product_exposure(path)] for path in subtracted]
     place = exposures[0]["correction"]["ra0"], exposures[0]["correction"]["dec0"]

@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from snakewebb.dq import bad_mask
 from snakewebb.errors import InputError
-from snakewebb.exposure import open_fits
+from snakewebb.headers import LIMITS, number, read_header, text
 
 log = logging.getLogger(__name__)
 
@@ -163,9 +163,9 @@ def neighbours(path: str | Path, others: Sequence[str | Path]) -> list[str | Pat
     paths = [path, *others]
     known = []
     for each in paths:
-        with open_fits(each) as hdus:
-            header = {**hdus[0].header, **hdus["SCI"].header}
-        known.append((header.get("TARGNAME", ""), header.get("ROLL_REF", 0.0)))
+        header = read_header(each)
+        roll = number(header, "ROLL_REF", *LIMITS["ROLL_REF"], path=each)
+        known.append((text(header, "TARGNAME", path=each) or "", roll or 0.0))
     stars, rolls = zip(*known, strict=True)
     return [paths[k] for k in comparable(rolls, stars, 0)]
 

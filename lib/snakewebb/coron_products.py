@@ -29,6 +29,7 @@ def write_psfstack(
     planes: Mapping[str, np.ndarray],
     *,
     exposures: Sequence[str],
+    left_out: Sequence[str] = (),
     asn: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the references' integrations.
@@ -43,16 +44,21 @@ def write_psfstack(
         SCI, ERR, DQ: (K, ny, nx), from `snakewebb.stack_refs.stack`.
     exposures : sequence of str
         Which exposure each integration is of.
+    left_out : sequence of str, optional
+        Integrations that are not in the stack.
     asn : mapping, optional
         For ``meta.asn``.
     """
+    notes = {"exposures": list(exposures)}
+    if left_out:
+        notes["left_out"] = list(left_out)
     write_copy(
         source,
         target,
-        planes,
+        {name: plane for name, plane in planes.items() if plane is not None},
         statuses={"stack_psfs": "COMPLETE"},
         metadata={"asn": asn or {}},
-        notes={"stack_psfs": {"exposures": list(exposures)}},
+        notes={"stack_psfs": notes},
         whole=False,
     )
 
@@ -98,14 +104,13 @@ def write_psfalign(
         "residual": aligned.residual,
         **(provenance or {}),
     }
+    planes = {"SCI": aligned.data.astype(np.float32), "DQ": aligned.dq}
+    if aligned.err is not None:
+        planes["ERR"] = aligned.err.astype(np.float32)
     write_copy(
         source,
         target,
-        {
-            "SCI": aligned.data.astype(np.float32),
-            "ERR": aligned.err.astype(np.float32),
-            "DQ": aligned.dq,
-        },
+        planes,
         statuses={"align_psfs": status},
         metadata={"asn": asn or {}},
         notes={"align_refs": notes},

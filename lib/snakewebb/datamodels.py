@@ -17,10 +17,11 @@ from stdatamodels import fits_support
 from stdatamodels.jwst.datamodels import CubeModel, ImageModel
 
 from snakewebb.errors import InputError
-from snakewebb.exposure import Planes, open_fits
+from snakewebb.exposure import Planes, read_planes
 from snakewebb.exposure_geometry import corners
 from snakewebb.files import replacing
 from snakewebb.geometry import Correction, Geometry, s_region
+from snakewebb.hdus import SUMS, forget_sums, open_copy, sound_hdu
 from snakewebb.notes import cards, history, log_statuses
 from snakewebb.sip import FITS_WCS
 from snakewebb.wcs import corrected_wcs, pixel_to_sky, sip_keywords
@@ -50,6 +51,7 @@ def write_changed(
     geometry: Geometry | None,
     moving_target: bool,
     sip: Mapping[str, Any] | None,
+    integrations: bool = False,
 ) -> None:
     """Write an exposure with other pixels, metadata and pointing.
 
@@ -61,12 +63,12 @@ def write_changed(
         See `snakewebb.flagged.rewrite`.
     metadata : mapping
         By node of ``meta``: names and values.
-    statuses, correction, geometry, moving_target, sip
+    statuses, correction, geometry, moving_target, sip, integrations
         See `snakewebb.flagged.write_crf`.
     notes : mapping
         For ``meta.snakewebb``.
     """
-    model = open_model(source)
+    model = open_model(source, integrations=integrations)
     if model.dq is None:
         model.dq = np.zeros(model.data.shape, np.uint32)
     known = {name: getattr(model, array) for name, array in ARRAYS.items()}
@@ -88,16 +90,20 @@ def write_changed(
     log_statuses(target, statuses)
 
 
-def open_model(path: str | Path) -> ImageModel | CubeModel:
-    """Open an image or a cube as the data model it is."""
-    with open_fits(path) as hdus:
-        if "SCI" not in hdus:
-            raise InputError(f"{path}: has no SCI extension: give a stage-2 exposure")
-        kind = CubeModel if len(hdus["SCI"].shape) == 3 else ImageModel
+def open_model(path: str | Path, *, integrations: bool = False) -> ImageModel | CubeModel:
+    """Open an image or a cube as the data model it is, or an image as a cube of one integration."""
+    read_planes(path, ())
     try:
-        return kind(path)
-    except (OSError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0]
+        with open_copy(path, integrations=integrations) as hdus:
+            forget_sums(hdus)
+            if "ASDF" in hdus:
+                hdus["ASDF"] = sound_hdu(path)
+            kind = CubeModel if len(hdus["SCI"].shape) == 3 else ImageModel
+            return kind(hdus)
+    except InputError:
+        raise
+    except Exception as error:  # asdf's and the schema's complaints are of many kinds
+        reason = (str(error).splitlines() or [repr(error)])[0]
         raise InputError(f"{path}: cannot be read ({reason}): fetch the file again") from error
 
 
@@ -129,6 +135,8 @@ def _note(model: ImageModel, notes: dict[str, Any], statuses: Mapping[str, str])
     model.meta.snakewebb = notes
     extra = model.instance.setdefault("extra_fits", {}).setdefault("PRIMARY", {})
     extra.setdefault("header", []).extend(cards(notes))
+    for unknown in model.instance["extra_fits"].values():
+        unknown["header"] = [c for c in unknown.get("header", []) if c[0] not in SUMS]
     for entry in history(notes, statuses):
         model.add_history_entry(entry)
 

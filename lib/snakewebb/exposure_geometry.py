@@ -7,7 +7,6 @@ gwcs, which then costs the job a second of imports.
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,12 @@ import numpy as np
 from snakewebb.asdf_text import check
 from snakewebb.association import exposure_name
 from snakewebb.errors import InputError
-from snakewebb.exposure import facts, open_fits
+from snakewebb.fits_structure import find, read_tree
 from snakewebb.geometry import Geometry, PixelToSky, to_plane, unit_vectors
 from snakewebb.grid import MAX_MAP_ERROR, Grid, PixelMap
+from snakewebb.headers import facts
 from snakewebb.wcs_transforms import UnknownWCS
-from snakewebb.wcs_tree import read_tree
+from snakewebb.wcs_tree import read_tree as read_gwcs
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +50,6 @@ MOST_STEPS, PRECISION = 30, 1e-6
 
 NO_WCS = "holds no gWCS (meta.wcs): run assign_wcs on it, or fetch the _cal file"
 
-PLANE = re.compile(rb"source: fits:([^,\s]+),(\d+)")
-"""What an ASDF tree calls another extension of its file by; it must be there."""
-
 
 def read_asdf(path: str | Path) -> bytes:
     """Return the ASDF file in a FITS file's extension.
@@ -60,21 +57,11 @@ def read_asdf(path: str | Path) -> bytes:
     Raises
     ------
     InputError
-        There is none, or it names another extension that the file lacks.
+        There is none.
     """
-    with open_fits(path) as hdus:
-        try:
-            if "ASDF" not in hdus:
-                raise InputError(f"{path}: {NO_WCS}")
-            content = hdus["ASDF"].data.tobytes()
-            for name, version in PLANE.findall(content):
-                if (name.decode(), int(version)) not in hdus:
-                    raise InputError(
-                        f"{path}: its ASDF tree names '{name.decode()}', which is not there: "
-                        "fetch it again"
-                    )
-        except (AttributeError, KeyError, OSError, TypeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: its gWCS cannot be read: fetch it again") from error
+    content = read_tree(path)
+    if not content:
+        raise InputError(f"{path}: {NO_WCS}")
     return content
 
 
@@ -84,11 +71,11 @@ def read_sky(path: str | Path) -> PixelToSky:
     Raises
     ------
     InputError
-        The file has no gWCS of an image, or lacks an extension that its tree names.
+        The file has no gWCS of an image.
     """
     content = read_asdf(path)
     try:
-        return read_tree(content)
+        return read_gwcs(content)
     except UnknownWCS as error:
         log.info("%s: its WCS is left to gwcs: %s", path, error)
     try:
@@ -127,11 +114,8 @@ def locate(path: str | Path) -> tuple[dict[str, Any], PixelToSky]:
     """
     known = {"exposure": exposure_name(path), **facts(path)}
     _check_wcsinfo(known["wcsinfo"], str(path))
-    with open_fits(path) as hdus:
-        shape = hdus["SCI"].shape
-    if len(shape) not in (2, 3):
-        raise InputError(f"{path}: SCI has shape {shape}: give an image or a cube of them")
-    known["dimensions"], shape = len(shape), shape[-2:]
+    image = find(path, "SCI").shape
+    known["dimensions"], shape = len(image), image[-2:]
     sky = read_sky(path)
     geometry = geometry_of(sky, shape, known["wcsinfo"], str(path))
     if str(known["target_type"]).upper() != "MOVING":  # which may have been brought to its mean

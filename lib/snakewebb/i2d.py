@@ -34,12 +34,13 @@ from snakewebb.blend import (
     union_region,
 )
 from snakewebb.errors import InputError
-from snakewebb.exposure import facts, open_fits
 from snakewebb.exposure_geometry import read_geometry
 from snakewebb.files import BLOCK, replacing
+from snakewebb.fits_structure import read_tree
 from snakewebb.geometry import ARCSEC, Geometry
 from snakewebb.grid import Grid
 from snakewebb.gwcs_text import grid_wcs
+from snakewebb.headers import facts
 from snakewebb.notes import cards, noted, plain
 from snakewebb.sip import FITS_WCS
 
@@ -224,8 +225,7 @@ def grid_keywords(grid: Grid) -> dict[str, Any]:
 
 def _logs(path: str | Path) -> Any:
     """Return the logs of the earlier stages that an exposure may have in its ASDF tree."""
-    with open_fits(path) as hdus:
-        tree = hdus["ASDF"].data.tobytes() if "ASDF" in hdus else b""
+    tree = read_tree(path)
     try:
         return read_value(tree, "cal_logs") if b"\ncal_logs:" in tree else None
     except ValueError as error:

@@ -13,12 +13,12 @@ import numpy as np
 
 from snakewebb.bands import cut_rows, in_order
 from snakewebb.errors import InputError
-from snakewebb.exposure import remaining_sky
 from snakewebb.grid import mean_pixel_side, output_grid
+from snakewebb.headers import remaining_sky
 from snakewebb.i2d import write_i2d
 from snakewebb.layout import Facts, Layout, lay_out, open_facts
 from snakewebb.output_wcs import read_grid
-from snakewebb.resample import band_inputs, drizzle_band
+from snakewebb.resample import band_inputs, drizzle_band, has_errors
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +80,8 @@ def write_mosaic(
         files = dict(zip(layout.placements, exposures, strict=True))
         sky = cache(lambda name: remaining_sky(files[name]))
         height, width = layout.grid.shape
+        if not has_errors(exposures):
+            drizzle = {**drizzle, "enable_err": False}
 
         def band(rows: slice) -> tuple[int, dict[str, np.ndarray | None]]:
             inputs = band_inputs(layout, exposures, facts, rows, lambda name, known: sky(name))

@@ -17,8 +17,9 @@ from numpy.polynomial.chebyshev import chebvander2d
 from snakewebb.bands import in_order
 from snakewebb.dq import bad_mask
 from snakewebb.errors import InputError
-from snakewebb.exposure import open_fits, read_planes
+from snakewebb.exposure import read_planes
 from snakewebb.geometry import Geometry, to_plane
+from snakewebb.headers import facts
 from snakewebb.kernels import sky as kernels
 from snakewebb.layout import Layout, Placement, open_facts
 
@@ -196,9 +197,8 @@ def _check(holds: bool, key: str, value: Any, trouble: str) -> None:
 
 
 def _background(path: str | Path) -> Record:
-    with open_fits(path) as hdus:
-        header = hdus[0].header
-        return {"level": header.get("BKGLEVEL"), "subtracted": header.get("BKGSUB")}
+    known = facts(path)
+    return {"level": known["sky_level"], "subtracted": known["sky_subtracted"]}
 
 
 def _good_pixels(

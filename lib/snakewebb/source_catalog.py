@@ -27,9 +27,12 @@ from snakewebb.asdf_text import BLOCK, changed, extension, read_table
 from snakewebb.background import Background, NoPixel
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import InputError
-from snakewebb.exposure import open_fits
+from snakewebb.exposure import open_fits, read_pixels
 from snakewebb.files import replacing
+from snakewebb.fits_structure import find, is_packed, read_tree
 from snakewebb.grid import Grid
+from snakewebb.hdus import forget_sums
+from snakewebb.headers import LIMITS, POSITIVE, number
 from snakewebb.kernels.apertures import annulus_sky, circle_sums, nearest
 from snakewebb.notes import plain
 from snakewebb.segmentation import (
@@ -159,31 +162,35 @@ class MosaicFile:
                     raise InputError(f"{path}: has no 2-D {name} extension: give an _i2d file")
             if "ASDF" not in hdus:
                 raise InputError(f"{path}: has no ASDF extension: give an _i2d file")
-            if hdus.fileinfo(0)["file"].compression == "gzip":
+            if is_packed(path):
                 raise InputError(f"{path}: is compressed: unpack it")
             planes = {name: hdus[name] for name in ("SCI", "WHT", "ERR") if name in hdus}
+            for name, plane in planes.items():
+                if plane.shape != hdus["SCI"].shape:
+                    raise InputError(
+                        f"{path}: {name} has shape {plane.shape} but SCI {hdus['SCI'].shape}: "
+                        "make the mosaic again"
+                    )
             units = [hdus["SCI"].header.get("BUNIT")]
             if "ERR" in planes:
                 units.append(planes["ERR"].header.get("BUNIT", "MJy/sr"))
-            self._places = {
-                name: (plane.fileinfo()["datLoc"], f">f{abs(plane.header['BITPIX']) // 8}")
-                for name, plane in planes.items()
-            }
+            self._units = {name: find(path, name) for name in planes}
             self.headers = primary, header = hdus[0].header, hdus["SCI"].header
             self.shape = hdus["SCI"].shape
-            self.asdf = hdus["ASDF"].data.tobytes()
+            self.asdf = read_tree(path)
         wrong = [unit for unit in units if unit != "MJy/sr"]
         if wrong:
             raise InputError(
                 f"{path}: is in {wrong[0]}, not MJy/sr: give a mosaic of flux-calibrated exposures"
             )
-        if not header.get("PIXAR_SR"):
+        area = number(header, "PIXAR_SR", *LIMITS["PIXAR_SR"], path=path)
+        if area is None:
             raise InputError(f"{path}: has no PIXAR_SR: give a mosaic of flux-calibrated exposures")
-        self._to_jansky = 1e6 * header["PIXAR_SR"]
-        ratio = primary.get("PXSCLRT")
+        self._to_jansky = 1e6 * area
+        ratio = number(primary, "PXSCLRT", *POSITIVE, path=path)
         if ratio is None:
             log.warning("%s: has no pixel_scale_ratio: apertures as for detector pixels", path)
-        if "ERR" not in self._places:
+        if "ERR" not in self._units:
             log.warning("%s: has no ERR: the catalogue is without errors", path)
         self.grid = header_grid(header, ratio or 1.0, path)
         keys = {"name": "INSTRUME", "filter": "FILTER", "pupil": "PUPIL", "detector": "DETECTOR"}
@@ -195,7 +202,7 @@ class MosaicFile:
         mask = self._read("WHT", start, stop) == 0
         data = self._read("SCI", start, stop)
         data *= self._to_jansky
-        if "ERR" in self._places:
+        if "ERR" in self._units:
             err = self._read("ERR", start, stop)
             mask |= np.isnan(err)
             err *= self._to_jansky
@@ -205,14 +212,8 @@ class MosaicFile:
         return data, err, mask
 
     def _read(self, name, start, stop):
-        place, kind = self._places[name]
-        nx = self.shape[1]
-        count = (stop - start) * nx
-        offset = place + start * nx * np.dtype(kind).itemsize
-        values = np.fromfile(self._path, kind, count, offset=offset)
-        if values.size < count:
-            raise InputError(f"{self._path}: {name} is cut short: fetch the file again")
-        return values.reshape(-1, nx).astype(np.float32)
+        rows = read_pixels(self._path, self._units[name], slice(start, stop))
+        return rows.astype(np.float32, copy=False)
 
 
 def header_grid(header: fits.Header, ratio: float, path: str | Path) -> Grid:
@@ -232,11 +233,18 @@ def header_grid(header: fits.Header, ratio: float, path: str | Path) -> Grid:
         name in header for name in names
     ):
         raise InputError(f"{path}: has no TAN WCS in the header of SCI: give an _i2d file")
-    x, y, ra, dec, east, north = (header[name] for name in names)
+    x, y, ra, dec, east, north = (number(header, name, path=path) for name in names)
+    if not east * north:
+        raise InputError(f"{path}: its pixels have no size (CDELT): give an _i2d file")
     skew = north / east
+
+    def turn(key: str, default: float) -> float:
+        given = number(header, key, path=path)
+        return default if given is None else given
+
     pc = (
-        (header.get("PC1_1", 1.0), header.get("PC1_2", 0.0)),
-        (header.get("PC2_1", 0.0) * skew, header.get("PC2_2", 1.0) * skew),
+        (turn("PC1_1", 1.0), turn("PC1_2", 0.0)),
+        (turn("PC2_1", 0.0) * skew, turn("PC2_2", 1.0) * skew),
     )
     shape = (header["NAXIS2"], header["NAXIS1"])
     return Grid((ra, dec), (x - 1, y - 1), east, pc, shape, ratio)
@@ -931,6 +939,7 @@ def _segmentation_hdus(catalog, mosaic, cat, segm):
         "SEGMFILE": ("segmentation_map", segm, "Segmentation map filename"),
     }
     primary = fits.PrimaryHDU(header=of_mosaic.copy())
+    forget_sums([primary])
     for key, (_, value, comment) in cards.items():
         primary.header[key] = (
             value,

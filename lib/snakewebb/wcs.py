@@ -29,6 +29,7 @@ from snakewebb import sip
 from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits
 from snakewebb.geometry import Correction, PixelToSky, to_plane
+from snakewebb.hdus import sound_hdu
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ def read_wcs(path: str | Path) -> WCS:
     """
     with open_fits(path) as hdus:
         try:
+            if "ASDF" in hdus:
+                hdus["ASDF"] = sound_hdu(path)
             with _quiet(), asdf_in_fits.open(hdus) as tree:
                 wcs = tree.tree.get("meta", {}).get("wcs")
         except Exception as error:  # of asdf, YAML, and of what makes objects of a tree
