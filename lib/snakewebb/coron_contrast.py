@@ -145,7 +145,7 @@ def _jansky(
     """Return the star's flux, Jy."""
     offset = None
     if vegamag is not None and abvegaoffset:
-        from snakewebb.source_catalog import MissingRow, vega_offset
+        from snakewebb.photometric_references import MissingRow, vega_offset
 
         # As without the coronagraph, of whose pupil masks the file knows nothing.
         names = {"name": "INSTRUME", "filter": "FILTER"}
