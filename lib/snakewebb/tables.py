@@ -116,7 +116,7 @@ def words(table: Any, name: str, path: str | Path) -> np.ndarray:
         return np.char.strip(values.astype(str))
 
 
-def image(path: str | Path, remedy: str, name: str | None = None) -> tuple[np.ndarray, Any]:
+def read_image(path: str | Path, remedy: str, name: str | None = None) -> tuple[np.ndarray, Any]:
     """Return an image of a FITS file and its header.
 
     Parameters
@@ -150,7 +150,7 @@ def image(path: str | Path, remedy: str, name: str | None = None) -> tuple[np.nd
     return values.astype(np.float64), header
 
 
-def shares(
+def read_shares(
     path: str | Path, shape: tuple[int, int], remedy: str, name: str | None = None
 ) -> np.ndarray:
     """Return an image of numbers from 0 to 1 on the pixels of the exposures.
@@ -158,7 +158,7 @@ def shares(
     Parameters
     ----------
     path, remedy, name
-        See `image`.
+        See `read_image`.
     shape : (ny, nx)
         Of the exposures.
 
@@ -172,7 +172,7 @@ def shares(
     InputError
         It has another shape, numbers out of range, or nothing but 0.
     """
-    values, _ = image(path, remedy, name)
+    values, _ = read_image(path, remedy, name)
     if values.shape != tuple(shape):
         raise InputError(
             f"{path}: its image has shape {values.shape}, the exposures {tuple(shape)}: {remedy}"
