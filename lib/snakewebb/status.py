@@ -244,5 +244,5 @@ def status_cell(end: Mapping[str, Any]) -> str:
 
 
 def number_cell(value: float | None, form: str) -> str:
-    """Return a cell with a number; empty for None."""
-    return f"<td>{'' if value is None else format(value, form)}</td>"
+    """Return a cell with a number; empty for None and NaN."""
+    return f"<td>{'' if value is None or value != value else format(value, form)}</td>"
