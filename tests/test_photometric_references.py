@@ -8,6 +8,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from mutations import mutations
 from snakewebb.errors import InputError
 from snakewebb.photometric_references import MissingRow, aperture_parameters, vega_offset
 
@@ -198,28 +199,6 @@ def test_real_files(real_data, name, filtername, pupil, offset):
     instrument = {"name": "MIRI" if "miri" in name else "NIRCAM"}
     instrument |= {"filter": filtername, "pupil": pupil}
     assert vega_offset(real_data / "references" / name, instrument) == pytest.approx(offset)
-
-
-def mutations(content, number):
-    """Return copies of a file with bytes changed, cut, doubled or swapped, the same each time."""
-    rng = np.random.default_rng(5)
-    for _ in range(number):
-        mutant = bytearray(content)
-        for _ in range(rng.integers(1, 4)):
-            start, length = int(rng.integers(len(mutant))), int(2 ** rng.uniform(0, 8))
-            part = slice(start, start + length)
-            kind = rng.integers(5)
-            if kind == 0:
-                mutant[part] = rng.bytes(length)
-            elif kind == 1:
-                mutant[part] = b" " * length
-            elif kind == 2:
-                del mutant[part]
-            elif kind == 3:
-                mutant[part] = mutant[part] * 2
-            else:
-                mutant[start] = rng.integers(32, 127)
-        yield bytes(mutant)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -461,8 +461,9 @@ def test_adjusting_clips_outliers():
 
 def test_reference_catalogue_of_a_file(tmp_path):
     Table({"ra": [1.0], "dec": [2.0]}).write(tmp_path / "own.ecsv")
-    table = tweakreg.reference_catalogue("own.ecsv", tmp_path / "own.ecsv", {}, {})
-    assert table["RA"][0] == 1.0
+    columns, notes = tweakreg.reference_catalogue("own.ecsv", tmp_path / "own.ecsv", {}, {})
+    assert columns["RA"][0] == 1.0
+    assert notes["stars"] == 1
 
 
 class Square:
@@ -474,9 +475,15 @@ class Square:
 
 def test_reference_catalogue_of_a_service(monkeypatch):
     asked = []
-    monkeypatch.setattr(refcat, "query_gaia", lambda *args: asked.append(args))
+
+    def query(*args):
+        asked.append(args)
+        return {"RA": np.zeros(3), "DEC": np.zeros(3)}
+
+    monkeypatch.setattr(refcat, "query_gaia", query)
     known = {"a": {"epoch": 2023.0}, "b": {"epoch": 2024.0}}
-    tweakreg.reference_catalogue("GAIADR3", None, {"a": Square()}, known)
+    columns, notes = tweakreg.reference_catalogue("GAIADR3", None, {"a": Square()}, known)
+    assert notes == {"file": "GAIADR3", "stars": len(columns["RA"])}
     name, ra, dec, radius, epoch = asked[0]
     assert name == "GAIADR3"
     assert min(ra, 360 - ra) < 1e-9
@@ -484,5 +491,8 @@ def test_reference_catalogue_of_a_service(monkeypatch):
     assert np.hypot(0.1, 0.1) < radius < 0.15
     assert epoch == 2023.5
     known["b"]["epoch"] = None
-    with pytest.raises(InputError, match="b: its header has no EXPMID"):
+    tweakreg.reference_catalogue("GAIADR3", None, {"a": Square()}, known)
+    assert asked[1][-1] == 2023.0
+    known["a"]["epoch"] = None
+    with pytest.raises(InputError, match="a: its header has no EXPMID"):
         tweakreg.reference_catalogue("GAIADR3", None, {"a": Square()}, known)

@@ -175,6 +175,10 @@ def _summary(status: ProductStatus) -> list[str]:
         if len(sets) > 1:
             members = "; ".join(escape(", ".join(names)) for names in sets)
             lines.append(f"<b>not tied together by their {what}</b>: {members}")
+    reference = status.alignment.get("reference", {})
+    if reference.get("unused"):
+        unused = f"{reference['file']}: {reference['unused']}"
+        lines.append(f"<b>of no use in the reference catalogue</b> {escape(unused)}")
     for island in status.alignment["islands"]:
         end = f'<span class="{island["status"]}">{island["status"]}</span>'
         if island["status"] == "COMPLETE":

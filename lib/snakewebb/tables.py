@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from snakewebb.errors import InputError
-from snakewebb.exposure import open_fits
 
 LONGEST = 100
 """Characters of another's message."""
@@ -137,6 +136,8 @@ def read_image(path: str | Path, remedy: str, name: str | None = None) -> tuple[
     InputError
         There is no such image of real numbers.
     """
+    from snakewebb.exposure import open_fits  # not all who read tables pay for it
+
     with reading(path, remedy), open_fits(path) as hdus:
         if name is not None and name not in hdus:
             raise InputError(f"{path}: has no {name} extension: {remedy}")
@@ -188,6 +189,6 @@ def read_shares(
 
 
 def _span(low: float, high: float) -> str:
-    if np.isfinite(low) and np.isfinite(high):
-        return f"numbers from {low:g} to {high:g}"
+    if np.isfinite(low):
+        return f"numbers from {low:g}" + (f" to {high:g}" if np.isfinite(high) else "")
     return "finite numbers"

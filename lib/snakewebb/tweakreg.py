@@ -201,7 +201,8 @@ def align(
         With `enforce_user_order`, whether sources that the first group lacks serve as references
         too. Without it they always do.
     abs_refcat : catalogue with columns ``RA`` and ``DEC`` (degrees), or None
-        To which the result is fitted: each island of tied groups as a whole.
+        To which the result is fitted: each island of tied groups as a whole. If it has a column
+        ``weight``, that is the weight of a star's squared distance.
     abs_minobj, abs_fitgeometry, abs_nclip, abs_sigma, abs_searchrad, abs_use2dhist : various
         As above, for this fit.
     abs_separation, abs_tolerance : float
@@ -250,8 +251,12 @@ def align(
         reference = np.column_stack(
             to_plane(np.asarray(abs_refcat["RA"]), np.asarray(abs_refcat["DEC"]), ra0, dec0)
         )
-        reference = reference[np.isfinite(reference).all(axis=1)]
-        absolute = [_fit_absolute(detections, island, reference, abs_how) for island in islands]
+        near = np.isfinite(reference).all(axis=1)
+        weight = abs_refcat["weight"][near] if "weight" in _names(abs_refcat) else None
+        absolute = [
+            _fit_absolute(detections, island, reference[near], weight, abs_how)
+            for island in islands
+        ]
 
     fits = {g: fit for island in islands for g, fit in island.items()}
     island_of = {g: number for number, island in enumerate(islands) for g in island}
@@ -300,7 +305,7 @@ def reference_catalogue(
     path: str | Path | None,
     geometries: Mapping[str, Geometry],
     known: Mapping[str, Mapping[str, Any]],
-) -> Any:
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read the absolute reference catalogue, or fetch it for the sky around a product.
 
     Parameters
@@ -314,8 +319,8 @@ def reference_catalogue(
 
     Returns
     -------
-    Table
-        ``RA``, ``DEC``: degrees.
+    columns, notes : dict
+        See `snakewebb.refcat.read_reference`.
 
     Raises
     ------
@@ -324,17 +329,17 @@ def reference_catalogue(
     """
     if path:
         return refcat.read_reference(path)
-    epochs = {exposure: facts["epoch"] for exposure, facts in known.items()}
-    lacking = [exposure for exposure, epoch in epochs.items() if epoch is None]
-    if lacking:
+    epochs = [facts["epoch"] for facts in known.values() if facts["epoch"] is not None]
+    if not epochs:
         raise InputError(
-            f"{lacking[0]}: its header has no EXPMID, to which the stars of {name} must be moved: "
-            "give a catalogue file of that epoch as abs_refcat"
+            f"{next(iter(known))}: its header has no EXPMID, to which the stars of {name} must be "
+            "moved: give a catalogue file of that epoch as abs_refcat"
         )
     corners = np.concatenate([unit_vectors(*g.corners()) for g in geometries.values()])
     centre = _middle(corners)
     radius = np.degrees(np.arccos(np.clip(corners @ unit_vectors(*centre), -1, 1).min())) + MARGIN
-    return refcat.query_gaia(name, *centre, float(radius), float(np.mean(list(epochs.values()))))
+    stars = refcat.query_gaia(name, *centre, float(radius), float(np.mean(epochs)))
+    return stars, {"file": name, "stars": len(stars["RA"])}
 
 
 def _middle(vectors):
@@ -688,7 +693,12 @@ def _matrix(parameters, geometry):
     return matrix / np.hypot(1, rotation) if geometry == "rshift" else matrix
 
 
-def _fit_absolute(detections, island, reference, how):
+def _names(catalogue):
+    """Return the names of columns of a table, or of a dictionary."""
+    return getattr(catalogue, "colnames", catalogue)
+
+
+def _fit_absolute(detections, island, reference, weight, how):
     """Fit the stars of an island to the reference catalogue."""
     members = sorted(island)
     rows = np.concatenate([detections.rows[g] for g in members])
@@ -702,16 +712,17 @@ def _fit_absolute(detections, island, reference, how):
     corrected = _apply([island[g] for g in members], detections.points[rows], group)
     # Clipped measurements count only where a star has no others.
     used = detections.used[rows]
-    weight = np.where(np.bincount(star, used)[star] > 0, used, True)
-    points = np.column_stack([np.bincount(star, c * weight) for c in corrected.T])
-    points /= np.bincount(star, weight)[:, np.newaxis]
+    count = np.where(np.bincount(star, used)[star] > 0, used, True)
+    points = np.column_stack([np.bincount(star, c * count) for c in corrected.T])
+    points /= np.bincount(star, count)[:, np.newaxis]
     flux = np.full(len(points), -np.inf)
     np.fmax.at(flux, star, detections.flux[rows])
     points = points[brightest_apart(points, flux, how.separation)]
     low, high = points.min(axis=0) - 2 * how.reach, points.max(axis=0) + 2 * how.reach
-    near = reference[((reference >= low) & (reference <= high)).all(axis=1)]
+    inside = ((reference >= low) & (reference <= high)).all(axis=1)
+    near, weight = reference[inside], None if weight is None else np.asarray(weight)[inside]
     try:
-        fit, i, j, kept = match_and_fit(points, near, how)
+        fit, i, j, kept = match_and_fit(points, near, how, weight)
     except FitError as error:
         return AbsoluteFit("FAILED", f"abs_refcat: {error}", None, len(near))
     residual = np.hypot(*(fit(points[i[kept]]) - near[j[kept]]).T)
