@@ -202,8 +202,16 @@ def test_a_missing_reference(tmp_path):
 def test_sources(tmp_path, names):
     table = Table([[1.0, np.nan, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]], names=(*names, "flux"))
     table.write(tmp_path / "c.ecsv")
-    x, y, flux = refcat.read_sources(tmp_path / "c.ecsv")
-    assert_allclose([x, y, flux], [[1, 3], [4, 6], [7, 9]])
+    found = refcat.read_sources(tmp_path / "c.ecsv")
+    assert_allclose([found[name] for name in ("x", "y", "flux")], [[1, 3], [4, 6], [7, 9]])
+    assert "weight" not in found
+
+
+def test_sources_with_weights_and_without_fluxes(tmp_path):
+    (tmp_path / "c.csv").write_text("x,y,weight,id\n1,2,3,7\n4,5,,8\n6,7,0,9\n")
+    found = refcat.read_sources(tmp_path / "c.csv")
+    assert_allclose([found[name] for name in ("x", "y", "weight")], [[1, 6], [2, 7], [3, 0]])
+    assert np.isnan(found["flux"]).all()
 
 
 def test_sources_without_positions(tmp_path):
@@ -231,7 +239,7 @@ def test_sources_at_no_place_are_refused(tmp_path, change, words):
 
 def test_sources_of_an_empty_catalogue(tmp_path):
     (tmp_path / "c.csv").write_text("x,y,flux\n")
-    assert [len(column) for column in refcat.read_sources(tmp_path / "c.csv")] == [0, 0, 0]
+    assert all(len(column) == 0 for column in refcat.read_sources(tmp_path / "c.csv").values())
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -263,7 +263,11 @@ def clipped_fit(
 
 
 def match_and_fit(
-    points: np.ndarray, reference: np.ndarray, how: Matching, weight: np.ndarray | None = None
+    points: np.ndarray,
+    reference: np.ndarray,
+    how: Matching,
+    weight: np.ndarray | None = None,
+    reference_weight: np.ndarray | None = None,
 ) -> tuple[Affine, np.ndarray, np.ndarray, np.ndarray]:
     """Match two lists of positions and fit the map of the first onto the second.
 
@@ -271,8 +275,8 @@ def match_and_fit(
     ----------
     points, reference : (n, 2) and (m, 2) arrays
     how : Matching
-    weight : (m,) array, optional
-        Of the references in the fit, but not in the search for matches; not negative.
+    weight, reference_weight : (n,) and (m,) array, optional
+        Inverse variances, not negative; they count in the fit, not in the search for matches.
 
     Returns
     -------
@@ -302,11 +306,11 @@ def match_and_fit(
         if before is not None and np.array_equal(i, before[0]) and np.array_equal(j, before[1]):
             break
         before = i, j
-        own = None if weight is None else weight[j]
+        own = _of_pairs(weight, i, reference_weight, j)
         if own is not None and np.count_nonzero(own) < FIT_GEOMETRIES[how.fitgeometry]:
             raise FitError(f"{np.count_nonzero(own)} of {len(i)} matches have a weight")
         fit, kept = clipped_fit(points[i], reference[j], how.fitgeometry, how.nclip, how.sigma, own)
-    counted = slice(None) if weight is None else weight[j] > 0
+    counted = slice(None) if own is None else own > 0
     residual = np.hypot(*(fit(points[i]) - reference[j]).T)[counted]
     # Chance pairs fill the disc of the tolerance evenly: their median is 0.7 of its radius.
     if np.median(residual) > how.tolerance / 3:
@@ -319,6 +323,17 @@ def match_and_fit(
             f"the fit moves sources by {moved:.1f} arcsec, more than twice searchrad + tolerance"
         )
     return fit, i, j, kept
+
+
+def _of_pairs(weight, i, reference_weight, j):
+    """Return the weights of pairs: variances are those of both ends together."""
+    if weight is None:
+        return None if reference_weight is None else reference_weight[j]
+    if reference_weight is None:
+        return weight[i]
+    one, other = weight[i], reference_weight[j]
+    both = (one > 0) & (other > 0)
+    return np.divide(one * other, one + other, out=np.zeros(len(i)), where=both)
 
 
 def rms(residual: np.ndarray, weight: np.ndarray | None = None) -> float:

@@ -25,8 +25,8 @@ AXES = {axis: (axis, f"{axis}centroid", f"{axis}_centroid") for axis in "xy"}
 PLACES = (("ra", "dec"), ("sky_centroid",), ("sky_centroid.ra", "sky_centroid.dec"))
 """Columns of positions on the sky, in lower case."""
 RANGES = {"RA": (-360.0, 720.0), "DEC": (-90.0, 90.0), "weight": (0.0, 1e30)}
-FARTHEST = 1e5
-"""Pixels; no detector is so large."""
+LIMITS = {"x": (-1e5, 1e5), "y": (-1e5, 1e5), "weight": RANGES["weight"]}
+"""Of catalogues in pixels; no detector is so large."""
 GAIA = {"GAIAREFCAT": "gaiadr3", "GAIADR3": "gaiadr3", "GAIADR2": "gaiadr2"}
 MOST_NAMES = 8
 
@@ -52,19 +52,20 @@ def read_table(path: str | Path) -> Table:
             return Table.read(path, format="ascii")
 
 
-def read_sources(path: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def read_sources(path: str | Path) -> dict[str, np.ndarray]:
     """Read a source catalogue that takes the place of a search.
 
     Parameters
     ----------
     path : path
         See `read_table`; with columns ``x`` and ``y`` (or ``xcentroid`` and ``ycentroid``, or
-        ``x_centroid`` and ``y_centroid``), 0-based pixels, and perhaps ``flux``.
+        ``x_centroid`` and ``y_centroid``), 0-based pixels, and perhaps ``flux`` and ``weight``.
 
     Returns
     -------
-    x, y, flux : (n,) arrays
-        Of the rows with a position; `flux` is NaN where the file has none.
+    dict of (n,) arrays
+        ``x``, ``y``, ``flux``, which is NaN where the file has none, and ``weight`` if it has
+        that: of the rows with a position and a weight.
 
     Raises
     ------
@@ -78,14 +79,15 @@ def read_sources(path: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             f"{path}: has no columns x and y, only {_listed(table.colnames)}: "
             "name the 0-based pixel positions x and y"
         )
-    x, y = (_column(table, name, path, low=-FARTHEST, high=FARTHEST, holes=True) for name in names)
-    used, flux = [*names], np.full(len(x), np.nan)
-    if "flux" in table.colnames:
-        used.append("flux")
-        flux = _column(table, "flux", path, holes=True)
+    used = [*names, *(name for name in ("flux", "weight") if name in table.colnames)]
     _tell_unused(table, used, path)
-    good = np.isfinite(x) & np.isfinite(y)
-    return x[good], y[good], flux[good]
+    columns = {"flux": np.full(len(table), np.nan)}
+    for key, name in zip(("x", "y", *used[2:]), used, strict=True):
+        low, high = LIMITS.get(key, (-np.inf, np.inf))
+        columns[key] = _column(table, name, path, low=low, high=high, holes=True)
+    rest = [column for key, column in columns.items() if key != "flux"]
+    good = np.all([np.isfinite(column) for column in rest], axis=0)
+    return {key: column[good] for key, column in columns.items()}
 
 
 def read_reference(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
