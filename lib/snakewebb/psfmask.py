@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from snakewebb.errors import InputError
 
 BLOCK, CARD = 2880, 80
 """Bytes of a FITS header's blocks and of its lines."""
+LONGEST = 1000
+"""Blocks; no header is so long."""
 
 
 def canonical(name: str) -> str:
@@ -44,7 +47,7 @@ def choose(masks: Mapping[str, str], path: str | Path) -> str | None:
     """
     known = {}
     for key, file in masks.items():
-        parts = [canonical(part) for part in key.split("/")]
+        parts = [canonical(part) for part in str(key).split("/")]
         if not all(re.fullmatch(r"F\d+\w+|MASK\w+", part) for part in parts) or len(parts) > 2:
             raise InputError(
                 f"reference_files.psfmask: {key!r} is neither filter nor mask: write F335M, "
@@ -69,14 +72,19 @@ def primary_header(path: str | Path) -> dict[str, str]:
     """
     values = {}
     try:
-        with (gzip.open if str(path).endswith(".gz") else open)(path, "rb") as file:
-            while block := file.read(BLOCK).decode("ascii", "replace"):
-                if not values and not block.startswith("SIMPLE  ="):
+        with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with (gzip.open if packed else open)(path, "rb") as file:
+            for _ in range(LONGEST):
+                block = file.read(BLOCK).decode("ascii", "replace")
+                if len(block) < BLOCK or (not values and not block.startswith("SIMPLE  =")):
                     break
                 for card in (block[k : k + CARD] for k in range(0, BLOCK, CARD)):
                     if card.rstrip() == "END":
                         return values
-                    values[card[:8].rstrip()] = card[10:].partition("/")[0].strip(" '")
-    except OSError as error:
+                    quoted = re.match(r" *'([^']*)'", card[10:])
+                    value = quoted[1] if quoted else card[10:].partition("/")[0]
+                    values[card[:8].rstrip()] = value.strip()
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({error}): fetch it again") from None
     raise InputError(f"{path}: is no FITS file: fetch it again")
