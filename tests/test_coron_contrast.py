@@ -1,6 +1,7 @@
 """The files that contrast reads, right and wrong ones, and what it does without them."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import asdf
 import numpy as np
@@ -10,7 +11,14 @@ from astropy.table import Table
 from numpy.testing import assert_array_equal
 
 from snakewebb import coron_contrast
-from snakewebb.contrast import CURVE_COLUMNS, DESCRIPTIONS, Contrast, read_psf, star_flux
+from snakewebb.contrast import (
+    CURVE_COLUMNS,
+    DESCRIPTIONS,
+    Contrast,
+    Frame,
+    read_psf,
+    star_flux,
+)
 from snakewebb.coron_products import read_psfmask
 from snakewebb.errors import InputError
 from snakewebb.filters import FILTERS, passband
@@ -149,6 +157,31 @@ def test_a_vega_magnitude_without_its_offset_leaves_the_flux_unknown(tmp_path):
         assert reason.startswith("the star's flux is unknown: ")
         assert words in reason
     assert coron_contrast._jansky(None, None, None, None, setup) == (None, "")
+
+
+def test_what_cannot_be_measured_is_told(tmp_path, monkeypatch, caplog):
+    """An unknown filter, and a star whose Vega magnitude says nothing without its offset."""
+    setup = {"INSTRUME": "NIRCAM", "FILTER": "CLEAR", "EXP_TYPE": "", "TITLE": ""}
+    layout, geometry = SimpleNamespace(shape=(5, 6)), SimpleNamespace(geometry=None)
+    inputs = [SimpleNamespace(pixel_map=geometry)]
+    monkeypatch.setattr(coron_contrast, "integrations", lambda paths, **grid: (layout, inputs))
+    monkeypatch.setattr(coron_contrast, "product_exposure", lambda path: "a")
+    monkeypatch.setattr(coron_contrast, "_setup", lambda path: setup)
+    frame = Frame((3.0, 3.0), ((16.0, 0.0), (0.0, 16.0)))
+    monkeypatch.setattr(Frame, "of_exposure", classmethod(lambda cls, *args: frame))
+    target = SimpleNamespace(cubes=[np.zeros((1, *SHAPE))], subtract=None, exposures=["a"])
+    stars = {"a": {"center": (3.0, 3.0), "correction": {"ra0": 1.0, "dec0": 2.0}}}
+    options = {"truncate": [50, 10], "grid": {}, "drizzle": {}, "star_vegamag": 6.0}
+    found = coron_contrast.product_contrast(target, ["a"], stars, **options)
+    reason = (
+        "nothing is known of the filter 'CLEAR' of 'NIRCAM'; "
+        "the star's flux is unknown: a Vega magnitude needs an ABVEGAOFFSET file"
+    )
+    for table in (found.curve, found.sources):
+        assert table.meta["contrast"] == {"status": "FAILED", "reason": reason}
+        assert len(table) == 0
+    assert found.snr.shape == (5, 6)
+    assert f"contrast FAILED: {reason}" in caplog.text
 
 
 def test_a_contrast_that_is_not_known_is_written(tmp_path):

@@ -737,12 +737,11 @@ def test_a_mosaic_without_errors(tmp_path, starfield, stars):
     ("hdu", "keyword", "value", "words"),
     [
         ("SCI", "CRPIX1", None, "no TAN WCS"),
-        ("SCI", "CRPIX1", "left", "no TAN WCS"),
-        ("SCI", "CRVAL2", 97.0, "no TAN WCS"),
-        ("SCI", "CDELT1", 0.0, "no TAN WCS"),
-        ("SCI", "PC1_1", 1e30, "no TAN WCS"),
+        ("SCI", "CRPIX1", "left", ""),
+        ("SCI", "CRVAL2", 97.0, ""),
+        ("SCI", "CDELT1", 0.0, ""),
+        ("SCI", "PC1_1", 1e30, ""),
         ("SCI", "CTYPE1", "RA---SIN", "no TAN WCS"),
-        ("SCI", "BSCALE", 3.0, "SCI is packed or scaled"),
         ("WHT", "EXTNAME", "OTHER", "no 2-D WHT"),
         ("ASDF", "EXTNAME", "OTHER", "no ASDF"),
     ],
@@ -754,7 +753,7 @@ def test_unusable_mosaics(tmp_path, starfield, hdu, keyword, value, words):
             del hdus[hdu].header[keyword]
         else:
             hdus[hdu].header[keyword] = value
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=rf"jw_i2d\.fits: .*{words}"):
         step.make_catalog(path, tmp_path / "cat.ecsv", tmp_path / "segm.fits")
     assert [left.name for left in tmp_path.iterdir()] == [path.name]
 
@@ -815,20 +814,14 @@ def test_pixels_of_an_unknown_size_are_those_of_the_detector(tmp_path, starfield
     assert step.MosaicFile(path).grid.pixel_scale_ratio == 1.0
 
 
-@pytest.mark.parametrize("name", ["SCI", "WHT", "ERR"])
-def test_planes_that_are_no_plain_images_are_refused(tmp_path, starfield, name):
+@pytest.mark.parametrize("name", ["WHT", "ERR"])
+def test_planes_of_another_shape_are_refused(tmp_path, starfield, name):
     path = write_i2d(tmp_path / "jw_i2d.fits", starfield)
     with fits.open(path) as hdus:
-        hdu = hdus[name]
-        packed = fits.CompImageHDU(hdu.data, hdu.header, name=name)
-        cropped = fits.ImageHDU(hdu.data[:-1], hdu.header)
-        integers = fits.ImageHDU(np.nan_to_num(hdu.data * 100).astype(np.int16), hdu.header)
-        for k, other in enumerate((packed, cropped, integers)):
-            hdus[name] = other
-            hdus.writeto(tmp_path / f"{k}.fits")
-    for k, words in enumerate(("packed or scaled", "has shape", "packed or scaled")):
-        with pytest.raises(InputError, match=words):
-            step.MosaicFile(tmp_path / f"{k}.fits")
+        hdus[name] = fits.ImageHDU(hdus[name].data[:-1], hdus[name].header)
+        hdus.writeto(tmp_path / "cropped.fits")
+    with pytest.raises(InputError, match=rf"cropped\.fits: {name} has shape \(159, 160\) but SCI"):
+        step.MosaicFile(tmp_path / "cropped.fits")
 
 
 def test_no_mosaic(tmp_path):

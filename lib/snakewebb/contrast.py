@@ -39,6 +39,7 @@ from snakewebb.geometry import ARCSEC, Geometry, to_plane
 from snakewebb.grid import Grid
 from snakewebb.kernels.rings import ring_statistics
 from snakewebb.klip import Subtracted
+from snakewebb.notes import history
 from snakewebb.psf import CHARGE_DIFFUSION, DIAMETER, make_pupil
 from snakewebb.resample import Input, drizzle_band
 from snakewebb.tables import read_image
@@ -1162,6 +1163,9 @@ def write_contrast(
         primary, header = hdus[0].header.copy(), hdus["SCI"].header.copy()
     header["BUNIT"] = ("", "signal-to-noise ratio")
     primary["FILENAME"] = Path(snr).name
+    outcome = contrast.curve.meta.get("contrast", {"status": "COMPLETE"})
+    for line in history({"contrast": outcome}, {"contrast": outcome["status"]}):
+        primary["HISTORY"] = line
     image = fits.ImageHDU(contrast.snr, header, name="SNR")
     with replacing(snr) as file:
         fits.HDUList([fits.PrimaryHDU(header=primary), image]).writeto(file)

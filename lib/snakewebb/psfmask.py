@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import re
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from snakewebb.errors import InputError
 
 BLOCK, CARD = 2880, 80
 """Bytes of a FITS header's blocks and of its lines."""
-LONGEST = 1000
-"""Blocks; no header is so long."""
 
 
 def canonical(name: str) -> str:
@@ -72,19 +69,14 @@ def primary_header(path: str | Path) -> dict[str, str]:
     """
     values = {}
     try:
-        with open(path, "rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-        with (gzip.open if packed else open)(path, "rb") as file:
-            for _ in range(LONGEST):
-                block = file.read(BLOCK).decode("ascii", "replace")
-                if len(block) < BLOCK or (not values and not block.startswith("SIMPLE  =")):
+        with (gzip.open if str(path).endswith(".gz") else open)(path, "rb") as file:
+            while block := file.read(BLOCK).decode("ascii", "replace"):
+                if not values and not block.startswith("SIMPLE  ="):
                     break
                 for card in (block[k : k + CARD] for k in range(0, BLOCK, CARD)):
                     if card.rstrip() == "END":
                         return values
-                    quoted = re.match(r" *'([^']*)'", card[10:])
-                    value = quoted[1] if quoted else card[10:].partition("/")[0]
-                    values[card[:8].rstrip()] = value.strip()
-    except (OSError, EOFError, zlib.error) as error:
+                    values[card[:8].rstrip()] = card[10:].partition("/")[0].strip(" '")
+    except OSError as error:
         raise InputError(f"{path}: cannot be read ({error}): fetch it again") from None
     raise InputError(f"{path}: is no FITS file: fetch it again")

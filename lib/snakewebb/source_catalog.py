@@ -147,16 +147,13 @@ class MosaicFile:
             self.headers = primary, header = hdus[0].header, hdus["SCI"].header
             self.shape = hdus["SCI"].shape
             for name, plane in planes.items():
-                kind = plane.header["BITPIX"], plane.header.get("BSCALE", 1)
-                if type(plane) is not fits.ImageHDU or kind not in ((-32, 1), (-64, 1)):
-                    raise InputError(f"{path}: {name} is packed or scaled: give an _i2d file")
                 if plane.shape != self.shape:
                     raise InputError(
                         f"{path}: {name} has shape {plane.shape} but SCI {self.shape}: "
                         "make the mosaic again"
                     )
             self._places = {
-                name: (plane.fileinfo()["datLoc"], f">f{-plane.header['BITPIX'] // 8}")
+                name: (plane.fileinfo()["datLoc"], f">f{abs(plane.header['BITPIX']) // 8}")
                 for name, plane in planes.items()
             }
             self.asdf = hdus["ASDF"].data.tobytes()
