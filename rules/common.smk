@@ -611,7 +611,8 @@ def targets():
             files += coron_exposures(product)
             if uses(name, "RDI"):
                 suffixes.append("psfstack.fits")
-            plots.append("subtraction.png")
+            plots += ["subtraction.png", "shifts.png", "eigenvalues.png"]
+            plots.append("coron_status.html")
             if has_contrast(name):
                 suffixes += ["contrast.ecsv", "detections.ecsv", "snr.fits"]
                 plots.append("contrast.png")
@@ -622,7 +623,7 @@ def targets():
                 for exposure in product.of_type("science")
                 for kind in kinds
             ]
-            plots.append("alignment.png")
+            plots += ["alignment.png", "sky.png", "outliers.png", "status.html"]
         if not own["resample"]["skip"]:
             files += [f"{folder}/{name}{modes}_i2d.fits" for modes in extras]
             plots.append("mosaic.png")

@@ -524,10 +524,11 @@ def test_counts_have_no_magnitudes(tmp_path, exposures):
         hdus["SCI"].header["BUNIT"] = hdus["ERR"].header["BUNIT"] = "DN/s"
 
     bad = edited(exposures[0], tmp_path / "bad_cal.fits", in_counts)
-    with pytest.raises(InputError) as caught:
-        image3(tmp_path / "x", [bad], catalog=True)
-    one_line(caught.value, "x_i2d.fits", "DN/s, not MJy/sr")
-    assert finals(tmp_path / "x") == ["x_i2d.fits"]
+    outcome = image3(tmp_path / "x", [bad], catalog=True)["catalog"]
+    assert outcome["status"] == "FAILED"
+    assert outcome["sources"] > 5
+    assert outcome["reason"] == "no fluxes: the mosaic is in DN/s, not MJy/sr"
+    assert finals(tmp_path / "x") == ["x_cat.ecsv", "x_i2d.fits", "x_segm.fits"]
 
 
 def test_no_exposure_time_is_no_obstacle(tmp_path, exposures):

@@ -15,9 +15,10 @@ import numpy as np
 
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import InputError
-from snakewebb.exposure import Planes, open_fits
+from snakewebb.exposure import Planes
 from snakewebb.flagged import rewrite, write_copy
 from snakewebb.geometry import Correction, Geometry
+from snakewebb.tables import read_shares
 
 if TYPE_CHECKING:
     from snakewebb.align_refs import Aligned
@@ -205,18 +206,9 @@ def read_psfmask(path: str | Path, shape: tuple[int, int]) -> np.ndarray:
     Raises
     ------
     InputError
-        It has no SCI of that shape.
+        It has no SCI of that shape, or weights that are none.
     """
-    with open_fits(path) as hdus:
-        if "SCI" not in hdus:
-            raise InputError(f"{path}: has no SCI extension: give a PSFMASK reference file")
-        mask = np.nan_to_num(np.array(hdus["SCI"].data, np.float64))
-    if mask.shape != tuple(shape):
-        raise InputError(
-            f"{path}: its mask has shape {mask.shape}, the exposures {tuple(shape)}: "
-            "give the one for this subarray"
-        )
-    return mask
+    return read_shares(path, shape, "give a PSFMASK reference file for this subarray", "SCI")
 
 
 def _blanked(plane: np.ndarray, invalid: np.ndarray) -> np.ndarray:
