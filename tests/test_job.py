@@ -132,6 +132,22 @@ def test_what_ends_a_script_is_told(tmp_path, program, words, where):
         assert done.stderr == f"snakewebb: {told} (log: {log})\n"
 
 
+def test_warnings_of_the_work_go_to_the_log_whatever_was_imported(tmp_path):
+    log = tmp_path / "log"
+    program = (
+        "from types import SimpleNamespace\n"
+        f"snakemake = SimpleNamespace(log=[{str(log)!r}])\n"
+        "from snakewebb.job import job\nimport warnings\nimport astropy.io.fits\n"
+        "with job(snakemake.log[0]):\n    warnings.warn('careful')"
+    )
+    environment = os.environ | {"PYTHONPATH": str(REPO / "lib")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    assert "careful" in log.read_text()
+
+
 def failed(log, *files):
     record = logging.makeLogRecord({"event": "job_error", "log": [str(log)], "output": [*files]})
     failures = Failures()

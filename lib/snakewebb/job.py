@@ -48,6 +48,8 @@ def job(log: str) -> Iterator[None]:
     try:
         if log != _GUARDED:
             _open_log(log)
+        # Not before, because astropy takes warnings to itself when it is imported.
+        logging.captureWarnings(True)
         yield
     except (Exception, KeyboardInterrupt) as error:
         _end(log, error)
@@ -97,7 +99,6 @@ def _open_log(path: str) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         force=True,
     )
-    logging.captureWarnings(True)
     # The line that tells of a full disk is not to be buried under logging's own complaints.
     logging.raiseExceptions = False
     logging.info("process %d on %s", os.getpid(), os.uname().nodename)
