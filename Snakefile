@@ -19,7 +19,7 @@ check_made_files()
 
 
 onerror:
-    tell_failures(log)
+    tell_failures()
 
 
 rule all:

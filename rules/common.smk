@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import yaml
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 # Not workflow.basedir, which is that of a workflow that imports this one.
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
@@ -27,7 +28,7 @@ from snakewebb import config as configuration
 from snakewebb import psfmask
 from snakewebb.errors import InputError
 from snakewebb.folder import occupy
-from snakewebb.logs import last_words
+from snakewebb.logs import STOPPED, Failures
 
 
 def load_products():
@@ -164,22 +165,22 @@ def give_up(message):
     sys.exit(f"snakewebb: {message}")
 
 
-def tell_failures(logfiles):
-    """Say in one line each why jobs failed, from Snakemake's logs."""
-    text = "".join(Path(path).read_text(errors="replace") for path in logfiles)
-    named = re.findall(r"^ *log: (.+) \(check log file", text, re.MULTILINE)
-    for path in dict.fromkeys(path for paths in named for path in paths.split(", ")):
-        words = last_words(path)
-        if words:
-            print(f"snakewebb: {path}: {words}", file=sys.stderr)
+def tell_failures():
+    """Say in one line each why jobs failed."""
+    mend = ""
+    for path, words in FAILURES.reasons():
+        print(f"snakewebb: {path}: {words}", file=sys.stderr)
+        mend = mend if words.startswith(STOPPED) else "mend this and "
     print(
-        "snakewebb: mend this and give the same command again: what is made stays",
+        f"snakewebb: {mend}give the same command again: what is made stays",
         file=sys.stderr,
     )
 
 
+FAILURES = Failures()
 try:
     if workflow.is_main_process:
+        logger.addHandler(FAILURES)
         occupy(".snakemake")
         if Path("results").exists() and not os.access("results", os.W_OK):
             print("snakewebb: results: is read-only: a run will fail", file=sys.stderr)

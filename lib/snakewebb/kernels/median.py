@@ -1,7 +1,8 @@
 """Median of images that each cover a window of the output."""
 
 import numpy as np
-from numba import njit
+
+from snakewebb.kernels.cache import njit
 
 
 @njit("void(float32[::1], int64, int64)", cache=True, nogil=True)
