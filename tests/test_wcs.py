@@ -1,6 +1,7 @@
 import asdf
 import numpy as np
 import pytest
+from gwcs import WCS
 
 from snakewebb import gwcs_text
 from snakewebb import wcs as gwcs_module
@@ -11,6 +12,7 @@ from snakewebb.grid import PixelMap, output_grid
 from snakewebb.output_wcs import read_grid
 from snakewebb.simulate.apertures import Pointing, apertures, imaging_aperture, make_wcs, wcsinfo
 from snakewebb.wcs_tree import read_tree
+from test_wcs_tree import agree
 
 KEYS = ("v2_ref", "v3_ref", "roll_ref", "ra_ref", "dec_ref", "v3yangle", "vparity")
 
@@ -72,6 +74,55 @@ def test_correction_in_the_gwcs_is_that_of_the_geometry(moving_target, times):
     x, _ = wcs.invert(ra[3, 4], dec[3, 4], with_bounding_box=False)
     assert abs(x - geometry.x_nodes[4]) < 0.1
     assert wcs.bounding_box is not None
+
+
+def renamed(wcs):
+    """Return a corrected gWCS as another tweakwcs may have made it."""
+    steps = [(step.frame, step.transform) for step in wcs.pipeline]
+    at = wcs.available_frames.index("v2v3corr") - 1
+    correction = steps[at][1].copy()
+    correction.name = "TPCorr"
+    steps[at] = steps[at][0], correction
+    return WCS(steps)
+
+
+SHIFT = Correction(150.05, -39.9, ((1.0, 2e-4), (-2e-4, 1.0)), (0.3, -1.2))
+ADJUSTED = {
+    "two frames": lambda wcs, _: WCS([("detector", wcs.forward_transform), ("world", None)]),
+    "a correction": lambda wcs, info: gwcs_module.corrected_wcs(wcs, SHIFT, info),
+    "another correction": lambda wcs, info: renamed(gwcs_module.corrected_wcs(wcs, SHIFT, info)),
+    "a target's mean": lambda wcs, info: gwcs_module.corrected_wcs(
+        wcs, SHIFT, info, moving_target=True
+    ),
+    "no bounding box": lambda wcs, _: WCS(
+        [(s.frame, s.transform.copy()) for s in wcs.pipeline[:-1]] + [wcs.pipeline[-1]]
+    ),
+}
+
+
+@pytest.mark.parametrize("numbers", [{}, {"v2_ref": -90, "v3_ref": -491}])
+@pytest.mark.parametrize("kind", ADJUSTED)
+def test_gwcs_that_were_adjusted_before_are_corrected(kind, numbers):
+    wcs, info, shape = simulated("NRCBLONG")
+    wcs, info = ADJUSTED[kind](wcs, info), info | numbers
+    if kind == "no bounding box":
+        wcs.bounding_box = None
+    before = gwcs_module.pixel_to_sky(wcs)
+    for times in (1, 2):
+        wcs = gwcs_module.corrected_wcs(wcs, SHIFT, info)
+        x, y = np.meshgrid(np.linspace(0, shape[1], 5), np.linspace(0, shape[0], 4))
+        sky = before.forward(x, y)
+        for _ in range(times):
+            sky = SHIFT.apply(*map(np.asarray, sky))
+        after = gwcs_module.pixel_to_sky(wcs)
+        np.testing.assert_allclose(
+            to_plane(*map(np.asarray, after.forward(x, y)), 150.0, -40.0),
+            to_plane(*sky, 150.0, -40.0),
+            atol=1e-6,
+        )
+        assert after.bounding_box == before.bounding_box
+        if after.bounding_box:
+            agree(wcs)
 
 
 def written(path, grid):
