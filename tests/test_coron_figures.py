@@ -1,6 +1,5 @@
 """Plots of a coronagraphic product."""
 
-from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,6 +20,7 @@ from snakewebb.coron_figures import (
     plot_shifts,
     plot_subtraction,
 )
+from snakewebb.coron_status import write_status
 
 STAR = (30.4, 24.8)
 PLACE = (150.0002, -29.9999)
@@ -185,44 +185,55 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize(
-    ("kind", "image"),
-    [
-        *((kind, "noise") for kind in ODD),
-        *(("as it should be", image) for image in ("NaN", "infinite", "1e38", "one value")),
-    ],
-)
-def test_odd_products_are_drawn(tmp_path, monkeypatch, kind, image):
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_notes_are_drawn(tmp_path, kind):
     align, klip = notes(**ODD[kind])
-    noise = np.random.default_rng(3).normal(size=(2, 60, 70)).astype(np.float32)
-    fills = {"NaN": np.nan, "infinite": np.inf, "1e38": 1e38, "one value": 7.0}
-    data = np.full_like(noise, fills[image]) if image in fills else noise
-    write_image(tmp_path / "a.fits", data, "SCI")
+    flagged = {"a": write_image(tmp_path / "a.fits", np.zeros((5, 5)), "SCI")}
+    write_status(flagged, {"a": align}, {"a": klip}, tmp_path / "status.html")
+    page = (tmp_path / "status.html").read_text()
+    assert "COMPLETE" in page
+    assert ">nan<" not in page
+    if kind.startswith(("one shift", "shifts", "no references")):
+        plot_shifts({"a": align}, tmp_path / "a.png")
+    elif "modes" in kind:
+        plot_eigenvalues({"a": klip["eigenvalues"]}, [50, 2], tmp_path / "a.png")
+    else:
+        pairs = {"a": (*2 * [np.zeros((60, 70))], klip["star"]["center"])}
+        plot_subtraction(pairs, klip["star"]["pixel_scale"], tmp_path / "a.png")
+    assert fits_the_report(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e38, 7.0])
+def test_odd_images_are_drawn(tmp_path, value):
+    image = np.full((2, 60, 70), value, np.float32)
+    plot_subtraction({"a": (image, image, STAR)}, 0.063, tmp_path / "a.png")
+    assert fits_the_report(tmp_path / "a.png")
+
+
+def made_of(tmp_path, monkeypatch, align, klip):
+    """Draw a product with such notes; return where the pictures are."""
     known = {"klip": klip, "align_refs": align}
     monkeypatch.setattr(coron_figures, "read_notes", lambda path: known)
-    made = {"a": tmp_path / "a.fits"}
+    image = np.random.default_rng(3).normal(size=(60, 70))
+    made = {"a": write_image(tmp_path / "a.fits", image, "SCI")}
     names = ("subtraction.png", "shifts.png", "eigenvalues.png", "status.html")
     out = SimpleNamespace(**{name.partition(".")[0]: tmp_path / name for name in names})
-    with monkeypatch.context() as patch:
-        patch.setattr(coron_figures, "drawn", lambda *paths: nullcontext())
-        plot_product(made, made, made, [50, 2], out)
-    assert all(fits_the_report(tmp_path / name) for name in names[:3])
+    plot_product(made, made, made, [50, 2], out)
+    return out
+
+
+def test_all_of_a_product_is_drawn(tmp_path, monkeypatch):
+    out = made_of(tmp_path, monkeypatch, *notes())
     assert "COMPLETE" in out.status.read_text()
-    assert ">nan<" not in out.status.read_text()
+    assert all(imread(tmp_path / path).shape[0] > 500 for path in tmp_path.glob("*.png"))
 
 
 def test_a_picture_that_fails_stops_no_other(tmp_path, monkeypatch):
     align, klip = notes()
     del klip["star"]
-    monkeypatch.setattr(
-        coron_figures, "read_notes", lambda path: {"klip": klip, "align_refs": align}
-    )
-    made = {"a": write_image(tmp_path / "a.fits", np.zeros((5, 5)), "SCI")}
-    names = ("subtraction.png", "shifts.png", "eigenvalues.png", "status.html")
-    out = SimpleNamespace(**{name.partition(".")[0]: tmp_path / name for name in names})
-    plot_product(made, made, made, [50], out)
+    out = made_of(tmp_path, monkeypatch, align, klip)
     assert "status could not be drawn" in out.status.read_text()
-    heights = [imread(tmp_path / name).shape[0] for name in names[:3]]
+    heights = [imread(path).shape[0] for path in (out.subtraction, out.shifts, out.eigenvalues)]
     assert heights[0] < 200 < min(heights[1:])
 
 
