@@ -1,12 +1,10 @@
 """Which PSFMASK is for an exposure."""
 
-import gzip
-
 import pytest
 from astropy.io import fits
 
 from snakewebb.errors import InputError
-from snakewebb.psfmask import canonical, choose, primary_header
+from snakewebb.psfmask import canonical, choose
 
 
 @pytest.fixture
@@ -57,14 +55,3 @@ def test_mistakes_are_told(exposure, tmp_path):
     for name in ("b.fits", "absent.fits"):
         with pytest.raises(InputError, match=f"{name}: .*: fetch it again"):
             choose({"F335M": "m"}, tmp_path / name)
-
-
-def test_headers_are_those_astropy_reads(exposure, tmp_path):
-    packed = tmp_path / "a.fits.gz"
-    packed.write_bytes(gzip.compress(exposure.read_bytes()))
-    known = fits.getheader(exposure)
-    for path in (exposure, packed):
-        header = primary_header(path)
-        assert {key: header[key] for key in ("FILTER", "CORONMSK", "TITLE")} == {
-            key: known[key] for key in ("FILTER", "CORONMSK", "TITLE")
-        }

@@ -20,8 +20,9 @@ from snakewebb.exposure import open_fits, read_notes, read_planes
 from snakewebb.exposure_geometry import read_geometry
 from snakewebb.geometry import Correction, Geometry, to_plane
 from snakewebb.grid import Grid, PixelMap, output_grid
-from snakewebb.klip import Library, Subtracted, library
+from snakewebb.klip import Library, Subtracted
 from snakewebb.stack_refs import read_cube
+from snakewebb.strategy import library
 
 if TYPE_CHECKING:
     from snakewebb.resample import Input
