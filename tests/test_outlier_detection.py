@@ -550,6 +550,6 @@ def test_an_exposure_without_errors(exposures):
 
 def test_when_there_is_nothing_to_compare():
     assert reason_to_skip(["a"]) == "there is one exposure only"
-    assert reason_to_skip(["a", "a"]) == "all exposures are of one group"
+    assert "of one group" in reason_to_skip(["a", "a"])
     assert reason_to_skip(["a", "a"], resample_data=False) is None
     assert reason_to_skip(["a", "b"]) is None

@@ -24,8 +24,9 @@ from snakewebb.fits_structure import find
 from snakewebb.geometry import Correction, Geometry, to_plane
 from snakewebb.grid import Grid, PixelMap, output_grid
 from snakewebb.headers import number, read_header
-from snakewebb.klip import Library, Subtracted, library
+from snakewebb.klip import Library, Subtracted
 from snakewebb.stack_refs import read_usable
+from snakewebb.strategy import library
 
 if TYPE_CHECKING:
     from snakewebb.resample import Input

@@ -19,6 +19,7 @@ from snakewebb.dq import bad_mask
 from snakewebb.errors import InputError
 from snakewebb.exposure import read_planes
 from snakewebb.geometry import Geometry, to_plane
+from snakewebb.groups import reason_alone
 from snakewebb.headers import facts
 from snakewebb.kernels import sky as kernels
 from snakewebb.layout import Layout, Placement, open_facts
@@ -475,8 +476,9 @@ def _levels(
             return dict.fromkeys(members, (None, "FAILED", "no exposure has a good pixel"))
         base = min(known)
     levels = {}
+    alone = reason_alone([g for g, records in members.items() for _ in records])
     for g in members:
-        status, trouble = "SKIPPED", "no other exposure overlaps it"
+        status, trouble = "SKIPPED", alone or "no other exposure overlaps it"
         if g in tie.touched:
             status, trouble = "FAILED", "no overlap has good pixels on both sides"
         if g in tie.delta or skymethod == "global":

@@ -24,6 +24,7 @@ from scipy.spatial import KDTree
 from snakewebb import refcat
 from snakewebb.errors import InputError
 from snakewebb.geometry import Correction, Geometry, to_plane, unit_vectors
+from snakewebb.groups import reason_alone
 from snakewebb.matching import (
     FIT_GEOMETRIES,
     Affine,
@@ -235,6 +236,9 @@ def align(
     group_of = np.array([number[groups[name]] for name in names], dtype=int)
     detections, ra0, dec0 = _detections(catalogs, group_of, separation)
     islands, relative = _align_relative(detections, how, enforce_user_order, expand_refcat)
+    alone = reason_alone([groups[name] for name in names])
+    if alone:
+        relative = {0: ("SKIPPED", alone)}
 
     absolute: list[AbsoluteFit] = []
     if abs_refcat is not None:
@@ -461,10 +465,11 @@ def _align_relative(detections, how, ordered, expand):
             status[g] = ("COMPLETE", "the others are aligned with it" if g in frames else "")
             continue
         islands.append({g: Affine()})
-        if g in reasons and n_groups > 1:
+        if g in reasons:
             status[g] = ("FAILED", reasons[g])
         else:
-            status[g] = ("SKIPPED", "no other exposure overlaps it")
+            enough = " with enough sources" if reasons else ""
+            status[g] = ("SKIPPED", f"no other exposure{enough} overlaps it")
     return islands, status
 
 
