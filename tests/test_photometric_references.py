@@ -8,7 +8,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from mutations import mutations
+from broken import mutations
 from snakewebb.errors import InputError
 from snakewebb.photometric_references import MissingRow, aperture_parameters, vega_offset
 

@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 from numpy.testing import assert_allclose
 
-from mutations import mutations
+from broken import mutations
 from snakewebb import refcat
 from snakewebb.errors import InputError
 from snakewebb.geometry import to_plane
