@@ -183,7 +183,7 @@ def test_masked_rows_are_left_out(tmp_path):
         ("c.csv", "x,y\n1,2\n", r"c\.csv: has no columns RA and DEC, only x, y: name"),
         ("c.csv", "RA,DEC\n01:02:03,2\n", r"c\.csv: column RA does not hold numbers"),
         ("c.ecsv", "not ecsv", r"c\.ecsv: cannot be read .*: give a table"),
-        ("c.fits", "not fits", r"c\.fits: cannot be read .*: give a table"),
+        ("c.fits", "not fits", r"c\.fits: is no FITS file"),
     ],
 )
 def test_a_bad_reference(tmp_path, name, text, message):

@@ -45,9 +45,15 @@ def read_table(path: str | Path) -> Table:
     if not Path(path).is_file():
         raise InputError(f"{path}: there is no such file: give the path of a catalogue")
     with reading(path, "give a table: ECSV, CSV, FITS or VOTable"):
+        with open(path, "rb") as file:
+            start = file.read(6)
+        if start == b"SIMPLE" or re.search(r"(?i)\.fits?(\.\w+)?$", str(path)):
+            from snakewebb.exposure import open_fits  # catalogues are mostly of another kind
+
+            with open_fits(path) as hdus:
+                return Table.read(hdus)
         try:
-            known = "fits" if re.search(r"(?i)\.fits?(\.|$)", str(path)) else None
-            return Table.read(path, format=known)
+            return Table.read(path)
         except IORegistryError:  # neither its name nor its first bytes tell its format
             return Table.read(path, format="ascii")
 
