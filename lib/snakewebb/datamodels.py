@@ -20,7 +20,7 @@ from snakewebb.errors import InputError
 from snakewebb.exposure import Planes, open_fits
 from snakewebb.files import replacing
 from snakewebb.geometry import Correction, s_region
-from snakewebb.notes import cards, history, log_statuses
+from snakewebb.notes import cards, date, history, log_statuses
 from snakewebb.sip import FITS_WCS
 from snakewebb.wcs import corrected_wcs, sip_keywords
 
@@ -133,4 +133,5 @@ def _header_list(model: ImageModel | CubeModel, target: str | Path) -> fits.HDUL
     """Return a model in FITS form, ready to be written as `target`."""
     model.meta.filename = Path(target).name
     model.on_save(None)
+    model.meta.date = date()
     return fits_support.to_fits(model.instance, model.schema)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +29,7 @@ from snakewebb.exposure import INVALIDATED, Planes, facts, invalidate, open_fits
 from snakewebb.files import replacing
 from snakewebb.geometry import Correction, Geometry, s_region
 from snakewebb.gwcs_text import corrected_steps, is_correctable
-from snakewebb.notes import cards, history, log_statuses, noted, plain
+from snakewebb.notes import cards, date, history, log_statuses, noted, plain
 from snakewebb.sip import FITS_WCS, sip_keywords, sky_of
 
 MODELS = {2: "ImageModel", 3: "CubeModel"}
@@ -234,9 +233,8 @@ def write_copy(
         what JWST's keywords say: no other extension, unknown keyword, history or gWCS.
     """
     notes, metadata = noted(notes), plain(metadata)
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
     model = MODELS[planes["SCI"].ndim]
-    places = {"date": now, "filename": Path(target).name, "model_type": model}
+    places = {"date": date(), "filename": Path(target).name, "model_type": model}
     for node, values in {**metadata, "cal_step": statuses}.items():
         places |= {f"{node}.{name}": value for name, value in values.items()}
     own = cards(notes)

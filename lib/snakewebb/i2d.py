@@ -13,7 +13,6 @@ import logging
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -39,7 +38,7 @@ from snakewebb.files import BLOCK, replacing
 from snakewebb.geometry import ARCSEC
 from snakewebb.grid import Grid
 from snakewebb.gwcs_text import grid_wcs
-from snakewebb.notes import cards, noted, plain
+from snakewebb.notes import cards, date, noted, plain
 from snakewebb.sip import FITS_WCS
 
 log = logging.getLogger(__name__)
@@ -174,7 +173,6 @@ def _metadata(
     names = {a.keyword: a.name for a in attributes() if a.hdu == "SCI"}
     values |= {names[keyword]: value for keyword, value in grid_keywords(grid).items()}
     regions = [row[key] for row in rows if (key := "meta.wcsinfo.s_region") in row]
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
     resample = {key: parameters[key] for key in ("pixfrac", "kernel", "fillval", "weight_type")}
     return {
         **values,
@@ -185,7 +183,7 @@ def _metadata(
         "meta.cal_step.resample": "COMPLETE",
         "meta.wcsinfo.s_region": union_region(regions, grid),
         "meta.filename": name,
-        "meta.date": now,
+        "meta.date": date(),
         "meta.model_type": "ImageModel",
     }
 
