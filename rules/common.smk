@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "lib"))
 
 from snakewebb import association
 from snakewebb import config as configuration
-from snakewebb import psfmask
+from snakewebb import notes, psfmask
 from snakewebb.errors import InputError
 from snakewebb.folder import occupy
 from snakewebb.logs import STOPPED, Failures
@@ -170,6 +170,7 @@ try:
         occupy(".snakemake")
         if Path("results").exists() and not os.access("results", os.W_OK):
             print("snakewebb: results: is read-only: a run will fail", file=sys.stderr)
+    notes.date()  # SOURCE_DATE_EPOCH, where that is set, is to be a time
     with open(ROOT / "config" / "schema.yaml") as file:
         SCHEMA = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     config = configuration.complete(config, SCHEMA)
@@ -533,6 +534,11 @@ def resampled_exposures(wildcards):
     return per_exposure("<results>/{product}/{exposure}_{asn_id}_crf.fits")(wildcards)
 
 
+def megabytes(files):
+    """Return the size of files; Snakemake's own takes a fifth of the time of planning."""
+    return sum(os.path.getsize(file) for file in files) / 2**20
+
+
 def memory(base, factor):
     """Return a function: megabytes for a job, rising with its input and with each attempt.
 
@@ -540,7 +546,7 @@ def memory(base, factor):
     """
 
     def of(wildcards, input, attempt):
-        return int((base + factor * input.size_mb) * attempt)
+        return int((base + factor * megabytes(input)) * attempt)
 
     return of
 
@@ -583,7 +589,20 @@ def coron_exposures(product):
 
 def minutes(wildcards, input, attempt):
     """Return how long a job may take: ample, rising with its input and with each attempt."""
-    return int((20 + input.size_mb / 100) * attempt)
+    return int((20 + megabytes(input) / 100) * attempt)
+
+
+def work_files(product):
+    """Return what is made on the way to an imaging product.
+
+    Where a job failed, Snakemake keeps a record as if it had been done. Without its file, but with
+    what an earlier run made from it, the file is made again only if it is asked for.
+    """
+    wildcards = SimpleNamespace(product=product)
+    own = f"<results>/{product}/work/{product}"
+    files = [f"{own}_alignment.json", f"{own}_facts.zip"]
+    files += per_exposure("<results>/{product}/work/{exposure}_facts.json")(wildcards)
+    return files + [f for f in (matched_sky(wildcards), median_file(wildcards)) if f]
 
 
 def targets():
@@ -598,7 +617,9 @@ def targets():
             files += coron_exposures(product)
             if uses(name, "RDI"):
                 suffixes.append("psfstack.fits")
-            plots.append("subtraction.png")
+            files.append(f"{folder}/work/{name}_stars.json")
+            plots += ["subtraction.png", "shifts.png", "eigenvalues.png"]
+            plots.append("coron_status.html")
             if has_contrast(name):
                 suffixes += ["contrast.ecsv", "detections.ecsv", "snr.fits"]
                 plots.append("contrast.png")
@@ -609,7 +630,11 @@ def targets():
                 for exposure in product.of_type("science")
                 for kind in kinds
             ]
-            plots.append("alignment.png")
+            plots += ["alignment.png", "sky.png", "outliers.png", "status.html"]
+        if not product.coronagraphic and not (
+            product.single and own["resample"]["skip"]
+        ):
+            files += work_files(name)
         if not own["resample"]["skip"]:
             files += [f"{folder}/{name}{modes}_i2d.fits" for modes in extras]
             plots.append("mosaic.png")
