@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "lib"))
 
 from snakewebb import association
 from snakewebb import config as configuration
-from snakewebb import members, psfmask, strict
+from snakewebb import members, notes, psfmask, strict
 from snakewebb.dq import bad_mask
 from snakewebb.errors import InputError
 from snakewebb.folder import occupy
@@ -262,6 +262,7 @@ configfile: CONFIGFILE
 
 
 try:
+    notes.date()  # SOURCE_DATE_EPOCH, where that is set, is to be a time
     with open(ROOT / "config" / "schema.yaml") as file:
         SCHEMA = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     config = configuration.complete(config, SCHEMA)
@@ -620,6 +621,11 @@ def median_file(wildcards):
     return f"<results>/{wildcards.product}/work/{wildcards.product}_median.fits"
 
 
+def megabytes(files):
+    """Return the size of files; Snakemake's own takes a fifth of the time of planning."""
+    return sum(os.path.getsize(file) for file in files) / 2**20
+
+
 def memory(base, factor):
     """Return a function: megabytes for a job, rising with its input and with each attempt.
 
@@ -627,7 +633,7 @@ def memory(base, factor):
     """
 
     def of(wildcards, input, attempt):
-        return int((base + factor * input.size_mb) * attempt)
+        return int((base + factor * megabytes(input)) * attempt)
 
     return of
 
@@ -670,7 +676,20 @@ def coron_exposures(product):
 
 def minutes(wildcards, input, attempt):
     """Return how long a job may take: ample, rising with its input and with each attempt."""
-    return int((20 + input.size_mb / 100) * attempt)
+    return int((20 + megabytes(input) / 100) * attempt)
+
+
+def work_files(product):
+    """Return what is made on the way to an imaging product.
+
+    Where a job failed, Snakemake keeps a record as if it had been done. Without its file, but with
+    what an earlier run made from it, the file is made again only if it is asked for.
+    """
+    wildcards = SimpleNamespace(product=product)
+    own = f"<results>/{product}/work/{product}"
+    files = [f"{own}_alignment.json", f"{own}_facts.zip"]
+    files += per_exposure("<results>/{product}/work/{exposure}_facts.json")(wildcards)
+    return files + [f for f in (matched_sky(wildcards), median_file(wildcards)) if f]
 
 
 def targets():
@@ -685,6 +704,7 @@ def targets():
             files += coron_exposures(product)
             if uses(name, "RDI"):
                 suffixes.append("psfstack.fits")
+            files.append(f"{folder}/work/{name}_stars.json")
             plots += ["subtraction.png", "shifts.png", "eigenvalues.png"]
             plots.append("coron_status.html")
             if has_contrast(name):
@@ -698,6 +718,8 @@ def targets():
                 for kind in kinds
             ]
             plots += ["alignment.png", "sky.png", "outliers.png", "status.html"]
+        if not product.coronagraphic:
+            files += work_files(name)
         if not own["resample"]["skip"]:
             files += [f"{folder}/{name}{modes}_i2d.fits" for modes in extras]
             plots.append("mosaic.png")

@@ -138,6 +138,52 @@ def test_an_override_is_of_one_product(plan, config, jobs, names):
     assert plan(config, products=products) == jobs(["source_catalog"], names["modules"])
 
 
+def test_the_summary_tells_which_files_have_other_parameters(copy, field, names):
+    name = names["field"].name
+
+    def changed(**config):
+        lines = snakemake(copy, "--summary", **config).stdout.splitlines()[1:]
+        rows = [line.split("\t") for line in lines]
+        assert len(rows) > 10
+        return {row[0] for row in rows if row[-2] == "params changed"}
+
+    assert changed(**field) == set()
+    made = {f"results/{name}/{name}_{suffix}" for suffix in ("cat.ecsv", "segm.fits")}
+    assert changed(**field, steps={"source_catalog": {"npixels": 9}}) == made
+
+
+@pytest.mark.parametrize("kind", ["facts.zip", "alignment.json", "sky.json", "median.fits"])
+def test_what_is_deleted_is_made_again(plan, copy, field, jobs, names, kind):
+    name = names["field"].name
+    (copy / "results" / name / "work" / f"{name}_{kind}").unlink()
+    rule = {"sky.json": "skymatch", "median.fits": "median"}.get(kind, "align")
+    assert plan(field, copy) == jobs(after(rule), names["field"])
+
+
+@pytest.mark.parametrize("kind", ["sky.png", "outliers.png", "status.html"])
+def test_a_figure_that_is_deleted_is_drawn_again(plan, copy, field, names, kind):
+    name = names["field"].name
+    (copy / "results" / name / "plots" / f"{name}_{kind}").unlink()
+    assert plan(field, copy) == {("plot_exposures", name), ("all",)}
+
+
+@pytest.mark.parametrize(
+    ("step", "change", "rule"),
+    [
+        ("skymatch", {"skymethod": "user", "skylist": "bad.txt"}, "skymatch"),
+        ("tweakreg", {"abs_refcat": "bad.txt"}, "align"),
+    ],
+)
+def test_what_failed_is_made_again(plan, copy, field, jobs, names, step, change, rule):
+    """Snakemake's record says that a job which failed was done as it should be."""
+    (copy / "bad.txt").write_text("this is no table\n")
+    config = {**field, "steps": {step: change}}
+    failed = snakemake(copy, check=False, **config)
+    assert failed.returncode == 1
+    assert f"Error in rule {rule}:" in failed.stderr
+    assert plan(config, copy) == jobs(after(rule), names["field"])
+
+
 def member_of(observations, index):
     """Return the file of an exposure of the field."""
     return sorted(observations["field"].parent.glob("*_cal.fits"))[index]

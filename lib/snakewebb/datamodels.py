@@ -22,7 +22,7 @@ from snakewebb.exposure_geometry import corners
 from snakewebb.files import replacing
 from snakewebb.geometry import Correction, Geometry, s_region
 from snakewebb.hdus import SUMS, forget_sums, open_copy, sound_hdu
-from snakewebb.notes import cards, history, log_statuses
+from snakewebb.notes import cards, date, history, log_statuses
 from snakewebb.sip import FITS_WCS
 from snakewebb.wcs import corrected_wcs, pixel_to_sky, sip_keywords
 
@@ -145,4 +145,5 @@ def _header_list(model: ImageModel | CubeModel, target: str | Path) -> fits.HDUL
     """Return a model in FITS form, ready to be written as `target`."""
     model.meta.filename = Path(target).name
     model.on_save(None)
+    model.meta.date = date()
     return fits_support.to_fits(model.instance, model.schema)

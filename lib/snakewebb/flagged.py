@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -35,7 +34,7 @@ from snakewebb.geometry import Correction, Geometry, s_region
 from snakewebb.gwcs_text import corrected_steps, is_correctable
 from snakewebb.hdus import SUMS, forget_sums, open_copy, sound_tree
 from snakewebb.headers import facts
-from snakewebb.notes import cards, history, log_statuses, noted, plain
+from snakewebb.notes import cards, date, history, log_statuses, noted, plain
 from snakewebb.sip import FITS_WCS, sip_keywords, sky_of
 
 log = logging.getLogger(__name__)
@@ -264,9 +263,8 @@ def write_copy(
         other extension, unknown keyword, history or gWCS.
     """
     notes, metadata = noted(notes), plain(metadata)
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
     model = MODELS[planes["SCI"].ndim]
-    places = {"date": now, "filename": Path(target).name, "model_type": model}
+    places = {"date": date(), "filename": Path(target).name, "model_type": model}
     for node, values in {**metadata, "cal_step": statuses}.items():
         places |= {f"{node}.{name}": value for name, value in values.items()}
     own = cards(notes)

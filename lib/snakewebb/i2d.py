@@ -13,7 +13,6 @@ import logging
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -41,7 +40,7 @@ from snakewebb.geometry import ARCSEC, Geometry
 from snakewebb.grid import Grid
 from snakewebb.gwcs_text import grid_wcs
 from snakewebb.headers import facts
-from snakewebb.notes import cards, noted, plain
+from snakewebb.notes import cards, date, noted, plain
 from snakewebb.sip import FITS_WCS
 
 log = logging.getLogger(__name__)
@@ -179,7 +178,6 @@ def _metadata(
     values = {key: value for key, value in values.items() if key not in forgotten}
     names = {a.keyword: a.name for a in attributes() if a.hdu == "SCI"}
     values |= {names[keyword]: value for keyword, value in grid_keywords(grid).items()}
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
     resample = {key: parameters[key] for key in ("pixfrac", "kernel", "fillval", "weight_type")}
     return {
         **values,
@@ -189,7 +187,7 @@ def _metadata(
         "meta.photometry.pixelarea_arcsecsq": grid.pixel_area * ARCSEC**2,
         "meta.cal_step.resample": "COMPLETE",
         "meta.filename": name,
-        "meta.date": now,
+        "meta.date": date(),
         "meta.model_type": "ImageModel",
     }
 

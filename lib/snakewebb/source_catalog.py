@@ -7,7 +7,6 @@ its planes SCI, ERR and WHT are read.
 
 from __future__ import annotations
 
-import datetime
 import io
 import logging
 import platform
@@ -33,7 +32,7 @@ from snakewebb.fits_structure import find, is_packed, read_tree
 from snakewebb.grid import Grid
 from snakewebb.hdus import forget_sums
 from snakewebb.kernels.apertures import annulus_sky, circle_sums, nearest
-from snakewebb.notes import history, plain
+from snakewebb.notes import date, history, plain
 from snakewebb.photometric_references import MissingRow, aperture_parameters, vega_offset
 from snakewebb.segmentation import (
     FWHM_TO_SIGMA,
@@ -811,9 +810,8 @@ def write_catalog(catalog: Catalog, mosaic: MosaicFile, cat: str | Path, segm: s
 def _segmentation_hdus(catalog, mosaic, cat, segm):
     """Return the primary HDU of a segmentation map, the header of its image, and its ASDF file."""
     of_mosaic, of_sci = mosaic.headers
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")[:-6]
     cards = {
-        "DATE": ("date", now, ""),
+        "DATE": ("date", date(), ""),
         "FILENAME": ("filename", segm, ""),
         "DATAMODL": ("model_type", "SegmentationMapModel", ""),
         "S_SRCCAT": ("cal_step.source_catalog", catalog.status["status"], "Source Catalog"),

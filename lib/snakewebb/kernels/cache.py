@@ -21,7 +21,6 @@ from functools import cache as once
 from pathlib import Path
 from typing import Any
 
-import llvmlite
 import numba
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
@@ -104,7 +103,7 @@ class _Cache(NullCache):
     def _path(self, sig, codegen):
         if folder() is None:
             return None
-        versions = numba.__version__, llvmlite.__version__, sys.implementation.cache_tag
+        versions = numba.__version__, sys.implementation.cache_tag
         key = repr((versions, codegen.magic_tuple(), self._function.__module__, sig))
         name = f"{self._function.__qualname__}-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
         return folder() / name
