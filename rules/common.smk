@@ -194,8 +194,8 @@ def tell_unused():
                 "custom catalogue: their stars are searched"
             )
     if unused:
-        kinds = ", ".join(f"{number} {kind}" for kind, number in unused.items())
-        tell(f"members that are neither science nor psf are not used: {kinds}")
+        found = ", ".join(f"{what} ({number})" for what, number in unused.items())
+        tell(f"associations hold what is not used: {found}")
 
 
 def steps(product):
@@ -234,7 +234,7 @@ def give_up(message):
 
 def tell(message):
     """Say something in one line."""
-    print(f"snakewebb: {message}", file=sys.stderr)
+    print(f"snakewebb: {InputError(message)}", file=sys.stderr)
 
 
 def tell_failures():

@@ -62,7 +62,22 @@ def test_members_are_relative_to_the_association(tmp_path):
     assert product.members[0].path == str(tmp_path / "sub" / "b_cal.fits")
     assert product.members[0].group_id == "g1"
     assert product.members[1].tweakreg_catalog == str(tmp_path / "a.ecsv")
-    assert product.unused == {"background": 1}
+    assert product.unused == {"exptype background": 1}
+
+
+def test_what_has_no_effect_is_counted(tmp_path):
+    members = [
+        member(tmp_path, "a_cal.fits", exposerr="null", asn_candidate="[('o001', 'observation')]"),
+        member(tmp_path, "b_cal.fits", weight=2, exposerr="guide star lost"),
+        {"expname": "c_cal.fits", "exptype": "catalog", "weight": 3},
+    ]
+    path = write(tmp_path, members)
+    table = json.loads(path.read_text())
+    table["products"][0]["star_mag"] = 5
+    path.write_text(json.dumps(table))
+    assert association.read(path)[0].unused == {
+        "key star_mag": 1, "key weight": 2, "exposerr guide star lost": 1, "exptype catalog": 1
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["x_cal.fits", "x_cal.fits.gz"])

@@ -51,6 +51,10 @@ SUFFIXES = frozenset(_KNOWN.split())
 KINDS = {"image3": "image3", "coron3": "coron3", "image": "image3", "mosaic": "image3"}
 """What snakewebb makes by ``asn_type``; the last two are names that image3 had before 2017."""
 STAR = ("star_flux", "star_abmag", "star_vegamag")
+_OF_PRODUCT = {"name", "members", *STAR}
+_OF_MEMBER = {"expname", "exptype", "group_id", "tweakreg_catalog", "exposerr"}
+_OF_MEMBER |= {"asn_candidate", "asn_candidate_id"}  # the archive's own
+_SEPARATOR = re.compile("[_-]")
 _FITS = re.compile(r"\.fits(\.gz|\.fz)?$")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
@@ -102,7 +106,8 @@ class Product:
         What the association says of the star's brightness in coronagraphy: ``star_flux`` (Jy),
         ``star_abmag`` or ``star_vegamag``.
     unused : dict
-        How many members there are of types that are neither science nor psf, by type.
+        What the association says besides, without an effect here, and how often: members that are
+        neither science nor psf, unknown keys, and what the archive found wrong with exposures.
     """
 
     name: str
@@ -144,10 +149,11 @@ class Product:
 
 def exposure_name(path: str | Path) -> str:
     """Return a file's name without folder, ``.fits`` and product suffix."""
-    name = _FITS.sub("", os.path.basename(os.fspath(path).rstrip("/")))
-    for separator in re.finditer("[_-]", name[1:]):
-        if name[separator.end() + 1 :] in SUFFIXES:
-            return name[: separator.start() + 1]
+    name = os.fspath(path).rstrip("/").rpartition("/")[2]
+    name = name.removesuffix(".gz").removesuffix(".fz").removesuffix(".fits")
+    for separator in _SEPARATOR.finditer(name, 1):
+        if name[separator.end() :] in SUFFIXES:
+            return name[: separator.start()]
     return name
 
 
@@ -214,11 +220,17 @@ def _product(where: object, folder: Path, table: Mapping[str, Any], product: Any
         raise InputError(f"{where}: product {name} has no members: add them")
     seen: dict[str, Member] = {}
     unused: Counter[str] = Counter()
+    unused.update(f"key {key}" for key in sorted(product.keys() - _OF_PRODUCT))
     for entry in entries:
         member = _member(where, folder, name, entry)
+        if not entry.keys() <= _OF_MEMBER:
+            unused.update(f"key {key}" for key in sorted(entry.keys() - _OF_MEMBER))
         if isinstance(member, str):
-            unused[member] += 1
+            unused[f"exptype {member}"] += 1
             continue
+        wrong = entry.get("exposerr")
+        if wrong and wrong not in ("null", "NULL"):
+            unused[f"exposerr {wrong}"] += 1
         other = seen.setdefault(member.exposure, member)
         if other is not member:
             raise InputError(

@@ -107,11 +107,7 @@ def _header(member: Member) -> Mapping[str, str] | None:
 
 def _check_alike(known: Mapping[Member, Mapping[str, str]]) -> None:
     """Raise where exposures differ in what they must have in common."""
-    setups = {
-        member: {key: canonical(header[key]) for key in ALIKE if key in header}
-        | {"size": " × ".join(map(str, find(member.path, "SCI").shape[:-3:-1]))}
-        for member, header in known.items()
-    }
+    setups = {member: _setup(member, header) for member, header in known.items()}
     first = next(iter(setups), None)
     for member, setup in setups.items():
         for key, value in setup.items():
@@ -120,6 +116,14 @@ def _check_alike(known: Mapping[Member, Mapping[str, str]]) -> None:
                     f"{member.path}: its {key} is {value}, but that of {first.exposure} is "
                     f"{other}: put them in products of their own"
                 )
+
+
+def _setup(member: Member, header: Mapping[str, str]) -> dict[str, str]:
+    """Return what is known of what exposures must have in common."""
+    setup = {key: header[key] for key in ALIKE if key in header}
+    if "CORONMSK" in setup:
+        setup["CORONMSK"] = canonical(setup["CORONMSK"])
+    return setup | {"size": " × ".join(map(str, find(member.path, "SCI").shape[:-3:-1]))}
 
 
 def _check_rolls(product: Product, science: Sequence[Mapping[str, str]]) -> None:
