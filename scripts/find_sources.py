@@ -1,11 +1,12 @@
 from snakewebb.job import job
-from snakewebb.exposure import typical_weights
+from snakewebb.exposure import check_exposure, typical_weights
 from snakewebb.exposure_geometry import locate
 from snakewebb.files import write_json
 from snakewebb.sources import sources_of_exposure
 
 with job(snakemake.log[0]):
     path = snakemake.input.exposure
+    check_exposure(path)
     known, sky = locate(path)
     known["group_id"] = snakemake.params.group_id or known["group_id"]
     known["typical_weights"] = typical_weights(path, known)

@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 import shapely
-from astropy.io import fits
 from shapely.geometry.polygon import orient
 
 from snakewebb.attributes import attributes
 from snakewebb.errors import InputError
-from snakewebb.exposure import open_fits
+from snakewebb.fits_structure import find, structure
 from snakewebb.geometry import s_region
 from snakewebb.grid import Grid
+from snakewebb.headers import header_of, is_possible
+from snakewebb.headers import value as card_value
 
 log = logging.getLogger(__name__)
 
@@ -80,30 +81,31 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     """Return a product's metadata that have FITS keywords, by dotted path.
 
     Older files keep in the primary header what newer ones keep with the image. Values of a wrong
-    type are left out.
+    type, and numbers that cannot be true, are left out.
 
     Raises
     ------
     InputError
         The file cannot be read or has no SCI extension.
     """
-    with open_fits(path) as hdus:
-        if "SCI" not in hdus:
-            raise InputError(f"{path}: has no SCI extension: give a JWST product")
-        names = [name for name in ("PRIMARY", "SCI", "ERR") if name in hdus]
-        cards = {
-            (name, card.keyword): card.value for name in names for card in hdus[name].header.cards
-        }
+    units = {"PRIMARY": structure(path)[0], "SCI": find(path, "SCI"), "ERR": find(path, "ERR")}
+    if units["SCI"] is None:
+        raise InputError(f"{path}: has no SCI extension: give a JWST product")
+    headers = {name: header_of(path, unit) for name, unit in units.items() if unit is not None}
     primary = {a.keyword for a in attributes() if a.hdu == "PRIMARY"}
     values = {}
     for name, hdu, keyword, kind, *_ in attributes():
-        value = cards.get((hdu, keyword))
-        if value is None and hdu == "SCI" and keyword not in primary:
-            value = cards.get(("PRIMARY", keyword))
-        if value is None or isinstance(value, fits.card.Undefined):
+        header = headers.get(hdu, {})
+        if keyword not in header and hdu == "SCI" and keyword not in primary:
+            header = headers["PRIMARY"]
+        value = card_value(header, keyword, path)
+        if value is None:
             continue
         if kind and type(value) not in KINDS[kind]:
-            log.warning("%s: %s is %r, no %s: left out", path, keyword, value, kind)
+            log.warning("%s: %s is %.60r, no %s: left out", path, keyword, value, kind)
+            continue
+        if type(value) in KINDS["number"] and not is_possible(keyword, value):
+            log.warning("%s: %s is %r, which cannot be: left out", path, keyword, value)
             continue
         values[name] = value
     return values

@@ -10,7 +10,7 @@ from typing import Any
 
 from snakewebb.association import exposure_name
 from snakewebb.bands import read_window
-from snakewebb.exposure import check_subtraction, invalidate, read_planes, sky_in_pixels
+from snakewebb.exposure import check_subtraction, invalidate, read_measured, sky_in_pixels
 from snakewebb.flagged import write_crf
 from snakewebb.grid import PixelMap
 from snakewebb.layout import Layout, parse_facts
@@ -81,11 +81,13 @@ def finish_exposure(
     reason = "skip is set"
     if median_file:
         reason = reason_to_skip(groups, resample_data=outlier_detection["resample_data"])
+    planes = {} if reason else read_measured(source)
+    if not reason and planes["ERR"] is None:
+        reason = "the exposure has neither errors nor variances"
     if reason:
         statuses["outlier_detection"] = "SKIPPED"
         provenance["outlier_detection"] = {"reason": reason}
     else:
-        planes = read_planes(source, ("SCI", "ERR", "DQ"))
         invalidate(planes)
         outliers = flag_outliers(
             planes,

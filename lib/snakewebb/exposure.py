@@ -20,7 +20,7 @@ from astropy.io import fits
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import InputError
 from snakewebb.fits_structure import Unit, find, open_unpacked, read_tree, structure, version
-from snakewebb.headers import facts
+from snakewebb.headers import check_cards, facts
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def read_planes(
     -------
     dict
         Native, C-contiguous array by name; None where the file has no such extension or an
-        empty one, or one of ``DISPENSABLE`` that does not fit to SCI (see `check_exposure`).
+        empty one, or one of ``DISPENSABLE`` that does not fit to SCI (see `left_out`).
 
     Raises
     ------
@@ -146,36 +146,39 @@ def _pixels(path: str | Path, units: Sequence[Unit], rows: slice) -> Iterator[np
             yield _read_rows(file, unit, rows) if plain else _read_section(file, unit, rows, path)
 
 
-def check_exposure(path: str | Path) -> list[str]:
+def check_exposure(path: str | Path) -> None:
     """Check an exposure before any work is done with it, by its headers alone.
 
-    Needed is SCI. Without ERR nothing is compared with it, without DQ all pixels are good. What is
-    more is dispensable: AREA, variances, and other extensions that are named in the ASDF tree.
+    Needed is SCI. Without ERR nor variances outliers are not looked for, without DQ all pixels are
+    good. What else is missing or does not fit (see `left_out`) is told as a warning.
 
     Parameters
     ----------
     path : path
         A stage-2 exposure.
 
-    Returns
-    -------
-    list of str
-        What is left out, and why; also told as warnings.
-
     Raises
     ------
     InputError
-        See `read_planes` and `facts`.
+        See `read_planes` and `snakewebb.headers.facts`; or a card cannot be read.
     """
-    _, misfits = _places(str(path), version(path))
+    reasons = left_out(path)
     facts(path)
-    left_out = [*misfits.values()]
+    check_cards(path)
+    if reasons:
+        log.warning("%s: %s: done without", path, "; ".join(reasons))
+
+
+def left_out(path: str | Path) -> list[str]:
+    """Return what of an exposure is not used, and why.
+
+    Dispensable are AREA and variances of another shape than SCI, and extensions that are named in
+    the ASDF tree but not there.
+    """
+    reasons = [*_places(str(path), version(path))[1].values()]
     if lost := lost_extensions(path):
-        names = ", ".join(name for name, _ in lost)
-        left_out.append(f"{names}: named in the ASDF tree, but not there")
-    if left_out:
-        log.warning("%s: %s: done without", path, "; ".join(left_out))
-    return left_out
+        reasons.append(f"{', '.join(name for name, _ in lost)}: in the ASDF tree, but not there")
+    return reasons
 
 
 def misfits(path: str | Path) -> set[str]:

@@ -210,9 +210,9 @@ def _structure(path: str, version: tuple[int, int]) -> tuple[Unit, ...]:
     return tuple(units)
 
 
-def _header(file: BinaryIO, path: str | Path, first: str) -> dict[str, bytes]:
+def _header(file: BinaryIO, path: str | Path, first: str) -> dict[str, str]:
     """Return what follows the keywords of a header, read up to its end."""
-    cards: dict[str, bytes] = {}
+    cards: dict[str, str] = {}
     for number in range(MOST_BLOCKS):
         block = file.read(BLOCK)
         if not number and not block.startswith(f"{first:8}=".encode()):
@@ -223,53 +223,55 @@ def _header(file: BinaryIO, path: str | Path, first: str) -> dict[str, bytes]:
         if len(block) < BLOCK:
             raise InputError(f"{path}: is cut short: fetch it again")
         for at in range(0, BLOCK, CARD):
-            key = block[at : at + 8].decode("ascii", "replace").rstrip()
-            if key == "END":
+            card = block[at : at + CARD].decode("ascii", "replace")
+            if card.rstrip() == "END":
                 return cards
-            if block[at + 8 : at + 9] == b"=":
-                cards.setdefault(key, block[at + 9 : at + CARD])
+            if not card.isascii() or not card.isprintable():
+                raise InputError(f"{path}: a header holds bytes that are no text: mend it")
+            if card[8] == "=":
+                cards.setdefault(card[:8].rstrip(), card[9:])
     raise InputError(f"{path}: a header has no end: fetch it again")
 
 
-def _unit(cards: Mapping[str, bytes], name: str, header: int, start: int, path: str | Path) -> Unit:
+def _unit(cards: Mapping[str, str], name: str, header: int, start: int, path: str | Path) -> Unit:
     """Return the unit that a header describes."""
-    kind = _text(cards.get("XTENSION", b"'IMAGE'"))
-    compressed = kind == "BINTABLE" and cards.get("ZIMAGE", b"").split(b"/")[0].strip() == b"T"
 
-    def whole(key: str, low: int, high: float, default: int | None = None) -> int:
-        text = cards.get(key, b"").partition(b"/")[0].strip()
+    def refused(key: str) -> InputError:
+        given = _text(cards[key])[:40] if key in cards else "missing"
+        return InputError(
+            f"{path}: {key} of {name or 'an extension'} is {given}, which FITS does not know: "
+            "fetch it again"
+        )
+
+    def whole(key: str, low: float, high: float, default: int | None = None) -> int:
+        text = cards.get(key, "").partition("/")[0].strip()
         if not text and default is not None:
             return default
-        if not re.fullmatch(rb"[+-]?\d{1,18}", text) or not low <= int(text) <= high:
-            told = text.decode("ascii", "replace") or "missing"
-            raise InputError(
-                f"{path}: {key} of {name or kind} is {told}, which FITS does not know: "
-                "fetch it again"
-            )
+        if not re.fullmatch(r"[+-]?\d{1,18}", text) or not low <= int(text) <= high:
+            raise refused(key)
         return int(text)
 
-    def bits(key: str) -> int:
-        number = whole(key, -64, 64)
-        if number not in (8, 16, 32, 64, -32, -64):
-            raise InputError(
-                f"{path}: {key} of {name or kind} is {number}, which FITS does not know: "
-                "fetch it again"
-            )
-        return number
+    def word(key: str, default: str) -> str:
+        if key in cards and not cards[key].lstrip().startswith("'"):
+            raise refused(key)
+        return _text(cards[key]).upper() if key in cards else default
 
     def lengths(prefix: str) -> tuple[int, ...]:
+        if whole(f"{prefix}BITPIX", -64, 64) not in (8, 16, 32, 64, -32, -64):
+            raise refused(f"{prefix}BITPIX")
         axes = whole(f"{prefix}NAXIS", 0, MOST_AXES)
         return tuple(whole(f"{prefix}NAXIS{axis}", 0, math.inf) for axis in range(axes, 0, -1))
 
-    name = _text(cards.get("EXTNAME", b"")).upper() or name
+    name = word("EXTNAME", name)
+    kind = word("XTENSION", "IMAGE")
     number = whole("EXTVER", -math.inf, math.inf, 1)
-    bitpix, shape = bits("BITPIX"), lengths("")
+    shape = lengths("")
+    bitpix = int(cards["BITPIX"].partition("/")[0])
     extra, groups = whole("PCOUNT", 0, math.inf, 0), whole("GCOUNT", 0, math.inf, 1)
     size = abs(bitpix) // 8 * groups * (extra + math.prod(shape)) if shape else 0
     plain = kind == "IMAGE" and not extra and groups == 1 and "BLANK" not in cards
-    if compressed:
+    if kind == "BINTABLE" and _text(cards.get("ZIMAGE", "")) == "T":
         kind, shape = "IMAGE", lengths("Z")
-        bits("ZBITPIX")
     return Unit(
         name,
         number,
@@ -278,26 +280,25 @@ def _unit(cards: Mapping[str, bytes], name: str, header: int, start: int, path: 
         header,
         start,
         size,
-        _dtype(cards, bitpix) if plain and not compressed else None,
+        _dtype(cards, bitpix) if plain else None,
     )
 
 
-def _dtype(cards: Mapping[str, bytes], bitpix: int) -> str | None:
+def _dtype(cards: Mapping[str, str], bitpix: int) -> str | None:
     """Return how pixels are stored that are not scaled."""
     try:
         scale, zero = (
-            float(cards.get(key, default).partition(b"/")[0])
-            for key, default in (("BSCALE", b"1"), ("BZERO", b"0"))
+            float(cards.get(key, default).partition("/")[0])
+            for key, default in (("BSCALE", "1"), ("BZERO", "0"))
         )
     except ValueError:
         return None
     return STORED.get((bitpix, zero)) if scale == 1 else None
 
 
-def _text(value: bytes) -> str:
+def _text(value: str) -> str:
     """Return a card's value as text, without quotation marks and comment."""
-    text = value.decode("ascii", "replace").strip()
-    quoted = re.match(r"'((?:[^']|'')*)'", text)
+    quoted = re.match(r" *'((?:[^']|'')*)'", value)
     if quoted:
         return quoted[1].replace("''", "'").rstrip()
-    return text.partition("/")[0].strip()
+    return value.partition("/")[0].strip()

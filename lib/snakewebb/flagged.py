@@ -27,7 +27,7 @@ from snakewebb.asdf_text import changed, extension, fits_hash, read_node, read_v
 from snakewebb.attributes import attributes
 from snakewebb.dq import DO_NOT_USE, OUTLIER
 from snakewebb.errors import InputError
-from snakewebb.exposure import INVALIDATED, Planes, check_exposure, invalidate, read_planes
+from snakewebb.exposure import INVALIDATED, Planes, invalidate, left_out, read_planes
 from snakewebb.files import replacing
 from snakewebb.fits_structure import find
 from snakewebb.geometry import Correction, Geometry, s_region
@@ -68,7 +68,7 @@ def write_crf(
     """Write an exposure with what stage 3 found out about it.
 
     Everything else in the file is kept: other extensions, unknown keywords, history. What does not
-    fit to the image (see `snakewebb.exposure.check_exposure`) is left out, and noted.
+    fit to the image (see `snakewebb.exposure.left_out`) is left out, and noted.
 
     Parameters
     ----------
@@ -109,8 +109,8 @@ def write_crf(
         The source cannot be read.
     """
     notes = noted(provenance or {})
-    if left_out := check_exposure(source):
-        notes["left_out"] = left_out
+    if reasons := left_out(source):
+        notes["left_out"] = reasons
     if outliers is not None:
         fraction = {"fraction": float(np.mean(outliers))}
         notes["outlier_detection"] = notes.get("outlier_detection", {}) | fraction
@@ -304,7 +304,11 @@ def write_copy(
             changes["_fits_hash"] = _hash(hdus)
         del hdus["ASDF"]
         with replacing(target) as file:
-            hdus.writeto(file)
+            try:
+                hdus.writeto(file, output_verify="silentfix")
+            except fits.VerifyError as error:
+                reason = " ".join(str(error).split())
+                raise InputError(f"{source}: cannot be copied ({reason:.120}): mend it") from error
             file.write(extension(changed(tree, changes, dropped)))
     log_statuses(target, statuses)
 

@@ -48,8 +48,10 @@ def open_copy(path: str | Path, *, integrations: bool = False) -> Iterator[fits.
     with open_unpacked(path) as file:
         try:
             hdus = fits.open(file, memmap=False, disable_image_compression=True)
-            for name in misfits(path):
-                hdus.pop(name)
+            for unit in structure(path)[1:]:
+                no_plane = unit.name in PLANES and unit.kind != "IMAGE"
+                if no_plane or unit.name in misfits(path):
+                    hdus.pop(unit.name)
             if odd:
                 _store_plainly(hdus, path, odd)
             if integrations and len(find(path, "SCI").shape) == 2:

@@ -16,7 +16,7 @@ from typing import Any
 from astropy.io import fits
 
 from snakewebb.errors import InputError
-from snakewebb.fits_structure import find, read_cards
+from snakewebb.fits_structure import Unit, find, read_cards, structure
 
 log = logging.getLogger(__name__)
 
@@ -73,10 +73,25 @@ def read_header(path: str | Path) -> ChainMap[str, Any]:
     InputError
         The file is no FITS file or has no SCI extension.
     """
-    image, primary = find(path, "SCI"), find(path, "PRIMARY")
+    primary, image = structure(path)[0], find(path, "SCI")
     if image is None:
         raise InputError(f"{path}: has no SCI extension: give a stage-2 exposure")
-    return ChainMap(*(fits.Header.fromstring(read_cards(path, u)) for u in (image, primary)))
+    return ChainMap(header_of(path, image), header_of(path, primary))
+
+
+def header_of(path: str | Path, unit: Unit) -> fits.Header:
+    """Return the header of a file's unit."""
+    return fits.Header.fromstring(read_cards(path, unit))
+
+
+def check_cards(path: str | Path) -> None:
+    """Raise InputError where a card of a file's headers has no value that can be read."""
+    for unit in structure(path):
+        for card in header_of(path, unit).cards:
+            try:
+                card.value  # noqa: B018 (it is read when it is first asked for)
+            except (fits.VerifyError, ValueError):
+                raise _broken(card.keyword, path) from None
 
 
 def facts(path: str | Path) -> dict[str, Any]:
@@ -132,8 +147,12 @@ def value(header: Header, key: str, path: str | Path) -> Any:
     try:
         found = header.get(key)
     except (fits.VerifyError, ValueError):
-        raise InputError(f"{path}: the card of {key} cannot be read: mend its header") from None
+        raise _broken(key, path) from None
     return None if isinstance(found, fits.card.Undefined) else found
+
+
+def _broken(key: str, path: str | Path) -> InputError:
+    return InputError(f"{path}: the card of {key} cannot be read: mend its header")
 
 
 def number(
