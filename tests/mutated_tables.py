@@ -12,6 +12,7 @@ import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.table import Table
+from mutations import Mutant, Reader, bit, damage, within
 
 from mutated_exposures import simulated
 from mutated_fits import (
@@ -24,7 +25,6 @@ from mutated_fits import (
     raw,
     structure,
 )
-from mutations import Mutant, Reader, bit, damage, within
 from snakewebb.contrast import read_psf
 from snakewebb.coron_contrast import _transmission as read_throughput
 from snakewebb.coron_products import read_psfmask

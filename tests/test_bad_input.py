@@ -13,13 +13,14 @@ from astropy.io import fits
 from snakewebb import exposure, fits_structure
 from snakewebb.align_refs import align, disc, repair
 from snakewebb.alignment import align_product
-from snakewebb.coron import locate_stars
+from snakewebb.coron import locate_stars, star_position
 from snakewebb.coron_outliers import neighbours, reason_to_skip
 from snakewebb.crf import finish_exposure
 from snakewebb.dq import bad_mask
 from snakewebb.errors import InputError
-from snakewebb.exposure_geometry import locate
+from snakewebb.exposure_geometry import locate, read_geometry
 from snakewebb.files import write_json
+from snakewebb.geometry import Correction, Geometry
 from snakewebb.klip import Library
 from snakewebb.layout import Layout
 from snakewebb.median import write_median
@@ -616,7 +617,7 @@ def test_no_references_no_pixels_no_star(tmp_path, coron):
     bad = edited(coron[0], tmp_path / "bad_calints.fits", fill("SCI", np.nan))
     with pytest.raises(InputError) as caught:
         locate_stars([bad])
-    one_line(caught.value, str(bad), "no good pixel")
+    one_line(caught.value, str(bad), "no exposure has a good pixel")
 
     def nowhere(hdus):
         del hdus["SCI"].header["CRPIX1"]
@@ -625,6 +626,24 @@ def test_no_references_no_pixels_no_star(tmp_path, coron):
     with pytest.raises(InputError) as caught:
         locate_stars([bad])
     one_line(caught.value, str(bad), "CRPIX1")
+
+
+def test_a_star_that_is_not_found_is_where_the_header_says(tmp_path, coron):
+    flat = edited(coron[0], tmp_path / "flat_t001_crfints.fits", fill("SCI", 1.0))
+    (found,) = locate_stars([coron[0]]).values()
+    stars = locate_stars([flat, coron[0]])
+    (lost,) = (star for name, star in stars.items() if name == "flat")
+    header = fits.getheader(flat, "SCI")
+    assert lost["center"] == [header["CRPIX1"] - 1, header["CRPIX2"] - 1]
+    assert np.isnan(lost["error"]).all()
+    assert lost["reason"].startswith("the star is taken to be at CRPIX: ")
+    # Both are brought to where the star is that was found.
+    (other,) = (star for name, star in stars.items() if name != "flat")
+    assert other == found
+    geometry = Geometry.from_dict(read_geometry(coron[0])["geometry"])
+    moved = geometry.corrected(Correction.from_dict(lost["correction"]))
+    place = star_position(geometry, found["center"])
+    assert star_position(moved, lost["center"]) == pytest.approx(place, abs=1e-9)
 
 
 # --- end to end -----------------------------------------------------------------------------------

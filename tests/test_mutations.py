@@ -1,9 +1,9 @@
 """Readers against mutated files: refused in one line, or read right; see `mutations`."""
 
 import pytest
+from mutations import Trial, wrong_message
 
 from mutated import READERS
-from mutations import Trial, wrong_message
 
 # astropy leaves files open where it fails.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")

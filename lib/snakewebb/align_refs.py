@@ -411,6 +411,8 @@ class Template:
         )
         near = np.arange(-self.reach, self.reach + 1)
         box = np.ix_(near, near)
+        if not norm[box].max() > 0:
+            raise InputError("align_refs: there is no light to align: check the exposures")
         height = product[box] / np.sqrt(np.maximum(norm[box], norm[box].max() * 1e-9))
         row, column = np.unravel_index(np.argmax(height), height.shape)
         return np.array([near[column], near[row]], float)

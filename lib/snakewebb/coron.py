@@ -307,51 +307,46 @@ def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, dict[
     Returns
     -------
     dict
-        For JSON, by exposure: ``center`` and its ``error`` (x, y; 0-based pixels), and the
+        For JSON, by exposure: ``center`` and its ``error`` (x, y; 0-based pixels), the
         ``correction`` of the pointing that puts the star where the first exposure has it, the
-        ``roll`` (degrees) and the ``pixel_scale`` (arcsec). Exposures without a good pixel come
-        last: their center is where the header says, and its error is NaN.
+        ``roll`` (degrees) and the ``pixel_scale`` (arcsec). Where no star is found ``reason`` says
+        why; the center is where the header says (CRPIX), and its error is NaN.
 
     Raises
     ------
     InputError
-        An exposure has no gWCS, no exposure has a good pixel, or no star is found.
+        An exposure has no gWCS or no CRPIX, or no exposure has a good pixel.
     """
-    stars: dict[str, dict[str, Any]] = {}
-    empty: list[tuple[str | Path, Geometry, tuple[float, float]]] = []
-    place: tuple[float, float] | None = None
+    known = []
     for path in paths:
         cube, usable = read_usable(path, options.get("bad_bits", "DO_NOT_USE"))
         geometry = Geometry.from_dict(read_geometry(path)["geometry"])
-        guess = reference_pixel(path)
-        if not usable.any():
-            empty.append((path, geometry, guess))
-            continue
-        data, _, bad = fixed(cube["SCI"], cube["DQ"], **options)
-        center, error = find_star(data.mean(axis=0), guess, ~bad.any(axis=0))
-        place = place or star_position(geometry, center)
-        stars[product_exposure(path)] = _star(geometry, center, error, place)
-        log.info("%s: star at %.3f, %.3f", path, *center)
-    if place is None:
+        center, error, reason = reference_pixel(path), (math.nan, math.nan), "has no good pixel"
+        if usable.any():
+            data, _, bad = fixed(cube["SCI"], cube["DQ"], **options)
+            try:
+                center, error = find_star(data.mean(axis=0), center, ~bad.any(axis=0))
+                reason = ""
+                log.info("%s: star at %.3f, %.3f", path, *center)
+            except (InputError, np.linalg.LinAlgError) as failure:
+                reason = f"the star is taken to be at CRPIX: {failure}"
+                log.warning("%s: %s", path, reason)
+        known.append((product_exposure(path), geometry, center, error, reason, usable.any()))
+    if not any(usable for *_, usable in known):
         raise InputError(f"{paths[0]}: no exposure has a good pixel: check their DQ")
-    for path, geometry, guess in empty:
-        stars[product_exposure(path)] = _star(geometry, guess, (math.nan, math.nan), place)
-    return stars
-
-
-def _star(
-    geometry: Geometry,
-    center: Sequence[float],
-    error: Sequence[float],
-    place: tuple[float, float],
-) -> dict[str, Any]:
-    """Return what is known of a star at a pixel that belongs to a place on the sky; for JSON."""
+    # What is brought together is the star, so one that was found says where.
+    _, geometry, center, *_ = min(known, key=lambda exposure: (exposure[4] != "", not exposure[5]))
+    place = star_position(geometry, center)
     return {
-        "center": list(map(float, center)),
-        "error": list(map(float, error)),
-        "correction": star_correction(geometry, center, *place).to_dict(),
-        "roll": geometry.roll_ref,
-        "pixel_scale": 3600 * geometry.pixel_scale,
+        name: {
+            "center": list(map(float, center)),
+            "error": list(map(float, error)),
+            "correction": star_correction(geometry, center, *place).to_dict(),
+            "roll": geometry.roll_ref,
+            "pixel_scale": 3600 * geometry.pixel_scale,
+            **({"reason": reason} if reason else {}),
+        }
+        for name, geometry, center, error, reason, _ in known
     }
 
 

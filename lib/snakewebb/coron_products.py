@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,7 +127,7 @@ def write_psfsub(
     bad: np.ndarray,
     *,
     model_err: np.ndarray | None = None,
-    status: str = "COMPLETE",
+    statuses: Mapping[str, str] = MappingProxyType({"klip": "COMPLETE"}),
     correction: Correction | None = None,
     geometry: Geometry | None = None,
     sip: Mapping[str, Any] | None = None,
@@ -150,8 +151,9 @@ def write_psfsub(
     model_err : (T, ny, nx), optional
         The part of `err` that all integrations have in common. Its square becomes VAR_FLAT, as
         the flat field's error is of that kind, too; see `snakewebb.coron.integrations`.
-    status : str, optional
-        SKIPPED if the star's light was not subtracted.
+    statuses : mapping, optional
+        ``klip`` is SKIPPED if the star's light was not subtracted, ``align_psfs`` FAILED if the
+        star was not found.
     correction : Correction, optional
         Of the pointing, that puts the star in its place; see `snakewebb.coron.star_correction`.
     geometry : Geometry, optional
@@ -167,7 +169,7 @@ def write_psfsub(
         source,
         target,
         partial(_subtract, data=data, err=err, bad=bad, model_err=model_err, name=source),
-        statuses={"klip": status},
+        statuses=statuses,
         metadata={"asn": asn or {}},
         notes=provenance or {},
         pointing=None if correction is None else (correction, geometry, sip),

@@ -52,6 +52,9 @@ def write_status(
             if name in notes:
                 reason = notes[name].get("reason", "")
                 status = notes[name].get("status", "SKIPPED" if reason else "COMPLETE")
+                lost = notes[name].get("star", {}).get("reason")
+                if lost and not reason:
+                    status, reason = "FAILED", lost
                 exposures[name][step] = {"status": status, "reason": reason, **notes[name]}
     rows = [row(name, _cells(steps), steps) for name, steps in exposures.items()]
     write_page(counts(exposures), COLUMNS, rows, path)

@@ -75,7 +75,10 @@ def cards(notes: Mapping[str, Any]) -> list[list]:
 
 def history(notes: Mapping[str, Any], statuses: Mapping[str, str]) -> list[str]:
     """Say why steps were not completed."""
-    reasons = {step: notes.get(step, {}).get("reason") for step in statuses}
+    reasons = {
+        step: notes.get("align_refs" if step == "align_psfs" else step, {}).get("reason")
+        for step in statuses
+    }
     return [
         f"snakewebb: {step} {status}: {reasons[step]}"
         for step, status in statuses.items()
