@@ -1,7 +1,7 @@
 from snakewebb.job import job
 from snakewebb.coron import integrations
 from snakewebb.i2d import write_i2d
-from snakewebb.resample import drizzle_band
+from snakewebb.resample import drizzle_band, has_errors
 
 with job(snakemake.log[0]):
     grid, inputs = integrations(
@@ -9,13 +9,16 @@ with job(snakemake.log[0]):
         max_megapixels=snakemake.params.max_megapixels,
         **snakemake.params.grid,
     )
-    band = drizzle_band(inputs, grid, slice(0, grid.shape[0]), **snakemake.params.drizzle)
+    drizzle = snakemake.params.drizzle
+    if not has_errors(each.source for each in inputs):
+        drizzle = {**drizzle, "enable_err": False}
+    band = drizzle_band(inputs, grid, slice(0, grid.shape[0]), **drizzle)
     write_i2d(
         snakemake.output[0],
         grid,
         [(0, vars(band))],
         snakemake.input.exposures,
-        parameters={**snakemake.params.drizzle, **snakemake.params.grid},
+        parameters={**drizzle, **snakemake.params.grid},
         asn=snakemake.params.asn,
         **snakemake.params.step,
     )

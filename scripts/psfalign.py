@@ -5,15 +5,20 @@ from snakewebb.job import job
 from snakewebb.align_refs import align, disc, repair, unaligned
 from snakewebb.coron_products import read_psfmask, write_psfalign
 from snakewebb.exposure import read_notes
-from snakewebb.stack_refs import read_cube
+from snakewebb.stack_refs import read_usable
 
 with job(snakemake.log[0]):
     exposures = read_notes(snakemake.input.stack)["stack_psfs"]["exposures"]
-    target, stack = read_cube(snakemake.input.exposure), read_cube(snakemake.input.stack)
-    image, _, missing = repair(target["SCI"], target["DQ"], **snakemake.params.repair)
-    data, err, bad = repair(stack["SCI"], stack["DQ"], stack["ERR"], **snakemake.params.repair)
+    repair_options = snakemake.params.repair
+    target, usable = read_usable(snakemake.input.exposure, repair_options["bad_bits"])
+    stack, kept = read_usable(snakemake.input.stack, repair_options["bad_bits"])
+    exposures = [name for name, is_kept in zip(exposures, kept, strict=True) if is_kept]
+    image, _, missing = repair(target["SCI"], target["DQ"], **repair_options)
+    data, err, bad = repair(stack["SCI"], stack["DQ"], stack["ERR"], **repair_options)
     path, shape = snakemake.input.get("psfmask"), image.shape[1:]
-    skip = snakemake.params.step["skip"]
+    skip = "skip is set" if snakemake.params.step["skip"] else ""
+    if not usable.any():
+        skip = "no integration of the target has a good pixel"
     if skip:
         mask, aligned = "none", unaligned(data, err, stack["DQ"])
     else:
@@ -25,7 +30,7 @@ with job(snakemake.log[0]):
             mask, weights = "derived", disc(shape, center)
         good = ~missing.any(axis=0)
         aligned = align(image.mean(axis=0), data, err, stack["DQ"], weights, good=good, bad=bad)
-    notes = {"parameters": snakemake.params.repair, "reason": "skip is set" if skip else ""}
+    notes = {"parameters": repair_options, "reason": skip}
     write_psfalign(
         snakemake.input.stack,
         snakemake.output[0],

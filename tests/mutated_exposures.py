@@ -29,9 +29,10 @@ from mutated_fits import (
 )
 from mutations import Mutant, Reader, anything, bit, damage, within, words
 from snakewebb.coron import locate_stars
-from snakewebb.exposure import PLANES, read_planes, remaining_sky, typical_weights
+from snakewebb.exposure import PLANES, read_planes, typical_weights
 from snakewebb.exposure_geometry import locate
 from snakewebb.geometry import Geometry
+from snakewebb.headers import remaining_sky
 from snakewebb.sources import sources_of_exposure
 from snakewebb.stack_refs import read_cube, stack
 
@@ -162,7 +163,9 @@ def shapes(rng: random.Random, valid: Mapping) -> Mutant:
         return hdu.pixels(np.ascontiguousarray(kinds[what](hdu.array())))
 
     verdict = "refused" if name == "SCI" and what in ("one axis", "one pixel") else "either"
-    touched = parts_of(name) | ({"planes.SCI", "planes.ERR", "planes.DQ"} if name == "DQ" else set())
+    touched = parts_of(name) | (
+        {"planes.SCI", "planes.ERR", "planes.DQ"} if name == "DQ" else set()
+    )
     return Mutant(f"{name}: {what}", changed(hdus, name, shape), verdict, touched=touched)
 
 

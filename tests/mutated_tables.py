@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from mutated_fits import (
     harmless,
     header_bytes,
     joined,
-    odd_headers,
     parsed,
     raw,
     structure,
@@ -379,9 +377,7 @@ VEGA = Reader(
 def stars(names: tuple[str, ...], low: tuple[float, ...], high: tuple[float, ...]) -> Table:
     """Return a table of random columns."""
     draw = np.random.default_rng(3)
-    return Table(
-        {n: draw.uniform(a, b, 12) for n, a, b in zip(names, low, high, strict=True)}
-    )
+    return Table({n: draw.uniform(a, b, 12) for n, a, b in zip(names, low, high, strict=True)})
 
 
 def written(table: Table, kind: str) -> bytes:

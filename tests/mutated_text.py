@@ -208,7 +208,9 @@ def key_values(rng: random.Random, valid: Mapping) -> Mutant:
     """Give a key an odd value."""
     place, _ = LEAVES[valid["turn"] % len(LEAVES)]
     valid["turn"] += 1
-    value = rng.choice((*NASTY, 1e-30, 400.0, -95.0, [400.0, 95.0], [0, 0], [1e30, 1.0], [np.nan] * 2))
+    value = rng.choice(
+        (*NASTY, 1e-30, 400.0, -95.0, [400.0, 95.0], [0, 0], [1e30, 1.0], [np.nan] * 2)
+    )
     content = yaml.safe_dump(chosen(place, value), allow_unicode=True).encode()
     return Mutant(f"{'.'.join(place)} is {value!r}", content, touched={".".join(place)})
 

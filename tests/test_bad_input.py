@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from snakewebb import exposure
+from snakewebb import exposure, fits_structure
 from snakewebb.align_refs import align, disc, repair
 from snakewebb.alignment import align_product
 from snakewebb.coron import locate_stars
@@ -24,6 +24,7 @@ from snakewebb.klip import Library
 from snakewebb.layout import Layout
 from snakewebb.median import write_median
 from snakewebb.mosaic import write_mosaic
+from snakewebb.output_wcs import read_grid
 from snakewebb.simulate import coronagraphy
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
@@ -31,7 +32,6 @@ from snakewebb.skymatch import match_exposures
 from snakewebb.source_catalog import make_catalog
 from snakewebb.sources import sources_of_exposure
 from snakewebb.stack_refs import read_cube, stack
-from snakewebb.wcs import read_grid
 from workflow import planned, snakemake
 
 FIELD = replace(preset("nircam-f356w", npix=128), stars=60, galaxies=0, cosmic_ray_rate=0.0)
@@ -92,10 +92,11 @@ ASSOCIATIONS = {
     "member twice": (table(member(), member()), "lists a twice"),
     "member under two paths": (table(member(), member("sub/../a_cal.fits")), "lists a twice"),
     "science and psf at once": (table(member(), member(exptype="psf")), "lists a twice"),
-    "unknown exptype": (table(member(exptype="sky")), "unknown exptype 'sky'"),
-    "no exptype": (table({"expname": "a_cal.fits"}), "unknown exptype ''"),
+    "misspelt exptype": (table(member(exptype="scince")), "'scince': did you mean science"),
+    "unknown exptypes only": (table(member(exptype="sky")), "no member of exptype science"),
+    "no exptype": (table({"expname": "a_cal.fits"}), "a_cal.fits has no 'exptype'"),
     "references only": (table(member(exptype="psf")), "no member of exptype science"),
-    "name that leads upwards": (table(member(), name="../up"), "product name '../up'"),
+    "name that leads upwards": (table(member(), name="../"), "product name '../'"),
     "name of dots": (table(member(), name=".."), "product name '..'"),
     "name with a blank": (table(member(), name="my galaxy"), "product name 'my galaxy'"),
     "asn_id that leads upwards": (table(member(), asn_id="../o1"), "asn_id '../o1'"),
@@ -168,6 +169,10 @@ CONFIGURATIONS = {
     "missing output_wcs": (
         {**OF_ASN, "steps": {"resample": {"output_wcs": "results/lost/lost_i2d.fits"}}},
         "lost_i2d.fits: there is no such file (resample.output_wcs)",
+    ),
+    "an output_wcs that is none": (
+        {**OF_ASN, "steps": {"resample": {"output_wcs": "asn.json"}}},
+        "asn.json: output_wcs cannot be read (no ASDF file)",
     ),
 }  # fmt: skip
 
@@ -242,6 +247,11 @@ def with_data(name, change):
     return edit
 
 
+def cubes(hdus):
+    for name in exposure.PLANES:
+        hdus[name].data = np.stack([hdus[name].data] * 2)
+
+
 def without_keyword(hdus):
     del hdus["SCI"].header["ROLL_REF"]
 
@@ -278,9 +288,7 @@ EDITS = {
     "no SCI": (without("SCI"), "has no SCI extension"),
     "SCI without pixels": (with_data("SCI", lambda data: None), "SCI has shape ()"),
     "SCI of one axis": (with_data("SCI", lambda data: data[0]), "SCI has shape (128,)"),
-    "SCI a cube": (with_data("SCI", lambda data: np.stack([data] * 2)), "is a cube"),
-    "no ERR": (without("ERR"), "'ERR'"),
-    "no DQ": (without("DQ"), "'DQ'"),
+    "a cube": (cubes, "is a cube"),
     "ERR of another shape": (with_data("ERR", lambda d: d[:-3]), "ERR has shape (125, 128)"),
     "DQ of another shape": (with_data("DQ", lambda d: d[:, :-3]), "DQ has shape (128, 125)"),
     "DQ a cube": (with_data("DQ", lambda d: np.stack([d] * 2)), "DQ has shape (2, 128, 128)"),
@@ -288,7 +296,7 @@ EDITS = {
     "spoiled ASDF": (spoiled_asdf, "gWCS"),
     "ASDF without gWCS": (asdf_of_other_things, "holds no gWCS"),
     "missing keyword": (without_keyword, "no number for roll_ref"),
-    "keyword of text": (keyword_of_text, "no number for roll_ref"),
+    "keyword of text": (keyword_of_text, "ROLL_REF is 'north', no number"),
 }
 
 
@@ -332,7 +340,7 @@ def test_a_file_that_may_not_be_read(tmp_path, exposures, monkeypatch):
     def refuse(*args, **options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(fits, "open", refuse)
+    monkeypatch.setattr(fits_structure, "open", refuse, raising=False)
     with pytest.raises(InputError) as caught:
         exposure.facts(exposures[0])
     one_line(caught.value, str(exposures[0]), "may not be read")
@@ -517,10 +525,11 @@ def test_counts_have_no_magnitudes(tmp_path, exposures):
         hdus["SCI"].header["BUNIT"] = hdus["ERR"].header["BUNIT"] = "DN/s"
 
     bad = edited(exposures[0], tmp_path / "bad_cal.fits", in_counts)
-    with pytest.raises(InputError) as caught:
-        image3(tmp_path / "x", [bad], catalog=True)
-    one_line(caught.value, "x_i2d.fits", "DN/s, not MJy/sr")
-    assert finals(tmp_path / "x") == ["x_i2d.fits"]
+    outcome = image3(tmp_path / "x", [bad], catalog=True)["catalog"]
+    assert outcome["status"] == "FAILED"
+    assert outcome["sources"] > 5
+    assert outcome["reason"] == "no fluxes: the mosaic is in DN/s, not MJy/sr"
+    assert finals(tmp_path / "x") == ["x_cat.ecsv", "x_i2d.fits", "x_segm.fits"]
 
 
 def test_no_exposure_time_is_no_obstacle(tmp_path, exposures):

@@ -51,7 +51,7 @@ def exposures(tmp_path_factory):
 
 
 def test_psfstack(exposures, tmp_path):
-    planes, names = stack(exposures)
+    planes, names, _ = stack(exposures)
     assert planes["SCI"].shape == (4, *SHAPE)
     assert names == [path.name for path in exposures for _ in range(2)]
     target = tmp_path / "p_psfstack.fits"
@@ -66,7 +66,7 @@ def test_psfstack(exposures, tmp_path):
 
 def test_an_image_is_stacked_too(exposures, tmp_path):
     cal = exposures[0].with_name(exposures[0].name.replace("_o001_crfints", "_cal"))
-    planes, names = stack([cal])
+    planes, names, _ = stack([cal])
     write_psfstack(cal, tmp_path / "p_psfstack.fits", planes, exposures=names)
     with CubeModel(tmp_path / "p_psfstack.fits") as model:
         assert model.meta.model_type == "CubeModel"
@@ -75,7 +75,7 @@ def test_an_image_is_stacked_too(exposures, tmp_path):
 
 @pytest.mark.parametrize("edited", [False, True])
 def test_a_stack_is_what_stdatamodels_would_write(exposures, tmp_path, edited):
-    planes, names = stack(exposures)
+    planes, names, _ = stack(exposures)
     source, target, twin = (tmp_path / f"{name}_psfstack.fits" for name in ("s", "t", "u"))
     with CubeModel(exposures[0]) as model:
         mine = {"PRIMARY": "MYKEY", "SCI": "MYSCI"}
@@ -134,7 +134,7 @@ def test_stack_of_different_sizes_or_nothing(exposures, tmp_path):
 
 
 def test_psfalign_keeps_flags_shifts_and_provenance(exposures, tmp_path):
-    planes, names = stack(exposures)
+    planes, names, _ = stack(exposures)
     write_psfstack(exposures[0], tmp_path / "s.fits", planes, exposures=names)
     dq = np.zeros((4, *SHAPE), np.uint32)
     dq[1, 3, 4] = DO_NOT_USE

@@ -5,7 +5,8 @@ import pytest
 from astropy.io import fits
 
 from snakewebb.errors import InputError
-from snakewebb.exposure import PLANES, facts, invalidate, read_planes, remaining_sky
+from snakewebb.exposure import PLANES, invalidate, read_planes
+from snakewebb.headers import facts, remaining_sky
 
 
 @pytest.fixture

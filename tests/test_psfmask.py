@@ -6,7 +6,8 @@ import pytest
 from astropy.io import fits
 
 from snakewebb.errors import InputError
-from snakewebb.psfmask import canonical, choose, primary_header
+from snakewebb.fits_structure import first_header
+from snakewebb.psfmask import canonical, choose
 
 
 @pytest.fixture
@@ -53,9 +54,11 @@ def test_the_most_specific_is_chosen(exposure, masks, wanted):
 def test_mistakes_are_told(exposure, tmp_path):
     with pytest.raises(InputError, match="'335R' is neither filter nor mask"):
         choose({"335R": "m"}, exposure)
+    with pytest.raises(InputError, match="335 is neither filter nor mask"):
+        choose({335: "m"}, exposure)
     (tmp_path / "b.fits").write_text("no FITS file")
-    for name in ("b.fits", "absent.fits"):
-        with pytest.raises(InputError, match=f"{name}: .*: fetch it again"):
+    for name, words in (("b.fits", ".*: fetch it again"), ("absent.fits", "there is no such file")):
+        with pytest.raises(InputError, match=f"{name}: {words}"):
             choose({"F335M": "m"}, tmp_path / name)
 
 
@@ -64,7 +67,7 @@ def test_headers_are_those_astropy_reads(exposure, tmp_path):
     packed.write_bytes(gzip.compress(exposure.read_bytes()))
     known = fits.getheader(exposure)
     for path in (exposure, packed):
-        header = primary_header(path)
+        header = first_header(path)
         assert {key: header[key] for key in ("FILTER", "CORONMSK", "TITLE")} == {
             key: known[key] for key in ("FILTER", "CORONMSK", "TITLE")
         }

@@ -300,6 +300,19 @@ def test_comments_paths_of_logs_and_touch_do_not_matter(plan, config, checkout):
     assert plan(config) == set()
 
 
+def test_a_deleted_picture_is_drawn_again(plan, field, names, results):
+    name = names["field"].name
+    plots = results / name / "plots"
+    for kind in ("alignment.png", "sky.png", "outliers.png", "status.html"):
+        path = plots / f"{name}_{kind}"
+        away = path.rename(path.with_suffix(".away"))
+        try:
+            assert plan(field) == {("plot_exposures", name), ("all",)}, kind
+        finally:
+            away.rename(path)
+    assert plan(field) == set()
+
+
 def test_the_working_folder_may_move(plan, config, copy):
     assert plan(config, copy) == set()
 

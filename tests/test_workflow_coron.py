@@ -173,6 +173,17 @@ def test_the_report_has_its_figures(results, product):
     assert page.count('class="COMPLETE"') == 4 + 2 + 2 + 3
 
 
+def test_a_deleted_picture_is_drawn_again(results, product, config):
+    plots = results / product.name / "plots"
+    for kind in ("subtraction.png", "shifts.png", "eigenvalues.png", "coron_status.html"):
+        path = plots / f"{product.name}_{kind}"
+        away = path.rename(path.with_suffix(".away"))
+        try:
+            assert planned(results.parent, **config) == {("plot_coron", product.name), ("all",)}
+        finally:
+            away.rename(path)
+
+
 @pytest.fixture
 def copy(results, tmp_path_factory):
     """The finished run in another folder, at the same distance from the library."""

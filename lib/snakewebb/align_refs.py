@@ -40,6 +40,7 @@ class Aligned:
     Attributes
     ----------
     data, err : (K, ny, nx) float64
+        Without errors, err is None.
     dq : (K, ny, nx) uint32
         Flags of the pixels that a pixel was made of; DO_NOT_USE too where it comes from outside.
     shifts, shift_errors : (K, 2) float64
@@ -51,7 +52,7 @@ class Aligned:
     """
 
     data: np.ndarray
-    err: np.ndarray
+    err: np.ndarray | None
     dq: np.ndarray
     shifts: np.ndarray
     shift_errors: np.ndarray
@@ -500,7 +501,7 @@ def _unlike(difference: np.ndarray, center: np.ndarray) -> np.ndarray:
     return sliding_window_view(far, (3, 3)).any(axis=(2, 3))  # and the pixels next to them
 
 
-def unaligned(data: np.ndarray, err: np.ndarray, dq: np.ndarray) -> Aligned:
+def unaligned(data: np.ndarray, err: np.ndarray | None, dq: np.ndarray) -> Aligned:
     """Return references, repaired, as they are; see `align`."""
     unknown = np.full(len(data), np.nan)
     shifts = np.zeros((len(data), 2))
@@ -510,7 +511,7 @@ def unaligned(data: np.ndarray, err: np.ndarray, dq: np.ndarray) -> Aligned:
 def align(
     target: np.ndarray,
     data: np.ndarray,
-    err: np.ndarray,
+    err: np.ndarray | None,
     dq: np.ndarray,
     mask: np.ndarray,
     *,
@@ -527,7 +528,7 @@ def align(
     target : (ny, nx) array
         An integration of the target or the mean of several, repaired.
     data, err : (K, ny, nx) arrays
-        References, repaired.
+        References, repaired; err may be None.
     dq : (K, ny, nx) uint32
         Their flags.
     mask : (ny, nx) array
@@ -552,9 +553,11 @@ def align(
         template.offset(image, None if bad is None else ~bad[k]) for k, image in enumerate(data)
     ]
     shifts = np.array([offset.shift for offset in offsets])
+    if err is not None:
+        err = np.sqrt(shift_variance(np.asarray(err, np.float64) ** 2, -shifts))
     return Aligned(
         fourier_shift(data, -shifts),
-        np.sqrt(shift_variance(np.asarray(err, np.float64) ** 2, -shifts)),
+        err,
         shift_flags(dq, -shifts),
         shifts,
         np.array([offset.error for offset in offsets]),

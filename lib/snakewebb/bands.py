@@ -16,8 +16,8 @@ import numpy as np
 from astropy.io import fits
 
 from snakewebb.errors import InputError
-from snakewebb.exposure import open_fits
 from snakewebb.files import BLOCK, replacing
+from snakewebb.fits_structure import is_packed, structure
 
 MEMORY = 400_000_000
 """Bytes that all threads together may take for the bands they work on."""
@@ -103,8 +103,10 @@ def read_window(path: str | Path, rows: slice, columns: slice) -> np.ndarray:
     InputError
         The file is cut short, or no such image.
     """
-    with open_fits(path) as hdus:
-        place, shape = hdus[0].fileinfo()["datLoc"], hdus[0].shape
+    image = structure(path)[0]
+    if image.dtype != ">f4" or len(image.shape) != 2 or is_packed(path):
+        raise InputError(f"{path}: is no median of this version: remove the file and run again")
+    place, shape = image.start, image.shape
     (top, bottom, _), (left, right, _) = (
         s.indices(n) for s, n in zip((rows, columns), shape, strict=True)
     )

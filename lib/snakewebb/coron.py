@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +18,15 @@ from snakewebb.align_refs import repair as fixed
 from snakewebb.association import exposure_name
 from snakewebb.dq import NON_SCIENCE
 from snakewebb.errors import InputError
-from snakewebb.exposure import open_fits, read_notes, read_planes
+from snakewebb.exposure import read_notes, read_planes
 from snakewebb.exposure_geometry import read_geometry
+from snakewebb.fits_structure import find
 from snakewebb.geometry import Correction, Geometry, to_plane
 from snakewebb.grid import Grid, PixelMap, output_grid
-from snakewebb.klip import Library, Subtracted, library
-from snakewebb.stack_refs import read_cube
+from snakewebb.headers import number, read_header
+from snakewebb.klip import Library, Subtracted
+from snakewebb.stack_refs import read_usable
+from snakewebb.strategy import library
 
 if TYPE_CHECKING:
     from snakewebb.resample import Input
@@ -186,15 +191,22 @@ class Target:
 
     Attributes
     ----------
+    exposures : list of str
+        Those that have a good pixel.
+    kept : list of (T,) bool
+        Which of their integrations have.
     cubes, errors : list of (n, ny, nx) float64
+        Of these. The errors of an exposure that has none are None.
     bad : list of (n, ny, nx) bool
         Pixels that were repaired.
     subtract : callable
         Of `reduction`.
     """
 
+    exposures: list[str]
+    kept: list[np.ndarray]
     cubes: list[np.ndarray]
-    errors: list[np.ndarray]
+    errors: list[np.ndarray | None]
     bad: list[np.ndarray]
     subtract: Callable[..., list[list[Subtracted]]]
 
@@ -235,23 +247,36 @@ def read_target(
     InputError
         A file cannot be read, or there are no references for the strategy.
     """
-    found = [stars[product_exposure(path)] for path in exposures]
-    raw = [read_cube(path) for path in exposures]
-    repaired = [fixed(cube["SCI"], cube["DQ"], cube["ERR"], **repair) for cube in raw]
-    images, errors = [], []
-    for path in references:
-        planes = read_planes(path, ("SCI", "ERR"))
+    raw, kept, names, images, errors = [], [], [], [], []
+    for path, aligned in zip_longest(exposures, references):
+        cube, usable = read_usable(path, repair.get("bad_bits", "DO_NOT_USE"))
+        if not usable.any():
+            continue
+        if raw and cube["SCI"].shape[1:] != raw[0]["SCI"].shape[1:]:
+            raise InputError(
+                f"{path}: has {cube['SCI'].shape[1:]} pixels, {exposures[0]} "
+                f"{raw[0]['SCI'].shape[1:]}: use one subarray"
+            )
+        raw.append(cube)
+        kept.append(usable)
+        names.append(product_exposure(path))
+        planes = dict.fromkeys(("SCI", "ERR"), np.empty((0, *cube["SCI"].shape[1:])))
+        if aligned:
+            planes = read_planes(aligned, ("SCI", "ERR"))
         images.append(planes["SCI"])
         errors.append(planes["ERR"])
-    none = [np.empty((0, *raw[0]["SCI"].shape[1:]))] * (len(raw) - len(images))
+    if not raw:
+        raise InputError(f"{exposures[0]}: no exposure has a good pixel: check their DQ")
+    found = [stars[name] for name in names]
+    repaired = [fixed(cube["SCI"], cube["DQ"], cube["ERR"], **repair) for cube in raw]
     groups = read_notes(references[0])["align_refs"]["exposures"] if references else []
     centers = np.array([star["center"] for star in found])
     subtract = reduction(
         [star["roll"] for star in found],
-        images + none,
+        images,
         centers[None, :] - centers[:, None],
         strategy=strategy,
-        reference_err=errors + none,
+        reference_err=None if any(err is None for err in errors) else errors,
         groups=groups,
         truncate=truncate,
         center=[tuple(center) for center in centers],
@@ -266,7 +291,7 @@ def read_target(
         ],
         **klip,
     )
-    return Target(*(list(values) for values in zip(*repaired, strict=True)), subtract)
+    return Target(names, kept, *map(list, zip(*repaired, strict=True)), subtract)
 
 
 def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, dict[str, Any]]:
@@ -284,38 +309,67 @@ def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, dict[
     dict
         For JSON, by exposure: ``center`` and its ``error`` (x, y; 0-based pixels), and the
         ``correction`` of the pointing that puts the star where the first exposure has it, the
-        ``roll`` (degrees) and the ``pixel_scale`` (arcsec).
+        ``roll`` (degrees) and the ``pixel_scale`` (arcsec). Exposures without a good pixel come
+        last: their center is where the header says, and its error is NaN.
 
     Raises
     ------
     InputError
-        An exposure has no gWCS, or no star is found.
+        An exposure has no gWCS, no exposure has a good pixel, or no star is found.
     """
     stars: dict[str, dict[str, Any]] = {}
+    empty: list[tuple[str | Path, Geometry, tuple[float, float]]] = []
     place: tuple[float, float] | None = None
     for path in paths:
-        cube = read_cube(path)
-        try:
-            data, _, bad = fixed(cube["SCI"], cube["DQ"], **options)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
+        cube, usable = read_usable(path, options.get("bad_bits", "DO_NOT_USE"))
         geometry = Geometry.from_dict(read_geometry(path)["geometry"])
-        with open_fits(path) as hdus:
-            header = hdus["SCI"].header
-            if not {"CRPIX1", "CRPIX2"} <= set(header):
-                raise InputError(f"{path}: has no CRPIX1 and CRPIX2, where the star is: add them")
-            guess = header["CRPIX1"] - 1, header["CRPIX2"] - 1
+        guess = reference_pixel(path)
+        if not usable.any():
+            empty.append((path, geometry, guess))
+            continue
+        data, _, bad = fixed(cube["SCI"], cube["DQ"], **options)
         center, error = find_star(data.mean(axis=0), guess, ~bad.any(axis=0))
         place = place or star_position(geometry, center)
-        stars[product_exposure(path)] = {
-            "center": center.tolist(),
-            "error": error.tolist(),
-            "correction": star_correction(geometry, center, *place).to_dict(),
-            "roll": geometry.roll_ref,
-            "pixel_scale": 3600 * geometry.pixel_scale,
-        }
+        stars[product_exposure(path)] = _star(geometry, center, error, place)
         log.info("%s: star at %.3f, %.3f", path, *center)
+    if place is None:
+        raise InputError(f"{paths[0]}: no exposure has a good pixel: check their DQ")
+    for path, geometry, guess in empty:
+        stars[product_exposure(path)] = _star(geometry, guess, (math.nan, math.nan), place)
     return stars
+
+
+def _star(
+    geometry: Geometry,
+    center: Sequence[float],
+    error: Sequence[float],
+    place: tuple[float, float],
+) -> dict[str, Any]:
+    """Return what is known of a star at a pixel that belongs to a place on the sky; for JSON."""
+    return {
+        "center": list(map(float, center)),
+        "error": list(map(float, error)),
+        "correction": star_correction(geometry, center, *place).to_dict(),
+        "roll": geometry.roll_ref,
+        "pixel_scale": 3600 * geometry.pixel_scale,
+    }
+
+
+def reference_pixel(path: str | Path) -> tuple[float, float]:
+    """Return where a header says that the star is, (x, y), 0-based pixels: CRPIX.
+
+    Raises
+    ------
+    InputError
+        It says nothing, or that it is beside the frame.
+    """
+    header, (ny, nx) = read_header(path), find(path, "SCI").shape[-2:]
+    x, y = (
+        number(header, key, 0.5, n + 0.5, path=path) for key, n in (("CRPIX1", nx), ("CRPIX2", ny))
+    )
+    if x is None or y is None:
+        raise InputError(f"{path}: has no CRPIX1 and CRPIX2, where the star is: add them")
+    return x - 1, y - 1
 
 
 def product_exposure(path: str | Path) -> str:
@@ -336,7 +390,7 @@ def integrations(paths: Sequence[str | Path], **parameters: Any) -> tuple[Grid, 
     Parameters
     ----------
     paths : sequence of paths
-        ``_psfsub``, whose WCS is corrected.
+        ``_psfsub``, whose WCS is corrected. Integrations without a good pixel are left out.
     **parameters
         Of `snakewebb.grid.output_grid`.
     """
@@ -351,11 +405,15 @@ def integrations(paths: Sequence[str | Path], **parameters: Any) -> tuple[Grid, 
         planes = read_planes(path)
         shape = planes["SCI"].shape
         cubes = {n: p.reshape(-1, *shape[-2:]) for n, p in planes.items() if np.shape(p) == shape}
+        empty = read_notes(path)["klip"].get("without_pixels", [])
         if "VAR_FLAT" in cubes:
             cubes["VAR_FLAT"] = cubes["VAR_FLAT"] * np.isfinite(cubes["SCI"]).sum(axis=0)
         times = facts["measurement_time"], facts["exposure_time"]
         inputs += [
             Input(f"{name}[{k}]", {n: p[k] for n, p in cubes.items()}, pixel_map, None, *times)
             for k in range(len(cubes["SCI"]))
+            if k + 1 not in empty
         ]
+    if not inputs:
+        raise InputError(f"{paths[0]}: no exposure has a good pixel: check their DQ")
     return grid, inputs

@@ -15,9 +15,10 @@ import numpy as np
 
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import InputError
-from snakewebb.exposure import Planes, open_fits
+from snakewebb.exposure import Planes
 from snakewebb.flagged import rewrite, write_copy
 from snakewebb.geometry import Correction, Geometry
+from snakewebb.tables import read_shares
 
 if TYPE_CHECKING:
     from snakewebb.align_refs import Aligned
@@ -29,6 +30,7 @@ def write_psfstack(
     planes: Mapping[str, np.ndarray],
     *,
     exposures: Sequence[str],
+    left_out: Sequence[str] = (),
     asn: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the references' integrations.
@@ -43,16 +45,21 @@ def write_psfstack(
         SCI, ERR, DQ: (K, ny, nx), from `snakewebb.stack_refs.stack`.
     exposures : sequence of str
         Which exposure each integration is of.
+    left_out : sequence of str, optional
+        Integrations that are not in the stack.
     asn : mapping, optional
         For ``meta.asn``.
     """
+    notes = {"exposures": list(exposures)}
+    if left_out:
+        notes["left_out"] = list(left_out)
     write_copy(
         source,
         target,
-        planes,
+        {name: plane for name, plane in planes.items() if plane is not None},
         statuses={"stack_psfs": "COMPLETE"},
         metadata={"asn": asn or {}},
-        notes={"stack_psfs": {"exposures": list(exposures)}},
+        notes={"stack_psfs": notes},
         whole=False,
     )
 
@@ -98,14 +105,13 @@ def write_psfalign(
         "residual": aligned.residual,
         **(provenance or {}),
     }
+    planes = {"SCI": aligned.data.astype(np.float32), "DQ": aligned.dq}
+    if aligned.err is not None:
+        planes["ERR"] = aligned.err.astype(np.float32)
     write_copy(
         source,
         target,
-        {
-            "SCI": aligned.data.astype(np.float32),
-            "ERR": aligned.err.astype(np.float32),
-            "DQ": aligned.dq,
-        },
+        planes,
         statuses={"align_psfs": status},
         metadata={"asn": asn or {}},
         notes={"align_refs": notes},
@@ -200,18 +206,9 @@ def read_psfmask(path: str | Path, shape: tuple[int, int]) -> np.ndarray:
     Raises
     ------
     InputError
-        It has no SCI of that shape.
+        It has no SCI of that shape, or weights that are none.
     """
-    with open_fits(path) as hdus:
-        if "SCI" not in hdus:
-            raise InputError(f"{path}: has no SCI extension: give a PSFMASK reference file")
-        mask = np.nan_to_num(np.array(hdus["SCI"].data, np.float64))
-    if mask.shape != tuple(shape):
-        raise InputError(
-            f"{path}: its mask has shape {mask.shape}, the exposures {tuple(shape)}: "
-            "give the one for this subarray"
-        )
-    return mask
+    return read_shares(path, shape, "give a PSFMASK reference file for this subarray", "SCI")
 
 
 def _blanked(plane: np.ndarray, invalid: np.ndarray) -> np.ndarray:

@@ -17,12 +17,14 @@ from stdatamodels import fits_support
 from stdatamodels.jwst.datamodels import CubeModel, ImageModel
 
 from snakewebb.errors import InputError
-from snakewebb.exposure import Planes, open_fits
+from snakewebb.exposure import Planes, read_planes
+from snakewebb.exposure_geometry import corners
 from snakewebb.files import replacing
-from snakewebb.geometry import Correction, s_region
+from snakewebb.geometry import Correction, Geometry, s_region
+from snakewebb.hdus import SUMS, forget_sums, open_copy, sound_hdu
 from snakewebb.notes import cards, history, log_statuses
 from snakewebb.sip import FITS_WCS
-from snakewebb.wcs import corrected_wcs, sip_keywords
+from snakewebb.wcs import corrected_wcs, pixel_to_sky, sip_keywords
 
 ARRAYS = {
     "DQ": "dq",
@@ -46,8 +48,10 @@ def write_changed(
     notes: Mapping[str, Any],
     *,
     correction: Correction | None,
+    geometry: Geometry | None,
     moving_target: bool,
     sip: Mapping[str, Any] | None,
+    integrations: bool = False,
 ) -> None:
     """Write an exposure with other pixels, metadata and pointing.
 
@@ -59,12 +63,12 @@ def write_changed(
         See `snakewebb.flagged.rewrite`.
     metadata : mapping
         By node of ``meta``: names and values.
-    statuses, correction, moving_target, sip
+    statuses, correction, geometry, moving_target, sip, integrations
         See `snakewebb.flagged.write_crf`.
     notes : mapping
         For ``meta.snakewebb``.
     """
-    model = open_model(source)
+    model = open_model(source, integrations=integrations)
     if model.dq is None:
         model.dq = np.zeros(model.data.shape, np.uint32)
     known = {name: getattr(model, array) for name, array in ARRAYS.items()}
@@ -74,6 +78,8 @@ def write_changed(
         setattr(model, ARRAYS[name], plane)
     if correction is not None:
         correct_pointing(model, correction, moving_target, sip)
+    elif geometry is not None:
+        model.meta.wcsinfo.s_region = s_region(*geometry.corners())
     for node, values in metadata.items():
         _assign(getattr(model.meta, node), values)
     _assign(model.meta.cal_step, statuses)
@@ -84,16 +90,20 @@ def write_changed(
     log_statuses(target, statuses)
 
 
-def open_model(path: str | Path) -> ImageModel | CubeModel:
-    """Open an image or a cube as the data model it is."""
-    with open_fits(path) as hdus:
-        if "SCI" not in hdus:
-            raise InputError(f"{path}: has no SCI extension: give a stage-2 exposure")
-        kind = CubeModel if len(hdus["SCI"].shape) == 3 else ImageModel
+def open_model(path: str | Path, *, integrations: bool = False) -> ImageModel | CubeModel:
+    """Open an image or a cube as the data model it is, or an image as a cube of one integration."""
+    read_planes(path, ())
     try:
-        return kind(path)
-    except (OSError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0]
+        with open_copy(path, integrations=integrations) as hdus:
+            forget_sums(hdus)
+            if "ASDF" in hdus:
+                hdus["ASDF"] = sound_hdu(path)
+            kind = CubeModel if len(hdus["SCI"].shape) == 3 else ImageModel
+            return kind(hdus)
+    except InputError:
+        raise
+    except Exception as error:  # asdf's and the schema's complaints are of many kinds
+        reason = (str(error).splitlines() or [repr(error)])[0]
         raise InputError(f"{path}: cannot be read ({reason}): fetch the file again") from error
 
 
@@ -111,7 +121,7 @@ def correct_pointing(
     known = {name: wcsinfo.instance.get(name) for name in (*REFERENCE, "crpix1", "crpix2")}
     wcs = corrected_wcs(model.meta.wcs, correction, known, moving_target=moving_target)
     model.meta.wcs = wcs
-    wcsinfo.s_region = s_region(*wcs.footprint(center=False).T)
+    wcsinfo.s_region = s_region(*corners(pixel_to_sky(wcs), model.data.shape[-2:]))
     for name in FITS_WCS:
         wcsinfo.instance.pop(name, None)
     if sip is not None:
@@ -125,6 +135,8 @@ def _note(model: ImageModel, notes: dict[str, Any], statuses: Mapping[str, str])
     model.meta.snakewebb = notes
     extra = model.instance.setdefault("extra_fits", {}).setdefault("PRIMARY", {})
     extra.setdefault("header", []).extend(cards(notes))
+    for unknown in model.instance["extra_fits"].values():
+        unknown["header"] = [c for c in unknown.get("header", []) if c[0] not in SUMS]
     for entry in history(notes, statuses):
         model.add_history_entry(entry)
 

@@ -4,23 +4,25 @@ Only astropy's FITS reader is imported here, since every job pays for its import
 written in :mod:`snakewebb.flagged` and :mod:`snakewebb.i2d`.
 """
 
+import logging
 import math
-import os
-import warnings
-from collections import ChainMap
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 import yaml
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyUserWarning
 
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import InputError
+from snakewebb.fits_structure import Unit, find, open_unpacked, read_tree, structure, version
+from snakewebb.headers import facts
+
+log = logging.getLogger(__name__)
 
 PLANES = {
     "SCI": np.float32,
@@ -31,7 +33,13 @@ PLANES = {
     "VAR_RNOISE": np.float32,
     "VAR_FLAT": np.float32,
 }
-INVALIDATED = ("SCI", "ERR", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
+VARIANCES = ("VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
+INVALIDATED = ("SCI", "ERR", *VARIANCES)
+DISPENSABLE = ("AREA", *VARIANCES)
+"""Planes that are left out if they do not fit to SCI, as if they were not there."""
+
+NAMED = re.compile(rb"source: ['\"]?fits:([^,'\"\s]+),(\d+)")
+"""What an ASDF tree calls another extension of its file by."""
 
 ENOUGH = 1_000_000
 """The mean weight of so many pixels is right to 0.1 %."""
@@ -39,41 +47,28 @@ ENOUGH = 1_000_000
 Planes = dict[str, np.ndarray | None]
 
 
-class _Place(NamedTuple):
-    """Where the pixels of a plane are in a file.
-
-    ``dtype`` is how a pixel is stored; None if in a way that only astropy knows.
-    """
-
-    start: int
-    shape: tuple[int, ...]
-    dtype: str | None
-
-
-_STORED = {(-32, 0): ">f4", (32, 2**31): ">u4"}
-"""By BITPIX and BZERO. FITS knows no unsigned integers: they are stored less BZERO."""
-
-
 @contextmanager
 def open_fits(path: str | Path) -> Iterator[fits.HDUList]:
-    """Open a FITS file for reading, or say in one line why it can't be read."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
+    """Open a FITS file for reading, or say in one line why it can't be read.
+
+    All headers are walked through, none of the data.
+    """
+    structure(path)
+    with open_unpacked(path) as file:
         try:
-            with (
-                open(path, "rb") as file,
-                fits.open(file, memmap=False, lazy_load_hdus=True) as hdus,
-            ):
+            hdus = fits.open(file, memmap=False, lazy_load_hdus=False)
+        except Exception as error:  # what astropy makes of broken headers is of many kinds
+            raise InputError(f"{path}: {_reason(error)}: fetch it again") from error
+        try:
+            with hdus:
                 yield hdus
-        except FileNotFoundError:
-            raise InputError(f"{path}: there is no such file: check its folder") from None
-        except AstropyUserWarning as error:
-            raise InputError(f"{path}: is cut short: fetch it again") from error
-        except PermissionError:
-            raise InputError(f"{path}: may not be read: change its permissions") from None
-        except OSError as error:
-            reason = str(error).splitlines()[0].partition(",")[0]
-            raise InputError(f"{path}: is no FITS file ({reason}): fetch it again") from error
+        except (fits.VerifyError, OSError) as error:
+            raise InputError(f"{path}: {_reason(error)}: fetch it again") from error
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).splitlines() or [repr(error)]
+    return f"cannot be read ({lines[0].partition(',')[0]:.80})"
 
 
 def read_planes(
@@ -88,94 +83,183 @@ def read_planes(
     names : sequence of str
         Extension names out of ``PLANES``.
     rows : slice, optional
-        Rows (the last but one axis) to read; only their bytes are.
+        Rows (the last but one axis) to read; only their bytes are, where they are plainly the
+        pixels.
 
     Returns
     -------
     dict
         Native, C-contiguous array by name; None where the file has no such extension or an
-        empty one.
+        empty one, or one of ``DISPENSABLE`` that does not fit to SCI (see `check_exposure`).
 
     Raises
     ------
     InputError
-        The file is no FITS file, is cut short, has no SCI, or a plane of another shape than SCI.
+        The file is no FITS file, is cut short, has no SCI, or ERR or DQ of another shape than
+        SCI, or DQ holds what are no flags.
     """
-    places = _places(str(path), _version(path))
+    places, _ = _places(str(path), version(path))
+    wanted = {name: places[name] for name in names if name in places}
     planes: Planes = dict.fromkeys(names)
-    odd = any(places[name].dtype is None for name in names if name in places)
-    with open_fits(path) if odd else open(path, "rb") as file:
-        for name in places.keys() & planes.keys():
-            try:
-                read = _read_section if odd else _read_rows
-                planes[name] = np.ascontiguousarray(
-                    read(file, name, places[name], rows), PLANES[name]
-                )
-            except (ValueError, TypeError) as error:
-                raise InputError(f"{path}: {name} is cut short: fetch the file again") from error
+    for name, pixels in zip(wanted, _pixels(path, list(wanted.values()), rows), strict=True):
+        planes[name] = _flags(pixels, path) if name == "DQ" else _floats(pixels)
     return planes
 
 
-def _version(path: str | Path) -> tuple[int, int]:
-    """Return what changes when a file does."""
-    try:
-        status = os.stat(path)
-    except OSError:  # opening it will tell
-        return 0, 0
-    return status.st_mtime_ns, status.st_size
+def read_measured(path: str | Path) -> Planes:
+    """Read SCI, ERR and DQ of an exposure; without ERR it is what the variances amount to.
+
+    ERR is None if there are no variances either, DQ if there are no flags.
+    """
+    planes = read_planes(path, ("SCI", "ERR", "DQ"))
+    if planes["ERR"] is None:
+        variances = [v for v in read_planes(path, VARIANCES).values() if v is not None]
+        with np.errstate(invalid="ignore"):
+            planes["ERR"] = np.sqrt(sum(variances)) if variances else None
+    return planes
+
+
+def read_pixels(path: str | Path, unit: Unit, rows: slice = slice(None)) -> np.ndarray:
+    """Read rows of each image of a unit, as they are stored but native.
+
+    Parameters
+    ----------
+    path : path
+    unit : Unit
+        An image, from `snakewebb.fits_structure`.
+    rows : slice, optional
+
+    Raises
+    ------
+    InputError
+        They cannot be read.
+    """
+    (pixels,) = _pixels(path, [unit], rows)
+    return pixels
+
+
+def _pixels(path: str | Path, units: Sequence[Unit], rows: slice) -> Iterator[np.ndarray]:
+    """Read units one after the other: their bytes, or through astropy where these are no pixels."""
+    plain = all(unit.dtype for unit in units)
+    with open_unpacked(path) if plain else open_fits(path) as file:
+        for unit in units:
+            yield _read_rows(file, unit, rows) if plain else _read_section(file, unit, rows, path)
+
+
+def check_exposure(path: str | Path) -> list[str]:
+    """Check an exposure before any work is done with it, by its headers alone.
+
+    Needed is SCI. Without ERR nothing is compared with it, without DQ all pixels are good. What is
+    more is dispensable: AREA, variances, and other extensions that are named in the ASDF tree.
+
+    Parameters
+    ----------
+    path : path
+        A stage-2 exposure.
+
+    Returns
+    -------
+    list of str
+        What is left out, and why; also told as warnings.
+
+    Raises
+    ------
+    InputError
+        See `read_planes` and `facts`.
+    """
+    _, misfits = _places(str(path), version(path))
+    facts(path)
+    left_out = [*misfits.values()]
+    if lost := lost_extensions(path):
+        names = ", ".join(name for name, _ in lost)
+        left_out.append(f"{names}: named in the ASDF tree, but not there")
+    if left_out:
+        log.warning("%s: %s: done without", path, "; ".join(left_out))
+    return left_out
+
+
+def misfits(path: str | Path) -> set[str]:
+    """Return which of the ``DISPENSABLE`` planes of a file do not fit to its SCI."""
+    return set(_places(str(path), version(path))[1])
+
+
+def lost_extensions(path: str | Path) -> list[tuple[str, int]]:
+    """Return name and version of extensions that a file lacks though its ASDF tree names them."""
+    there = {(unit.name, unit.version) for unit in structure(path)}
+    named = NAMED.findall(read_tree(path))
+    return sorted({(name.decode("ascii", "replace"), int(v)) for name, v in named} - there)
 
 
 @lru_cache(maxsize=1000)
-def _places(path: str, version: tuple[int, int]) -> dict[str, _Place]:
-    """Return where the planes of a file are, of those that it has.
+def _places(path: str, version: tuple[int, int]) -> tuple[dict[str, Unit], dict[str, str]]:
+    """Return where the planes of a file are, and why some are not used, by name.
 
     A job that reads files band by band would otherwise spend as much on headers as on pixels.
     """
-    places = {}
-    with open_fits(path) as hdus, open(path, "rb") as file:
-        packed = file.read(6) != b"SIMPLE"
-        if "SCI" not in hdus:
-            raise InputError(f"{path}: has no SCI extension: give a stage-2 exposure")
-        shape = hdus["SCI"].shape
-        if len(shape) not in (2, 3):
-            raise InputError(f"{path}: SCI has shape {shape}: give an image or a cube of them")
-        for name in PLANES:
-            hdu = hdus[name] if name in hdus else None  # noqa: SIM401 (HDUList.get looks up no names)
-            if hdu is None or not hdu.shape:
-                continue
-            if hdu.shape not in (shape, shape[-2:]):
-                raise InputError(
-                    f"{path}: {name} has shape {hdu.shape} but SCI {shape}: fetch the file again"
-                )
-            header = hdu.header
-            kind = header["BITPIX"], header.get("BZERO", 0)
-            odd = packed or header.get("BSCALE", 1) != 1
-            start = hdu.fileinfo()["datLoc"]
-            places[name] = _Place(start, hdu.shape, None if odd else _STORED.get(kind))
-    return places
+    image = find(path, "SCI")
+    if image is None:
+        raise InputError(f"{path}: has no SCI extension: give a stage-2 exposure")
+    if len(image.shape) not in (2, 3):
+        raise InputError(f"{path}: SCI has shape {image.shape}: give an image or a cube of them")
+    places, misfits = {}, {}
+    for name in PLANES:
+        unit = find(path, name)
+        if unit is None or not unit.shape:
+            continue
+        expected = image.shape[-2:] if name == "AREA" else image.shape
+        if unit.shape == expected:
+            places[name] = unit
+            continue
+        reason = f"{name} has shape {unit.shape} but SCI {image.shape}"
+        if name not in DISPENSABLE:
+            raise InputError(f"{path}: {reason}: fetch the file again")
+        misfits[name] = reason
+    return places, misfits
 
 
-def _read_section(hdus: fits.HDUList, name: str, place: _Place, rows: slice) -> np.ndarray:
-    """Read rows of each image of a plane, however it is stored."""
-    return hdus[name].section[(..., rows, slice(None)) if len(place.shape) > 2 else rows]
-
-
-def _read_rows(file: BinaryIO, name: str, place: _Place, rows: slice) -> np.ndarray:
-    """Read rows of each image of a plane, by its place."""
-    *images, height, width = place.shape
+def _read_rows(file: BinaryIO, unit: Unit, rows: slice) -> np.ndarray:
+    """Read rows of each image of a unit whose bytes are its pixels."""
+    *images, height, width = unit.shape
     start, stop, _ = rows.indices(height)
-    dtype = np.dtype(place.dtype)
+    dtype = np.dtype(unit.dtype)
     data = np.empty((math.prod(images), max(stop - start, 0), width), dtype.newbyteorder("="))
     for index, image in enumerate(data):
-        file.seek(place.start + (index * height + start) * width * dtype.itemsize)
+        file.seek(unit.start + (index * height + start) * width * dtype.itemsize)
         if file.readinto(image) != image.nbytes:
-            raise ValueError("too few bytes")
+            raise InputError(f"{unit.name}: is cut short: fetch the file again")
     # In place: memory that is touched for the first time costs more than the work on it.
     if not dtype.isnative:
         data.byteswap(inplace=True)
-    if dtype.kind == "u":
+    if unit.dtype == ">u4":
         data ^= dtype.type(2**31)
     return data.reshape(*images, *data.shape[1:])
+
+
+def _read_section(hdus: fits.HDUList, unit: Unit, rows: slice, path: str | Path) -> np.ndarray:
+    """Read rows of each image of a unit, however it is stored."""
+    try:
+        section = hdus[unit.name].section
+        return np.asarray(section[(..., rows, slice(None)) if len(unit.shape) > 2 else rows])
+    except Exception as error:  # broken tiles, scales that are no numbers, …
+        raise InputError(f"{path}: {unit.name} {_reason(error)}: fetch the file again") from error
+
+
+def _floats(plane: np.ndarray) -> np.ndarray:
+    """Return a plane of numbers, float32; those beyond it are infinite."""
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(plane, np.float32)
+
+
+def _flags(plane: np.ndarray, path: str | Path) -> np.ndarray:
+    """Return a plane of flags, uint32, if it was stored as what holds the same numbers."""
+    if plane.dtype not in (np.uint32, np.int32):  # signed ones have the same bits
+        with np.errstate(invalid="ignore"):
+            wrong = plane[~((plane >= 0) & (plane < 2**32) & (plane % 1 == 0))]
+        if wrong.size:
+            raise InputError(
+                f"{path}: DQ holds {wrong.flat[0]}, no sum of flags: give whole numbers"
+            )
+    return np.ascontiguousarray(plane, np.uint32)
 
 
 def invalidate(planes: Planes) -> None:
@@ -205,10 +289,8 @@ def read_notes(path: str | Path) -> dict[str, Any]:
     InputError
         The file has no such notes.
     """
-    with open_fits(path) as hdus:
-        text = hdus["ASDF"].data.tobytes() if "ASDF" in hdus else b""
     try:
-        return yaml.load(text.partition(b"\n...")[0], _Plain)["meta"]["snakewebb"]
+        return yaml.load(read_tree(path).partition(b"\n...")[0], _Plain)["meta"]["snakewebb"]
     except (KeyError, TypeError, yaml.YAMLError) as error:
         raise InputError(f"{path}: has no notes of snakewebb: remove it and run again") from error
 
@@ -222,38 +304,6 @@ _Plain.add_multi_constructor("", lambda loader, tag, node: _untagged(loader, nod
 
 def _untagged(loader: _Plain, node: yaml.Node) -> Any:
     return loader.construct_mapping(node) if isinstance(node, yaml.MappingNode) else None
-
-
-def facts(path: str | Path) -> dict[str, Any]:
-    """Return what stage 3 needs to know of an exposure besides its pixels.
-
-    Returns
-    -------
-    dict
-        ``group_id`` (all detectors of one exposure share it), ``target_type``, ``mt_ra`` and
-        ``mt_dec`` (deg or None), ``measurement_time``, ``exposure_time`` (s or None), ``epoch``
-        (decimal year or None), ``instrument``, ``filter``, ``pupil``, ``bunit``, ``sky_level``,
-        ``sky_subtracted``, and ``wcsinfo``: v2_ref, v3_ref (arcsec), roll_ref, ra_ref, dec_ref,
-        v3yangle (deg), vparity.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read.
-    """
-    with open_fits(path) as hdus:
-        if "SCI" not in hdus:
-            raise InputError(f"{path}: has no SCI extension: give a stage-2 exposure")
-        # Older files keep in the primary header what newer ones keep with the image.
-        header = ChainMap(hdus["SCI"].header, hdus[0].header)
-        ids = [header.get(key) for key in _GROUP_KEYS]
-        middle = header.get("EXPMID")
-        return {
-            "group_id": "jw{}{}{}_{}{}{}_{}".format(*ids) if all(ids) else Path(path).stem,
-            "epoch": None if middle is None else 2000.0 + (middle - 51544.5) / 365.25,
-            **{name: header.get(key) for name, key in _FACT_KEYS.items()},
-            "wcsinfo": {name: header.get(key) for name, key in _WCSINFO_KEYS.items()},
-        }
 
 
 def typical_weights(path: str | Path, facts: Mapping[str, Any]) -> dict[str, float]:
@@ -330,35 +380,3 @@ def check_subtraction(name: str, before: bool | None, subtract: bool) -> None:
             f"{name}: its sky {did} subtracted by an earlier run but skymatch.subtract is "
             f"{subtract}: set it to {before} or start from a fresh stage-2 file"
         )
-
-
-def remaining_sky(path: str | Path) -> float | None:
-    """Return the sky level that is known but still in an exposure's pixels, in their units."""
-    with open_fits(path) as hdus:
-        header = ChainMap(hdus["SCI"].header, hdus[0].header)
-        return None if header.get("BKGSUB") else header.get("BKGLEVEL")
-
-
-_GROUP_KEYS = ("PROGRAM", "OBSERVTN", "VISIT", "VISITGRP", "SEQ_ID", "ACT_ID", "EXPOSURE")
-_FACT_KEYS = {
-    "target_type": "TARGTYPE",
-    "mt_ra": "MT_RA",
-    "mt_dec": "MT_DEC",
-    "measurement_time": "TMEASURE",
-    "exposure_time": "XPOSURE",
-    "instrument": "INSTRUME",
-    "filter": "FILTER",
-    "pupil": "PUPIL",
-    "bunit": "BUNIT",
-    "sky_level": "BKGLEVEL",
-    "sky_subtracted": "BKGSUB",
-}
-_WCSINFO_KEYS = {
-    "v2_ref": "V2_REF",
-    "v3_ref": "V3_REF",
-    "roll_ref": "ROLL_REF",
-    "ra_ref": "RA_REF",
-    "dec_ref": "DEC_REF",
-    "v3yangle": "V3I_YANG",
-    "vparity": "VPARITY",
-}

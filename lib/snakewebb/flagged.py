@@ -4,13 +4,14 @@ Such a file is for the most part a copy of the exposure it is made of, and is wr
 stdatamodels and gwcs would take longer to import than the job needs for all the rest. They are
 left to write
 
-- what has no flags (DQ) or no ASDF tree, or one that is broken,
+- what has no ASDF tree, or one that is broken,
 - moving targets, whose gWCS gets another kind of step,
 - corrections of a gWCS that is corrected already, or not of the kind that assign_wcs makes.
 """
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -26,12 +27,18 @@ from astropy.io.fits.verify import VerifyWarning
 from snakewebb.asdf_text import changed, extension, fits_hash, read_node, read_value
 from snakewebb.attributes import attributes
 from snakewebb.dq import DO_NOT_USE, OUTLIER
-from snakewebb.exposure import INVALIDATED, Planes, facts, invalidate, open_fits, read_planes
+from snakewebb.errors import InputError
+from snakewebb.exposure import INVALIDATED, Planes, check_exposure, invalidate, read_planes
 from snakewebb.files import replacing
+from snakewebb.fits_structure import find
 from snakewebb.geometry import Correction, Geometry, s_region
 from snakewebb.gwcs_text import corrected_steps, is_correctable
+from snakewebb.hdus import SUMS, forget_sums, open_copy, sound_tree
+from snakewebb.headers import facts
 from snakewebb.notes import cards, history, log_statuses, noted, plain
 from snakewebb.sip import FITS_WCS, sip_keywords, sky_of
+
+log = logging.getLogger(__name__)
 
 MODELS = {2: "ImageModel", 3: "CubeModel"}
 """What an exposure is called in its header, by the dimensions of its image."""
@@ -39,11 +46,8 @@ MODELS = {2: "ImageModel", 3: "CubeModel"}
 CUBE = {"SCI": "data", "ERR": "err", "DQ": "dq"}
 """What every product has, and what the data models call it."""
 
-Pointing = tuple[Correction, Geometry | None, Mapping[str, Any] | None]
-"""A correction, the geometry it is one of, and options for SIP keywords."""
-
-UNKNOWN = "extra_fits.PRIMARY.header"
-"""Where stdatamodels keeps cards that are not in JWST's schema."""
+Pointing = tuple[Correction | None, Geometry | None, Mapping[str, Any] | None]
+"""A correction or none, the geometry it is one of, and options for SIP keywords."""
 
 
 def write_crf(
@@ -60,10 +64,12 @@ def write_crf(
     outliers: np.ndarray | None = None,
     asn: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
+    integrations: bool = False,
 ) -> None:
     """Write an exposure with what stage 3 found out about it.
 
-    Everything else in the file is kept: other extensions, unknown keywords, history.
+    Everything else in the file is kept: other extensions, unknown keywords, history. What does not
+    fit to the image (see `snakewebb.exposure.check_exposure`) is left out, and noted.
 
     Parameters
     ----------
@@ -75,7 +81,8 @@ def write_crf(
     correction : Correction, optional
         Of the pointing. The gWCS, S_REGION and the FITS WCS keywords follow it.
     geometry : Geometry, optional
-        The exposure's, uncorrected. Without it a correction takes longer to write.
+        The exposure's, uncorrected. S_REGION is made from it, corrected or not. Without it a
+        correction takes longer to write; without a correction it is read.
     moving_target : bool, optional
         The correction follows a moving target; see `snakewebb.wcs.corrected_wcs`.
     sip : mapping, optional
@@ -94,6 +101,8 @@ def write_crf(
     provenance : mapping, optional
         For ``meta.snakewebb``; values that JSON can hold, or NumPy's. By step: numbers, and
         under ``reason`` why it failed or was skipped.
+    integrations : bool, optional
+        Whether an image becomes a cube of one integration.
 
     Raises
     ------
@@ -101,10 +110,14 @@ def write_crf(
         The source cannot be read.
     """
     notes = noted(provenance or {})
+    if left_out := check_exposure(source):
+        notes["left_out"] = left_out
     if outliers is not None:
         fraction = {"fraction": float(np.mean(outliers))}
         notes["outlier_detection"] = notes.get("outlier_detection", {}) | fraction
     metadata = {"asn": asn or {}, "wcsinfo": wcsinfo or {}}
+    if geometry is None and correction is None:
+        geometry = _geometry(source)
     taken = 0.0
     if sky is not None and sky["level"] is not None:
         metadata["background"] = {name: sky[name] for name in ("level", "subtracted", "method")}
@@ -118,8 +131,9 @@ def write_crf(
         metadata=metadata,
         statuses=statuses,
         notes=notes,
-        pointing=None if correction is None else (correction, geometry, sip),
+        pointing=(correction, geometry, sip) if correction or geometry else None,
         moving_target=moving_target,
+        integrations=integrations,
     )
 
 
@@ -133,6 +147,7 @@ def rewrite(
     metadata: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     pointing: Pointing | None = None,
     moving_target: bool = False,
+    integrations: bool = False,
 ) -> None:
     """Write an exposure with other pixels, metadata and pointing.
 
@@ -141,40 +156,56 @@ def rewrite(
     source, target : path
         The exposure and the product to write.
     change : callable
-        Changes planes: DQ, and those of ``INVALIDATED`` that are there. It may add others of
-        these.
+        Changes planes: DQ, without flags if the exposure has none, and those of ``INVALIDATED``
+        that are there. It may add others of these.
     statuses : mapping
         By step.
     notes : mapping
         For ``meta.snakewebb``.
     metadata : mapping, optional
         By node of ``meta``: names and values.
-    pointing : (Correction, Geometry or None, mapping or None), optional
+    pointing : (Correction or None, Geometry or None, mapping or None), optional
         A correction, the uncorrected geometry, and options for SIP keywords; see `write_crf`.
-    moving_target : bool, optional
+    moving_target, integrations : bool, optional
         See `write_crf`.
     """
     said = {"statuses": statuses, "notes": noted(notes), "metadata": plain(metadata)}
     special = moving_target or metadata.get("wcsinfo")
     if not special and _is_copyable(source, pointing):
         known = read_planes(source, ("DQ", *INVALIDATED))
-        shape = known["SCI"].shape
-        planes = {name: a for name, a in known.items() if a is not None and a.shape == shape}
+        planes = {name: plane for name, plane in known.items() if plane is not None}
+        planes.setdefault("DQ", np.zeros(planes["SCI"].shape, np.uint32))
+        if integrations:
+            ny, nx = planes["SCI"].shape[-2:]
+            planes = {name: plane.reshape(-1, ny, nx) for name, plane in planes.items()}
         change(planes)
         write_copy(source, target, planes, **said, pointing=pointing)
     else:
         from snakewebb.datamodels import write_changed  # stdatamodels and gwcs, a second of imports
 
-        correction, _, sip = pointing or (None, None, None)
+        correction, geometry, sip = pointing or (None, None, None)
         write_changed(
             source,
             target,
             change,
             **said,
             correction=correction,
+            geometry=geometry,
             moving_target=moving_target,
             sip=sip,
+            integrations=integrations,
         )
+
+
+def _geometry(path: str | Path) -> Geometry | None:
+    """Return an exposure's geometry; None if it has no gWCS, which references can do without."""
+    from snakewebb.exposure_geometry import read_geometry  # kernels, which copies don't need
+
+    try:
+        return Geometry.from_dict(read_geometry(path)["geometry"])
+    except InputError as error:
+        log.info("S_REGION stays as it is: %s", error)
+        return None
 
 
 def _change(planes: Planes, outliers: np.ndarray | None, sky: float) -> None:
@@ -187,16 +218,15 @@ def _change(planes: Planes, outliers: np.ndarray | None, sky: float) -> None:
 
 def _is_copyable(path: str | Path, pointing: Pointing | None) -> bool:
     """Return whether a file, with its pointing corrected, can be written as a copy."""
-    with open_fits(path) as hdus:
-        if not {"SCI", "DQ", "ASDF"} <= {hdu.name for hdu in hdus}:
-            return False
-        try:
-            steps = read_node(hdus["ASDF"].data.tobytes(), "meta.wcs.steps")
-        except ValueError:
-            return False
-    if pointing is None:
+    if find(path, "SCI") is None or find(path, "ASDF") is None:
+        return False
+    try:
+        steps = read_node(sound_tree(path), "meta.wcs.steps")
+    except ValueError:
+        return False
+    correction, geometry, _ = pointing or (None, None, None)
+    if correction is None:
         return True
-    _, geometry, _ = pointing
     return geometry is not None and is_correctable(steps, geometry)
 
 
@@ -230,8 +260,8 @@ def write_copy(
     statuses, notes, metadata, pointing
         See `rewrite`.
     whole : bool, optional
-        If not, the copy has just SCI, ERR and DQ, of which the source may have fewer planes, and
-        what JWST's keywords say: no other extension, unknown keyword, history or gWCS.
+        If not, the copy has just these planes, of SCI, ERR and DQ, and what JWST's keywords say: no
+        other extension, unknown keyword, history or gWCS.
     """
     notes, metadata = noted(notes), plain(metadata)
     now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
@@ -240,12 +270,13 @@ def write_copy(
     for node, values in {**metadata, "cal_step": statuses}.items():
         places |= {f"{node}.{name}": value for name, value in values.items()}
     own = cards(notes)
-    with warnings.catch_warnings(), fits.open(source, memmap=False) as hdus:
+    tree = sound_tree(source)
+    with warnings.catch_warnings(), open_copy(source) as hdus:
         warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
-        tree = hdus["ASDF"].data.tobytes()
         agree = read_value(tree, "_fits_hash") == _hash(hdus)
         agree &= hdus[0].header.get("DATAMODL") == model
-        dropped = ["_fits_hash"] if whole else _strip(hdus, tree)
+        forget_sums(hdus)
+        dropped = ["_fits_hash"] if whole else _strip(hdus, tree, planes)
         for name in planes:
             if name not in hdus:
                 hdus.append(fits.ImageHDU(name=name))
@@ -261,15 +292,17 @@ def write_copy(
         for entry in history(notes, statuses):
             hdus[0].header.add_history(entry)
         changes["meta.snakewebb"] = notes
-        if not whole:
-            changes |= {f"{CUBE[name]}.shape": list(plane.shape) for name, plane in planes.items()}
+        changes |= _resized(tree, planes)
         if pointing is not None:
-            dropped += [f"meta.wcsinfo.{name}" for name in FITS_WCS]
+            if pointing[0] is not None:
+                dropped += [f"meta.wcsinfo.{name}" for name in FITS_WCS]
             changes |= _point(hdus["SCI"].header, *pointing)
+        unknown = _unknown(tree) if whole else {}
+        changes |= {f"extra_fits.{name}.header": others for name, others in unknown.items()}
         if agree:
-            others = read_value(tree, UNKNOWN) or [] if whole else []
             ours = [keyword for keyword, *_ in own]
-            changes[UNKNOWN] = [*(card for card in others if card[0] not in ours), *own]
+            others = [card for card in unknown.get("PRIMARY", []) if card[0] not in ours]
+            changes["extra_fits.PRIMARY.header"] = [*others, *own]
             changes["_fits_hash"] = _hash(hdus)
         del hdus["ASDF"]
         with replacing(target) as file:
@@ -278,30 +311,54 @@ def write_copy(
     log_statuses(target, statuses)
 
 
-def _strip(hdus: fits.HDUList, tree: bytes) -> list[str]:
-    """Leave SCI, ERR and DQ, and of the headers what JWST's schema knows.
+def _strip(hdus: fits.HDUList, tree: bytes, planes: Planes) -> list[str]:
+    """Leave the planes, and of the headers what JWST's schema knows.
 
     Returns the places in the tree of what does not stay.
     """
     for hdu in list(hdus[1:]):
-        if hdu.name not in (*CUBE, "ASDF"):
+        if hdu.name not in (*planes, "ASDF"):
             hdus.remove(hdu)
-    for name, unknown in (read_value(tree, "extra_fits") or {}).items():
-        for keyword, *_ in unknown.get("header", []) if name in hdus else []:
+    for name, unknown in _unknown(tree).items():
+        for keyword, *_ in unknown if name in hdus else []:
             hdus[name].header.remove(keyword, ignore_missing=True, remove_all=True)
     hdus[0].header.remove("HISTORY", ignore_missing=True, remove_all=True)
-    kept = ("asdf_library", "history", "meta", *CUBE.values())
+    kept = ("asdf_library", "history", "meta", *(CUBE[name] for name in planes))
     names = [name.value for name, _ in read_node(tree, "").value]
     return ["meta.wcs", "history.entries", *(name for name in names if name not in kept)]
 
 
+def _unknown(tree: bytes) -> dict[str, list]:
+    """Return the cards that are not in JWST's schema, by extension, as stdatamodels keeps them.
+
+    Without check sums, see `snakewebb.hdus.forget_sums`.
+    """
+    found = read_value(tree, "extra_fits") or {}
+    cards = {name: unknown["header"] for name, unknown in found.items() if "header" in unknown}
+    return {name: [card for card in kept if card[0] not in SUMS] for name, kept in cards.items()}
+
+
+def _resized(tree: bytes, planes: Planes) -> dict[str, list[int]]:
+    """Return what to change in a tree for the shapes of planes."""
+    names = {name: CUBE.get(name, name.lower()) for name in planes}
+    there = [key.value for key, _ in read_node(tree, "").value]
+    return {
+        f"{names[name]}.shape": list(plane.shape)
+        for name, plane in planes.items()
+        if names[name] in there
+    }
+
+
 def _point(
-    header: fits.Header, correction: Correction, geometry: Geometry, sip: Mapping[str, Any] | None
+    header: fits.Header,
+    correction: Correction | None,
+    geometry: Geometry,
+    sip: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Correct the keywords that tell an image's pointing, and return what to change in the tree."""
     corrected = geometry.corrected(correction)
     keywords: dict[str, Any] = {"S_REGION": s_region(*corrected.corners())}
-    if sip is not None:
+    if correction is not None and sip is not None:
         crpix = header.get("CRPIX1"), header.get("CRPIX2")
         keywords |= sip_keywords(sky_of(corrected), corrected.bounding_box, crpix, **sip)
     comments = {a.keyword: a.comment for a in attributes() if a.name.startswith("meta.wcsinfo.")}
@@ -313,9 +370,11 @@ def _point(
             header[key] = (keywords[key], comment)
         if key in header:
             place = header.index(key) + 1
+    changes = {f"meta.wcsinfo.{key.lower()}": value for key, value in keywords.items()}
+    if correction is None:
+        return changes
     for key in map(str.upper, FITS_WCS):
         if key not in keywords:
             header.remove(key, ignore_missing=True)
-    changes = {f"meta.wcsinfo.{key.lower()}": value for key, value in keywords.items()}
     changes["meta.wcs.steps"] = lambda steps: corrected_steps(steps, geometry, correction)
     return changes

@@ -34,11 +34,13 @@ from snakewebb.blend import (
     union_region,
 )
 from snakewebb.errors import InputError
-from snakewebb.exposure import facts, open_fits
+from snakewebb.exposure_geometry import read_geometry
 from snakewebb.files import BLOCK, replacing
-from snakewebb.geometry import ARCSEC
+from snakewebb.fits_structure import read_tree
+from snakewebb.geometry import ARCSEC, Geometry
 from snakewebb.grid import Grid
 from snakewebb.gwcs_text import grid_wcs
+from snakewebb.headers import facts
 from snakewebb.notes import cards, noted, plain
 from snakewebb.sip import FITS_WCS
 
@@ -72,6 +74,7 @@ def write_i2d(
     *,
     parameters: Mapping[str, Any],
     group_ids: Sequence[str] | None = None,
+    corners: Sequence[np.ndarray] | None = None,
     report_var: bool = True,
     blendheaders: bool = True,
     asn: Mapping[str, Any] | None = None,
@@ -98,6 +101,8 @@ def write_i2d(
     group_ids : sequence of str, optional
         The exposures' groups: exposure times are summed once a group. By default from the
         headers.
+    corners : sequence of (4, 2) arrays, optional
+        The exposures' corners in pixels of the grid, for S_REGION. By default from their gWCS.
     report_var : bool, optional
         Whether the variances are in the file.
     blendheaders : bool, optional
@@ -116,6 +121,7 @@ def write_i2d(
     rows = [read_metadata(path) for path in inputs]
     group_ids = group_ids or [facts(path)["group_id"] for path in inputs]
     values = _metadata(name, grid, rows, group_ids, parameters, blendheaders)
+    values["meta.wcsinfo.s_region"] = union_region(corners or _corners(inputs, grid), grid)
     values |= {f"meta.asn.{key}": value for key, value in (asn or {}).items()}
     notes = {**(provenance or {}), "resample": parameters, "statuses": status_counts(rows)}
     tree = plain(values | {"cal_logs": _logs(inputs[0])})
@@ -173,7 +179,6 @@ def _metadata(
     values = {key: value for key, value in values.items() if key not in forgotten}
     names = {a.keyword: a.name for a in attributes() if a.hdu == "SCI"}
     values |= {names[keyword]: value for keyword, value in grid_keywords(grid).items()}
-    regions = [row[key] for row in rows if (key := "meta.wcsinfo.s_region") in row]
     now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
     resample = {key: parameters[key] for key in ("pixfrac", "kernel", "fillval", "weight_type")}
     return {
@@ -183,11 +188,16 @@ def _metadata(
         "meta.photometry.pixelarea_steradians": grid.pixel_area,
         "meta.photometry.pixelarea_arcsecsq": grid.pixel_area * ARCSEC**2,
         "meta.cal_step.resample": "COMPLETE",
-        "meta.wcsinfo.s_region": union_region(regions, grid),
         "meta.filename": name,
         "meta.date": now,
         "meta.model_type": "ImageModel",
     }
+
+
+def _corners(paths: Sequence[str | Path], grid: Grid) -> list[np.ndarray]:
+    """Return exposures' corners in pixels of a grid."""
+    geometries = [Geometry.from_dict(read_geometry(path)["geometry"]) for path in paths]
+    return [np.column_stack(grid.sky_to_pixel(*g.corners())) for g in geometries]
 
 
 def grid_keywords(grid: Grid) -> dict[str, Any]:
@@ -215,8 +225,7 @@ def grid_keywords(grid: Grid) -> dict[str, Any]:
 
 def _logs(path: str | Path) -> Any:
     """Return the logs of the earlier stages that an exposure may have in its ASDF tree."""
-    with open_fits(path) as hdus:
-        tree = hdus["ASDF"].data.tobytes() if "ASDF" in hdus else b""
+    tree = read_tree(path)
     try:
         return read_value(tree, "cal_logs") if b"\ncal_logs:" in tree else None
     except ValueError as error:

@@ -16,11 +16,8 @@ from snakewebb.errors import InputError
 
 log = logging.getLogger(__name__)
 
-STRATEGIES = ("RDI", "ADI", "ADI+RDI")
 NULL = 1e-12
 """A mode with less than this share of the first one's power is the rounding of float32 pixels."""
-LEAST_ROTATION = 1.0
-"""Degrees of roll between exposures that can be references for each other."""
 SMOOTHING = 5
 """Side of the box, pixels, over which the PSF model's error is averaged."""
 RING = 3.0
@@ -60,36 +57,6 @@ class Subtracted:
     modes: list[int]
     eigenvalues: list[np.ndarray]
     references: list[np.ndarray]
-
-
-def library(
-    strategy: str, roll: float, references: Sequence[int], others: Sequence[tuple[int, float]]
-) -> list[int]:
-    """Return which images serve as references for an exposure.
-
-    Parameters
-    ----------
-    strategy : {'RDI', 'ADI', 'ADI+RDI'}
-        Other stars, the same star at other rolls, or both.
-    roll : float
-        The exposure's, degrees.
-    references : sequence of int
-        Indices of images of reference stars.
-    others : sequence of (index, roll)
-        Images of the target in other exposures.
-
-    Raises
-    ------
-    InputError
-        There are none, or there is no such strategy.
-    """
-    if strategy not in STRATEGIES:
-        raise InputError(f"klip.strategy: {strategy!r} is unknown: one of {', '.join(STRATEGIES)}")
-    rolled = [i for i, r in others if abs((r - roll + 180) % 360 - 180) >= LEAST_ROTATION]
-    chosen = (rolled if "ADI" in strategy else []) + (list(references) if "RDI" in strategy else [])
-    if not chosen:
-        raise InputError(f"klip: no references for {strategy}: choose another klip.strategy")
-    return chosen
 
 
 def zones(

@@ -5,15 +5,12 @@ Standard library only: the workflow asks when it parses the Snakefile.
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from snakewebb.errors import InputError
-
-BLOCK, CARD = 2880, 80
-"""Bytes of a FITS header's blocks and of its lines."""
+from snakewebb.fits_structure import first_header
 
 
 def canonical(name: str) -> str:
@@ -44,39 +41,16 @@ def choose(masks: Mapping[str, str], path: str | Path) -> str | None:
     """
     known = {}
     for key, file in masks.items():
-        parts = [canonical(part) for part in key.split("/")]
+        parts = [canonical(part) for part in str(key).split("/")]
         if not all(re.fullmatch(r"F\d+\w+|MASK\w+", part) for part in parts) or len(parts) > 2:
             raise InputError(
                 f"reference_files.psfmask: {key!r} is neither filter nor mask: write F335M, "
                 "MASK335R or F335M/MASK335R"
             )
         known[frozenset(parts)] = file
-    header = primary_header(path)
+    header = first_header(path)
     mask, band = (canonical(header.get(key, "")) for key in ("CORONMSK", "FILTER"))
     for wanted in ({mask, band}, {mask}, {band}):
         if frozenset(wanted) in known:
             return known[frozenset(wanted)]
     return None
-
-
-def primary_header(path: str | Path) -> dict[str, str]:
-    """Return the text values of a FITS file's first header, by keyword.
-
-    Raises
-    ------
-    InputError
-        The file is no FITS file, or cannot be read.
-    """
-    values = {}
-    try:
-        with (gzip.open if str(path).endswith(".gz") else open)(path, "rb") as file:
-            while block := file.read(BLOCK).decode("ascii", "replace"):
-                if not values and not block.startswith("SIMPLE  ="):
-                    break
-                for card in (block[k : k + CARD] for k in range(0, BLOCK, CARD)):
-                    if card.rstrip() == "END":
-                        return values
-                    values[card[:8].rstrip()] = card[10:].partition("/")[0].strip(" '")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error}): fetch it again") from None
-    raise InputError(f"{path}: is no FITS file: fetch it again")

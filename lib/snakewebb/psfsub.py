@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from snakewebb.coron import product_exposure, read_target
 from snakewebb.coron_products import write_psfsub
 from snakewebb.exposure_geometry import read_geometry
 from snakewebb.geometry import Correction, Geometry
+from snakewebb.stack_refs import read_cube
 
 
 def subtract_star(
@@ -58,28 +61,45 @@ def subtract_star(
     reduction = read_target(
         [source, *others], references, stars, repair=repair, truncate=[truncate], **klip
     )
-    star = stars[product_exposure(source)]
-    notes = {"parameters": {"skip": skip, "truncate": truncate, **klip}, "star": star}
-    data, err, model_err = reduction.cubes[0], reduction.errors[0], None
+    name = product_exposure(source)
+    notes = {"parameters": {"skip": skip, "truncate": truncate, **klip}, "star": stars[name]}
+    count, *shape = read_cube(source)["SCI"].shape
+    kept = np.zeros(count, bool)
+    data, err, model_err, bad = np.empty((0, *shape)), None, None, np.empty((0, *shape), bool)
     if skip:
         notes["reason"] = "skip is set"
+    if name not in reduction.exposures:
+        notes["reason"] = "no integration has a good pixel"
     else:
-        ((made,),) = reduction.subtract(reduction.cubes, reduction.errors, only=[0])
+        kept, bad = reduction.kept[0], reduction.bad[0]
+        data, err = reduction.cubes[0], reduction.errors[0]
+    if "reason" not in notes:
+        errors = None if any(each is None for each in reduction.errors) else reduction.errors
+        ((made,),) = reduction.subtract(reduction.cubes, errors, only=[0])
         data, err, model_err = made.data, made.err, made.model_err
         notes["modes"] = made.modes
         notes["eigenvalues"] = [values.tolist() for values in made.eigenvalues]
         notes["references"] = [len(chosen) for chosen in made.references]
+    if not kept.all():
+        notes["without_pixels"] = (np.flatnonzero(~kept) + 1).tolist()
     write_psfsub(
         source,
         target,
-        data,
-        err,
-        reduction.bad[0],
-        model_err=model_err,
-        status="SKIPPED" if skip else "COMPLETE",
-        correction=Correction.from_dict(star["correction"]),
+        _among(kept, data, np.nan),
+        None if err is None else _among(kept, err, np.nan),
+        _among(kept, bad, True),
+        model_err=None if model_err is None else _among(kept, model_err, np.nan),
+        status="SKIPPED" if "reason" in notes else "COMPLETE",
+        correction=Correction.from_dict(stars[name]["correction"]),
         geometry=Geometry.from_dict(read_geometry(source)["geometry"]),
         sip={},
         asn=asn,
         provenance={"klip": notes},
     )
+
+
+def _among(kept: np.ndarray, values: np.ndarray, fill: float) -> np.ndarray:
+    """Return the images of those integrations that were kept among all, filled elsewhere."""
+    whole = np.full((len(kept), *values.shape[1:]), fill, values.dtype)
+    whole[kept] = values
+    return whole

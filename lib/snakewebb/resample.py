@@ -3,7 +3,7 @@
 import logging
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from snakewebb.dq import DO_NOT_USE, bad_mask
 from snakewebb.errors import InputError
 from snakewebb.exposure import PLANES, Planes, read_planes
+from snakewebb.fits_structure import find
 from snakewebb.grid import Grid, PixelMap
 from snakewebb.kernels.drizzle import MARGIN, add_exposure, divide_totals, drizzle_square
 from snakewebb.layout import Facts, Layout
@@ -97,7 +98,8 @@ def drizzle_band(
 
     Variances are those of the reference pipeline: for each exposure the square of the drizzled
     square root, and their mean over exposures with weights from the drizzled VAR_RNOISE (``ivm``)
-    or the time, divided by ``grid.pixel_scale_ratio`` squared.
+    or the time, divided by ``grid.pixel_scale_ratio`` squared. Of an exposure that has errors but
+    no variances, the squares of these count as VAR_POISSON.
 
     Parameters
     ----------
@@ -213,6 +215,20 @@ def band_inputs(
     return inputs
 
 
+def has_errors(sources: Iterable[str | Path | Planes]) -> bool:
+    """Return whether some exposure, a file or planes, has errors or variances.
+
+    If none has, a mosaic of them is made without (``enable_err``).
+    """
+    names = ("ERR", *VARIANCES)
+    return any(
+        any(source.get(name) is not None for name in names)
+        if isinstance(source, dict)
+        else any((unit := find(source, name)) and unit.shape for name in names)
+        for source in sources
+    )
+
+
 def fill_value(fillval: str | float | None) -> float:
     """Return the number that jwst's parameter ``fillval`` means.
 
@@ -252,6 +268,9 @@ def _read(
         planes = {n: p if p is None else np.array(p[rows], PLANES[n]) for n, p in found.items()}
     else:
         planes = read_planes(exposure.source, NEEDED, rows)
+    if planes["ERR"] is not None and all(planes[name] is None for name in VARIANCES):
+        with np.errstate(over="ignore"):
+            planes["VAR_POISSON"] = planes["ERR"] ** 2
     if planes["SCI"].ndim != 2:
         raise InputError(f"{exposure.name}: SCI is not a 2-D image: give its planes one by one")
     cut = {n: p if p is None else np.ascontiguousarray(p[:, columns]) for n, p in planes.items()}

@@ -1,0 +1,83 @@
+"""The flagged integrations of an exposure, of the target or a reference, from files to a file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from snakewebb.coron_outliers import flag_outliers, neighbours, reason_to_skip
+from snakewebb.errors import InputError
+from snakewebb.exposure import check_exposure
+from snakewebb.flagged import write_crf
+from snakewebb.stack_refs import read_cube, without_pixels
+
+log = logging.getLogger(__name__)
+
+
+def flag_integrations(
+    source: str | Path,
+    target: str | Path,
+    *,
+    others: Sequence[str | Path],
+    skip: bool,
+    asn: Mapping[str, Any],
+    **parameters: Any,
+) -> None:
+    """Flag outliers in the integrations of an exposure and write it.
+
+    Parameters
+    ----------
+    source, target : path
+        The ``_calints``, or a ``_cal``, which is one integration; and the ``_crfints``.
+    others : sequence of paths
+        The other exposures of the target, or of references.
+    skip : bool
+        Whether to flag nothing.
+    asn : mapping
+        For ``meta.asn``.
+    **parameters
+        See `snakewebb.coron_outliers.flag_outliers`.
+
+    Raises
+    ------
+    InputError
+        The exposure cannot be used, or the others differ from it in size.
+    """
+    check_exposure(source)
+    cube = read_cube(source)
+    near = neighbours(source, others)
+    reason = reason_to_skip(len(cube["SCI"]), len(near))
+    if cube["ERR"] is None:
+        reason = "the exposure has neither errors nor variances"
+    if skip:
+        reason = "skip is set"
+    outliers = None
+    if not reason:
+        cubes = [_like(source, cube["SCI"].shape, path) for path in near]
+        outliers = flag_outliers(cube["SCI"], cube["ERR"], cube["DQ"], cubes, **parameters)
+    notes = {"reason": reason or "", "parameters": parameters}
+    if empty := without_pixels(cube):
+        log.warning("%s: integrations without a good pixel: %s", source, empty)
+        notes["without_pixels"] = empty
+    write_crf(
+        source,
+        target,
+        statuses={"outlier_detection": "SKIPPED" if reason else "COMPLETE"},
+        outliers=outliers,
+        asn=asn,
+        provenance={"outlier_detection": notes},
+        integrations=True,
+    )
+
+
+def _like(source, shape, path):
+    """Return image and flags of another exposure, which has to be of the same size."""
+    other = read_cube(path)
+    if other["SCI"].shape[1:] != shape[1:]:
+        raise InputError(
+            f"{path}: has {other['SCI'].shape[2]} × {other['SCI'].shape[1]} pixels, {source} "
+            f"{shape[2]} × {shape[1]}: use one subarray"
+        )
+    return other["SCI"], other["DQ"]
