@@ -136,15 +136,15 @@ def test_the_table_has_a_row_for_each_exposure_and_gaps_are_marked():
 
 def test_metadata_are_read_from_headers(tmp_path):
     model = ImageModel(data=np.ones((3, 3), np.float32))
-    model.meta.exposure.start_time = 5.0
-    model.meta.exposure.start_time_mjd = 6.0
+    model.meta.exposure.start_time = 59005.0
+    model.meta.exposure.start_time_mjd = 59006.0
     model.meta.program.title = "A title too long for one card of a FITS header " * 3
     model.meta.visit.tsovisit = False
     model.meta.bunit_data, model.meta.bunit_err = "MJy/sr", "DN/s"
     model.save(tmp_path / "a_crf.fits")
     values = blend.read_metadata(tmp_path / "a_crf.fits")
-    assert values["meta.exposure.start_time"] == 5.0
-    assert values["meta.exposure.start_time_mjd"] == 6.0
+    assert values["meta.exposure.start_time"] == 59005.0
+    assert values["meta.exposure.start_time_mjd"] == 59006.0
     assert values["meta.program.title"] == model.meta.program.title.strip()
     assert values["meta.visit.tsovisit"] is False
     assert values["meta.bunit_data"] == "MJy/sr"

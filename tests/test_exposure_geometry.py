@@ -122,19 +122,19 @@ def edited(source, target, **keywords):
     [
         ({"RA_REF": 60.0}, r"RA_REF and DEC_REF are \d+ arcmin off where its gWCS puts the image"),
         ({"DEC_REF": 89.0}, r"RA_REF and DEC_REF are [\d.e+]+ arcmin off"),
-        ({"DEC_REF": -91.0}, "dec_ref in its header is -91"),
-        ({"RA_REF": 999.0}, "ra_ref in its header is 999"),
-        ({"ROLL_REF": 1e30}, r"roll_ref in its header is 1e\+30"),
-        ({"V2_REF": -4000.0}, "v2_ref in its header is -4000"),
-        ({"VPARITY": 0}, "vparity in its header is 0"),
-        ({"VPARITY": 2}, "vparity in its header is 2"),
-        ({"VPARITY": True}, "no number for vparity"),
-        ({"V3I_YANG": "north"}, "no number for v3yangle"),
+        ({"DEC_REF": -91.0}, "DEC_REF is -91.0, no number from -90 to 90"),
+        ({"RA_REF": 999.0}, "RA_REF is 999.0, no number from -360 to 360"),
+        ({"ROLL_REF": 1e30}, r"ROLL_REF is 1e\+30, no number from -360 to 360"),
+        ({"V2_REF": -4000.0}, "V2_REF is -4000.0, no number from -3600 to 3600"),
+        ({"VPARITY": 0}, "VPARITY is 0, neither -1 nor 1"),
+        ({"VPARITY": 2}, "VPARITY is 2, no number from -1 to 1"),
+        ({"VPARITY": True}, "VPARITY is True, no number"),
+        ({"V3I_YANG": "north"}, "V3I_YANG is 'north', no number"),
     ],
 )
 def test_headers_that_contradict_the_gwcs(exposure, tmp_path, keywords, words):
     path = edited(exposure, tmp_path / "a_cal.fits", **keywords)
-    with pytest.raises(InputError, match=rf"a_cal\.fits: .*{words}.*: run assign_wcs"):
+    with pytest.raises(InputError, match=rf"a_cal\.fits: {words}.*: (run assign_wcs|mend)"):
         locate(path)
 
 
@@ -171,8 +171,8 @@ def test_extensions_that_a_tree_names_but_are_not_there(exposure, tmp_path):
     with fits.open(exposure) as hdus:
         del hdus["VAR_FLAT"]
         hdus.writeto(path)
-    with pytest.raises(InputError, match="its ASDF tree names 'VAR_FLAT', which is not there"):
-        read_sky(path)
+    x, y = np.array([3.0, 20.0]), np.array([7.0, 11.0])
+    np.testing.assert_array_equal(read_sky(path)(x, y), read_sky(exposure)(x, y))
 
 
 def test_a_tree_without_a_gwcs(exposure, tmp_path):

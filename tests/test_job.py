@@ -1,6 +1,7 @@
 import gc
 import logging
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -91,6 +92,12 @@ KILL = "import os, signal; os.kill(os.getpid(), signal.{})"
 DEFECT = "a defect of snakewebb: report it with this log"
 
 
+def heeding_signals():
+    """Undo what ``nohup`` and background jobs of a shell hand down."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     ("program", "words"),
     [
@@ -121,7 +128,11 @@ def test_what_ends_a_script_is_told(tmp_path, program, words, where):
     ]
     environment = os.environ | {"PYTHONPATH": str(REPO / "lib")}
     done = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines)], env=environment, capture_output=True, text=True
+        [sys.executable, "-c", "\n".join(lines)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        preexec_fn=heeding_signals,
     )
     assert done.returncode
     told = last_words(log)

@@ -400,7 +400,7 @@ def integrations(paths: Sequence[str | Path], **parameters: Any) -> tuple[Grid, 
         planes = read_planes(path)
         shape = planes["SCI"].shape
         cubes = {n: p.reshape(-1, *shape[-2:]) for n, p in planes.items() if np.shape(p) == shape}
-        empty = read_notes(path)["klip"].get("without_pixels", [])
+        empty = read_notes(path).get("klip", {}).get("without_pixels", [])
         if "VAR_FLAT" in cubes:
             cubes["VAR_FLAT"] = cubes["VAR_FLAT"] * np.isfinite(cubes["SCI"]).sum(axis=0)
         times = facts["measurement_time"], facts["exposure_time"]
