@@ -166,6 +166,18 @@ def check_files(name, product):
             members.check_path(path, key)
 
 
+def uses(product, references):
+    """Return whether a product's star is subtracted with ``RDI`` references, or with ``ADI``."""
+    klip = steps(product)["klip"]
+    return references in klip["strategy"] and not klip["skip"]
+
+
+def has_contrast(product):
+    """Return whether a product's contrast is to be measured."""
+    own = steps(product)
+    return not any(own[step]["skip"] for step in ("klip", "resample", "contrast"))
+
+
 def check_together(name, product):
     """Say which exposures or reference files of coronagraphy do not belong together."""
     files, klip = reference_files(name), steps(name)["klip"]
@@ -433,12 +445,6 @@ def star_brightness(wildcards):
     return own if given else {**own, **PRODUCTS[wildcards.product].star}
 
 
-def uses(product, references):
-    """Return whether a product's star is subtracted with ``RDI`` references, or with ``ADI``."""
-    klip = steps(product)["klip"]
-    return references in klip["strategy"] and not klip["skip"]
-
-
 def other_rolls(wildcards):
     """Return the other exposures of the target, where they are references."""
     if not uses(wildcards.product, "ADI"):
@@ -489,12 +495,6 @@ def contrast_references(wildcards):
     files = reference_files(wildcards.product)
     names = ("psf", "throughput", "abvegaoffset")
     return {name: files[name] for name in names if files[name]}
-
-
-def has_contrast(product):
-    """Return whether a product's contrast is to be measured."""
-    own = steps(product)
-    return not any(own[step]["skip"] for step in ("klip", "resample", "contrast"))
 
 
 def detections(wildcards):
