@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from gwcs import WCS as GWCS
 from numpy.testing import assert_allclose, assert_array_equal
 from stdatamodels import fits_support
 from stdatamodels.jwst.datamodels import CubeModel, ImageModel
@@ -243,6 +244,24 @@ def test_without_sip_no_wrong_keywords_are_left(cals, tmp_path):
     assert "CRVAL1" not in sci
     assert not [key for key in sci if key.startswith(("A_", "B_", "CD", "PC1", "PC2", "CTYPE"))]
     assert "RA_REF" in sci
+
+
+def test_a_plain_gwcs_is_corrected_on_the_sky(cals, tmp_path):
+    source, target = tmp_path / "a_cal.fits", tmp_path / "a_crf.fits"
+    with ImageModel(cals[0]) as model:
+        wcs = model.meta.wcs
+        plain = GWCS([("detector", wcs.forward_transform), ("world", None)])
+        plain.bounding_box = wcs.bounding_box.bounding_box(order="F")
+        model.meta.wcs = plain
+        model.save(source)
+    before = geometry_of(source)
+    write_crf(source, target, statuses={}, correction=SHIFT, geometry=before)
+    corrected, after = before.corrected(SHIFT), geometry_of(target)
+    assert_allclose(after.ra, corrected.ra, rtol=0, atol=1e-10)
+    assert_allclose(after.dec, corrected.dec, rtol=0, atol=1e-10)
+    sci = header(target, "SCI")
+    assert sci["S_REGION"] == s_region(*after.corners())
+    assert sci["CTYPE1"] == "RA---TAN-SIP"
 
 
 def test_a_moving_target_gets_its_frame_and_mean_position(cals, tmp_path):

@@ -89,6 +89,19 @@ def test_the_inverse_may_be_left_out(exposure):
     assert not [key for key in keywords if key.startswith(("AP_", "BP_"))]
 
 
+def test_crval_is_within_a_turn(exposure):
+    sky = sky_of(exposure[1])
+
+    def from_minus_180(x, y):
+        ra, dec = sky(x, y)
+        return (ra + 180) % 360 - 180, dec
+
+    first, second = (sip_keywords(each, BOX, CRPIX) for each in (sky, from_minus_180))
+    assert 359 < second["CRVAL1"] < 360
+    assert first["CRVAL1"] == pytest.approx(second["CRVAL1"], abs=1e-10)
+    assert first["CD1_1"] == pytest.approx(second["CD1_1"], rel=1e-9)
+
+
 @pytest.mark.parametrize("error", [0.25, 0.01, 1e-3])
 def test_the_fit_is_as_good_as_that_of_gwcs(exposure, error):
     wcs, geometry = exposure
