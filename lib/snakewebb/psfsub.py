@@ -67,6 +67,8 @@ def subtract_star(
         ((made,),) = reduction.subtract(reduction.cubes, reduction.errors, only=[0])
         data, err, model_err = made.data, made.err, made.model_err
         notes["modes"] = made.modes
+        if made.radius is not None:
+            notes["radius"] = made.radius * stars[product_exposure(source)]["pixel_scale"]
         notes["eigenvalues"] = [values.tolist() for values in made.eigenvalues]
         notes["references"] = [len(chosen) for chosen in made.references]
     write_psfsub(
