@@ -480,14 +480,11 @@ def psfsub_exposures(wildcards):
 
 def alignment_weights(wildcards):
     """Return what the weights for aligning references are from, unless they are not aligned."""
-    path = reference_files(wildcards.product)["psfmask"]
     if steps(wildcards.product)["align_refs"]["skip"]:
         return {}
-    if path:
-        return {"psfmask": path}
-    return {
-        "stars": f"<results>/{wildcards.product}/work/{wildcards.product}_stars.json"
-    }
+    path = reference_files(wildcards.product)["psfmask"]
+    stars = f"<results>/{wildcards.product}/work/{wildcards.product}_stars.json"
+    return {"stars": stars, **({"psfmask": path} if path else {})}
 
 
 def contrast_references(wildcards):

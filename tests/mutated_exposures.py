@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mutations import Mutant, Reader, anything, bit, damage, within, words
 
 from coronagraphs import speckles
 from mutated_fits import (
@@ -28,6 +27,7 @@ from mutated_fits import (
     raw,
     structure,
 )
+from mutations import Mutant, Reader, anything, bit, damage, within, words
 from snakewebb.coron import locate_stars
 from snakewebb.exposure import PLANES, read_planes, typical_weights
 from snakewebb.exposure_geometry import locate

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mutations import Mutant, Reader, bit, damage, within
 
 from mutated_exposures import simulated
 from mutated_fits import (
@@ -26,6 +25,7 @@ from mutated_fits import (
     structure,
 )
 from mutated_tables import image_shapes, pixels, tree_words
+from mutations import Mutant, Reader, bit, damage, within
 from snakewebb import gwcs_text
 from snakewebb.asdf_text import created
 from snakewebb.grid import Grid

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import yaml
-from mutations import Mutant, Reader, anything, bit, damage
 
+from mutations import Mutant, Reader, anything, bit, damage
 from snakewebb import config
 from snakewebb.association import read, read_catfile
 from snakewebb.dq import bad_mask

@@ -26,6 +26,7 @@ from snakewebb.grid import Grid, PixelMap, output_grid
 from snakewebb.headers import number, read_header
 from snakewebb.klip import Library, Subtracted
 from snakewebb.stack_refs import read_usable
+from snakewebb.star_light import StarLight, find_light
 from snakewebb.strategy import library
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def reduction(
     truncate: Sequence[int] = (50,),
     n_references: int | None = None,
     symmetry: bool = False,
+    whole: bool = True,
     **region: Any,
 ) -> Callable[..., list[list[Subtracted]]]:
     """Return a function that subtracts the star from all exposures of a product at once.
@@ -122,6 +124,9 @@ def reduction(
         Which exposure each reference is from.
     truncate, n_references, symmetry
         See `snakewebb.klip.Library.subtract`.
+    whole : bool, optional
+        If not, the star's light is subtracted only where it is, see
+        `snakewebb.star_light.find_light`.
     **region
         ``center`` and ``mask`` (E of them), ``annuli``, ``subsections``; see
         `snakewebb.klip.zones`.
@@ -136,6 +141,7 @@ def reduction(
     masks = region.pop("mask", [None] * len(rolls))
     groups = list(range(len(references[0]))) if groups is None else list(groups)
     fixed: dict[int, Library] = {}
+    lights: dict[int, StarLight | None] = {}  # not to change with what is added to the exposures
 
     def made(e: int, cubes: Sequence[np.ndarray], errors: Sequence[np.ndarray] | None) -> Library:
         if e in fixed:
@@ -153,6 +159,8 @@ def reduction(
             images.append(fourier_shift(cubes[o], offsets))
             variances.append(None if errors is None else shift_variance(errors[o] ** 2, offsets))
             names += [("exposure", o)] * len(cubes[o])
+        if not whole and e not in lights:
+            lights[e] = find_light(cubes[e].mean(axis=0), np.concatenate(images), centers[e], names)
         known = all(variance is not None for variance in variances)
         built = Library(
             np.concatenate(images),
@@ -160,6 +168,7 @@ def reduction(
             groups=names,
             center=centers[e],
             mask=masks[e],
+            light=lights.get(e),
             **region,
         )
         if strategy == "RDI":
@@ -238,7 +247,8 @@ def read_target(
     strategy, truncate
         See `reduction`.
     inner_radius, outer_radius : float, optional
-        Of the search region, arcsec.
+        Of the search region, arcsec. Without an outer one, the star's light is subtracted only
+        where it is, if the frame is much larger; see `snakewebb.star_light.find_light`.
     **klip
         ``annuli``, ``subsections``, ``n_references``, ``symmetry``.
 
@@ -289,6 +299,7 @@ def read_target(
             )
             for cube, star in zip(raw, found, strict=True)
         ],
+        whole=outer_radius is not None,
         **klip,
     )
     return Target(names, kept, *map(list, zip(*repaired, strict=True)), subtract)

@@ -78,6 +78,8 @@ def subtract_star(
         ((made,),) = reduction.subtract(reduction.cubes, errors, only=[0])
         data, err, model_err = made.data, made.err, made.model_err
         notes["modes"] = made.modes
+        if made.radius is not None:
+            notes["radius"] = made.radius * stars[product_exposure(source)]["pixel_scale"]
         notes["eigenvalues"] = [values.tolist() for values in made.eigenvalues]
         notes["references"] = [len(chosen) for chosen in made.references]
     if not kept.all():
