@@ -223,7 +223,7 @@ def check_made_files():
             "tweakreg.abs_refcat": reference_catalog(wildcards),
             "resample.output_wcs": output_wcs(wildcards),
         }.items():
-            if named and not any(rule.is_producer(named) for rule in workflow.rules):
+            if named and not any(r.is_producer(named) for r in workflow.rules):
                 try:
                     members.check_path(named, key)
                     if key == "resample.output_wcs" and workflow.is_main_process:

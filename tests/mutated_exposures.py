@@ -85,7 +85,7 @@ def content(valid: Mapping) -> bytes:
 
 OF_PLANE = {
     "SCI": ("sources", "star"),
-    "ERR": ("star",),
+    "ERR": ("star", "planes.SCI", "planes.DQ"),
     "DQ": ("sources", "weights", "star", "planes.SCI", "planes.ERR"),
     "VAR_RNOISE": ("weights",),
 }
@@ -356,6 +356,8 @@ def read_star(path: Path, _: Any) -> dict[str, Any]:
         **{f"planes.{name}": plane for name, plane in cube.items()},
         **{f"star.{name}": star[name] for name in ("center", "error", "roll", "pixel_scale")},
         "star.correction": star["correction"]["shift"],
+        # Of a star that was not found there is none.
+        **({"star.error": [0.0, 0.0]} if "reason" in star else {}),
     }
 
 

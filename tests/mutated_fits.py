@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from astropy.io import fits
+
 from mutations import Mutant, bit, damage
 
 CARD, BLOCK = 80, 2880

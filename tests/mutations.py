@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.utils.exceptions import AstropyWarning
 
 from snakewebb.errors import LONGEST, InputError
 
@@ -150,6 +151,8 @@ class Trial:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             warnings.simplefilter("ignore", ResourceWarning)
+            # What astropy says of a broken header goes to the job's log.
+            warnings.simplefilter("ignore", AstropyWarning)
             try:
                 with limited(LIMIT):
                     result = self.reader.read(path, self.valid)

@@ -84,15 +84,17 @@ def test_nothing_is_planned_after_the_run_from_another_checkout(plan, config):
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory, observations):
+def files(tmp_path_factory, observations, results, names):
     """Values of the parameters that name files."""
     folder = tmp_path_factory.mktemp("files")
     names = [path.name for path in observations["field"].parent.glob("*_cal.fits")]
     (folder / "catfile.txt").write_text("".join(f"{name} catalog.ecsv\n" for name in names))
-    made = {"catfile": "catfile.txt", "abs_refcat": "catalog.ecsv", "output_wcs": "wcs.asdf"}
+    made = {"catfile": "catfile.txt", "abs_refcat": "catalog.ecsv", "output_wcs": "wcs_i2d.fits"}
     made |= {"apcorr": "apcorr.fits", "abvegaoffset": "offset.asdf", "skylist": "sky.txt"}
     for name in made.values():
         (folder / name).touch()
+    name = names["modules"].name
+    shutil.copyfile(results / name / f"{name}_i2d.fits", folder / made["output_wcs"])
     return {key: str(folder / name) for key, name in made.items()}
 
 
@@ -126,7 +128,7 @@ def test_every_parameter_of_imaging_is_in_the_table():
 
 
 def test_two_values_swapped(plan, field, jobs, names):
-    change = {"source_catalog": {"aperture_ee1": 50, "aperture_ee2": 30}}
+    change = {"source_catalog": {"ci1_star_threshold": 1.8, "ci2_star_threshold": 2.0}}
     assert plan(field, steps=change) == jobs(["source_catalog"], names["field"])
     change = {"tweakreg": {"separation": 0.7, "tolerance": 1.0}}
     assert plan(field, steps=change) == jobs(after("align"), names["field"])

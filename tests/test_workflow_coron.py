@@ -311,9 +311,13 @@ def plan(folder, config):
 )
 def test_parameters(results, config, tmp_path, section, keys, rules):
     if section == "reference_files":
-        given = tmp_path / "given.fits"
-        given.touch()
-        change = config | {section: config[section] | dict.fromkeys(keys, str(given))}
+        given = {key: str(tmp_path / f"{key}.fits") for key in keys}
+        for key, path in given.items():
+            if key in config[section]:
+                shutil.copyfile(config[section][key], path)
+            else:
+                fits.PrimaryHDU(np.ones((5, 5))).writeto(path)
+        change = config | {section: config[section] | given}
     else:
         schemas = STEPS[section]["properties"]
         change = changed(config, **{section: {key: another(key, schemas[key]) for key in keys}})

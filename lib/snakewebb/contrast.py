@@ -37,6 +37,7 @@ from snakewebb.exposure import open_fits
 from snakewebb.files import replacing, write_ecsv
 from snakewebb.geometry import ARCSEC, Geometry, to_plane
 from snakewebb.grid import Grid
+from snakewebb.headers import value
 from snakewebb.kernels.rings import ring_statistics
 from snakewebb.klip import Subtracted
 from snakewebb.notes import history
@@ -363,7 +364,8 @@ def read_psf(path: str | Path) -> PointSpread:
         The file cannot be read or is no such image.
     """
     array, header = read_image(path, "give an image of a star")
-    oversample = header.get("OVERSAMP", 1)
+    oversample = value(header, "OVERSAMP", path)
+    oversample = 1 if oversample is None else oversample
     if oversample not in range(1, MOST_OVERSAMPLED + 1):
         raise InputError(
             f"{path}: OVERSAMP is {oversample!r}: give a whole number from 1 to {MOST_OVERSAMPLED}"

@@ -1,6 +1,6 @@
 """What the user can mend."""
 
-LONGEST = 600
+LONGEST = 390
 """Characters of a message; what is left out of a longer one is its middle."""
 
 

@@ -31,6 +31,7 @@ from snakewebb.files import replacing
 from snakewebb.fits_structure import find, is_packed, read_tree
 from snakewebb.grid import Grid
 from snakewebb.hdus import forget_sums
+from snakewebb.headers import value
 from snakewebb.kernels.apertures import annulus_sky, circle_sums, nearest
 from snakewebb.notes import date, history, plain
 from snakewebb.photometric_references import MissingRow, aperture_parameters, vega_offset
@@ -135,7 +136,7 @@ class MosaicFile:
         self._path = path
         with open_fits(path) as hdus:
             for name in ("SCI", "WHT"):
-                if name not in hdus or len(hdus[name].shape) != 2:
+                if (unit := find(path, name)) is None or len(unit.shape) != 2:
                     raise InputError(f"{path}: has no 2-D {name} extension: give an _i2d file")
             if "ASDF" not in hdus:
                 raise InputError(f"{path}: has no ASDF extension: give an _i2d file")
@@ -148,30 +149,30 @@ class MosaicFile:
                         f"{path}: {name} has shape {plane.shape} but SCI {hdus['SCI'].shape}: "
                         "make the mosaic again"
                     )
-            units = [hdus["SCI"].header.get("BUNIT")]
+            units = [value(hdus["SCI"].header, "BUNIT", path)]
             if "ERR" in planes:
-                units.append(planes["ERR"].header.get("BUNIT", "MJy/sr"))
+                units.append(value(planes["ERR"].header, "BUNIT", path) or "MJy/sr")
             self._units = {name: find(path, name) for name in planes}
             self.headers = primary, header = hdus[0].header, hdus["SCI"].header
             self.shape = hdus["SCI"].shape
             self.asdf = read_tree(path)
         wrong = [unit for unit in units if unit != "MJy/sr"]
         self.flaw = f"no fluxes: the mosaic is in {wrong[0]}, not MJy/sr" if wrong else ""
-        ratio = primary.get("PXSCLRT")
+        ratio = value(primary, "PXSCLRT", path)
         if not _within(ratio, 0.01, 100.0):
             log.warning("%s: has no pixel_scale_ratio: apertures as for detector pixels", path)
             ratio = 1.0
         if "ERR" not in self._units:
             log.warning("%s: has no ERR: the catalogue is without errors", path)
         self.grid = header_grid(header, ratio, path)
-        area = header.get("PIXAR_SR")
+        area = value(header, "PIXAR_SR", path)
         if not _within(area, 0.5 * self.grid.pixel_area, 2.0 * self.grid.pixel_area):
             log.warning("%s: PIXAR_SR is %s: that of the WCS counts", path, area)
             area = self.grid.pixel_area
         self._to_jansky = 1.0 if self.flaw else 1e6 * area
         keys = {"name": "INSTRUME", "filter": "FILTER", "pupil": "PUPIL", "detector": "DETECTOR"}
         keys |= {"subarray": "SUBARRAY"}
-        self.instrument = {name: primary.get(key) for name, key in keys.items()}
+        self.instrument = {name: value(primary, key, path) for name, key in keys.items()}
 
     def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return some rows of data, err and mask, see `Mosaic`."""
@@ -192,6 +193,10 @@ class MosaicFile:
         return rows.astype(np.float32, copy=False)
 
 
+MAX_SIDE = 0.01
+"""Degrees; no mosaic of JWST's has larger pixels."""
+
+
 def header_grid(header: fits.Header, ratio: float, path: str | Path) -> Grid:
     """Return the grid that the WCS keywords of a mosaic describe.
 
@@ -205,12 +210,17 @@ def header_grid(header: fits.Header, ratio: float, path: str | Path) -> Grid:
         The mosaic, for messages.
     """
     names = ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CDELT1", "CDELT2")
-    turn = [header.get(f"PC{i}_{j}", float(i == j)) for i in (1, 2) for j in (1, 2)]
-    known = [header.get(name) for name in names]
+    turn = [
+        float(i == j) if (given := value(header, f"PC{i}_{j}", path)) is None else given
+        for i in (1, 2)
+        for j in (1, 2)
+    ]
+    known = [value(header, name, path) for name in names]
+    kinds = value(header, "CTYPE1", path), value(header, "CTYPE2", path)
     if (
-        (header.get("CTYPE1"), header.get("CTYPE2")) != ("RA---TAN", "DEC--TAN")
+        kinds != ("RA---TAN", "DEC--TAN")
         or not all(_within(number, -1e6, 1e6) for number in (*known, *turn))
-        or 0 in known[4:]
+        or not all(1e-9 < abs(side) < MAX_SIDE for side in known[4:])
         or turn[0] * turn[3] == turn[1] * turn[2]
         or abs(known[3]) > 90
     ):
@@ -222,9 +232,9 @@ def header_grid(header: fits.Header, ratio: float, path: str | Path) -> Grid:
     return Grid((ra, dec), (x - 1, y - 1), east, pc, shape, ratio)
 
 
-def _within(value: Any, low: float, high: float) -> bool:
+def _within(given: Any, low: float, high: float) -> bool:
     """Return whether a header's value is a number in a range."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+    return isinstance(given, int | float) and not isinstance(given, bool) and low <= given <= high
 
 
 @dataclass(frozen=True)
@@ -820,9 +830,9 @@ def _segmentation_hdus(catalog, mosaic, cat, segm):
     }
     primary = fits.PrimaryHDU(header=of_mosaic.copy())
     forget_sums([primary])
-    for key, (_, value, comment) in cards.items():
+    for key, (_, given, comment) in cards.items():
         primary.header[key] = (
-            value,
+            given,
             primary.header.comments[key] if key in primary.header else comment,
         )
     ends = {"source_catalog": catalog.status["status"]}
@@ -840,7 +850,7 @@ def _segmentation_hdus(catalog, mosaic, cat, segm):
             image.append(of_sci.cards[key])
     shape = {"datatype": "uint32", "shape": [ny, nx]}
     changes = {f"data.{name}": value for name, value in shape.items()}
-    changes |= {f"meta.{place}": value for place, value, _ in cards.values()}
+    changes |= {f"meta.{place}": given for place, given, _ in cards.values()}
     changes["meta.snakewebb"] = plain({"source_catalog": catalog.status})
     dropped = ["_fits_hash", "extra_fits", *OWN_PLANES, *(f"meta.{name}" for name in OWN_METADATA)]
     return primary, image, changed(mosaic.asdf, changes, dropped)

@@ -148,7 +148,8 @@ def read_image(path: str | Path, remedy: str, name: str | None = None) -> tuple[
         values, header = np.asarray(hdu.data), hdu.header
     if values.ndim != 2 or values.dtype.kind not in "iuf":
         raise InputError(f"{path}: has shape {values.shape}, not that of an image: {remedy}")
-    return values.astype(np.float64), header
+    with np.errstate(invalid="ignore"):  # of signalling NaN
+        return values.astype(np.float64), header
 
 
 def read_shares(
