@@ -13,9 +13,8 @@ with job(snakemake.log[0]):
     target, usable = read_usable(snakemake.input.exposure, repair_options["bad_bits"])
     stack, kept = read_usable(snakemake.input.stack, repair_options["bad_bits"])
     exposures = [name for name, is_kept in zip(exposures, kept, strict=True) if is_kept]
-    image, _, missing = repair(target["SCI"], target["DQ"], **repair_options)
     data, err, bad = repair(stack["SCI"], stack["DQ"], stack["ERR"], **repair_options)
-    path, shape = snakemake.input.get("psfmask"), image.shape[1:]
+    path, shape = snakemake.input.get("psfmask"), data.shape[1:]
     skip = "skip is set" if snakemake.params.step["skip"] else ""
     if not usable.any():
         skip = "no integration of the target has a good pixel"
@@ -28,6 +27,7 @@ with job(snakemake.log[0]):
             stars = json.loads(Path(snakemake.input.stars).read_text())
             center = stars[snakemake.wildcards.exposure]["center"]
             mask, weights = "derived", disc(shape, center)
+        image, _, missing = repair(target["SCI"], target["DQ"], **repair_options)
         good = ~missing.any(axis=0)
         aligned = align(image.mean(axis=0), data, err, stack["DQ"], weights, good=good, bad=bad)
     notes = {"parameters": repair_options, "reason": skip}

@@ -31,6 +31,7 @@ LIMITS = {
     **dict.fromkeys(("RA_REF", "ROLL_REF", "V3I_YANG", "MT_RA"), TURN),
     **dict.fromkeys(("DEC_REF", "MT_DEC"), (-90.0, 90.0)),
     "VPARITY": (-1.0, 1.0),
+    "BKGLEVEL": (-1e8, 1e8),
     **dict.fromkeys(("EXPSTART", "EXPMID", "EXPEND", "MJD-BEG", "MJD-AVG", "MJD-END"), DATE),
     **dict.fromkeys(("TDB-BEG", "TDB-MID", "TDB-END"), DATE),
     **dict.fromkeys(("EFFEXPTM", "XPOSURE", "TMEASURE", "DURATION", "TELAPSE"), TIME),
@@ -122,7 +123,7 @@ def facts(path: str | Path) -> dict[str, Any]:
         "epoch": None if middle is None else 2000.0 + (middle - 51544.5) / 365.25,
         **{name: text(header, key, path=path) for name, key in _WORDS.items()},
         **{name: credible(header, key, path=path) for name, key in _NUMBERS.items()},
-        "sky_level": number(header, "BKGLEVEL", path=path),
+        "sky_level": number(header, "BKGLEVEL", *LIMITS["BKGLEVEL"], path=path),
         "sky_subtracted": switch(header, "BKGSUB", path=path),
         "wcsinfo": {
             name: number(header, key, *LIMITS[key], path=path) for name, key in _WCSINFO.items()
