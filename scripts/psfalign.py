@@ -14,9 +14,8 @@ with job(snakemake.log[0]):
     target, usable = read_usable(snakemake.input.exposure, repair_options["bad_bits"])
     stack, kept = read_usable(snakemake.input.stack, repair_options["bad_bits"])
     exposures = [name for name, is_kept in zip(exposures, kept, strict=True) if is_kept]
-    image, _, missing = repair(target["SCI"], target["DQ"], **repair_options)
     data, err, bad = repair(stack["SCI"], stack["DQ"], stack["ERR"], **repair_options)
-    path, shape = snakemake.input.get("psfmask"), image.shape[1:]
+    path, shape = snakemake.input.get("psfmask"), data.shape[1:]
     skip = "skip is set" if snakemake.params.step["skip"] else ""
     if not usable.any():
         skip = "no integration of the target has a good pixel"
@@ -29,6 +28,7 @@ with job(snakemake.log[0]):
             mask, weights = Path(path).name, read_psfmask(path, shape)
         else:
             mask, weights = "derived", disc(shape, center)
+        image, _, missing = repair(target["SCI"], target["DQ"], **repair_options)
         light = find_light(image.mean(axis=0), data, center, exposures)
         weights = weights * (light.alone if light else 1.0)
         good = ~missing.any(axis=0)

@@ -31,7 +31,7 @@ LIMITS = {
     **dict.fromkeys(("RA_REF", "ROLL_REF", "V3I_YANG", "MT_RA"), TURN),
     **dict.fromkeys(("DEC_REF", "MT_DEC"), (-90.0, 90.0)),
     "VPARITY": (-1.0, 1.0),
-    "BKGLEVEL": (-1e9, 1e9),
+    "BKGLEVEL": (-1e8, 1e8),
     **dict.fromkeys(("EXPSTART", "EXPMID", "EXPEND", "MJD-BEG", "MJD-AVG", "MJD-END"), DATE),
     **dict.fromkeys(("TDB-BEG", "TDB-MID", "TDB-END"), DATE),
     **dict.fromkeys(("EFFEXPTM", "XPOSURE", "TMEASURE", "DURATION", "TELAPSE"), TIME),
