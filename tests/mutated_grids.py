@@ -29,8 +29,8 @@ from mutations import Mutant, Reader, bit, damage, within
 from snakewebb import gwcs_text
 from snakewebb.asdf_text import created
 from snakewebb.grid import Grid
+from snakewebb.output_wcs import read_grid
 from snakewebb.source_catalog import MosaicFile
-from snakewebb.wcs import read_grid
 
 SIDE = 0.063 / 3600
 GRID = Grid((53.16, -27.79), (20.0, 15.0), SIDE, ((-0.8, 0.6), (0.6, 0.8)), (30, 40), 1.0)

@@ -26,10 +26,10 @@ from mutated_fits import (
 )
 from mutations import Mutant, Reader, bit, damage, within
 from snakewebb.contrast import read_psf
-from snakewebb.coron_contrast import _transmission as read_throughput
 from snakewebb.coron_products import read_psfmask
+from snakewebb.photometric_references import MissingRow, aperture_parameters, vega_offset
 from snakewebb.refcat import read_reference, read_sources
-from snakewebb.source_catalog import MissingRow, aperture_parameters, vega_offset
+from snakewebb.tables import read_shares
 
 SIZE = 32
 NIRCAM = {
@@ -135,7 +135,7 @@ PSFMASK = Reader(
 )  # fmt: skip
 THROUGHPUT = Reader(
     "throughput", "throughput.fits", 70, an_image("SCI", round_mask), content, UNNAMED,
-    lambda path, _: {"throughput": read_throughput(path, (SIZE, SIZE))},
+    lambda path, _: {"throughput": read_shares(path, (SIZE, SIZE), "give the throughput")},
     {"throughput": weights},
 )  # fmt: skip
 
@@ -244,13 +244,18 @@ def table_rows(name: str) -> Callable[[random.Random, Mapping], Mutant]:
 
 def read_apertures(path: Path, _: Any) -> dict[str, Any]:
     """Look up apertures."""
-    found = aperture_parameters(path, NIRCAM, (30, 50, 70), 1.0)
-    known = np.isfinite(found["aperture_radii"])
+    found, reason = aperture_parameters(path, NIRCAM, (30, 50, 70), 1.0)
+    radii, corrections = (
+        [value for value in found[f"aperture_{name}"] if value is not None]
+        for name in ("radii", "corrections")
+    )
+    annulus = [found[f"bkg_aperture_{edge}_radius"] for edge in ("inner", "outer")]
     return {
         "ee": found["aperture_ee"],
-        "radii": np.array(found["aperture_radii"])[known],
-        "corrections": np.array(found["aperture_corrections"])[known],
-        "annulus": [found["bkg_aperture_inner_radius"], found["bkg_aperture_outer_radius"]],
+        "radii": radii,
+        "corrections": corrections,
+        "annulus": [edge for edge in annulus if edge is not None],
+        "complete": bool(reason) != (len(radii) == len(corrections) == 3),
     }
 
 
@@ -270,7 +275,7 @@ APCORR = Reader(
     read_apertures,
     {
         "ee": within(1, 99), "radii": growing(0.01, 1e4), "corrections": within(0.5, 1e3),
-        "annulus": growing(0.01, 1e4),
+        "annulus": growing(0.01, 1e4), "complete": bool,
     },
     outcomes=(MissingRow,),
 )  # fmt: skip
@@ -486,14 +491,14 @@ def units(rng: random.Random, valid: Mapping) -> Mutant:
 
 def read_positions(path: Path, _: Any) -> dict[str, Any]:
     """Read a catalogue of positions."""
-    found = read_reference(path)
+    found, _ = read_reference(path)
     return {"RA": found["RA"], "DEC": found["DEC"], "both": np.stack((found["RA"], found["DEC"]))}
 
 
 def read_pixels(path: Path, _: Any) -> dict[str, Any]:
     """Read a catalogue of sources."""
-    x, y, flux = read_sources(path)
-    return {"x": x, "y": y, "flux": flux, "all": np.stack((x, y, flux))}
+    found = read_sources(path)
+    return {**found, "all": np.stack([found[name] for name in ("x", "y", "flux")])}
 
 
 CATALOGUE = (

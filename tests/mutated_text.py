@@ -14,9 +14,10 @@ import numpy as np
 import yaml
 
 from mutations import Mutant, Reader, anything, bit, damage
-from snakewebb import config
+from snakewebb import config, strict
 from snakewebb.association import read, read_catfile
 from snakewebb.dq import bad_mask
+from snakewebb.members import check_files, check_path
 from snakewebb.skymatch import read_skylist
 
 SCHEMA = yaml.safe_load((Path(__file__).parent.parent / "config" / "schema.yaml").read_text())
@@ -139,6 +140,8 @@ def asn_text(rng: random.Random, valid: Mapping) -> Mutant:
 def read_association(path: Path, _: Any) -> dict[str, Any]:
     """Read an association."""
     products = read(path)
+    for product in products:
+        check_files(product)
     members = [member for product in products for member in product.members]
     return {
         "names": [product.name for product in products],
@@ -249,6 +252,7 @@ def flat(tree: Mapping, place: str = "") -> Iterator[tuple[str, Any]]:
 
 def read_config(path: Path, _: Any) -> dict[str, Any]:
     """Complete a configuration, as the workflow does, and what is read of it at once."""
+    strict.check_config(path)
     loaded = yaml.safe_load(path.read_text())
     filled = config.complete(loaded, SCHEMA)
     result = dict(flat(filled))
@@ -275,7 +279,7 @@ def fits_schema(place: str, value: Any) -> bool:
     if key in ("snr", "scale") and isinstance(value, str):
         return all(0 <= float(word) < 1e9 for word in value.split())
     if isinstance(value, str):
-        return len(value.splitlines()) < 2 and "\0" not in value
+        return len(value.splitlines()) < 2
     return True
 
 
@@ -379,6 +383,8 @@ LINES = (line_form, line_values, line_bytes)
 def read_lines(path: Path, _: Any) -> dict[str, Any]:
     """Read a catfile."""
     found = read_catfile(path)
+    for file in found.values():
+        check_path(file, f"catalogue of {path}")
     catalogs = {name: Path(file).name for name, file in found.items() if file}
     return {"catalogs": catalogs, "exposures": sorted(found)}
 

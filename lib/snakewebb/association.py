@@ -262,7 +262,7 @@ def _member(where: object, folder: Path, product: str, entry: Any) -> Member | s
     catalog, group_id = entry.get("tweakreg_catalog"), entry.get("group_id")
     if catalog is not None and not isinstance(catalog, str):
         raise InputError(f"{where}: member {expname}: tweakreg_catalog is no path: give one")
-    if group_id is not None and not isinstance(group_id, str | int):
+    if group_id is not None and not (isinstance(group_id, str | int) and str(group_id).strip()):
         raise InputError(f"{where}: member {expname}: group_id is no text: give a name")
     return Member(
         exposure_name(expname),
@@ -299,7 +299,7 @@ def read_catfile(path: str | Path) -> dict[str, str]:
     Raises
     ------
     InputError
-        The file cannot be read, has another number of columns, or an exposure twice.
+        The file cannot be read, lists nothing, has another number of columns, or an exposure twice.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
@@ -320,6 +320,8 @@ def read_catfile(path: str | Path) -> dict[str, str]:
         if name in catalogs:
             raise InputError(f"{path}: line {number} has {name} again: keep one")
         catalogs[name] = str(folder / words[1]) if len(words) > 1 else None
+    if not catalogs:
+        raise InputError(f"{path}: catfile lists no exposure: give exposures and catalogues")
     return {name: catalog for name, catalog in catalogs.items() if catalog}
 
 

@@ -67,7 +67,7 @@ def _fill(value: Any, schema: Schema, where: str, without: Sequence[str] = ()) -
     without = [*without, *schema.get("without", ())]
     for key in value:
         if key not in properties:
-            raise InputError(f"{inside}{key}: {_unknown(str(key), properties, without)}")
+            raise InputError(f"{inside}{key!s:.80}: {_unknown(str(key), properties, without)}")
     filled = {
         key: _fill(value.get(key, sub.get("default")), sub, f"{inside}{key}", without)
         for key, sub in sorted(properties.items())
