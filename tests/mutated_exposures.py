@@ -267,7 +267,7 @@ def tree_bytes(rng: random.Random, valid: Mapping) -> Mutant:
 # --- readers --------------------------------------------------------------------------------------
 
 KEYWORDS = {
-    **dict.fromkeys(("PROGRAM", "OBSERVTN", "VISIT", "VISITGRP", "ACT_ID"), ["group_id"]),
+    **{key: ["group_id"] for key in ("PROGRAM", "OBSERVTN", "VISIT", "VISITGRP", "ACT_ID")},
     "EXPMID": ["epoch"],
     "TARGTYPE": ["target_type", "sources"],
     "MT_RA": ["mt_ra"],

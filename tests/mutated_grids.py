@@ -210,7 +210,10 @@ KEYWORDS = {
 }
 MOSAIC = Reader(
     "mosaic", "mosaic_i2d.fits", 110, a_mosaic, mosaic_content,
-    (raw, structure, pixels, image_shapes, harmless, cards, header_bytes, *[odd_headers(KEYWORDS)] * 3),
+    (
+        *(raw, structure, pixels, image_shapes, harmless, cards, header_bytes),
+        *[odd_headers(KEYWORDS)] * 3,
+    ),
     read_mosaic,
     {
         **GRID_BOUNDS, "mask": lambda mask: mask.dtype == bool, "size": bool,

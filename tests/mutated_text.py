@@ -169,10 +169,10 @@ ASSOCIATIONS = Reader(
         "stars": lambda values: all(
             isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < 1e9 for v in values
         ),
-        "exposures": lambda groups: all(names and len(set(names)) == len(names) for names in groups),
+        "exposures": lambda groups: all(names and len({*names}) == len(names) for names in groups),
         "types": lambda types: "science" in types and set(types) <= {"science", "psf"},
         "files": all,
-        "groups": lambda groups: all(g is None or re.fullmatch(r"[\w.+-]{1,200}", g) for g in groups),
+        "groups": lambda ids: all(g is None or re.fullmatch(r"[\w.+-]{1,200}", g) for g in ids),
         "catalogs": anything,
     },
 )  # fmt: skip
