@@ -327,6 +327,8 @@ def read_catfile(path: str | Path) -> dict[str, str]:
         if not words:
             continue
         name = exposure_name(words[0])
+        if not line.expandtabs().isprintable():
+            raise InputError(f"{path}: line {number} is no text: give exposure and catalogue")
         if len(words) > 2:
             raise InputError(
                 f"{path}: line {number} has {len(words)} columns: give exposure and catalogue, "
