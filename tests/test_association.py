@@ -256,7 +256,6 @@ def test_a_missing_association():
         ("a_cal.fits a.ecsv\nb_cal.fits\n\nc_cal.fits sub/c.ecsv\n", {"a": "a", "c": "sub/c"}),
         ("\ufeff# exposures\na_cal.fits a.ecsv  # good\n#b_cal.fits b.ecsv\n", {"a": "a"}),
         ("a_cal.fits\ta#1.ecsv\r\n", {"a": "a#1"}),
-        ("", {}),
     ],
 )
 def test_catfiles(tmp_path, text, found):

@@ -172,7 +172,7 @@ def test_extensions_that_a_tree_names_but_are_not_there(exposure, tmp_path):
         del hdus["VAR_FLAT"]
         hdus.writeto(path)
     x, y = np.array([3.0, 20.0]), np.array([7.0, 11.0])
-    np.testing.assert_array_equal(read_sky(path)(x, y), read_sky(exposure)(x, y))
+    np.testing.assert_array_equal(read_sky(path).forward(x, y), read_sky(exposure).forward(x, y))
 
 
 def test_a_tree_without_a_gwcs(exposure, tmp_path):

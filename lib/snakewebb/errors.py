@@ -1,6 +1,6 @@
 """What the user can mend."""
 
-LONGEST = 390
+LONGEST = 600
 """Characters of a message; what is left out of a longer one is its middle."""
 
 

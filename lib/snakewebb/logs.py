@@ -2,7 +2,6 @@
 
 import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 DONE = "done in %.2f s: %.2f s of CPU, %.2f of them before its work began, %d MB of memory"
@@ -82,9 +81,14 @@ class Failures(logging.Handler):
         if getattr(record, "event", None) == "job_error" and record.log:
             self._jobs[record.log[0]] = record.output
 
-    def reasons(self) -> Iterator[tuple[str, str]]:
-        """Yield the log of each job that failed for good, and in one line why it did."""
-        for log, files in self._jobs.items():
+    def reasons(self) -> list[tuple[str, str]]:
+        """Return the log of each job that failed for good, and in one line why it did."""
+        found = [
+            (log, last_words(log) or _SILENT)
+            for log, files in self._jobs.items()
             # Another attempt may have made them.
-            if not all(Path(file).exists() for file in files):
-                yield log, last_words(log) or _SILENT
+            if not all(Path(file).exists() for file in files)
+        ]
+        # What was stopped before it could say so was so with the others.
+        stopped = any(words.startswith(STOPPED) for _, words in found)
+        return [(log, STOPPED if stopped and words == _SILENT else words) for log, words in found]
