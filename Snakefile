@@ -3,9 +3,6 @@ from snakemake.utils import min_version
 min_version("9.25")
 
 
-configfile: "config/config.yaml"
-
-
 report: "report/workflow.rst"
 
 
@@ -19,7 +16,7 @@ check_made_files()
 
 
 onerror:
-    tell_failures(log)
+    tell_failures()
 
 
 rule all:

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import yaml
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 # Not workflow.basedir, which is that of a workflow that imports this one.
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
@@ -24,10 +25,33 @@ sys.path.insert(0, str(ROOT / "lib"))
 
 from snakewebb import association
 from snakewebb import config as configuration
-from snakewebb import psfmask
+from snakewebb import members, notes, psfmask, strict
+from snakewebb.dq import bad_mask
 from snakewebb.errors import InputError
 from snakewebb.folder import occupy
-from snakewebb.logs import last_words
+from snakewebb.logs import STOPPED, Failures
+
+CONFIGFILE = "config/config.yaml"
+
+
+def check_configfiles():
+    """Say which configuration file is broken, or has a key twice."""
+    if workflow.modifier.skip_configfile:
+        return
+    given = workflow.overwrite_configfiles
+    if os.path.exists(CONFIGFILE) or not given:
+        strict.check_config(CONFIGFILE)
+    for path in given:
+        strict.check_config(path)
+
+
+def by_product_name(products):
+    """Return the configuration of products by the names that these have."""
+    named = {}
+    for name, entry in products.items():
+        if named.setdefault(association.product_name(name), entry) is not entry:
+            raise InputError(f"products.{name}: is given under two names: keep one")
+    return named
 
 
 def load_products():
@@ -67,7 +91,8 @@ def matching(patterns):
     """Return the files of one pattern or several, or say which one matches nothing."""
     files = []
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        matches = sorted(glob(pattern))
+        # Names may have brackets in them.
+        matches = [pattern] if os.path.isfile(pattern) else sorted(glob(pattern))
         if not matches:
             raise InputError(f"{pattern}: no file matches: check 'products'")
         files += matches
@@ -78,12 +103,19 @@ def load_catalogs():
     """Return the user's source catalogues: by product, by exposure."""
     catalogs = {}
     for name, product in PRODUCTS.items():
-        step, members = steps(name)["tweakreg"], product.of_type("science").values()
-        wanted = step["use_custom_catalogs"] and not step["skip"]
-        if wanted and step["catfile"]:
-            catalogs[name] = association.read_catfile(step["catfile"])
+        step, exposures = steps(name)["tweakreg"], product.of_type("science")
+        catalogs[name] = {}
+        if not step["use_custom_catalogs"] or step["skip"] or product.coronagraphic:
+            continue
+        if step["catfile"]:
+            listed = association.read_catfile(step["catfile"])
+            catalogs[name] = {e: listed[e] for e in exposures if e in listed}
         else:
-            catalogs[name] = {m.exposure: m.tweakreg_catalog for m in members if wanted}
+            catalogs[name] = {
+                e: m.tweakreg_catalog
+                for e, m in exposures.items()
+                if m.tweakreg_catalog
+            }
     return catalogs
 
 
@@ -96,53 +128,115 @@ def reference_files(product):
     return {**files, "psfmask": psfmask.choose(files["psfmask"], first)}
 
 
-def check_files():
-    """Say which file that the configuration names is missing."""
-    for name in PRODUCTS:
-        named = dict(reference_files(name))
-        sky = steps(name)["skymatch"]
-        if sky["skymethod"] == "user" and not sky["skip"]:
-            named["skylist"] = sky["skylist"] or "skymatch.skylist"
-        named |= {f"catalogue of {e}": path for e, path in CATALOGS[name].items()}
-        for key, path in named.items():
-            if path and not Path(path).is_file():
-                raise InputError(
-                    f"{path}: there is no such file ({key}): check the config"
-                )
-
-
-def check_references():
-    """Say which product lacks the references that its strategy needs."""
+def check_products():
+    """Say what stands in the way of a product, as far as it can be known before any job runs."""
     for name, product in PRODUCTS.items():
-        strategy = steps(name)["klip"]["strategy"]
-        if product.coronagraphic and "RDI" in strategy and not product.of_type("psf"):
-            raise InputError(
-                f"{name}: has no reference exposures: name psf members, or set klip.strategy to ADI"
+        check_bits(name)
+        check_files(name, product)
+        if product.coronagraphic:
+            check_together(name, product)
+
+
+def check_bits(name):
+    """Say which parameter names a DQ bit that there is none."""
+    for step, parameters in steps(name).items():
+        for key in {"dqbits", "good_bits", "bad_bits"} & parameters.keys():
+            try:
+                bad_mask(parameters[key])
+            except InputError as error:
+                raise InputError(f"steps.{step}.{key}: {error}") from None
+
+
+def check_files(name, product):
+    """Say which file of a product is missing, or would be that of another product."""
+    members.check_files(product)
+    if config["exposure_i2d"]:
+        for exposure in product.of_type("science"):
+            if name == f"{exposure}_{product.asn_id}":
+                raise InputError(
+                    f"{name}: is the name of its exposure's _i2d, too: give the product another"
+                )
+    named = dict(reference_files(name))
+    sky = steps(name)["skymatch"]
+    if sky["skymethod"] == "user" and not sky["skip"]:
+        named["skylist"] = sky["skylist"] or "skymatch.skylist"
+    named |= {f"catalogue of {e}": path for e, path in CATALOGS[name].items()}
+    for key, path in named.items():
+        if path:
+            members.check_path(path, key)
+
+
+def uses(product, references):
+    """Return whether a product's star is subtracted with ``RDI`` references, or with ``ADI``."""
+    klip = steps(product)["klip"]
+    return references in klip["strategy"] and not klip["skip"]
+
+
+def has_contrast(product):
+    """Return whether a product's contrast is to be measured."""
+    own = steps(product)
+    return not any(own[step]["skip"] for step in ("klip", "resample", "contrast"))
+
+
+def check_together(name, product):
+    """Say which exposures or reference files of coronagraphy do not belong together."""
+    files, klip = reference_files(name), steps(name)["klip"]
+    aligned = uses(name, "RDI") and not steps(name)["align_refs"]["skip"]
+    images = {"psfmask": files["psfmask"]} if aligned else {}
+    if has_contrast(name):
+        images |= {key: files[key] for key in ("psf", "throughput")}
+    strategy = None if klip["skip"] else klip["strategy"]
+    members.check_together(product, strategy=strategy, images=images)
+
+
+def tell_unused():
+    """Say once what associations and catalogues hold, or lack, without an error."""
+    unused = Counter()
+    for name, product in PRODUCTS.items():
+        unused.update(product.unused)
+        exposures, known = product.of_type("science"), CATALOGS[name]
+        step = steps(name)["tweakreg"]
+        if (
+            step["use_custom_catalogs"]
+            and not step["skip"]
+            and len(known) < len(exposures)
+        ):
+            tell(
+                f"{name}: {len(exposures) - len(known)} of {len(exposures)} exposures have no "
+                "custom catalogue: their stars are searched"
             )
+    if unused:
+        found = ", ".join(f"{what} ({number})" for what, number in unused.items())
+        tell(f"associations hold what is not used: {found}")
 
 
 def steps(product):
     """Return the step parameters that hold for a product."""
-    own = config["products"].get(product, {}).get("steps", config["steps"])
-    if not PRODUCTS[product].single:
-        return own
-    off = ("assign_mtwcs", "tweakreg", "skymatch", "outlier_detection")
-    return {**own, **{step: {**own[step], "skip": True} for step in off}}
+    return config["products"].get(product, {}).get("steps", config["steps"])
 
 
 def check_made_files():
-    """Say which file is missing that a product of this workflow may be, too."""
+    """Say which file is missing, or no grid, that a product of this workflow may be, too."""
     for name in PRODUCTS:
         wildcards = SimpleNamespace(product=name)
         for key, named in {
             "tweakreg.abs_refcat": reference_catalog(wildcards),
             "resample.output_wcs": output_wcs(wildcards),
         }.items():
-            makers = [
-                each for each in workflow.rules if named and each.is_producer(named)
-            ]
-            if named and not makers and not Path(named).is_file():
-                give_up(f"{named}: there is no such file ({key}): check the config")
+            if named and not any(r.is_producer(named) for r in workflow.rules):
+                try:
+                    members.check_path(named, key)
+                    if key == "resample.output_wcs" and workflow.is_main_process:
+                        check_output_wcs(named, name)
+                except InputError as error:
+                    give_up(error)
+
+
+def check_output_wcs(path, product):
+    """Raise where a user's output grid is wrong, before the work that it is for."""
+    from snakewebb.output_wcs import read_grid
+
+    read_grid(path, 1.0, steps(product)["resample"]["output_shape"])
 
 
 def give_up(message):
@@ -150,33 +244,47 @@ def give_up(message):
     sys.exit(f"snakewebb: {message}")
 
 
-def tell_failures(logfiles):
-    """Say in one line each why jobs failed, from Snakemake's logs."""
-    text = "".join(Path(path).read_text(errors="replace") for path in logfiles)
-    named = re.findall(r"^ *log: (.+) \(check log file", text, re.MULTILINE)
-    for path in dict.fromkeys(path for paths in named for path in paths.split(", ")):
-        words = last_words(path)
-        if words:
-            print(f"snakewebb: {path}: {words}", file=sys.stderr)
-    print(
-        "snakewebb: mend this and give the same command again: what is made stays",
-        file=sys.stderr,
-    )
+def tell(message):
+    """Say something in one line."""
+    print(f"snakewebb: {InputError(message)}", file=sys.stderr)
+
+
+def tell_failures():
+    """Say in one line each why jobs failed."""
+    mend = ""
+    for path, words in FAILURES.reasons():
+        tell(f"{path}: {words}")
+        mend = mend if words.startswith(STOPPED) else "mend this and "
+    tell(f"{mend}give the same command again: what is made stays")
+
+
+FAILURES = Failures()
+try:
+    if workflow.is_main_process:
+        logger.addHandler(FAILURES)
+        occupy(".snakemake")
+        if Path("results").exists() and not os.access("results", os.W_OK):
+            tell("results: is read-only: a run will fail")
+        check_configfiles()
+except InputError as error:
+    give_up(error)
+
+
+configfile: CONFIGFILE
 
 
 try:
-    if workflow.is_main_process:
-        occupy(".snakemake")
-        if Path("results").exists() and not os.access("results", os.W_OK):
-            print("snakewebb: results: is read-only: a run will fail", file=sys.stderr)
+    notes.date()  # SOURCE_DATE_EPOCH, where that is set, is to be a time
     with open(ROOT / "config" / "schema.yaml") as file:
         SCHEMA = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     config = configuration.complete(config, SCHEMA)
+    config["products"] = by_product_name(config["products"])
     OF_FILES = [n for n, p in config["products"].items() if p["science"] or p["psf"]]
     PRODUCTS = load_products()
     CATALOGS = load_catalogs()
-    check_files()
-    check_references()
+    if workflow.is_main_process:
+        check_products()
+        tell_unused()
 except InputError as error:
     give_up(error)
 
@@ -337,12 +445,6 @@ def star_brightness(wildcards):
     return own if given else {**own, **PRODUCTS[wildcards.product].star}
 
 
-def uses(product, references):
-    """Return whether a product's star is subtracted with ``RDI`` references, or with ``ADI``."""
-    klip = steps(product)["klip"]
-    return references in klip["strategy"] and not klip["skip"]
-
-
 def other_rolls(wildcards):
     """Return the other exposures of the target, where they are references."""
     if not uses(wildcards.product, "ADI"):
@@ -378,14 +480,11 @@ def psfsub_exposures(wildcards):
 
 def alignment_weights(wildcards):
     """Return what the weights for aligning references are from, unless they are not aligned."""
-    path = reference_files(wildcards.product)["psfmask"]
     if steps(wildcards.product)["align_refs"]["skip"]:
         return {}
-    if path:
-        return {"psfmask": path}
-    return {
-        "stars": f"<results>/{wildcards.product}/work/{wildcards.product}_stars.json"
-    }
+    path = reference_files(wildcards.product)["psfmask"]
+    stars = f"<results>/{wildcards.product}/work/{wildcards.product}_stars.json"
+    return {"stars": stars, **({"psfmask": path} if path else {})}
 
 
 def contrast_references(wildcards):
@@ -393,12 +492,6 @@ def contrast_references(wildcards):
     files = reference_files(wildcards.product)
     names = ("psf", "throughput", "abvegaoffset")
     return {name: files[name] for name in names if files[name]}
-
-
-def has_contrast(product):
-    """Return whether a product's contrast is to be measured."""
-    own = steps(product)
-    return not any(own[step]["skip"] for step in ("klip", "resample", "contrast"))
 
 
 def detections(wildcards):
@@ -525,11 +618,9 @@ def median_file(wildcards):
     return f"<results>/{wildcards.product}/work/{wildcards.product}_median.fits"
 
 
-def resampled_exposures(wildcards):
-    """Return the files that go into a product's mosaic."""
-    if PRODUCTS[wildcards.product].single:
-        return calibrated_exposures(wildcards)
-    return per_exposure("<results>/{product}/{exposure}_{asn_id}_crf.fits")(wildcards)
+def megabytes(files):
+    """Return the size of files; Snakemake's own takes a fifth of the time of planning."""
+    return sum(os.path.getsize(file) for file in files) / 2**20
 
 
 def memory(base, factor):
@@ -539,7 +630,7 @@ def memory(base, factor):
     """
 
     def of(wildcards, input, attempt):
-        return int((base + factor * input.size_mb) * attempt)
+        return int((base + factor * megabytes(input)) * attempt)
 
     return of
 
@@ -582,7 +673,20 @@ def coron_exposures(product):
 
 def minutes(wildcards, input, attempt):
     """Return how long a job may take: ample, rising with its input and with each attempt."""
-    return int((20 + input.size_mb / 100) * attempt)
+    return int((20 + megabytes(input) / 100) * attempt)
+
+
+def work_files(product):
+    """Return what is made on the way to an imaging product.
+
+    Where a job failed, Snakemake keeps a record as if it had been done. Without its file, but with
+    what an earlier run made from it, the file is made again only if it is asked for.
+    """
+    wildcards = SimpleNamespace(product=product)
+    own = f"<results>/{product}/work/{product}"
+    files = [f"{own}_alignment.json", f"{own}_facts.zip"]
+    files += per_exposure("<results>/{product}/work/{exposure}_facts.json")(wildcards)
+    return files + [f for f in (matched_sky(wildcards), median_file(wildcards)) if f]
 
 
 def targets():
@@ -597,18 +701,22 @@ def targets():
             files += coron_exposures(product)
             if uses(name, "RDI"):
                 suffixes.append("psfstack.fits")
-            plots.append("subtraction.png")
+            files.append(f"{folder}/work/{name}_stars.json")
+            plots += ["subtraction.png", "shifts.png", "eigenvalues.png"]
+            plots.append("coron_status.html")
             if has_contrast(name):
                 suffixes += ["contrast.ecsv", "detections.ecsv", "snr.fits"]
                 plots.append("contrast.png")
-        elif not product.single:
+        else:
             kinds = ["crf", "i2d"] if config["exposure_i2d"] else ["crf"]
             files += [
                 f"{folder}/{exposure}_{product.asn_id}_{kind}.fits"
                 for exposure in product.of_type("science")
                 for kind in kinds
             ]
-            plots.append("alignment.png")
+            plots += ["alignment.png", "sky.png", "outliers.png", "status.html"]
+        if not product.coronagraphic:
+            files += work_files(name)
         if not own["resample"]["skip"]:
             files += [f"{folder}/{name}{modes}_i2d.fits" for modes in extras]
             plots.append("mosaic.png")

@@ -1,6 +1,10 @@
 # From calibrated exposures to mosaic, catalogue and segmentation map (calwebb_image3).
 
 
+# A product may be called as its only exposure's mosaic is.
+ruleorder: i2d > exposure_i2d
+
+
 # Once, before the first jobs; edited kernels are compiled by the jobs that use them. It must not run
 # again by itself: Snakemake would then overlook all other reasons of the jobs that have its output
 # as `ancient` input.
@@ -171,7 +175,7 @@ rule crf:
 
 rule i2d:
     input:
-        exposures=resampled_exposures,
+        exposures=per_exposure("<results>/{product}/{exposure}_{asn_id}_crf.fits"),
         facts="<results>/{product}/work/{product}_facts.zip",
         alignment="<results>/{product}/work/{product}_alignment.json",
         output_wcs=output_wcs,

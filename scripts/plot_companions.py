@@ -3,8 +3,9 @@ from pathlib import Path
 
 from snakewebb.job import job
 from snakewebb.coron_figures import plot_companions
+from snakewebb.figures import drawn
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0]), drawn(*snakemake.output):
     stars = json.loads(Path(snakemake.input.stars).read_text())
     place = next(iter(stars.values()))["correction"]
     plot_companions(

@@ -1,12 +1,15 @@
 from snakewebb.job import job
-from snakewebb.figures import plot_alignment, plot_outliers, plot_sky
+from snakewebb.figures import drawn, plot_alignment, plot_outliers, plot_sky
 from snakewebb.status import read_status, write_table
 
-with job(snakemake.log[0]):
-    status = read_status(
-        snakemake.input.alignment, snakemake.input.get("sky"), snakemake.input.exposures
-    )
-    plot_alignment(status, snakemake.output.alignment)
-    plot_sky(status, snakemake.output.sky)
-    plot_outliers(status, snakemake.output.outliers)
-    write_table(status, snakemake.output.status)
+with job(snakemake.log[0]), drawn(*snakemake.output):
+    made, out = snakemake.input, snakemake.output
+    status = read_status(made.alignment, made.get("sky"), made.exposures)
+    for plot, path in (
+        (plot_alignment, out.alignment),
+        (plot_sky, out.sky),
+        (plot_outliers, out.outliers),
+        (write_table, out.status),
+    ):
+        with drawn(path):
+            plot(status, path)

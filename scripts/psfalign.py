@@ -6,6 +6,7 @@ from snakewebb.align_refs import align, disc, repair, unaligned
 from snakewebb.coron_products import read_psfmask, write_psfalign
 from snakewebb.exposure import read_notes
 from snakewebb.stack_refs import read_usable
+from snakewebb.star_light import find_light
 
 with job(snakemake.log[0]):
     exposures = read_notes(snakemake.input.stack)["stack_psfs"]["exposures"]
@@ -21,13 +22,15 @@ with job(snakemake.log[0]):
     if skip:
         mask, aligned = "none", unaligned(data, err, stack["DQ"])
     else:
+        stars = json.loads(Path(snakemake.input.stars).read_text())
+        center = stars[snakemake.wildcards.exposure]["center"]
         if path:
             mask, weights = Path(path).name, read_psfmask(path, shape)
         else:
-            stars = json.loads(Path(snakemake.input.stars).read_text())
-            center = stars[snakemake.wildcards.exposure]["center"]
             mask, weights = "derived", disc(shape, center)
         image, _, missing = repair(target["SCI"], target["DQ"], **repair_options)
+        light = find_light(image.mean(axis=0), data, center, exposures)
+        weights = weights * (light.alone if light else 1.0)
         good = ~missing.any(axis=0)
         aligned = align(image.mean(axis=0), data, err, stack["DQ"], weights, good=good, bad=bad)
     notes = {"parameters": repair_options, "reason": skip}
@@ -37,7 +40,7 @@ with job(snakemake.log[0]):
         aligned,
         mask=mask,
         exposures=exposures,
-        status="SKIPPED" if skip else "COMPLETE",
+        status="FAILED" if aligned.reason else "SKIPPED" if skip else "COMPLETE",
         asn=snakemake.params.asn,
-        provenance=notes,
+        provenance=notes | ({"reason": aligned.reason} if aligned.reason else {}),
     )

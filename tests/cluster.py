@@ -2,9 +2,12 @@
 
 import contextlib
 import os
+import re
+import signal
 import socket
 import subprocess
 import time
+from datetime import datetime
 from pathlib import Path
 
 CONF = Path("/etc/slurm/slurm.conf")
@@ -112,6 +115,28 @@ class Cluster:
         """Start the controller, for the first time or with the state of its predecessor."""
         self._start("slurmctld", "slurmctld", "-D")
         self._wait(lambda: "UP" in self.run("scontrol", "ping"), "the controller is up")
+
+    def kill_controller(self) -> None:
+        """Kill the controller when it has written down all that it knows of jobs.
+
+        It does so every five seconds. A job that begins or ends between that and its death is known
+        to the node alone, and may hang for ever.
+        """
+        process = self.processes["slurmctld"]
+
+        def at_rest():
+            process.send_signal(signal.SIGSTOP)
+            log = (self.folder / "slurmctld.log").read_text()
+            events = re.findall(r"^\[(\S+)\] .*JobId=", log, re.MULTILINE)
+            written = (self.folder / "state" / "job_state").stat().st_mtime
+            # What it writes it has gathered a moment before.
+            if datetime.fromisoformat(events[-1]).timestamp() + 0.5 < written:
+                return True
+            process.send_signal(signal.SIGCONT)
+            return False
+
+        self._wait(at_rest, "the controller is at rest", seconds=300)
+        self.stop("slurmctld")
 
     def stop(self, name: str) -> None:
         """Kill a process at once."""

@@ -178,19 +178,51 @@ def drizzle(u, v, pixfrac, weight, planes, shape):
 # --- outlier_detection ---------------------------------------------------------------------------
 
 
-def median_of_images(images):
-    """Median of full-size images, NaN where none has a value; the smaller one of just two."""
+def central_values(images):
+    """Median of full-size images, NaN where none has a value, twice; of just two values both.
+
+    The second is NaN where there is one value only.
+    """
     ny, nx = images[0].shape
-    out = np.full((ny, nx), np.nan, np.float32)
+    low, high = np.full((2, ny, nx), np.nan, np.float32)
     for j in range(ny):
         for i in range(nx):
             values = sorted(float(image[j, i]) for image in images if not np.isnan(image[j, i]))
             if len(values) == 2:
-                out[j, i] = values[0]
+                low[j, i], high[j, i] = values
             elif values:
                 lower, upper = values[(len(values) - 1) // 2], values[len(values) // 2]
-                out[j, i] = (lower + upper) / 2
+                low[j, i] = (lower + upper) / 2
+                high[j, i] = low[j, i] if len(values) > 2 else np.nan
+    return low, high
+
+
+def choose_of_two(low, high):
+    """Of two values the one that sticks out less from two rings of pixels round it."""
+    ny, nx = low.shape
+    out = low.copy()
+    for j, i in np.ndindex(ny, nx):
+        below = above = 0.0
+        for radius, diagonal in ((1, 1), (4, 3)):
+            around = [
+                (float(low[y, x]), float(high[y, x]))
+                for y in range(max(j - radius, 0), min(j + radius + 1, ny))
+                for x in range(max(i - radius, 0), min(i + radius + 1, nx))
+                if {abs(y - j), abs(x - i)} in ({0, radius}, {diagonal})
+                and not np.isnan(high[y, x])
+            ]
+            if around:
+                lows, highs = zip(*around, strict=True)
+                below += max(min(highs) - float(low[j, i]), 0.0)
+                above += max(float(high[j, i]) - max(lows), 0.0)
+        if below > above:
+            out[j, i] = high[j, i]
     return out
+
+
+def median_of_images(images):
+    """Median of full-size images, NaN where none has a value; one chosen of just two."""
+    return choose_of_two(*central_values(images))
 
 
 def blot(mosaic, u, v):

@@ -22,6 +22,7 @@ from snakewebb.align_refs import (
 )
 from snakewebb.dq import DO_NOT_USE, OUTLIER
 from snakewebb.errors import InputError
+from snakewebb.klip import Library
 from snakewebb.simulate import coronagraphy
 from snakewebb.simulate.presets import preset
 from snakewebb.stack_refs import read_cube
@@ -215,6 +216,55 @@ def test_align_brings_references_onto_the_target():
     assert (aligned.dq[1, :-1, 2:] == 0).all()
     assert (aligned.dq[1, :, 0] == DO_NOT_USE).all()
     assert (aligned.dq[1, -1] == DO_NOT_USE).all()
+
+
+def two_references():
+    """One like the target and one without light, their errors and flags."""
+    data = np.array([speckles(SHAPE, STAR + 0.3), np.zeros(SHAPE)])
+    data[1] += np.random.default_rng(3).normal(size=SHAPE)
+    return data, np.ones(data.shape), np.zeros(data.shape, np.uint32)
+
+
+def test_a_reference_that_cannot_be_aligned_is_left_out(caplog):
+    data, err, dq = two_references()
+    aligned = align(speckles(SHAPE, STAR), data, err, dq, disc(SHAPE, STAR))
+    assert_allclose(aligned.shifts[0], 0.3, atol=1e-3)
+    assert not aligned.reason
+    assert not aligned.data[1].any()
+    assert (aligned.dq[1] == DO_NOT_USE).all()
+    for numbers in (aligned.shifts, aligned.shift_errors, aligned.beta, aligned.residual):
+        assert np.isnan(numbers[1]).all()
+    assert "not aligned, left out: 2" in caplog.text
+    # Nothing of it is subtracted.
+    target = speckles(SHAPE, STAR, drift=0.1)[None]
+    (both,) = Library(aligned.data, aligned.err).subtract(target, np.ones(target.shape))
+    (alone,) = Library(aligned.data[:1], aligned.err[:1]).subtract(target)
+    assert both.modes == alone.modes == [1]
+    assert_allclose(both.data, alone.data, atol=1e-9)
+    assert np.isfinite(both.err).all()
+
+
+@pytest.mark.parametrize("mask", [np.ones(SHAPE), np.zeros(SHAPE)])
+def test_references_stay_as_they_are_where_none_can_be_aligned(mask):
+    data, err, dq = (plane[1:] for plane in two_references())
+    target = speckles(SHAPE, STAR) * (mask.any() - 0.5)  # not even of the same sign
+    aligned = align(target, data, err, dq, mask)
+    assert "no reference's light is like" in aligned.reason
+    assert_array_equal(aligned.data, data)
+    assert not aligned.shifts.any()
+
+
+def test_an_image_of_nothing_is_no_obstacle():
+    zeros = np.zeros((1, *SHAPE))
+    aligned = align(zeros[0], zeros, zeros, zeros.astype(np.uint32), np.ones(SHAPE))
+    assert aligned.reason
+
+
+def test_a_fit_at_the_limit_of_its_search_is_none():
+    data, err, dq = two_references()
+    data[1] = speckles(SHAPE, STAR + 12)
+    aligned = align(speckles(SHAPE, STAR), data, err, dq, disc(SHAPE, STAR))
+    assert np.isnan(aligned.shifts).tolist() == [[False, False], [True, True]]
 
 
 def test_a_bad_pixel_of_the_target_has_no_say():

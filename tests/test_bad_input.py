@@ -13,17 +13,19 @@ from astropy.io import fits
 from snakewebb import exposure, fits_structure
 from snakewebb.align_refs import align, disc, repair
 from snakewebb.alignment import align_product
-from snakewebb.coron import locate_stars
+from snakewebb.coron import locate_stars, star_position
 from snakewebb.coron_outliers import neighbours, reason_to_skip
 from snakewebb.crf import finish_exposure
 from snakewebb.dq import bad_mask
 from snakewebb.errors import InputError
-from snakewebb.exposure_geometry import locate
+from snakewebb.exposure_geometry import locate, read_geometry
 from snakewebb.files import write_json
+from snakewebb.geometry import Correction, Geometry
 from snakewebb.klip import Library
 from snakewebb.layout import Layout
 from snakewebb.median import write_median
 from snakewebb.mosaic import write_mosaic
+from snakewebb.output_wcs import read_grid
 from snakewebb.simulate import coronagraphy
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
@@ -31,7 +33,6 @@ from snakewebb.skymatch import match_exposures
 from snakewebb.source_catalog import make_catalog
 from snakewebb.sources import sources_of_exposure
 from snakewebb.stack_refs import read_cube, stack
-from snakewebb.wcs import read_grid
 from workflow import planned, snakemake
 
 FIELD = replace(preset("nircam-f356w", npix=128), stars=60, galaxies=0, cosmic_ray_rate=0.0)
@@ -92,10 +93,11 @@ ASSOCIATIONS = {
     "member twice": (table(member(), member()), "lists a twice"),
     "member under two paths": (table(member(), member("sub/../a_cal.fits")), "lists a twice"),
     "science and psf at once": (table(member(), member(exptype="psf")), "lists a twice"),
-    "unknown exptype": (table(member(exptype="sky")), "unknown exptype 'sky'"),
-    "no exptype": (table({"expname": "a_cal.fits"}), "unknown exptype ''"),
+    "misspelt exptype": (table(member(exptype="scince")), "'scince': did you mean science"),
+    "unknown exptypes only": (table(member(exptype="sky")), "no member of exptype science"),
+    "no exptype": (table({"expname": "a_cal.fits"}), "a_cal.fits has no 'exptype'"),
     "references only": (table(member(exptype="psf")), "no member of exptype science"),
-    "name that leads upwards": (table(member(), name="../up"), "product name '../up'"),
+    "name that leads upwards": (table(member(), name="../"), "product name '../'"),
     "name of dots": (table(member(), name=".."), "product name '..'"),
     "name with a blank": (table(member(), name="my galaxy"), "product name 'my galaxy'"),
     "asn_id that leads upwards": (table(member(), asn_id="../o1"), "asn_id '../o1'"),
@@ -168,6 +170,10 @@ CONFIGURATIONS = {
     "missing output_wcs": (
         {**OF_ASN, "steps": {"resample": {"output_wcs": "results/lost/lost_i2d.fits"}}},
         "lost_i2d.fits: there is no such file (resample.output_wcs)",
+    ),
+    "an output_wcs that is none": (
+        {**OF_ASN, "steps": {"resample": {"output_wcs": "asn.json"}}},
+        "asn.json: output_wcs cannot be read (no ASDF file)",
     ),
 }  # fmt: skip
 
@@ -520,10 +526,11 @@ def test_counts_have_no_magnitudes(tmp_path, exposures):
         hdus["SCI"].header["BUNIT"] = hdus["ERR"].header["BUNIT"] = "DN/s"
 
     bad = edited(exposures[0], tmp_path / "bad_cal.fits", in_counts)
-    with pytest.raises(InputError) as caught:
-        image3(tmp_path / "x", [bad], catalog=True)
-    one_line(caught.value, "x_i2d.fits", "DN/s, not MJy/sr")
-    assert finals(tmp_path / "x") == ["x_i2d.fits"]
+    outcome = image3(tmp_path / "x", [bad], catalog=True)["catalog"]
+    assert outcome["status"] == "FAILED"
+    assert outcome["sources"] > 5
+    assert outcome["reason"] == "no fluxes: the mosaic is in DN/s, not MJy/sr"
+    assert finals(tmp_path / "x") == ["x_cat.ecsv", "x_i2d.fits", "x_segm.fits"]
 
 
 def test_no_exposure_time_is_no_obstacle(tmp_path, exposures):
@@ -610,7 +617,7 @@ def test_no_references_no_pixels_no_star(tmp_path, coron):
     bad = edited(coron[0], tmp_path / "bad_calints.fits", fill("SCI", np.nan))
     with pytest.raises(InputError) as caught:
         locate_stars([bad])
-    one_line(caught.value, str(bad), "no good pixel")
+    one_line(caught.value, str(bad), "no exposure has a good pixel")
 
     def nowhere(hdus):
         del hdus["SCI"].header["CRPIX1"]
@@ -619,6 +626,24 @@ def test_no_references_no_pixels_no_star(tmp_path, coron):
     with pytest.raises(InputError) as caught:
         locate_stars([bad])
     one_line(caught.value, str(bad), "CRPIX1")
+
+
+def test_a_star_that_is_not_found_is_where_the_header_says(tmp_path, coron):
+    flat = edited(coron[0], tmp_path / "flat_t001_crfints.fits", fill("SCI", 1.0))
+    (found,) = locate_stars([coron[0]]).values()
+    stars = locate_stars([flat, coron[0]])
+    (lost,) = (star for name, star in stars.items() if name == "flat")
+    header = fits.getheader(flat, "SCI")
+    assert lost["center"] == [header["CRPIX1"] - 1, header["CRPIX2"] - 1]
+    assert np.isnan(lost["error"]).all()
+    assert lost["reason"].startswith("the star is taken to be at CRPIX: ")
+    # Both are brought to where the star is that was found.
+    (other,) = (star for name, star in stars.items() if name != "flat")
+    assert other == found
+    geometry = Geometry.from_dict(read_geometry(coron[0])["geometry"])
+    moved = geometry.corrected(Correction.from_dict(lost["correction"]))
+    place = star_position(geometry, found["center"])
+    assert star_position(moved, lost["center"]) == pytest.approx(place, abs=1e-9)
 
 
 # --- end to end -----------------------------------------------------------------------------------

@@ -11,8 +11,10 @@ from scipy.stats import norm, t
 
 from naive import ring_statistics as naive_ring
 from snakewebb.contrast import (
+    Contrast,
     Frame,
     Rings,
+    Unmeasurable,
     combiner,
     detect,
     flux_at,
@@ -500,6 +502,29 @@ def test_transmission_of_the_coronagraph(observation, psf, measured):
         seen.curve["contrast"] * seen.curve["transmission"], head["contrast"], rtol=1e-6
     )
     assert seen.sources["flux"][0] == pytest.approx(2 * measured.sources["flux"][0], rel=0.02)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_image_without_a_number_tells_no_contrast(observation, psf, value):
+    def nothing(cubes):
+        return np.full((1, *observation.grid.shape), value)
+
+    with pytest.raises(Unmeasurable, match="no ring about the star has data"):
+        measure(observation, psf, 8, reduce=nothing)
+
+
+def test_a_failed_contrast_is_in_the_history_of_the_map(tmp_path):
+    unknown = Contrast.unknown((4, 5), [8])
+    unknown.curve.meta["contrast"] = {"status": "FAILED", "reason": "no ring has data"}
+    i2d = tmp_path / "i2d.fits"
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.zeros((4, 5)), name="SCI")]).writeto(i2d)
+    names = [tmp_path / name for name in ("c.ecsv", "s.ecsv", "snr.fits")]
+    write_contrast(unknown, i2d, *names)
+    assert (
+        str(fits.getheader(names[2])["HISTORY"]) == "snakewebb: contrast FAILED: no ring has data"
+    )
+    assert np.isnan(fits.getdata(names[2])).all()
+    assert len(Table.read(names[0], format="ascii.ecsv")) == 0
 
 
 def test_star_flux():

@@ -1,5 +1,7 @@
 """Plots of a coronagraphic product."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -7,15 +9,18 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from matplotlib.image import imread
 
-from snakewebb.contrast import DESCRIPTIONS, SOURCE_COLUMNS
+from snakewebb import coron_figures
+from snakewebb.contrast import DESCRIPTIONS, SOURCE_COLUMNS, Contrast
 from snakewebb.coron_figures import (
     north_up,
     plot_companions,
     plot_contrast,
     plot_eigenvalues,
+    plot_product,
     plot_shifts,
     plot_subtraction,
 )
+from snakewebb.coron_status import write_status
 
 STAR = (30.4, 24.8)
 PLACE = (150.0002, -29.9999)
@@ -144,6 +149,115 @@ def test_what_there_is_not(tmp_path):
     plot_shifts({"b": unknown}, tmp_path / "unaligned.png")
     plot_eigenvalues({"a": []}, [50], tmp_path / "eigenvalues.png")
     assert all(fits_the_report(path) for path in tmp_path.iterdir())
+
+
+def notes(**changes):
+    """What is noted of an exposure's references and of its star."""
+    align = {
+        "exposures": ["jw01_1_1.fits"] * 3,
+        "shifts": [[0.1, 0.2]] * 3,
+        "shift_errors": [[0.01, 0.02]] * 3,
+        "residual": [0.1] * 3,
+    }
+    klip = {
+        "star": {"center": STAR, "error": [0.01, 0.01], "pixel_scale": 0.063},
+        "modes": [3],
+        "references": [3],
+        "eigenvalues": [[3.0, 2.0, 1.0]],
+    }
+    return tuple(
+        {**known, **{k: v for k, v in changes.items() if k in known}} for known in (align, klip)
+    )
+
+
+ODD = {
+    "as it should be": {},
+    "shifts unknown": {"shifts": [[np.nan] * 2] * 3, "shift_errors": [[np.nan] * 2] * 3},
+    "one shift unknown": {"shifts": [[0.1, 0.2], [np.nan, np.nan], [0.0, 0.0]]},
+    "no references": {"exposures": [], "shifts": [], "shift_errors": [], "residual": []},
+    "an error unknown": {"star": {"center": STAR, "pixel_scale": 0.063}},
+    "errors NaN": {"star": {"center": STAR, "error": [np.nan] * 2, "pixel_scale": 0.063}},
+    "a star off the image": {
+        "star": {"center": (-300.0, 9.0), "error": [1, 1], "pixel_scale": 0.1}
+    },
+    "no modes": {"modes": [], "references": [], "eigenvalues": [[]]},
+    "modes of nothing": {"modes": [0], "references": [0], "eigenvalues": [[0.0, 0.0], [np.nan]]},
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_notes_are_drawn(tmp_path, kind):
+    align, klip = notes(**ODD[kind])
+    flagged = {"a": write_image(tmp_path / "a.fits", np.zeros((5, 5)), "SCI")}
+    write_status(flagged, {"a": align}, {"a": klip}, tmp_path / "status.html")
+    page = (tmp_path / "status.html").read_text()
+    assert "COMPLETE" in page
+    assert ">nan<" not in page
+    if kind.startswith(("one shift", "shifts", "no references")):
+        plot_shifts({"a": align}, tmp_path / "a.png")
+    elif "modes" in kind:
+        plot_eigenvalues({"a": klip["eigenvalues"]}, [50, 2], tmp_path / "a.png")
+    else:
+        pairs = {"a": (*2 * [np.zeros((60, 70))], klip["star"]["center"])}
+        plot_subtraction(pairs, klip["star"]["pixel_scale"], tmp_path / "a.png")
+    assert fits_the_report(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e38, 7.0])
+def test_odd_images_are_drawn(tmp_path, value):
+    image = np.full((2, 60, 70), value, np.float32)
+    plot_subtraction({"a": (image, image, STAR)}, 0.063, tmp_path / "a.png")
+    assert fits_the_report(tmp_path / "a.png")
+
+
+def made_of(tmp_path, monkeypatch, align, klip):
+    """Draw a product with such notes; return where the pictures are."""
+    known = {"klip": klip, "align_refs": align}
+    monkeypatch.setattr(coron_figures, "read_notes", lambda path: known)
+    image = np.random.default_rng(3).normal(size=(60, 70))
+    made = {"a": write_image(tmp_path / "a.fits", image, "SCI")}
+    names = ("subtraction.png", "shifts.png", "eigenvalues.png", "status.html")
+    out = SimpleNamespace(**{name.partition(".")[0]: tmp_path / name for name in names})
+    plot_product(made, made, made, [50, 2], out)
+    return out
+
+
+def test_all_of_a_product_is_drawn(tmp_path, monkeypatch):
+    out = made_of(tmp_path, monkeypatch, *notes())
+    assert "COMPLETE" in out.status.read_text()
+    assert all(imread(tmp_path / path).shape[0] > 500 for path in tmp_path.glob("*.png"))
+
+
+def test_a_picture_that_fails_stops_no_other(tmp_path, monkeypatch):
+    align, klip = notes()
+    del klip["star"]
+    out = made_of(tmp_path, monkeypatch, align, klip)
+    assert "status could not be drawn" in out.status.read_text()
+    heights = [imread(path).shape[0] for path in (out.subtraction, out.shifts, out.eigenvalues)]
+    assert heights[0] < 200 < min(heights[1:])
+
+
+def test_a_contrast_that_is_not_known_says_why(tmp_path):
+    unknown = Contrast.unknown((5, 6), [50])
+    for name, table in (("c.ecsv", unknown.curve), ("s.ecsv", unknown.sources)):
+        table.meta["contrast"] = {"status": "FAILED", "reason": "no ring about the star has data"}
+        table.write(tmp_path / name, format="ascii.ecsv")
+    plot_contrast(tmp_path / "c.ecsv", tmp_path / "s.ecsv", tmp_path / "a.png")
+    picture = imread(tmp_path / "a.png")
+    assert (picture[..., :3] < 0.5).all(axis=-1).sum() > 500
+    i2d = write_image(tmp_path / "i2d.fits", np.full((60, 70), np.nan), "SCI")
+    snr = write_image(tmp_path / "snr.fits", np.full((60, 70), np.nan), "SNR")
+    plot_companions(i2d, PLACE, tmp_path / "b.png", sources=tmp_path / "s.ecsv", snr=snr)
+
+
+def test_a_curve_of_nothing_but_nan_is_drawn(tmp_path):
+    path = write_curve(tmp_path / "c.ecsv")
+    table = Table.read(path, format="ascii.ecsv")
+    for name in ("before", "raw", "contrast", "throughput"):
+        table[name] = np.nan
+    table.write(path, format="ascii.ecsv", overwrite=True)
+    plot_contrast(path, write_sources(tmp_path / "s.ecsv", 0), tmp_path / "a.png")
+    assert fits_the_report(tmp_path / "a.png")
 
 
 def test_eigenvalues(tmp_path):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 
 from snakewebb.errors import InputError
-from snakewebb.figures import plot_alignment, plot_outliers, plot_sky
+from snakewebb.figures import drawn, plot_alignment, plot_outliers, plot_sky
 from snakewebb.pictures import block_average, plot_mosaic, plot_sources, roundest, stretch
 from snakewebb.status import read_status, write_table
 
@@ -206,6 +206,69 @@ def test_no_mosaic_no_picture(tmp_path):
     assert not (tmp_path / "mosaic.png").exists()
 
 
+SKY = sky((20, 25))
+ODD = {
+    "one pixel": np.ones((1, 1)),
+    "a row": np.arange(30.0)[None],
+    "a column": np.arange(30.0)[:, None],
+    "infinite in places": np.where(SKY > 0.31, np.inf, SKY),
+    "infinite": np.full((5, 5), np.inf),
+    "very bright": SKY * 1e38,
+    "very faint": SKY * 1e-38,
+    "no noise": np.full((9, 9), 1e30),
+    "rounding noise": np.where(SKY > 0.3, 1 + 2**-23, 1.0),
+    "two levels": np.where(SKY > 0.3, 1e30, -1e30),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_mosaics_are_drawn(tmp_path, kind):
+    plot_mosaic(write_mosaic(tmp_path / "i2d.fits", ODD[kind]), tmp_path / "mosaic.png")
+    assert imread(tmp_path / "mosaic.png").shape[1] > 900
+
+
+def test_sources_at_odd_places_are_drawn(tmp_path):
+    path = write_mosaic(tmp_path / "i2d.fits", np.ones((1, 1)))
+    columns = {"xcentroid": [np.nan, 1e30], "ycentroid": [0.0, 1e30], "is_extended": [True, False]}
+    meta = {"source_catalog": {"reason": "cost $x^{2"}}
+    Table(columns, meta=meta).write(tmp_path / "cat.ecsv", format="ascii.ecsv")
+    plot_sources(path, tmp_path / "cat.ecsv", tmp_path / "sources.png")
+
+
+def test_a_picture_that_fails_says_why_and_stops_nothing(tmp_path, caplog):
+    names = ("x_mosaic.png", "x_sky.png", "x_status.html")
+    for path in (tmp_path / name for name in names):
+        with drawn(path):
+            plot_mosaic(tmp_path / "lost_<b>i2d</b>_$x^{.fits", path)
+    with drawn(tmp_path / "x_good.png"):
+        plot_mosaic(write_mosaic(tmp_path / "i2d.fits", SKY), tmp_path / "x_good.png")
+    height, width, _ = imread(tmp_path / "x_mosaic.png").shape
+    assert width == 1320
+    assert 1.3 * height < width
+    dark = [(imread(tmp_path / name)[..., :3] < 0.5).all(axis=-1) for name in names[:2]]
+    assert dark[0].sum() > 1000
+    assert not np.array_equal(*dark)  # each has its own name
+    text = (tmp_path / "x_status.html").read_text()
+    assert "x_status could not be drawn" in text
+    assert "lost_&lt;b&gt;i2d&lt;/b&gt;_$x^{.fits: there is no such file" in text
+    assert imread(tmp_path / "x_good.png").shape[0] > 500
+    told = [record for record in caplog.records if record.exc_info]
+    assert [record.getMessage() for record in told] == [f"not drawn: {name}" for name in names]
+
+
+def test_pictures_of_what_cannot_be_read_all_say_why(tmp_path):
+    paths = [tmp_path / name for name in ("a.png", "b.png", "c.html")]
+    with drawn(*paths):
+        raise MemoryError
+    assert all(path.stat().st_size > 500 for path in paths)
+    assert "MemoryError" in paths[2].read_text()
+
+
+def test_no_space_for_a_picture_is_an_error(tmp_path):
+    with pytest.raises(OSError, match="cannot be written"), drawn(tmp_path / "lost" / "a.png"):
+        raise ValueError
+
+
 def test_pictures_are_the_same_each_time(tmp_path):
     path = write_mosaic(tmp_path / "i2d.fits", sky((60, 80)))
     for name in ("a", "b"):
@@ -369,6 +432,36 @@ def test_failures_are_marked(tmp_path):
     x, y = colored(tmp_path / "plot.png", RED).T
     assert (y > 102).any()
     assert x[y > 102].max() < 300
+
+
+ODD_ENDS = {
+    "infinite": ({"a": aligned(rms_before=np.inf, offset=[np.nan, np.inf])}, [np.inf], [0.0]),
+    "unknown": ({"a": aligned(rms_before=None, rms_after=np.nan)}, [np.nan], [None]),
+    "failed": ({"a": FAILED, "b": FAILED}, [None, None], [None, None]),
+    "a long name": ({"x" * 200: aligned(), "b": aligned()}, [1.0, 1e30], [1.0, 0.0]),
+    "signs": ({"a$_{": FAILED | {"reason": "$x^{"}, "b": aligned()}, [1.0, -1e30], [1.0, 0.0]),
+    "skipped": ({"a": {"status": "SKIPPED", "reason": "skip is set"}}, None, None),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_ENDS)
+def test_odd_ends_are_plotted(tmp_path, kind):
+    status = product(tmp_path, *ODD_ENDS[kind])
+    for plot in (plot_alignment, plot_sky, plot_outliers):
+        plot(status, tmp_path / "plot.png")
+        assert imread(tmp_path / "plot.png").shape[1] == 1320
+    write_table(status, tmp_path / "status.html")
+    rows = Cells((tmp_path / "status.html").read_text()).rows[2:]
+    assert [row[0] for row in rows] == list(status.exposures)
+    assert "nan" not in "".join("".join(row[1:-1]) for row in rows)
+
+
+def test_moving_targets_that_could_not_be_shifted_are_plotted(tmp_path):
+    status = product(
+        tmp_path, {"a": {"status": "FAILED", "reason": "no MT_RA"}}, step="assign_mtwcs"
+    )
+    plot_alignment(status, tmp_path / "plot.png")
+    write_table(status, tmp_path / "status.html")
 
 
 def test_identical_exposures_are_plotted(tmp_path):

@@ -63,6 +63,20 @@ def test_parameters_of_the_grid():
     np.testing.assert_allclose(placed.pixel_to_sky(7.0, 8.0), [10.001, 20.0])
 
 
+@pytest.mark.parametrize("ra", [-349.999, 10.001])
+def test_crval_is_written_within_a_turn(ra):
+    grid = output_grid({"a": make_geometry()}, crval=(ra, 20.0))
+    assert grid.crval == pytest.approx((10.001, 20.0), abs=1e-9)
+    x, y = grid.sky_to_pixel(*make_geometry().corners())
+    np.testing.assert_allclose((x.min(), y.min()), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("crval", [(np.nan, 20.0), (10.0, -90.1), (361.0, 0.0), (10.0, np.inf)])
+def test_a_crval_that_is_no_place(crval):
+    with pytest.raises(InputError, match=r"^crval: .* is no place on the sky: give RA and Dec"):
+        output_grid({"a": make_geometry()}, crval=crval)
+
+
 def test_grid_holds_all_exposures():
     exposures = {"a": make_geometry(), "b": make_geometry(ra=10.003, dec=20.002)}
     grid = output_grid(exposures)

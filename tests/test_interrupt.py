@@ -214,6 +214,59 @@ def test_a_full_disk_and_a_read_only_one(tmp_path, config, target, undisturbed):
         assert before.items() <= after.items(), "what was made stays"
 
 
+def test_jobs_without_a_word_are_told_however_quiet_the_run(tmp_path, config, checkout):
+    """One is killed before it has a log, one crashes in an import."""
+    script = checkout / "scripts" / "find_sources.py"
+    before = script.read_text()
+    sabotage = (
+        "import faulthandler, os, signal\nfirst = '_00001_' in snakemake.input.exposure\n{}\n"
+    )
+    kill = sabotage.format("if first: os.kill(os.getpid(), signal.SIGKILL)")
+    crash = sabotage.format("if not first: faulthandler._sigsegv()")
+    script.write_text(f"{kill}from snakewebb.job import job\n{crash}{before}")
+    (product,) = read(Path(config["associations"][0]))
+    first, second = (
+        Path("logs", product.name, "find_sources", f"{name}.log")
+        for name in product.of_type("science")
+    )
+    try:
+        done = snakemake(
+            *(tmp_path, "--quiet", "all", "--keep-going"), repo=checkout, check=False, **config
+        )
+    finally:
+        script.write_text(before)
+    assert done.returncode == 1
+    *said, last = [line for line in done.stderr.splitlines() if line.startswith("snakewebb: ")]
+    killed, crashed = sorted(said)
+    words = "ended without a word: see what it printed, and whether the disk is full"
+    assert killed == f"snakewebb: {first}: {words}"
+    words = "crashed (Segmentation fault): a defect of snakewebb or of a library: report it with"
+    assert crashed.startswith(f"snakewebb: {second}: {words} this log; its last words: process ")
+    assert last == "snakewebb: mend this and give the same command again: what is made stays"
+
+
+def test_an_interrupted_run_has_nothing_to_mend(tmp_path, config, target):
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    run = subprocess.Popen(
+        command(tmp_path, target, "--quiet", "all"),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A run in the background ignores Ctrl-C otherwise.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + SLOWEST
+    while not list(tmp_path.glob("logs/*/find_sources/*.log")):
+        assert run.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(run.pid, signal.SIGINT)
+    said = [line for line in run.communicate()[1].splitlines() if line.startswith("snakewebb: ")]
+    assert run.returncode == 1
+    assert said[-1] == "snakewebb: give the same command again: what is made stays"
+    assert all(line.endswith(".log: stopped") for line in said[:-1])
+
+
 # --- the pieces -----------------------------------------------------------------------------------
 
 
@@ -278,13 +331,14 @@ def test_a_job_waits_for_the_same_job_of_a_killed_run(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "its last words: nothing"),
+        ("", "ended without a word: see what it printed, and whether the disk is full"),
         ("2026-01-01 10:00:00,000 INFO a.b: reading\n", "its last words: reading"),
         (
             "2026-01-01 10:00:00,000 INFO a: x\n2026-01-01 10:00:00,000 ERROR root: a.fits: bad: "
             "mend\nTraceback …\n",
             "a.fits: bad: mend",
         ),
+        ("2026-01-01 10:00:00,000 ERROR a.library: hm\n", "its last words: hm"),
         (f"2026-01-01 10:00:00,000 INFO root: {DONE % (2, 1, 0.5, 99)}\n", None),
     ],
 )

@@ -14,10 +14,11 @@ from snakewebb.dq import NON_SCIENCE
 from snakewebb.errors import InputError
 from snakewebb.exposure_geometry import read_geometry
 from snakewebb.geometry import Geometry
-from snakewebb.klip import Library, library, symmetric_part, zones
+from snakewebb.klip import Library, symmetric_part, zones
 from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import preset
 from snakewebb.stack_refs import read_cube
+from snakewebb.strategy import library
 
 SHAPE = (96, 96)
 STAR = (47.0, 48.0)

@@ -52,6 +52,37 @@ def test_maps_compose_and_invert():
     assert not a.is_identity()
 
 
+@pytest.mark.parametrize("geometry", FIT_GEOMETRIES)
+@pytest.mark.parametrize("nclip", [0, 3])
+def test_a_weight_is_how_often_a_pair_counts(geometry, nclip):
+    rng = np.random.default_rng(7)
+    points = stars(60, seed=3)
+    reference = some_map(geometry, rng)(points) + rng.normal(0, 0.05, points.shape)
+    reference[:5] += 1.0
+    weight = rng.integers(0, 4, 60)
+    often = np.repeat(np.arange(60), weight)
+    fit, kept = clipped_fit(points, reference, geometry, nclip, 3.0, weight.astype(float))
+    known, among = clipped_fit(points[often], reference[often], geometry, nclip, 3.0)
+    assert_allclose(fit.matrix, known.matrix, atol=1e-12)
+    assert_allclose(fit.shift, known.shift, atol=1e-12)
+    assert_array_equal(kept[often], among)
+    assert not kept[weight == 0].any()
+    scaled, _ = clipped_fit(points, reference, geometry, nclip, 3.0, 1e20 * weight)
+    assert_allclose(scaled.shift, fit.shift, atol=1e-12)
+
+
+def test_references_of_weight_0_do_not_make_a_fit():
+    points = stars(40, seed=2)
+    reference = points + np.array([0.3, -0.2])
+    weight = np.where(np.arange(40) < 20, 1.0, 0.0)
+    reference[20:] += 0.4
+    fit, _, j, kept = match_and_fit(points, reference, Matching(), weight)
+    assert_allclose(fit.shift, [0.3, -0.2], atol=1e-3)
+    assert_array_equal(weight[j] > 0, kept)
+    with pytest.raises(FitError, match="1 of 40 matches have a weight"):
+        match_and_fit(points, reference, Matching(), np.eye(40)[0])
+
+
 @pytest.mark.parametrize("with_flux", [True, False])
 def test_brightest_apart_is_the_naive(with_flux):
     rng = np.random.default_rng(1)

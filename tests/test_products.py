@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from gwcs import WCS as GWCS
 from numpy.testing import assert_allclose, assert_array_equal
 from stdatamodels import fits_support
 from stdatamodels.jwst.datamodels import CubeModel, ImageModel
@@ -21,7 +22,7 @@ from snakewebb.dq import DO_NOT_USE, OUTLIER
 from snakewebb.errors import InputError
 from snakewebb.exposure_geometry import read_geometry
 from snakewebb.flagged import write_crf
-from snakewebb.geometry import Correction, Geometry
+from snakewebb.geometry import Correction, Geometry, s_region
 from snakewebb.grid import Grid, output_grid
 from snakewebb.i2d import write_i2d
 from snakewebb.simulate.observation import write
@@ -196,12 +197,71 @@ def test_an_uncorrected_exposure_keeps_its_wcs(cals, crfs):
         assert after[key] == before[key]
 
 
+STALE = {
+    "crossing": "POLYGON ICRS 53.1 -27.8 53.2 -27.7 53.2 -27.8 53.1 -27.7",
+    "no numbers": "POLYGON ICRS nan nan nan nan nan nan",
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("stale", STALE)
+def test_s_region_is_made_from_the_gwcs(cals, crfs, grid, mosaic, tmp_path, stale):
+    def spoiled(source):
+        target = tmp_path / source.name
+        with fits.open(source) as hdus:
+            hdus["SCI"].header.pop("S_REGION")
+            if STALE[stale]:
+                hdus["SCI"].header["S_REGION"] = STALE[stale]
+            hdus.writeto(target)
+        return target
+
+    source, target = spoiled(cals[0]), tmp_path / "a_crf.fits"
+    write_crf(source, target, statuses={}, geometry=geometry_of(cals[0]))
+    assert header(target, "SCI")["S_REGION"] == s_region(*geometry_of(cals[0]).corners())
+    with ImageModel(target) as model:
+        assert model.meta.wcsinfo.s_region == header(target, "SCI")["S_REGION"]
+    target.unlink()
+    write_crf(source, target, statuses={})
+    assert header(target, "SCI")["S_REGION"] == s_region(*geometry_of(cals[0]).corners())
+    target = tmp_path / mosaic[0].name
+    inputs = [spoiled(crf) for crf in crfs]
+    write_i2d(target, grid, split(mosaic[1], 1), inputs, parameters=PARAMETERS)
+    assert header(target, "SCI")["S_REGION"] == header(mosaic[0], "SCI")["S_REGION"]
+
+
+def test_s_region_stays_where_there_is_no_gwcs(cals, tmp_path):
+    source, target = tmp_path / "a_cal.fits", tmp_path / "a_crf.fits"
+    with fits.open(cals[0]) as hdus:
+        del hdus["ASDF"]
+        hdus.writeto(source)
+    write_crf(source, target, statuses={})
+    assert header(target, "SCI")["S_REGION"] == header(cals[0], "SCI")["S_REGION"]
+
+
 def test_without_sip_no_wrong_keywords_are_left(cals, tmp_path):
     write_crf(cals[0], tmp_path / "a_crf.fits", statuses={}, correction=SHIFT, sip=None)
     sci = header(tmp_path / "a_crf.fits", "SCI")
     assert "CRVAL1" not in sci
     assert not [key for key in sci if key.startswith(("A_", "B_", "CD", "PC1", "PC2", "CTYPE"))]
     assert "RA_REF" in sci
+
+
+def test_a_plain_gwcs_is_corrected_on_the_sky(cals, tmp_path):
+    source, target = tmp_path / "a_cal.fits", tmp_path / "a_crf.fits"
+    with ImageModel(cals[0]) as model:
+        wcs = model.meta.wcs
+        plain = GWCS([("detector", wcs.forward_transform), ("world", None)])
+        plain.bounding_box = wcs.bounding_box.bounding_box(order="F")
+        model.meta.wcs = plain
+        model.save(source)
+    before = geometry_of(source)
+    write_crf(source, target, statuses={}, correction=SHIFT, geometry=before)
+    corrected, after = before.corrected(SHIFT), geometry_of(target)
+    assert_allclose(after.ra, corrected.ra, rtol=0, atol=1e-10)
+    assert_allclose(after.dec, corrected.dec, rtol=0, atol=1e-10)
+    sci = header(target, "SCI")
+    assert sci["S_REGION"] == s_region(*after.corners())
+    assert sci["CTYPE1"] == "RA---TAN-SIP"
 
 
 def test_a_moving_target_gets_its_frame_and_mean_position(cals, tmp_path):
@@ -689,7 +749,9 @@ def test_inputs_need_no_tree(crfs, grid, mosaic, tmp_path):
                 hdus[0].header[keyword] = hdus["SCI"].header.pop(keyword)
             hdus.writeto(source)
     options = {"parameters": PARAMETERS, "asn": ASN, "provenance": {"version": "1.2"}}
-    write_i2d(target, grid, split(mosaic[1], 2), sources, **options)
+    # S_REGION takes the exposures' gWCS, or what is known of them
+    corners = [np.column_stack(grid.sky_to_pixel(*geometry_of(crf).corners())) for crf in crfs]
+    write_i2d(target, grid, split(mosaic[1], 2), sources, corners=corners, **options)
     for extension in ("PRIMARY", *PLANES, "HDRTAB"):
         first, second = (header(path, extension) for path in (mosaic[0], target))
         first.pop("DATE", None)

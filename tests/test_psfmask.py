@@ -54,6 +54,8 @@ def test_the_most_specific_is_chosen(exposure, masks, wanted):
 def test_mistakes_are_told(exposure, tmp_path):
     with pytest.raises(InputError, match="'335R' is neither filter nor mask"):
         choose({"335R": "m"}, exposure)
+    with pytest.raises(InputError, match="335 is neither filter nor mask"):
+        choose({335: "m"}, exposure)
     (tmp_path / "b.fits").write_text("no FITS file")
     for name, words in (("b.fits", ".*: fetch it again"), ("absent.fits", "there is no such file")):
         with pytest.raises(InputError, match=f"{name}: {words}"):

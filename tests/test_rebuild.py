@@ -84,15 +84,17 @@ def test_nothing_is_planned_after_the_run_from_another_checkout(plan, config):
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory, observations):
+def files(tmp_path_factory, observations, results, names):
     """Values of the parameters that name files."""
     folder = tmp_path_factory.mktemp("files")
     names = [path.name for path in observations["field"].parent.glob("*_cal.fits")]
     (folder / "catfile.txt").write_text("".join(f"{name} catalog.ecsv\n" for name in names))
-    made = {"catfile": "catfile.txt", "abs_refcat": "catalog.ecsv", "output_wcs": "wcs.asdf"}
+    made = {"catfile": "catfile.txt", "abs_refcat": "catalog.ecsv", "output_wcs": "wcs_i2d.fits"}
     made |= {"apcorr": "apcorr.fits", "abvegaoffset": "offset.asdf", "skylist": "sky.txt"}
     for name in made.values():
         (folder / name).touch()
+    name = names["modules"].name
+    shutil.copyfile(results / name / f"{name}_i2d.fits", folder / made["output_wcs"])
     return {key: str(folder / name) for key, name in made.items()}
 
 
@@ -126,7 +128,7 @@ def test_every_parameter_of_imaging_is_in_the_table():
 
 
 def test_two_values_swapped(plan, field, jobs, names):
-    change = {"source_catalog": {"aperture_ee1": 50, "aperture_ee2": 30}}
+    change = {"source_catalog": {"ci1_star_threshold": 1.8, "ci2_star_threshold": 2.0}}
     assert plan(field, steps=change) == jobs(["source_catalog"], names["field"])
     change = {"tweakreg": {"separation": 0.7, "tolerance": 1.0}}
     assert plan(field, steps=change) == jobs(after("align"), names["field"])
@@ -136,6 +138,52 @@ def test_an_override_is_of_one_product(plan, config, jobs, names):
     own = {names["modules"].name: {"steps": {"source_catalog": {"npixels": 9}}}}
     products = {**config["products"], **own}
     assert plan(config, products=products) == jobs(["source_catalog"], names["modules"])
+
+
+def test_the_summary_tells_which_files_have_other_parameters(copy, field, names):
+    name = names["field"].name
+
+    def changed(**config):
+        lines = snakemake(copy, "--summary", **config).stdout.splitlines()[1:]
+        rows = [line.split("\t") for line in lines]
+        assert len(rows) > 10
+        return {row[0] for row in rows if row[-2] == "params changed"}
+
+    assert changed(**field) == set()
+    made = {f"results/{name}/{name}_{suffix}" for suffix in ("cat.ecsv", "segm.fits")}
+    assert changed(**field, steps={"source_catalog": {"npixels": 9}}) == made
+
+
+@pytest.mark.parametrize("kind", ["facts.zip", "alignment.json", "sky.json", "median.fits"])
+def test_what_is_deleted_is_made_again(plan, copy, field, jobs, names, kind):
+    name = names["field"].name
+    (copy / "results" / name / "work" / f"{name}_{kind}").unlink()
+    rule = {"sky.json": "skymatch", "median.fits": "median"}.get(kind, "align")
+    assert plan(field, copy) == jobs(after(rule), names["field"])
+
+
+@pytest.mark.parametrize("kind", ["sky.png", "outliers.png", "status.html"])
+def test_a_figure_that_is_deleted_is_drawn_again(plan, copy, field, names, kind):
+    name = names["field"].name
+    (copy / "results" / name / "plots" / f"{name}_{kind}").unlink()
+    assert plan(field, copy) == {("plot_exposures", name), ("all",)}
+
+
+@pytest.mark.parametrize(
+    ("step", "change", "rule"),
+    [
+        ("skymatch", {"skymethod": "user", "skylist": "bad.txt"}, "skymatch"),
+        ("tweakreg", {"abs_refcat": "bad.txt"}, "align"),
+    ],
+)
+def test_what_failed_is_made_again(plan, copy, field, jobs, names, step, change, rule):
+    """Snakemake's record says that a job which failed was done as it should be."""
+    (copy / "bad.txt").write_text("this is no table\n")
+    config = {**field, "steps": {step: change}}
+    failed = snakemake(copy, check=False, **config)
+    assert failed.returncode == 1
+    assert f"Error in rule {rule}:" in failed.stderr
+    assert plan(config, copy) == jobs(after(rule), names["field"])
 
 
 def member_of(observations, index):
@@ -298,6 +346,19 @@ def test_comments_paths_of_logs_and_touch_do_not_matter(plan, config, checkout):
     for path in checkout.rglob("*"):
         os.utime(path)
     assert plan(config) == set()
+
+
+def test_a_deleted_picture_is_drawn_again(plan, field, names, results):
+    name = names["field"].name
+    plots = results / name / "plots"
+    for kind in ("alignment.png", "sky.png", "outliers.png", "status.html"):
+        path = plots / f"{name}_{kind}"
+        away = path.rename(path.with_suffix(".away"))
+        try:
+            assert plan(field) == {("plot_exposures", name), ("all",)}, kind
+        finally:
+            away.rename(path)
+    assert plan(field) == set()
 
 
 def test_the_working_folder_may_move(plan, config, copy):

@@ -87,3 +87,41 @@ def test_the_inverse_may_be_left_out(exposure):
     keywords = sip_keywords(sky_of(exposure[1]), BOX, CRPIX, max_inv_pix_error=0)
     assert "A_ORDER" in keywords
     assert not [key for key in keywords if key.startswith(("AP_", "BP_"))]
+
+
+def test_crval_is_within_a_turn(exposure):
+    sky = sky_of(exposure[1])
+
+    def from_minus_180(x, y):
+        ra, dec = sky(x, y)
+        return (ra + 180) % 360 - 180, dec
+
+    first, second = (sip_keywords(each, BOX, CRPIX) for each in (sky, from_minus_180))
+    assert 359 < second["CRVAL1"] < 360
+    assert first["CRVAL1"] == pytest.approx(second["CRVAL1"], abs=1e-10)
+    assert first["CD1_1"] == pytest.approx(second["CD1_1"], rel=1e-9)
+
+
+@pytest.mark.parametrize("error", [0.25, 0.01, 1e-3])
+def test_the_fit_is_as_good_as_that_of_gwcs(exposure, error):
+    wcs, geometry = exposure
+    crpix = 1024.5, 1024.5
+    ours = sip_keywords(sky_of(geometry), BOX, crpix, max_pix_error=error, max_inv_pix_error=error)
+    theirs = dict(
+        wcs.to_fits_sip(
+            bounding_box=BOX, max_pix_error=error, max_inv_pix_error=error, npoints=12, crpix=crpix
+        )
+    )
+    for key in ("CRPIX1", "CRPIX2", "CTYPE1", "CTYPE2", "A_ORDER", "B_ORDER"):
+        assert ours[key] == theirs[key]
+    np.testing.assert_allclose(
+        [ours[f"CRVAL{axis}"] for axis in (1, 2)], [theirs[f"CRVAL{axis}"] for axis in (1, 2)]
+    )
+    x, y = (axis.ravel() for axis in np.meshgrid(*(np.linspace(*ends, 31) for ends in BOX)))
+    crval, scale = (ours["CRVAL1"], ours["CRVAL2"]), geometry.pixel_scale * 3600
+    expected = to_plane(*map(np.asarray, wcs(x, y)), *crval)
+    off = []
+    for keywords in (ours, theirs):
+        sky = WCS(fits.Header(keywords), fix=False).all_pix2world(x, y, 0)
+        off.append(np.hypot(*np.subtract(to_plane(*sky, *crval), expected)).max() / scale)
+    assert off[0] < 1.1 * max(off[1], error / 10)

@@ -614,6 +614,14 @@ def test_earlier_subtraction_must_be_the_same():
     check_subtraction("e1", None, True)
 
 
+def test_a_skylist_of_an_editor_that_marks_its_bytes(tmp_path, caplog):
+    path = tmp_path / "sky.txt"
+    path.write_text("\ufeffa 0.25\r\nb 1\r\nc 2\r\n", "utf-8")
+    with caplog.at_level("INFO"):
+        assert read_skylist(path, ["a", "b"]) == {"a": 0.25, "b": 1.0}
+    assert "lines of other exposures: 1" in caplog.text
+
+
 def test_user_levels(tmp_path):
     path = tmp_path / "sky.txt"
     path.write_text(
@@ -632,16 +640,18 @@ def test_user_levels(tmp_path):
     [
         ("a_cal.fits 0.25\n", "no level of b"),
         ("a 0.25\nb 1\na_cal 1\n", "line 3 has a again"),
-        ("a 0.25\nb\n", "line 2 is no name and number"),
-        ("a 0.25\nb nan\n", "line 2 is no name and number"),
+        ("a 0.25\nb\n", "line 2 is no name and sky level"),
+        ("a 0.25\nb 1 2\n", "line 2 is no name and sky level"),
+        *((f"a 0.25\nb {x}\n", "line 2 is no name and") for x in ("nan", "-inf", "1e30", "dim")),
+        ("a 0.25\nb 1\n\xe9".encode("latin-1"), "cannot be read"),
         (None, "cannot be read"),
     ],
 )
 def test_bad_skylist(tmp_path, text, words):
     path = tmp_path / "sky.txt"
     if text is not None:
-        path.write_text(text)
-    with pytest.raises(InputError, match=words):
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=rf"sky\.txt: .*{words}.*: "):
         read_skylist(path, ["a", "b"])
     with pytest.raises(InputError, match="skylist"):
         read_skylist(None, ["a", "b"])

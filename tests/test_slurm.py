@@ -78,9 +78,7 @@ def run(cluster, tmp_path_factory, config, local):
     starved = f"{STARVED}:mem_mb=attempt*{MEGABYTES}"
     with running(cluster, folder, "--set-resources", starved) as process:
         during = wait_for("crf", cluster, process)
-        # The controller writes its state down every five seconds.
-        time.sleep(6)
-        cluster.stop("slurmctld")
+        cluster.kill_controller()
         time.sleep(OUTAGE)
         alive = process.poll() is None
         cluster.start_controller()

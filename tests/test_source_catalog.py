@@ -442,66 +442,80 @@ def test_without_reference_files(starfield):
     np.testing.assert_array_equal(table["aper3_abmag"], table["aper3_vegamag"])
 
 
-def test_apertures_are_counted_in_detector_pixels(apcorr):
-    apertures = step.aperture_parameters(apcorr, NIRCAM, (30, 50, 70), 0.5)
-    expected = [2 * radius(energy) for energy in (30, 50, 70)]
-    np.testing.assert_allclose(apertures["aperture_radii"], expected, rtol=1e-6)
-    np.testing.assert_allclose(apertures["aperture_corrections"], [10 / 3, 2, 10 / 7], rtol=1e-6)
-    assert apertures["bkg_aperture_inner_radius"] == 16
-    assert apertures["bkg_aperture_outer_radius"] == 24
+def same_columns(found, catalog, without):
+    """Check that two catalogues have the same numbers, but in some columns, where one has none."""
+    assert found.table.colnames == catalog.table.colnames
+    for name in catalog.table.colnames:
+        column = found.table[name]
+        if without(name):
+            assert not np.any(column) if name == "is_extended" else np.all(np.isnan(column)), name
+        elif "sky" in name and name != "sky_orientation":
+            assert column.separation(catalog.table[name]).max() == 0
+        else:
+            np.testing.assert_array_equal(np.asarray(column), np.asarray(catalog.table[name]))
 
 
-def test_a_missing_row_skips_the_step(apcorr, abvegaoffset):
-    mosaic = make_mosaic(gaussian(80, 80, 50), instrument=NIRCAM | {"filter": "F444W"})
-    for references in ({"apcorr": apcorr}, {"abvegaoffset": abvegaoffset}):
-        found = step.source_catalog(mosaic, **references)
-        assert found.status["status"] == "SKIPPED"
-        assert "F444W" in found.status["reason"]
-        assert found.table.colnames == COLUMNS
-        assert len(found.table) == 0
-        assert not labels_of(found).any()
-
-
-def test_a_missing_energy_skips_the_step(apcorr):
-    found = step.source_catalog(make_mosaic(), apcorr=apcorr, aperture_ee2=55)
-    assert found.status["status"] == "SKIPPED"
-    assert "55 %" in found.status["reason"]
-
-
-@pytest.mark.parametrize(
-    ("instrument", "key"), [("MIRI", "subarray"), ("FGS", None), ("NIRISS", "pupil")]
-)
-def test_rows_are_chosen_by_instrument(tmp_path, instrument, key):
-    table = Table(
-        {
-            "filter": ["F1", "F1", "F1"] * 2,
-            "pupil": ["P1"] * 3 + ["P2"] * 3,
-            "subarray": ["FULL"] * 3 + ["SUB128"] * 3,
-            "eefraction": [0.3, 0.5, 0.7] * 2,
-            "radius": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
-            "apcorr": [3.0, 2.0, 1.5] * 2,
-            "skyin": [7.0] * 6,
-            "skyout": [9.0] * 6,
-        }
+def test_a_missing_vega_offset_costs_the_vega_magnitudes_alone(tmp_path, stars, starfield):
+    """As a mosaic of both guiders has it, whose DETECTOR is MULTIPLE."""
+    table = Table({"detector": ["GUIDER1", "GUIDER2"], "abvega_offset": [0.5, 0.6]})
+    path = tmp_path / "abvegaoffset.asdf"
+    asdf.AsdfFile({"abvega_offset": table}).write_to(path)
+    fgs = {"name": "FGS", "filter": None, "pupil": None, "detector": "MULTIPLE", "subarray": "FULL"}
+    mosaic = dataclasses.replace(starfield, instrument=fgs)
+    whole = step.source_catalog(
+        dataclasses.replace(mosaic, instrument=fgs | {"detector": "GUIDER2"}), abvegaoffset=path
     )
-    if key is None:
-        table = table["eefraction", "radius", "apcorr", "skyin", "skyout"][3:]
-    hdu = fits.table_to_hdu(table)
-    hdu.name = "APCORR"
-    hdu.writeto(tmp_path / "apcorr.fits")
-    known = {"name": instrument, "filter": "F1", "pupil": "P2", "subarray": "SUB128"}
-    apertures = step.aperture_parameters(tmp_path / "apcorr.fits", known, (30, 50, 70), 1.0)
-    assert apertures["aperture_radii"] == [4.0, 5.0, 6.0]
+    np.testing.assert_allclose(
+        whole.table["aper3_abmag"] - whole.table["aper3_vegamag"], 0.6, atol=1e-12
+    )
+    found = step.source_catalog(mosaic, abvegaoffset=path)
+    same_columns(found, whole, lambda name: "vegamag" in name)
+    reason = "no Vega magnitudes: abvegaoffset.asdf: has no row for detector MULTIPLE"
+    assert found.status == {"status": "COMPLETE", "sources": len(stars[0]), "reason": reason}
+    assert found.table.meta["abvega_offset"] is None
 
 
-def test_two_sky_annuli_are_one_too_many(tmp_path):
-    names = ("eefraction", "radius", "apcorr", "skyin", "skyout")
-    rows = [(0.3, 1, 3, 7, 9), (0.5, 2, 2, 7, 9), (0.7, 3, 1.5, 8, 9)]
-    hdu = fits.table_to_hdu(Table(rows=rows, names=names))
-    hdu.name = "APCORR"
-    hdu.writeto(tmp_path / "apcorr.fits")
-    with pytest.raises(step.MissingRow, match="more than one sky annulus"):
-        step.aperture_parameters(tmp_path / "apcorr.fits", {"name": "FGS"}, (30, 50, 70), 1.0)
+def test_missing_apertures_cost_the_aperture_photometry_alone(
+    starfield, apcorr, abvegaoffset, catalog
+):
+    elsewhere = dataclasses.replace(starfield, instrument=NIRCAM | {"pupil": "F162M"})
+    found = step.source_catalog(elsewhere, apcorr=apcorr)
+    measured = ("aper", "CI_", "is_extended")
+    assert found.status["status"] == "FAILED"
+    assert found.status["reason"] == (
+        "no aperture photometry: apcorr.fits: has no row for filter F200W, pupil F162M"
+    )
+    for name in COLUMNS:
+        if name.startswith(measured):
+            column = found.table[name]
+            assert not np.any(column) if name == "is_extended" else np.all(np.isnan(column)), name
+    for name in (
+        "label",
+        "isophotal_flux",
+        "isophotal_abmag",
+        "sharpness",
+        "nn_dist",
+        "ellipticity",
+    ):
+        np.testing.assert_array_equal(found.table[name], catalog.table[name])
+    np.testing.assert_array_equal(labels_of(found), labels_of(catalog))
+
+
+def test_what_is_known_without_one_of_the_energies_is_catalogued(starfield, apcorr, abvegaoffset):
+    references = {"apcorr": apcorr, "abvegaoffset": abvegaoffset}
+    whole = step.source_catalog(starfield, **references)
+    found = step.source_catalog(starfield, aperture_ee2=55, **references)
+    assert found.status["status"] == "FAILED"
+    assert found.status["reason"] == "apcorr.fits: 0 rows for 55 % encircled energy"
+    assert found.table.meta["aperture_params"]["aperture_radii"][1] is None
+    for name in ("aper30_flux", "aper70_abmag_err", "aper_total_vegamag", "CI_70_30"):
+        np.testing.assert_array_equal(found.table[name], whole.table[name])
+    for name in ("aper55_flux", "aper55_vegamag", "CI_55_30", "CI_70_55"):
+        assert np.all(np.isnan(found.table[name]))
+    assert not np.any(found.table["is_extended"])
+    # The largest that is known is corrected to the total.
+    largest = step.source_catalog(starfield, aperture_ee3=75, **references).table
+    np.testing.assert_allclose(largest["aper_total_flux"], 2 * largest["aper50_flux"], rtol=1e-6)
 
 
 def test_unusable_reference_files(tmp_path, apcorr, abvegaoffset):
@@ -512,9 +526,6 @@ def test_unusable_reference_files(tmp_path, apcorr, abvegaoffset):
     for wrong in (tmp_path / "none.asdf", apcorr):
         with pytest.raises(InputError, match="ABVEGAOFFSET"):
             step.source_catalog(mosaic, abvegaoffset=wrong)
-    miri = make_mosaic(instrument=NIRCAM | {"name": "MIRI"})
-    with pytest.raises(InputError, match="no column subarray"):
-        step.source_catalog(miri, apcorr=apcorr)
 
 
 @pytest.mark.parametrize("energies", [(50, 50, 70), (0, 50, 70), (30, 50, 100)])
@@ -539,7 +550,7 @@ def test_a_hole_in_a_bright_ring_has_a_negative_flux_and_no_magnitude(starfield,
     rows, columns = np.mgrid[:SIZE, :SIZE]
     ring = np.hypot(columns - 80, rows - 80) > 7
     mosaic = make_mosaic(np.where(ring, 1.0, 0.0))
-    apertures = step.aperture_parameters(apcorr, NIRCAM, (30, 50, 70), 1.0)
+    apertures, _ = step.aperture_parameters(apcorr, NIRCAM, (30, 50, 70), 1.0)
     sums = step.aperture_photometry(
         mosaic.data, mosaic.err, np.array([80.0]), np.array([80.0]), apertures
     )
@@ -661,8 +672,12 @@ def test_an_empty_catalogue_is_readable(tmp_path, apcorr):
     assert len(table) == 0
     assert table["aper30_flux"].unit == u.Jy
     assert table.meta["source_catalog"] == status
-    assert status["status"] == "SKIPPED"
-    assert fits.getval(segm, "S_SRCCAT") == "SKIPPED"
+    assert status["status"] == "FAILED"
+    assert "F070W" in status["reason"]
+    assert "no source 3 sigma" in status["reason"]
+    assert fits.getval(segm, "S_SRCCAT") == "FAILED"
+    told = "".join(fits.getheader(segm)["HISTORY"])
+    assert told == f"snakewebb: source_catalog FAILED: {status['reason']}"
     assert not fits.getdata(segm).any()
 
 
@@ -721,11 +736,11 @@ def test_a_mosaic_without_errors(tmp_path, starfield, stars):
 @pytest.mark.parametrize(
     ("hdu", "keyword", "value", "words"),
     [
-        ("SCI", "BUNIT", "DN/s", "DN/s, not MJy/sr"),
-        ("ERR", "BUNIT", "DN/s", "DN/s, not MJy/sr"),
-        ("SCI", "BUNIT", None, "None, not MJy/sr"),
-        ("SCI", "PIXAR_SR", None, "no PIXAR_SR"),
         ("SCI", "CRPIX1", None, "no TAN WCS"),
+        ("SCI", "CRPIX1", "left", ""),
+        ("SCI", "CRVAL2", 97.0, ""),
+        ("SCI", "CDELT1", 0.0, ""),
+        ("SCI", "PC1_1", 1e30, ""),
         ("SCI", "CTYPE1", "RA---SIN", "no TAN WCS"),
         ("WHT", "EXTNAME", "OTHER", "no 2-D WHT"),
         ("ASDF", "EXTNAME", "OTHER", "no ASDF"),
@@ -738,9 +753,75 @@ def test_unusable_mosaics(tmp_path, starfield, hdu, keyword, value, words):
             del hdus[hdu].header[keyword]
         else:
             hdus[hdu].header[keyword] = value
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=rf"jw_i2d\.fits: .*{words}"):
         step.make_catalog(path, tmp_path / "cat.ecsv", tmp_path / "segm.fits")
     assert [left.name for left in tmp_path.iterdir()] == [path.name]
+
+
+def with_header(path, hdu, keyword, value):
+    with fits.open(path, mode="update") as hdus:
+        if value is None:
+            del hdus[hdu].header[keyword]
+        else:
+            hdus[hdu].header[keyword] = value
+
+
+@pytest.mark.parametrize(
+    ("hdu", "keyword", "value", "unit"),
+    [
+        ("SCI", "BUNIT", "DN/s", "DN/s"),
+        ("ERR", "BUNIT", "DN/s", "DN/s"),
+        ("SCI", "BUNIT", None, "None"),
+    ],
+)
+def test_a_mosaic_that_is_not_calibrated_has_sources_without_fluxes(
+    tmp_path, starfield, hdu, keyword, value, unit
+):
+    path = write_i2d(tmp_path / "jw_i2d.fits", starfield)
+    whole = step.source_catalog(step.MosaicFile(path))
+    with_header(path, hdu, keyword, value)
+    found = step.source_catalog(step.MosaicFile(path))
+    fluxes = ("flux", "abmag", "vegamag")
+    for name in COLUMNS:
+        name = name.replace("30", "1").replace("50", "2").replace("70", "3")
+        one, other = found.table[name], whole.table[name]
+        if name.removesuffix("_err").rpartition("_")[2] in fluxes:
+            assert np.all(np.isnan(one)), name
+        elif "sky" in name and name != "sky_orientation":
+            assert one.separation(other).arcsec.max() < 1e-3
+        else:
+            np.testing.assert_allclose(
+                np.asarray(one), np.asarray(other), rtol=1e-3, atol=1e-3, err_msg=name
+            )
+    assert found.status["status"] == "FAILED"
+    assert found.status["reason"] == f"no fluxes: the mosaic is in {unit}, not MJy/sr"
+
+
+@pytest.mark.parametrize("value", [None, "large", 0.0, -1e-14, 1e30])
+def test_the_area_of_a_pixel_is_that_of_the_wcs_where_the_header_has_none(
+    tmp_path, starfield, value
+):
+    path = write_i2d(tmp_path / "jw_i2d.fits", starfield)
+    known = step.MosaicFile(path).rows(70, 90)[0]
+    with_header(path, "SCI", "PIXAR_SR", value)
+    np.testing.assert_allclose(step.MosaicFile(path).rows(70, 90)[0], known, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [None, "one", 0.0, -1.0, 1e30])
+def test_pixels_of_an_unknown_size_are_those_of_the_detector(tmp_path, starfield, value):
+    path = write_i2d(tmp_path / "jw_i2d.fits", starfield)
+    with_header(path, 0, "PXSCLRT", value)
+    assert step.MosaicFile(path).grid.pixel_scale_ratio == 1.0
+
+
+@pytest.mark.parametrize("name", ["WHT", "ERR"])
+def test_planes_of_another_shape_are_refused(tmp_path, starfield, name):
+    path = write_i2d(tmp_path / "jw_i2d.fits", starfield)
+    with fits.open(path) as hdus:
+        hdus[name] = fits.ImageHDU(hdus[name].data[:-1], hdus[name].header)
+        hdus.writeto(tmp_path / "cropped.fits")
+    with pytest.raises(InputError, match=rf"cropped\.fits: {name} has shape \(159, 160\) but SCI"):
+        step.MosaicFile(tmp_path / "cropped.fits")
 
 
 def test_no_mosaic(tmp_path):

@@ -1,5 +1,5 @@
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -144,7 +144,7 @@ def test_a_joint_fit_leaves_smaller_seams_than_growth():
         for k, nothing in enumerate((False, True)):
             with pytest.MonkeyPatch.context() as patch:
                 if nothing:
-                    patch.setattr(tweakreg, "_step", lambda p, g, s, fits, how: list(fits))
+                    patch.setattr(tweakreg, "_step", lambda p, g, s, w, fits, how: list(fits))
                 alignment = align(sky.catalogs, groups)
             off = [sky.misplaced(alignment, f"e{n}") for n in range(16)]
             seams = [off[n][5] - off[n + 4][3] for n in range(12)]
@@ -420,9 +420,9 @@ def test_no_maps_agree_better_than_the_adjusted(fitgeometry):
         true[star] + rng.normal(0, 0.05, (len(star), 2)) + np.array([0.3, -0.2]) * group[:, None]
     )
     how = Matching(fitgeometry=fitgeometry, nclip=0)
-    fits, used = adjust(points, group, star, [Affine()] * n_groups, how)
+    fits, used = adjust(points, group, star, [Affine()] * n_groups, how, np.ones(len(star)))
     if fitgeometry in ("rshift", "rscale"):
-        fits, used = adjust(points, group, star, fits, how)  # converged
+        fits, used = adjust(points, group, star, fits, how, np.ones(len(star)))  # converged
     assert fits[0].is_identity()
 
     def cost(maps):
@@ -449,7 +449,7 @@ def test_adjusting_clips_outliers():
     group, star = np.divmod(np.arange(90), 30)
     points = true[star] + rng.normal(0, 0.01, (90, 2))
     points[[5, 40, 75]] += 0.5
-    fits, used = adjust(points, group, star, [Affine()] * 3, Matching(nclip=5))
+    fits, used = adjust(points, group, star, [Affine()] * 3, Matching(nclip=5), np.ones(90))
     assert not used[[5, 40, 75]].any()
     assert used.sum() > 75
     assert all(np.abs(fit.shift).max() < 0.02 for fit in fits)
@@ -459,10 +459,92 @@ def test_adjusting_clips_outliers():
     assert_allclose(before[group == 0], after[group == 0])
 
 
+@pytest.mark.parametrize("fitgeometry", ["shift", "rshift", "rscale", "general"])
+def test_a_weight_is_how_often_a_measurement_counts(fitgeometry):
+    rng = np.random.default_rng(5)
+    true = rng.uniform(-50, 50, (30, 2))
+    group, star = np.divmod(np.arange(90), 30)
+    points = true[star] + rng.normal(0, 0.01, (90, 2))
+    points[[5, 40, 75]] += 0.5
+    weight = rng.integers(0, 4, 90)
+    often = np.repeat(np.arange(90), weight)
+    how, start = Matching(fitgeometry=fitgeometry, nclip=3), [Affine()] * 3
+    fits, used = adjust(points, group, star, start, how, weight.astype(float))
+    # A star needs measurements in two groups: those of one alone would count when repeated.
+    known = np.bincount(star, used)[star] > 1
+    among = known[often]
+    again = (values[often][among] for values in (points, group, star))
+    repeated, kept = adjust(*again, start, replace(how, nclip=0), used[often][among].astype(float))
+    assert_array_equal(kept, used[often][among])
+    for fit, other in zip(fits, repeated, strict=True):
+        assert_allclose(fit.matrix, other.matrix, atol=1e-7)
+        assert_allclose(fit.shift, other.shift, atol=1e-5)
+    assert not used[weight == 0].any()
+
+
+def spoiled(catalog, share, offset, seed):
+    """Move a share of the sources of a catalogue; return it with weights that say so."""
+    rng = np.random.default_rng(seed)
+    bad = rng.random(len(catalog["RA"])) < share
+    moved = {**catalog, "DEC": catalog["DEC"] + bad * offset / 3600}
+    return {**moved, "weight": np.where(bad, 1e-6, 1.0)}
+
+
+def without_weight(catalog):
+    return {key: column for key, column in catalog.items() if key != "weight"}
+
+
+def test_weights_of_the_reference_catalogue_count():
+    sky, groups = observe(DITHERS, noise=0.003, first_error=True)
+    reference = spoiled(true_catalogue(sky), 0.4, 0.2, 1)
+    alignment = align(sky.catalogs, groups, abs_refcat=reference, abs_nclip=0)
+    assert {status for _, status in statuses(alignment)} == {"COMPLETE"}
+    for name in sky.catalogs:
+        assert np.abs(sky.misplaced(alignment, name)[4]).max() < 3
+    alignment = align(sky.catalogs, groups, abs_refcat=without_weight(reference), abs_nclip=0)
+    assert np.abs(sky.misplaced(alignment, "e0")[4]).max() > 50
+
+
+def test_weights_of_sources_count_among_exposures_and_against_the_reference():
+    sky, groups = observe(DITHERS, noise=0.003, first_error=True)
+    catalogs = {
+        name: spoiled(catalog, 0.4, 0.2 * (-1) ** k, k)
+        for k, (name, catalog) in enumerate(sky.catalogs.items())
+    }
+    reference = true_catalogue(sky)
+    reference["weight"] = np.ones(len(reference["RA"]))
+    for abs_refcat in (reference, without_weight(reference)):
+        alignment = align(catalogs, groups, nclip=0, abs_nclip=0, abs_refcat=abs_refcat)
+        assert statuses(alignment) == 4 * [("COMPLETE", "COMPLETE")]
+        for name in sky.catalogs:
+            assert np.abs(sky.misplaced(alignment, name)[4]).max() < 3
+    plain = {name: without_weight(catalog) for name, catalog in catalogs.items()}
+    alignment = align(plain, groups, nclip=0, abs_nclip=0, abs_refcat=reference)
+    off = [sky.misplaced(alignment, name)[4] for name in sky.catalogs]
+    assert np.abs(off).max() > 30
+    # Weights of some exposures alone say nothing of the others.
+    mixed = {**catalogs, "e1": plain["e1"]}
+    again = align(mixed, groups, nclip=0, abs_nclip=0, abs_refcat=reference)
+    assert_allclose([sky.misplaced(again, name)[4] for name in sky.catalogs], off)
+
+
+def test_sources_of_weight_0_take_no_part():
+    sky, groups = observe(DITHERS, noise=0.003)
+    catalogs = {name: spoiled(catalog, 0.3, 0.2, 7) for name, catalog in sky.catalogs.items()}
+    for catalog in catalogs.values():
+        catalog["weight"][catalog["weight"] < 1] = 0.0
+    alignment = align(catalogs, groups, abs_refcat=true_catalogue(sky))
+    assert statuses(alignment) == 4 * [("COMPLETE", "COMPLETE")]
+    for name in sky.catalogs:
+        assert np.abs(sky.misplaced(alignment, name)[4]).max() < 3
+        assert alignment.exposures[name].n_matches <= (catalogs[name]["weight"] > 0).sum()
+
+
 def test_reference_catalogue_of_a_file(tmp_path):
     Table({"ra": [1.0], "dec": [2.0]}).write(tmp_path / "own.ecsv")
-    table = tweakreg.reference_catalogue("own.ecsv", tmp_path / "own.ecsv", {}, {})
-    assert table["RA"][0] == 1.0
+    columns, notes = tweakreg.reference_catalogue("own.ecsv", tmp_path / "own.ecsv", {}, {})
+    assert columns["RA"][0] == 1.0
+    assert notes["stars"] == 1
 
 
 class Square:
@@ -474,9 +556,15 @@ class Square:
 
 def test_reference_catalogue_of_a_service(monkeypatch):
     asked = []
-    monkeypatch.setattr(refcat, "query_gaia", lambda *args: asked.append(args))
+
+    def query(*args):
+        asked.append(args)
+        return {"RA": np.zeros(3), "DEC": np.zeros(3)}
+
+    monkeypatch.setattr(refcat, "query_gaia", query)
     known = {"a": {"epoch": 2023.0}, "b": {"epoch": 2024.0}}
-    tweakreg.reference_catalogue("GAIADR3", None, {"a": Square()}, known)
+    columns, notes = tweakreg.reference_catalogue("GAIADR3", None, {"a": Square()}, known)
+    assert notes == {"file": "GAIADR3", "stars": len(columns["RA"])}
     name, ra, dec, radius, epoch = asked[0]
     assert name == "GAIADR3"
     assert min(ra, 360 - ra) < 1e-9
@@ -484,5 +572,8 @@ def test_reference_catalogue_of_a_service(monkeypatch):
     assert np.hypot(0.1, 0.1) < radius < 0.15
     assert epoch == 2023.5
     known["b"]["epoch"] = None
-    with pytest.raises(InputError, match="b: its header has no EXPMID"):
+    tweakreg.reference_catalogue("GAIADR3", None, {"a": Square()}, known)
+    assert asked[1][-1] == 2023.0
+    known["a"]["epoch"] = None
+    with pytest.raises(InputError, match="a: its header has no EXPMID"):
         tweakreg.reference_catalogue("GAIADR3", None, {"a": Square()}, known)

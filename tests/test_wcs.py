@@ -1,16 +1,18 @@
 import asdf
 import numpy as np
 import pytest
+from gwcs import WCS
 
 from snakewebb import gwcs_text
 from snakewebb import wcs as gwcs_module
 from snakewebb.asdf_text import created, read_value
-from snakewebb.errors import InputError
 from snakewebb.exposure_geometry import geometry_of, map_error
 from snakewebb.geometry import Correction, to_plane
-from snakewebb.grid import Grid, PixelMap, output_grid
+from snakewebb.grid import PixelMap, output_grid
+from snakewebb.output_wcs import read_grid
 from snakewebb.simulate.apertures import Pointing, apertures, imaging_aperture, make_wcs, wcsinfo
 from snakewebb.wcs_tree import read_tree
+from test_wcs_tree import agree
 
 KEYS = ("v2_ref", "v3_ref", "roll_ref", "ra_ref", "dec_ref", "v3yangle", "vparity")
 
@@ -74,6 +76,55 @@ def test_correction_in_the_gwcs_is_that_of_the_geometry(moving_target, times):
     assert wcs.bounding_box is not None
 
 
+def renamed(wcs):
+    """Return a corrected gWCS as another tweakwcs may have made it."""
+    steps = [(step.frame, step.transform) for step in wcs.pipeline]
+    at = wcs.available_frames.index("v2v3corr") - 1
+    correction = steps[at][1].copy()
+    correction.name = "TPCorr"
+    steps[at] = steps[at][0], correction
+    return WCS(steps)
+
+
+SHIFT = Correction(150.05, -39.9, ((1.0, 2e-4), (-2e-4, 1.0)), (0.3, -1.2))
+ADJUSTED = {
+    "two frames": lambda wcs, _: WCS([("detector", wcs.forward_transform), ("world", None)]),
+    "a correction": lambda wcs, info: gwcs_module.corrected_wcs(wcs, SHIFT, info),
+    "another correction": lambda wcs, info: renamed(gwcs_module.corrected_wcs(wcs, SHIFT, info)),
+    "a target's mean": lambda wcs, info: gwcs_module.corrected_wcs(
+        wcs, SHIFT, info, moving_target=True
+    ),
+    "no bounding box": lambda wcs, _: WCS(
+        [(s.frame, s.transform.copy()) for s in wcs.pipeline[:-1]] + [wcs.pipeline[-1]]
+    ),
+}
+
+
+@pytest.mark.parametrize("numbers", [{}, {"v2_ref": -90, "v3_ref": -491}])
+@pytest.mark.parametrize("kind", ADJUSTED)
+def test_gwcs_that_were_adjusted_before_are_corrected(kind, numbers):
+    wcs, info, shape = simulated("NRCBLONG")
+    wcs, info = ADJUSTED[kind](wcs, info), info | numbers
+    if kind == "no bounding box":
+        wcs.bounding_box = None
+    before = gwcs_module.pixel_to_sky(wcs)
+    for times in (1, 2):
+        wcs = gwcs_module.corrected_wcs(wcs, SHIFT, info)
+        x, y = np.meshgrid(np.linspace(0, shape[1], 5), np.linspace(0, shape[0], 4))
+        sky = before.forward(x, y)
+        for _ in range(times):
+            sky = SHIFT.apply(*map(np.asarray, sky))
+        after = gwcs_module.pixel_to_sky(wcs)
+        np.testing.assert_allclose(
+            to_plane(*map(np.asarray, after.forward(x, y)), 150.0, -40.0),
+            to_plane(*sky, 150.0, -40.0),
+            atol=1e-6,
+        )
+        assert after.bounding_box == before.bounding_box
+        if after.bounding_box:
+            agree(wcs)
+
+
 def written(path, grid):
     """Return the gWCS of a grid, which is in a file now."""
     path.write_bytes(created({"wcs": gwcs_text.grid_wcs(grid)}))
@@ -91,29 +142,10 @@ def test_grid_wcs_and_back(tmp_path):
     x, y = np.array([0.0, 500.0]), np.array([900.0, 3.0])
     np.testing.assert_allclose(made(x, y), grid.pixel_to_sky(x, y), atol=1e-10)
     np.testing.assert_allclose(made.invert(*made(x, y)), [x, y], atol=1e-6)
-    back = gwcs_module.read_grid(path, grid.cdelt / 2)
+    back = read_grid(path, grid.cdelt / 2)
     assert back.shape == grid.shape
     assert back.pixel_scale_ratio == pytest.approx(2.0)
     np.testing.assert_allclose(back.pixel_to_sky(x, y), grid.pixel_to_sky(x, y), atol=1e-9)
-
-
-def test_output_wcs_mistakes(tmp_path):
-    distorted, *_ = simulated("NRCALONG")
-    (tmp_path / "text.asdf").write_text("hello")
-    asdf.AsdfFile({"grid": 1}).write_to(tmp_path / "key.asdf")
-    grid = Grid((1.0, 2.0), (0.0, 0.0), 1e-5, ((-1.0, 0.0), (0.0, 1.0)), (9, 9))
-    made = written(tmp_path / "shape.asdf", grid)
-    made.array_shape = None
-    asdf.AsdfFile({"wcs": made}).write_to(tmp_path / "shape.asdf")
-    asdf.AsdfFile({"wcs": distorted, "array_shape": [9, 9]}).write_to(tmp_path / "distorted.asdf")
-    for name, message in {
-        "text": "cannot be read as ASDF",
-        "key": "no key 'wcs'",
-        "shape": "no shape",
-        "distorted": "TAN",
-    }.items():
-        with pytest.raises(InputError, match=message):
-            gwcs_module.read_grid(tmp_path / f"{name}.asdf", 1e-5)
 
 
 def test_sip_header_follows_the_gwcs():

@@ -179,12 +179,22 @@ def test_moving_target_comes_to_rest(results, names, observations):
     assert np.ptp(places, axis=0).max() < 1e-7
 
 
-def test_single_exposure_is_resampled_as_it_is(results, names):
+def test_single_exposure_is_an_association_of_one(results, names):
     name = next(iter(names["field"].of_type("science")))
     made = {path.name for path in (results / name).iterdir() if path.is_file()}
-    assert made == {f"{name}_i2d.fits", f"{name}_cat.ecsv", f"{name}_segm.fits"}
+    products = ("a3001_crf.fits", "i2d.fits", "cat.ecsv", "segm.fits")
+    assert made == {f"{name}_{product}" for product in products}
+    plots = {path.name for path in (results / name / "plots").iterdir()}
+    kinds = ("mosaic.png", "sources.png", "alignment.png", "sky.png", "outliers.png")
+    assert plots == {f"{name}_{kind}" for kind in (*kinds, "status.html")}
     with read(results / name / f"{name}_i2d.fits") as model:
         assert model.meta.resample.pointings == 1
+        assert model.meta.asn.table_name == "none"
+        steps = model.meta.cal_step
+        assert {steps.tweakreg, steps.skymatch, steps.outlier_detection} == {"SKIPPED"}
+    page = (results / name / "plots" / f"{name}_status.html").read_text()
+    for step in ("tweakreg", "skymatch", "outlier_detection"):
+        assert f"{step}: there is one exposure only" in page
 
 
 def test_product_of_files_with_parameters_of_its_own(results, names, observations):

@@ -173,6 +173,17 @@ def test_the_report_has_its_figures(results, product):
     assert page.count('class="COMPLETE"') == 4 + 2 + 2 + 3
 
 
+def test_a_deleted_picture_is_drawn_again(results, product, config):
+    plots = results / product.name / "plots"
+    for kind in ("subtraction.png", "shifts.png", "eigenvalues.png", "coron_status.html"):
+        path = plots / f"{product.name}_{kind}"
+        away = path.rename(path.with_suffix(".away"))
+        try:
+            assert planned(results.parent, **config) == {("plot_coron", product.name), ("all",)}
+        finally:
+            away.rename(path)
+
+
 @pytest.fixture
 def copy(results, tmp_path_factory):
     """The finished run in another folder, at the same distance from the library."""
@@ -300,9 +311,13 @@ def plan(folder, config):
 )
 def test_parameters(results, config, tmp_path, section, keys, rules):
     if section == "reference_files":
-        given = tmp_path / "given.fits"
-        given.touch()
-        change = config | {section: config[section] | dict.fromkeys(keys, str(given))}
+        given = {key: str(tmp_path / f"{key}.fits") for key in keys}
+        for key, path in given.items():
+            if key in config[section]:
+                shutil.copyfile(config[section][key], path)
+            else:
+                fits.PrimaryHDU(np.ones((5, 5))).writeto(path)
+        change = config | {section: config[section] | given}
     else:
         schemas = STEPS[section]["properties"]
         change = changed(config, **{section: {key: another(key, schemas[key]) for key in keys}})

@@ -110,4 +110,5 @@ def another(key, schema):
         return 0
     if "integer" in kinds:
         return (default or 0) + 1
-    return default / 2 if default else 1.5
+    # What must be below another parameter is so, with the other one changed as well.
+    return default / 2 if default else 0.05 if "below" in schema else 1.5

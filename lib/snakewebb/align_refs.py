@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -49,6 +49,13 @@ class Aligned:
         The reference's brightness in units of the target's.
     residual : (K,) float64
         Root mean square of what the fit leaves of the reference, relative to the reference.
+    reason : str
+        Why nothing was aligned.
+
+    Notes
+    -----
+    A reference that cannot be aligned is 0 and DO_NOT_USE throughout, so that nothing of it is
+    subtracted; its numbers are NaN.
     """
 
     data: np.ndarray
@@ -58,6 +65,7 @@ class Aligned:
     shift_errors: np.ndarray
     beta: np.ndarray
     residual: np.ndarray
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -411,6 +419,8 @@ class Template:
         )
         near = np.arange(-self.reach, self.reach + 1)
         box = np.ix_(near, near)
+        if not norm[box].max() > 0:
+            raise InputError("align_refs: there is no light to align: check the exposures")
         height = product[box] / np.sqrt(np.maximum(norm[box], norm[box].max() * 1e-9))
         row, column = np.unravel_index(np.argmax(height), height.shape)
         return np.array([near[column], near[row]], float)
@@ -501,6 +511,29 @@ def _unlike(difference: np.ndarray, center: np.ndarray) -> np.ndarray:
     return sliding_window_view(far, (3, 3)).any(axis=(2, 3))  # and the pixels next to them
 
 
+UNKNOWN = Offset(np.full(2, np.nan), np.full(2, np.nan), np.nan, np.nan)
+
+
+def _offsets(
+    target: np.ndarray, data: np.ndarray, weights: np.ndarray, bad: np.ndarray | None
+) -> list[Offset]:
+    """Return how references lie to a target, ``UNKNOWN`` where no fit is found."""
+    try:
+        template = Template(target, weights)
+    except InputError:
+        return [UNKNOWN] * len(data)
+    offsets = []
+    for k, image in enumerate(data):
+        try:
+            with np.errstate(all="ignore"):
+                offset = template.offset(image, None if bad is None else ~bad[k])
+        except (InputError, np.linalg.LinAlgError):
+            offset = UNKNOWN
+        # At the limit of the search is no best match.
+        offsets.append(offset if np.abs(offset.shift).max() < template.reach else UNKNOWN)
+    return offsets
+
+
 def unaligned(data: np.ndarray, err: np.ndarray | None, dq: np.ndarray) -> Aligned:
     """Return references, repaired, as they are; see `align`."""
     unknown = np.full(len(data), np.nan)
@@ -538,28 +571,38 @@ def align(
     bad : (K, ny, nx) bool, optional
         True where a reference was repaired.
 
+    Returns
+    -------
+    Aligned
+        If no reference can be aligned, as they are, with the reason.
+
     Raises
     ------
     InputError
-        Shapes differ, or a reference cannot be aligned.
+        Shapes differ.
     """
     if not target.shape == data.shape[1:] == mask.shape:
         raise InputError(
             f"align_refs: the target has {target.shape} pixels, the references {data.shape[1:]}, "
             f"the mask {mask.shape}: use one subarray"
         )
-    template = Template(target, mask if good is None else mask * good)
-    offsets = [
-        template.offset(image, None if bad is None else ~bad[k]) for k, image in enumerate(data)
-    ]
-    shifts = np.array([offset.shift for offset in offsets])
+    offsets = _offsets(target, data, mask if good is None else mask * good, bad)
+    known = np.array([offset is not UNKNOWN for offset in offsets])
+    if not known.any():
+        reason = "no reference's light is like that of the target"
+        log.warning("references not aligned: %s", reason)
+        return replace(unaligned(data, err, dq), reason=reason)
+    if not known.all():
+        log.warning("not aligned, left out: %s", ", ".join(map(str, np.flatnonzero(~known) + 1)))
+        data, dq = data * known[:, None, None], dq | np.where(known, 0, DO_NOT_USE)[:, None, None]
+    shifts = np.nan_to_num([offset.shift for offset in offsets])
     if err is not None:
         err = np.sqrt(shift_variance(np.asarray(err, np.float64) ** 2, -shifts))
     return Aligned(
         fourier_shift(data, -shifts),
         err,
         shift_flags(dq, -shifts),
-        shifts,
+        np.array([offset.shift for offset in offsets]),
         np.array([offset.error for offset in offsets]),
         np.array([offset.beta for offset in offsets]),
         np.array([offset.residual for offset in offsets]),

@@ -52,7 +52,8 @@ def align_product(
     dict
         For JSON: ``step``, which of the two was run, and its ``parameters``; ``exposures``, by
         name the ``status``, ``reason`` and quality of each; ``islands``, the absolute fits;
-        ``layout``, for `snakewebb.layout.Layout`.
+        ``reference``, what is noted of their catalogue; ``layout``, for
+        `snakewebb.layout.Layout`.
 
     Raises
     ------
@@ -69,6 +70,7 @@ def align_product(
     moving = any(str(facts["target_type"]).upper() == "MOVING" for facts in known.values())
     corrections: dict[str, Correction | None] = dict.fromkeys(known)
     islands: list[dict[str, Any]] = []
+    reference, notes = None, {}
     if moving:
         step, options = "assign_mtwcs", dict(assign_mtwcs_options)
     else:
@@ -79,7 +81,8 @@ def align_product(
         exposures, corrections = mtwcs.assign_mtwcs(known)
     else:
         name = options.pop("abs_refcat")
-        reference = tweakreg.reference_catalogue(name, refcat, geometries, known) if name else None
+        if name:
+            reference, notes = tweakreg.reference_catalogue(name, refcat, geometries, known)
         alignment = tweakreg.align(catalogs, groups, abs_refcat=reference, **options)
         result = alignment.to_dict()
         exposures, islands = result["exposures"], result["islands"]
@@ -95,6 +98,7 @@ def align_product(
         else {**find_options, **tweakreg_options},
         "exposures": exposures,
         "islands": islands,
+        "reference": notes,
         "layout": layout.to_dict(),
     }
 

@@ -3,15 +3,16 @@
 A product made of another keeps most of its metadata, and its gWCS. To copy these, or to read a
 table of numbers and words, they need not be understood: without asdf, gwcs and stdatamodels, a job
 saves two seconds.
+
+Sizes, depths and places in a file are checked before memory is taken for what they promise; all
+that is wrong with a file is a ValueError.
 """
 
 from __future__ import annotations
 
-import bz2
 import hashlib
-import struct
-import zlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,22 +21,18 @@ from astropy.io import fits
 from yaml.representer import SafeRepresenter
 
 from snakewebb import __version__
+from snakewebb.asdf_arrays import array, walk_blocks
 from snakewebb.files import BLOCK
 
 END = b"\n...\n"
 INDEX = b"#ASDF BLOCK INDEX"
-MAGIC = b"\xd3BLK"
-HEADER = struct.Struct(">I4sQQQ")
-"""Of a block, after its magic number and length: flags, compression, space, used and full size."""
-
-PACKERS = {b"\0\0\0\0": bytes, b"zlib": zlib.decompress, b"bzp2": bz2.decompress}
-TEXT = {"ascii": "S", "ucs4": "U"}
 TAGS = {"!": "tag:stsci.edu:asdf/"}
 NDARRAY = "tag:stsci.edu:asdf/core/ndarray-1."
 YAML = "tag:yaml.org,2002:"
-STORED = {"source", "datatype", "byteorder", "shape", "offset", "strides"}
-"""What describes an array in a block."""
-
+MAX_DEPTH = 200
+"""Collections within each other; the gWCS of MIRI, corrected, has 41."""
+MAX_NODES = 1_000_000
+"""Of a tree, those that aliases repeat counted each time; an exposure has a few thousand."""
 EMPTY = b"""#ASDF 1.0.0
 #ASDF_STANDARD 1.6.0
 %YAML 1.1
@@ -68,7 +65,7 @@ def changed(content: bytes, changes: Mapping[str, Any], dropped: Iterable[str]) 
     Raises
     ------
     ValueError
-        It is no ASDF file.
+        It is no ASDF file, or a broken one.
     """
     head, tree, blocks = _parts(content)
     for place in dropped:
@@ -94,7 +91,7 @@ def read_value(content: bytes, place: str) -> Any:
     Raises
     ------
     ValueError
-        It is no ASDF file.
+        It is no ASDF file, or a broken one.
     """
     node = read_node(content, place)
     return None if node is None else _plain(node)
@@ -106,9 +103,23 @@ def read_node(content: bytes, place: str) -> yaml.Node | None:
     Raises
     ------
     ValueError
-        It is no ASDF file.
+        It is no ASDF file, or a broken one.
     """
     return _node(_parts(content)[1], place)
+
+
+def check(content: bytes) -> None:
+    """Raise where an ASDF file is broken, or promises more than it can hold.
+
+    What asdf is to read, which checks less, goes through this first.
+
+    Raises
+    ------
+    ValueError
+    """
+    _, _, blocks = _parts(content)
+    for _ in walk_blocks(blocks):
+        pass
 
 
 def value(node: yaml.Node, content: bytes) -> Any:
@@ -127,7 +138,7 @@ def value(node: yaml.Node, content: bytes) -> Any:
         It holds something else.
     """
     if node.tag.startswith(NDARRAY):
-        return _array(_plain(node), content)
+        return array(_plain(node), content)
     if isinstance(node, yaml.ScalarNode) and node.tag.startswith(YAML):
         return _plain(node)
     if isinstance(node, yaml.SequenceNode) and node.tag.startswith(YAML):
@@ -196,72 +207,84 @@ def read_table(content: bytes, name: str) -> dict[str, np.ndarray]:
         There is no such table, or it is stored in a way that is not known here.
     """
     _, tree, blocks = _parts(content)
-    try:
-        columns = _plain(tree)[name]["columns"]
-    except (KeyError, TypeError):
-        raise ValueError(f"no table {name}") from None
-    try:
-        return {column["name"]: _array(column["data"], blocks) for column in columns}
-    except (KeyError, TypeError, struct.error, zlib.error, OSError) as error:
-        raise ValueError(f"table {name} is stored in an unknown way: {error!r}") from error
+    columns = _node(tree, f"{name}.columns")
+    if not isinstance(columns, yaml.SequenceNode):
+        raise ValueError(f"no table {name}")
+    table = {}
+    for column in map(_plain, columns.value):
+        if not isinstance(column, dict) or not {"name", "data"} <= column.keys():
+            raise ValueError(f"table {name} has a column without name or data")
+        table[str(column["name"])] = array(column["data"], blocks)
+    return table
 
 
-def _parts(content):
+def _parts(content: bytes) -> tuple[bytes, yaml.Node, bytes]:
     """Return what is before the tree of an ASDF file, the tree, and the blocks."""
     head, _, blocks = content.partition(END)
     start = head.find(b"%YAML")
     if not head.startswith(b"#ASDF") or start < 0:
         raise ValueError("no ASDF file")
+    text = head[start:] + b"\n"
     try:
-        tree = yaml.compose(head[start:].decode() + "\n", Loader=yaml.CSafeLoader)
+        _check_tree(text)
+        tree = yaml.compose(text.decode(), Loader=yaml.CSafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError("a broken ASDF tree") from error
+    if not isinstance(tree, yaml.MappingNode):
+        raise ValueError("an ASDF tree without names")
     return head[:start], tree, blocks
 
 
-def _plain(node):
+@lru_cache(maxsize=8)
+def _check_tree(text: bytes) -> None:
+    """Raise where a tree is too deep or too large to be composed, or contains itself.
+
+    The composer recurses in C, and what walks a tree later meets what an alias stands for again
+    and again.
+    """
+    sizes: dict[str, tuple[int, int]] = {}  # nodes and depth of what has an anchor
+    above: list[tuple[str | None, int, int]] = []
+    nodes = depth = 0
+    for event in yaml.parse(text.decode(), Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            above.append((event.anchor, nodes, depth))
+            nodes, depth = nodes + 1, 0
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before, beside = above.pop()
+            depth += 1
+            if anchor:
+                sizes[anchor] = nodes - before, depth
+            depth = max(depth, beside)
+        elif isinstance(event, yaml.ScalarEvent):
+            nodes += 1
+            if event.anchor:
+                sizes[event.anchor] = 1, 0
+        elif isinstance(event, yaml.AliasEvent):
+            if event.anchor in (anchor for anchor, *_ in above):
+                raise ValueError("an ASDF tree that contains itself")
+            more, deep = sizes.get(event.anchor, (1, 0))
+            nodes, depth = nodes + more, max(depth, deep)
+        if nodes > MAX_NODES:
+            raise ValueError(f"an ASDF tree of more than {MAX_NODES} nodes")
+        if len(above) + depth > MAX_DEPTH:
+            raise ValueError(f"an ASDF tree deeper than {MAX_DEPTH} levels")
+
+
+def _plain(node: yaml.Node) -> Any:
     """Return a node of a tree without its tags."""
     if isinstance(node, yaml.MappingNode):
+        if not all(isinstance(key, yaml.ScalarNode) for key, _ in node.value):
+            raise ValueError("a collection for a name")
         return {key.value: _plain(value) for key, value in node.value}
     if isinstance(node, yaml.SequenceNode):
         return [_plain(value) for value in node.value]
-    return yaml.CSafeLoader("").construct_object(node)
+    try:
+        return yaml.CSafeLoader("").construct_object(node)
+    except Exception as error:  # of many kinds, where the text is not as the tag says
+        raise ValueError(f"{node.value!r:.40} is no {node.tag:.60}") from error
 
 
-def _array(data, blocks):
-    if isinstance(data, list):
-        return np.array(data)
-    if set(data) <= {"data", "datatype", "shape"}:
-        return np.array(data["data"])
-    if not set(data) <= STORED:
-        raise KeyError(f"an array with {', '.join(set(data) - STORED)}")
-    kind = data["datatype"]
-    order = ">" if data["byteorder"] == "big" else "<"
-    if isinstance(kind, list):
-        dtype = np.dtype(f"{order}{TEXT[kind[0]]}{kind[1]}")
-    else:
-        dtype = np.dtype(kind).newbyteorder(order)
-    block = _block(blocks, data["source"])
-    array = np.ndarray(
-        tuple(data["shape"]), dtype, block, data.get("offset", 0), data.get("strides")
-    )
-    return array.astype(dtype.newbyteorder("="))
-
-
-def _block(blocks, number):
-    """Return the content of a block."""
-    at = blocks.index(MAGIC)
-    for _ in range(number + 1):
-        if blocks[at : at + 4] != MAGIC:
-            raise KeyError(f"block {number}")
-        (length,) = struct.unpack_from(">H", blocks, at + 4)
-        _, packing, space, used, _ = HEADER.unpack_from(blocks, at + 6)
-        start = at + 6 + length
-        at = start + space
-    return PACKERS[packing](blocks[start : start + used])
-
-
-def _node(tree, place):
+def _node(tree: yaml.Node, place: str) -> yaml.Node | None:
     """Return what stands at a place, or None; the tree itself at the empty one."""
     node = tree
     for name in place.split(".") if place else []:
@@ -270,7 +293,7 @@ def _node(tree, place):
     return node
 
 
-def _put(node, place, new):
+def _put(node: yaml.MappingNode, place: str, new: yaml.Node) -> None:
     """Put a node at a place below another."""
     name, _, below = place.partition(".")
     names = [key.value for key, _ in node.value]

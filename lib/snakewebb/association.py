@@ -1,35 +1,62 @@
 """Associations: which exposures make a product.
 
-Standard library only: every job of a workflow reads them again when it parses the Snakefile.
+Standard library only (and YAML, for associations in it): every job of a workflow reads them again
+when it parses the Snakefile. They are only parsed: whether the exposures exist, and belong
+together, is asked in `snakewebb.members`.
 Format: JWST documentation, "Level 3 associations".
 """
 
 from __future__ import annotations
 
-import json
+import difflib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from snakewebb.errors import InputError
+from snakewebb import strict
+from snakewebb.errors import InputError, reason
+from snakewebb.fits_structure import find
 
-SUFFIXES = (
-    "rate", "rateints", "cal", "calints", "bsub", "bsubints", "crf", "crfints", "tweakreg",
-    "psfstack", "psfalign", "psfsub",
-    "skymatch", "assign_mtwcs", "assignwcs", "assign_wcs", "flatfieldstep", "photomstep",
-    "outlier_detection", "i2d",
-)  # fmt: skip
-_SUFFIX = re.compile(rf"^(.+?)[_-]({'|'.join(SUFFIXES)})$")
-EXPTYPES = (
-    "science", "background", "psf", "target_acquisition", "sourcecat", "segmap", "direct_image",
-    "autowave", "autoflat", "imprint", "selfcal", "template", "signal", "pre_imaging",
-    "target_aquistion", "dark", "wavecal", "flat", "null", "test", "nrs_image", "science_image",
-)  # fmt: skip
+_KNOWN = """
+adaptive_trace_model adaptivetracemodelstep align_refs alignrefsstep ami ami-oi
+ami3pipeline ami_analyze ami_normalize amianalyzestep aminorm aminorm-oi aminormalizestep
+assign_mtwcs assign_wcs assignmtwcsstep assignwcsstep backgroundstep badpixselfcalstep
+barshadowstep bkg_subtract blot bsub bsubints c1d cal calints cat chargemigrationstep
+clean_flicker_noise cleanflickernoisestep combine1dstep combine_1d coron3pipeline crf
+crfints cube_build cubebuildstep dark dark_current darkcurrentstep darkpipeline
+detector1pipeline dq_init dqinitstep emicorr emicorrstep engdblog extract1dstep
+extract2dstep extract_1d extract_2d firstframe firstframestep flat_field flatfieldstep
+fringe fringestep gain_scale gainscalestep group_scale groupscalestep guider_cds
+guidercdsstep guiderpipeline hlsp hlspstep i2d image2pipeline image3pipeline imprint
+imprintstep ipc ipcstep jump jumpstep klip klipstep lastframe lastframestep linearity
+linearitystep master_background masterbackgroundmosstep masterbackgroundstep mbsub median
+msaflagopenstep outlier_detection outlierdetectionstep pathloss pathlossstep persistence
+persistencestep phot photom photomstep picture_frame pictureframestep pixelreplacestep
+psfalign psfstack psfsub ramp ramp_fit rampfitstep rate rateints refpix refpixstep resample
+resample_spec resamplespecstep resamplestep reset resetstep residual_fringe
+residualfringestep rscd rscdstep s2d s3d saturation saturationstep skymatch skymatchstep
+snr source_catalog sourcecatalogstep sourcetypestep spec2nrslamp spec2pipeline
+spec3pipeline spectral_leak spectralleakstep srctype stackrefs stackrefsstep straylight
+straylightstep superbias superbiasstep targ_centroid targcentroidstep tso3pipeline
+tsophotometrystep tweakreg tweakregstep uncal wavecorrstep wfscmb wfscombine wfscombinestep
+wfsscontamstep white_light whitelightstep whtlt x1d x1dints
+"""
+SUFFIXES = frozenset(_KNOWN.split())
+"""Those that jwst 3.0.0 knows as such (``jwst.lib.suffix``)."""
+KINDS = {"image3": "image3", "coron3": "coron3", "image": "image3", "mosaic": "image3"}
+"""What snakewebb makes by ``asn_type``; the last two are names that image3 had before 2017."""
 STAR = ("star_flux", "star_abmag", "star_vegamag")
+_OF_PRODUCT = {"name", "members", *STAR}
+_OF_MEMBER = {"expname", "exptype", "group_id", "tweakreg_catalog", "exposerr"}
+_OF_MEMBER |= {"asn_candidate", "asn_candidate_id"}  # the archive's own
+_SEPARATOR = re.compile("[_-]")
+_FITS = re.compile(r"\.fits(\.gz|\.fz)?$")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
 @dataclass(frozen=True)
@@ -73,11 +100,14 @@ class Product:
         Name of the pool it was made from; for the products' metadata.
     members : tuple of Member
         In the association's order.
-    single : bool
-        Whether it is one exposure given by itself, to be resampled as it is.
+    kind : {'image3', 'coron3'} or None
+        What the association says it is; None if it leaves that open.
     star : dict
         What the association says of the star's brightness in coronagraphy: ``star_flux`` (Jy),
         ``star_abmag`` or ``star_vegamag``.
+    unused : dict
+        What the association says besides, without an effect here, and how often: members that are
+        neither science nor psf, unknown keys, and what the archive found wrong with exposures.
     """
 
     name: str
@@ -85,19 +115,24 @@ class Product:
     table: str
     pool: str
     members: tuple[Member, ...]
-    single: bool = False
+    kind: str | None = None
     star: dict[str, float] = field(default_factory=dict)
+    unused: dict[str, int] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def coronagraphic(self) -> bool:
-        """Whether it is one of coronagraphy, whatever its association's type says.
+        """Whether it is one of coronagraphy.
 
-        It has references, or its exposures are cubes of integrations.
+        It is if it has references, if its association says so, or if its first exposure is a cube
+        of integrations: the file's header tells, or, where it cannot be read, its name.
         """
-        return any(
-            member.exptype == "psf" or re.search(r"[_-](cal|crf)ints\.fits", member.path)
-            for member in self.members
-        )
+        if self.kind == "coron3" or any(member.exptype == "psf" for member in self.members):
+            return True
+        path = self.members[0].path
+        try:
+            return len(find(path, "SCI").shape) == 3
+        except (AttributeError, InputError):
+            return re.search(r"[_-](cal|crf)ints\.fits", path) is not None
 
     def of_type(self, exptype: str) -> dict[str, Member]:
         """Return the members of a type by exposure name, in order."""
@@ -114,9 +149,20 @@ class Product:
 
 def exposure_name(path: str | Path) -> str:
     """Return a file's name without folder, ``.fits`` and product suffix."""
-    name = Path(path).name.removesuffix(".gz").removesuffix(".fits")
-    match = _SUFFIX.match(name)
-    return match.group(1) if match else name
+    name = os.fspath(path).rstrip("/").rpartition("/")[2]
+    name = name.removesuffix(".gz").removesuffix(".fz").removesuffix(".fits")
+    for separator in _SEPARATOR.finditer(name, 1):
+        if name[separator.end() :] in SUFFIXES:
+            return name[: separator.start()]
+    return name
+
+
+def product_name(name: str) -> str:
+    """Return the name that a product has, of what an association or the configuration calls it.
+
+    As jwst does, a folder, ``.fits`` and a suffix such as ``_i2d`` are left out.
+    """
+    return exposure_name(name)
 
 
 def read(path: str | Path) -> list[Product]:
@@ -125,89 +171,132 @@ def read(path: str | Path) -> list[Product]:
     Parameters
     ----------
     path : path
-        An association (JSON), whose members are found relative to its folder; or a ``.fits``
-        exposure, which makes a product of its own.
+        An association (JSON, or YAML if its name ends so), whose members are relative to its
+        folder; or a ``.fits`` exposure, which is an association of one.
 
     Raises
     ------
     InputError
-        The file is missing, is no association, or names a member that can't be used.
+        The file is missing, is no association, or not one of stage 3.
     """
     path = Path(path)
-    if path.name.endswith((".fits", ".fits.gz")):
-        if not path.is_file():
-            raise InputError(f"{path}: there is no such file: check 'associations'")
-        name = exposure_name(path)
-        member = Member(name, str(path), "science")
-        return [Product(name, "a3001", "none", "none", (member,), single=True)]
+    if _FITS.search(path.name):
+        return [_of_files(exposure_name(path), {"science": [path]}, path, "none")]
     try:
-        table = json.loads(path.read_text())
+        table = strict.read(path)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such association: check 'associations'") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as JSON: {error}") from None
     products = table.get("products") if isinstance(table, dict) else None
     if not isinstance(products, list) or not products:
         raise InputError(f"{path}: holds no products: give an association with a list 'products'")
-    return [_product(path, table, product) for product in products]
+    table["asn_type"] = _kind(path, table)
+    return [_product(path, path.parent, table, product) for product in products]
 
 
-def _product(path: Path, table: dict[str, Any], product: Any) -> Product:
-    name = product.get("name") if isinstance(product, dict) else None
-    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.+-]*", name):
+def _kind(path: Path, table: Mapping[str, Any]) -> str | None:
+    """Return what an association makes; None if it does not say."""
+    named = str(table.get("asn_type") or "none").lower()
+    if named == "none" and "level2" in str(table.get("asn_rule")).lower():
+        named = "level 2"
+    if named != "none" and named not in KINDS:
         raise InputError(
-            f"{path}: product name {name!r}: use letters, digits and _ . + -, a letter or digit "
+            f"{path}: is an association of {named}, but snakewebb makes image3 and coron3: give "
+            "one of these, or exposures"
+        )
+    return KINDS.get(named)
+
+
+def _product(where: object, folder: Path, table: Mapping[str, Any], product: Any) -> Product:
+    """Return a product of an association's table, which is told as being found somewhere."""
+    given = product.get("name") if isinstance(product, dict) else None
+    name = product_name(given) if isinstance(given, str) else ""
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"{where}: product name {given!r}: use letters, digits and _ . + -, a letter or digit "
             "first"
         )
     entries = product.get("members")
     if not isinstance(entries, list) or not entries:
-        raise InputError(f"{path}: product {name} has no members: add them")
-    members = []
-    for entry in entries:
-        expname = entry.get("expname") if isinstance(entry, dict) else None
-        exptype = str(entry.get("exptype", "")).lower() if isinstance(entry, dict) else ""
-        if not isinstance(expname, str) or not expname:
-            raise InputError(f"{path}: product {name}: a member has no 'expname': add it")
-        if exptype not in EXPTYPES:
-            raise InputError(
-                f"{path}: member {expname}: unknown exptype {exptype!r}: use science or psf"
-            )
-        if exptype not in ("science", "psf"):
-            continue
-        file = path.parent / expname
-        if not file.is_file():
-            raise InputError(f"{file}: there is no such file, but {path} lists it: fetch it")
-        catalog = entry.get("tweakreg_catalog")
-        if catalog is not None and not isinstance(catalog, str):
-            raise InputError(f"{path}: member {expname}: tweakreg_catalog is no path: give one")
-        members.append(
-            Member(
-                exposure_name(expname),
-                str(file),
-                exptype,
-                None if entry.get("group_id") is None else str(entry["group_id"]),
-                str(path.parent / catalog) if catalog else None,
-            )
-        )
+        raise InputError(f"{where}: product {name} has no members: add them")
     seen: dict[str, Member] = {}
-    for member in members:
+    unused: Counter[str] = Counter()
+    unused.update(f"key {key}" for key in sorted(product.keys() - _OF_PRODUCT))
+    for entry in entries:
+        member = _member(where, folder, name, entry)
+        if not entry.keys() <= _OF_MEMBER:
+            unused.update(f"key {key}" for key in sorted(entry.keys() - _OF_MEMBER))
+        if isinstance(member, str):
+            unused[f"exptype {member}"] += 1
+            continue
+        wrong = entry.get("exposerr")
+        if wrong and wrong not in ("null", "NULL"):
+            unused[f"exposerr {wrong}"] += 1
         other = seen.setdefault(member.exposure, member)
         if other is not member:
             raise InputError(
-                f"{path}: product {name} lists {member.exposure} twice ({other.path} and "
+                f"{where}: product {name} lists {member.exposure} twice ({other.path} and "
                 f"{member.path}): keep one"
             )
-    if not any(member.exptype == "science" for member in members):
-        raise InputError(f"{path}: product {name} has no member of exptype science: add one")
-    asn_id = str(table.get("asn_id", "a3001"))
-    if not re.fullmatch(r"\w+", asn_id):
-        raise InputError(f"{path}: asn_id {asn_id!r}: use letters and digits, as o001 or a3001")
+    if not any(member.exptype == "science" for member in seen.values()):
+        raise InputError(f"{where}: product {name} has no member of exptype science: add one")
+    asn_id = table.get("asn_id")
+    asn_id = "a3001" if asn_id is None else str(asn_id)
+    if not re.fullmatch(r"[A-Za-z0-9]+", asn_id):
+        raise InputError(f"{where}: asn_id {asn_id!r}: use letters and digits, as o001 or a3001")
+    return Product(
+        name,
+        asn_id,
+        _ascii(getattr(where, "name", where)),
+        _ascii(table.get("asn_pool", "none")),
+        tuple(seen.values()),
+        table["asn_type"],
+        _star(where, name, product),
+        dict(unused),
+    )
+
+
+def _member(where: object, folder: Path, product: str, entry: Any) -> Member | str:
+    """Return a member, or its type where that is not used."""
+    expname = entry.get("expname") if isinstance(entry, dict) else None
+    if not isinstance(expname, str) or not expname:
+        raise InputError(f"{where}: product {product}: a member has no 'expname': add it")
+    exptype = entry.get("exptype")
+    if not isinstance(exptype, str) or not exptype:
+        raise InputError(f"{where}: member {expname} has no 'exptype': use science or psf")
+    exptype = exptype.lower()
+    if exptype not in ("science", "psf"):
+        meant = difflib.get_close_matches(exptype, ("science", "psf"), cutoff=0.8)
+        if meant:
+            raise InputError(
+                f"{where}: member {expname}: unknown exptype {exptype!r}: did you mean {meant[0]}?"
+            )
+        return exptype
+    catalog, group_id = entry.get("tweakreg_catalog"), entry.get("group_id")
+    if catalog is not None and not isinstance(catalog, str):
+        raise InputError(f"{where}: member {expname}: tweakreg_catalog is no path: give one")
+    if group_id is not None and not (isinstance(group_id, str | int) and str(group_id).strip()):
+        raise InputError(f"{where}: member {expname}: group_id is no text: give a name")
+    return Member(
+        exposure_name(expname),
+        str(folder / expname),
+        exptype,
+        None if group_id is None else str(group_id),
+        str(folder / catalog) if catalog and catalog.strip() else None,
+    )
+
+
+def _star(where: object, name: str, product: Mapping[str, Any]) -> dict[str, float]:
+    """Return what a product says of its star's brightness."""
     star = {key: product[key] for key in STAR if product.get(key) is not None}
     for key, value in star.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InputError(f"{path}: product {name}: {key} is {value!r}: give a number")
-    pool = str(table.get("asn_pool", "none"))
-    return Product(name, asn_id, path.name, pool, tuple(members), star=star)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        low, high = (0.0, 1e7) if key == "star_flux" else (-30.0, 40.0)
+        if not number or not low < value < high:
+            raise InputError(
+                f"{where}: product {name}: {key} is {value!r}: give a number between {low:g} and "
+                f"{high:g}"
+            )
+    return star
 
 
 def read_catfile(path: str | Path) -> dict[str, str]:
@@ -217,22 +306,43 @@ def read_catfile(path: str | Path) -> dict[str, str]:
     ----------
     path : path
         Text of two columns: exposure file, and its catalogue relative to the catfile's folder; or
-        none, where sources are to be searched as usual.
+        none, where sources are to be searched as usual. What follows a ``#`` is a comment.
 
     Raises
     ------
     InputError
-        The file cannot be read.
+        The file cannot be read, lists nothing, has another number of columns, or an exposure twice.
     """
     try:
-        lines = [line.split() for line in Path(path).read_text().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: catfile cannot be read: {error}") from None
+        text = Path(path).read_text(encoding="utf-8-sig")
+        if "\0" in text:
+            raise ValueError("is no text")
+        lines = text.splitlines()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: catfile cannot be read: {reason(error)}: mend it") from None
     folder = Path(path).parent
-    return {exposure_name(line[0]): str(folder / line[1]) for line in lines if len(line) > 1}
+    catalogs: dict[str, str | None] = {}
+    for number, line in enumerate(lines, 1):
+        words = re.sub(r"(^|\s)#.*", "", line).split()
+        if not words:
+            continue
+        name = exposure_name(words[0])
+        if not line.expandtabs().isprintable():
+            raise InputError(f"{path}: line {number} is no text: give exposure and catalogue")
+        if len(words) > 2:
+            raise InputError(
+                f"{path}: line {number} has {len(words)} columns: give exposure and catalogue, "
+                "names without blanks"
+            )
+        if name in catalogs:
+            raise InputError(f"{path}: line {number} has {name} again: keep one")
+        catalogs[name] = str(folder / words[1]) if len(words) > 1 else None
+    if not catalogs:
+        raise InputError(f"{path}: catfile lists no exposure: give exposures and catalogues")
+    return {name: catalog for name, catalog in catalogs.items() if catalog}
 
 
-def of_files(name: str, files: Mapping[str, Iterable[str]]) -> Product:
+def of_files(name: str, files: Mapping[str, Iterable[str | Path]]) -> Product:
     """Return a product made of files alone.
 
     Parameters
@@ -247,13 +357,25 @@ def of_files(name: str, files: Mapping[str, Iterable[str]]) -> Product:
     InputError
         The name can't be a file name, or two files hold the same exposure.
     """
+    return _of_files(name, files, f"products.{name}", f"{name}_asn.json")
+
+
+def _of_files(
+    name: str, files: Mapping[str, Iterable[str | Path]], where: object, table: str
+) -> Product:
     members = [
         {"expname": str(path), "exptype": exptype}
         for exptype, paths in files.items()
         for path in paths
     ]
-    table = {"asn_id": "a3001", "asn_pool": "none"}
-    return _product(Path(f"{name}_asn.json"), table, {"name": name, "members": members})
+    content = {"asn_id": "a3001", "asn_pool": "none", "asn_type": None}
+    product = _product(where, Path(), content, {"name": name, "members": members})
+    return replace(product, table=table)
+
+
+def _ascii(text: object) -> str:
+    """Return a text as a FITS header can hold it."""
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in str(text))
 
 
 def as_table(product: Product, folder: str | Path) -> dict[str, Any]:

@@ -202,13 +202,13 @@ def _column(values: list) -> np.ndarray:
     return np.array(values)
 
 
-def union_region(regions: Sequence[str], grid: Grid) -> str | None:
+def union_region(corners: Sequence[np.ndarray], grid: Grid) -> str | None:
     """Return the S_REGION of a mosaic.
 
     Parameters
     ----------
-    regions : sequence of str
-        The exposures' S_REGION: one or more times ``POLYGON ICRS ra dec ra dec …``, degrees.
+    corners : sequence of (n, 2) arrays
+        The exposures' corners in pixels of the grid; they are convex.
     grid : Grid
         The mosaic's.
 
@@ -218,14 +218,10 @@ def union_region(regions: Sequence[str], grid: Grid) -> str | None:
         The union of all polygons within the frame, without its holes, counterclockwise on the
         sky (North up, East left), one POLYGON for each part; None if they all lie outside.
     """
-    texts = [text for region in regions for text in region.upper().split("POLYGON")[1:]]
-    polygons = []
-    for text in texts:
-        sky = np.array([float(word) for word in text.split() if word[0] in "+-.0123456789"])
-        polygons.append(shapely.Polygon(np.column_stack(grid.sky_to_pixel(sky[::2], sky[1::2]))))
     ny, nx = grid.shape
     frame = shapely.box(-0.5, -0.5, nx - 0.5, ny - 0.5)
-    union = shapely.union_all(polygons).simplify(SIMPLIFICATION).intersection(frame)
+    union = shapely.union_all([shapely.Polygon(each) for each in corners])
+    union = union.simplify(SIMPLIFICATION).intersection(frame)
     parts = [part for part in shapely.get_parts(union) if part.area > 0]
     sign = -np.sign(np.linalg.det(grid.pc))
     outlines = [orient(part, sign).exterior.coords.xy for part in parts]

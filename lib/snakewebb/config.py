@@ -7,7 +7,9 @@ Snakefile.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -15,6 +17,7 @@ from jsonschema import Draft202012Validator
 from snakewebb.errors import InputError
 
 Schema = Mapping[str, Any]
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
 def complete(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
@@ -25,7 +28,8 @@ def complete(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
     config : mapping
         As read from YAML.
     schema : mapping
-        JSON Schema; each object names its ``properties``, each value has a ``default``.
+        JSON Schema; each object names its ``properties``, each value has a ``default``. Besides,
+        objects name what jwst has ``without`` a meaning here, and a number what it is ``below``.
 
     Raises
     ------
@@ -41,6 +45,7 @@ def complete(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
                     _merged(config.get(section) or {}, product.get(section) or {}),
                     schema["properties"][section],
                     f"products.{name}.{section}",
+                    schema.get("without", ()),
                 )
                 for section in ("steps", "reference_files")
             },
@@ -50,7 +55,7 @@ def complete(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
     return filled
 
 
-def _fill(value: Any, schema: Schema, where: str) -> Any:
+def _fill(value: Any, schema: Schema, where: str, without: Sequence[str] = ()) -> Any:
     properties = schema.get("properties")
     if properties is None:
         return _checked(value, schema, where)
@@ -59,13 +64,21 @@ def _fill(value: Any, schema: Schema, where: str) -> Any:
     if not isinstance(value, Mapping):
         raise InputError(f"{where}: must hold keys and values, not {value!r}: see config/README.md")
     inside = "" if where == "config" else f"{where}."
+    without = [*without, *schema.get("without", ())]
     for key in value:
         if key not in properties:
-            raise InputError(f"{inside}{key}: {_unknown(str(key), schema)}")
-    return {
-        key: _fill(value.get(key, sub.get("default")), sub, f"{inside}{key}")
+            raise InputError(f"{inside}{key!s:.80}: {_unknown(str(key), properties, without)}")
+    filled = {
+        key: _fill(value.get(key, sub.get("default")), sub, f"{inside}{key}", without)
         for key, sub in sorted(properties.items())
     }
+    for key, sub in properties.items():
+        low, high = filled[key], filled.get(sub.get("below"))
+        if None not in (low, high) and low >= high:
+            raise InputError(
+                f"{inside}{key}: {low} is not below {sub['below']} ({high}): change one of them"
+            )
+    return filled
 
 
 def _checked(value: Any, schema: Schema, where: str) -> Any:
@@ -75,10 +88,32 @@ def _checked(value: Any, schema: Schema, where: str) -> Any:
             if not isinstance(key, str):
                 raise InputError(f"{where}: the name {key!r} is no text: write it in quotes")
         return {key: _fill(value[key], item, f"{where}.{key}") for key in sorted(value)}
+    value = _meant(value, schema)
+    for number in value if isinstance(value, list) else [value]:
+        if isinstance(number, float) and not math.isfinite(number):
+            raise InputError(f"{where}: {number} is no number: {schema.get('description', '')}")
     error = next(Draft202012Validator(schema).iter_errors(value), None)
     if error is not None:
         raise InputError(f"{where}: {error.message}: {schema.get('description', '')}".rstrip(": "))
     return _canonical(value, schema)
+
+
+def _meant(value: Any, schema: Schema) -> Any:
+    """Return what a value stands for on jwst's pages, or in YAML 1.2 where 1.1 reads text."""
+    if isinstance(value, list):
+        return [_meant(item, schema.get("items", {})) for item in value]
+    kinds, choices = schema.get("type", ()), schema.get("enum", ())
+    if isinstance(value, float) and math.isnan(value) and "nan" in schema.get("pattern", ""):
+        return "NAN"
+    if not isinstance(value, str) or value in choices:
+        return value
+    if value.lower() == "none":
+        if "null" in kinds or None in choices:
+            return None
+        return "" if schema.get("default") == "" else value
+    if "number" in kinds and "string" not in kinds and _NUMBER.fullmatch(value):
+        return float(value)
+    return value
 
 
 def _canonical(value: Any, schema: Schema) -> Any:
@@ -93,11 +128,12 @@ def _canonical(value: Any, schema: Schema) -> Any:
     return int(value) if "integer" in kinds else value
 
 
-def _unknown(key: str, schema: Schema) -> str:
-    if key in schema.get("without", ()):
-        return "is a parameter of jwst that has no meaning here: leave it out"
-    near = difflib.get_close_matches(key, schema["properties"], n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(schema['properties'])}"
+def _unknown(key: str, known: Iterable[str], without: Sequence[str]) -> str:
+    if key in without or key.startswith("override_"):
+        files = "; reference_files names files" if key.startswith("override_") else ""
+        return f"is a parameter of jwst that has no meaning here: leave it out{files}"
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
     return f"unknown key: {hint}"
 
 
@@ -138,6 +174,7 @@ def reference(schema: Schema) -> str:
     top = {key: sub for key, sub in schema["properties"].items() if key != "steps"}
     lines += ["## Keys of config.yaml", "", *_table(top)]
     lines += ["", "## Steps", "", schema["properties"]["steps"]["description"].strip()]
+    lines += ["", *_without(schema, "Parameters of every step of jwst")]
     for name, step in steps.items():
         lines += [
             "",
@@ -148,9 +185,13 @@ def reference(schema: Schema) -> str:
             *_table(step["properties"]),
         ]
         if step.get("without"):
-            names = ", ".join(f"`{key}`" for key in step["without"])
-            lines += ["", f"Parameters of jwst with no meaning here: {names}."]
+            lines += ["", *_without(step, "Parameters of jwst")]
     return "\n".join(lines) + "\n"
+
+
+def _without(schema: Schema, what: str) -> list[str]:
+    names = ", ".join(f"`{key}`" for key in schema["without"])
+    return [f"{what} with no meaning here: {names}."]
 
 
 def _table(properties: Mapping[str, Schema]) -> list[str]:
@@ -176,6 +217,8 @@ def _values(schema: Schema) -> str:
         )
         if word in schema
     ]  # fmt: skip
+    if "below" in schema:
+        bounds.append(f"< `{schema['below']}`")
     return ", ".join([text, *bounds])
 
 

@@ -37,10 +37,13 @@ from snakewebb.exposure import open_fits
 from snakewebb.files import replacing, write_ecsv
 from snakewebb.geometry import ARCSEC, Geometry, to_plane
 from snakewebb.grid import Grid
+from snakewebb.headers import value
 from snakewebb.kernels.rings import ring_statistics
 from snakewebb.klip import Subtracted
+from snakewebb.notes import history
 from snakewebb.psf import CHARGE_DIFFUSION, DIAMETER, make_pupil
 from snakewebb.resample import Input, drizzle_band
+from snakewebb.tables import read_image
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,9 @@ CORE = 1.5
 LEAST_CORE = 0.7
 """Fraction of the core, by its weight in the fit, that has to have data."""
 MOST_SOURCES = 20
+MOST_OVERSAMPLED = 100
+BRIGHTEST = 1e20
+"""More in a pixel is no image of a star."""
 SIGMA = 5.0
 """Of the contrast curve, and of detections."""
 LADDER = 8
@@ -102,8 +108,19 @@ DESCRIPTIONS = {
     "dec": ("deg", "ICRS"),
 }
 
+CURVE_COLUMNS = (
+    *("truncate", "separation", "separation_ld", "n", "noise", "before", "raw", "throughput"),
+    *("throughput_err", "transmission", "contrast", "limit"),
+)
+FLUXES = (1e-9, 1e7)
+"""Jy; that of no star is beyond."""
+
 Cubes = Sequence[np.ndarray]
 Reduce = Callable[[Cubes], np.ndarray]
+
+
+class Unmeasurable(Exception):  # noqa: N818 - an outcome, not an error of the user
+    """The data do not tell a contrast; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +221,7 @@ class PointSpread:
         image = np.asarray(image, np.float64)
         if image.ndim != 2 or image.shape[0] != image.shape[1] or not image.shape[0] % 2:
             raise InputError(f"psf: has shape {image.shape}: give a square of odd size")
-        if not np.isfinite(image).all() or not image.sum() > 0:
+        if not (np.abs(image) < BRIGHTEST).all() or not image.sum() > 0:
             raise InputError("psf: has NaN, or no light: give an image of a star")
         if oversample < 4:
             factor = math.ceil(4 / oversample)
@@ -346,14 +363,17 @@ def read_psf(path: str | Path) -> PointSpread:
     InputError
         The file cannot be read or is no such image.
     """
-    with open_fits(path) as hdus:
-        hdu = next((hdu for hdu in hdus if hdu.is_image and hdu.shape), None)
-        if hdu is None:
-            raise InputError(f"{path}: holds no image: give one of a star")
-        try:
-            return PointSpread.from_array(hdu.data, int(hdu.header.get("OVERSAMP", 1)))
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
+    array, header = read_image(path, "give an image of a star")
+    oversample = value(header, "OVERSAMP", path)
+    oversample = 1 if oversample is None else oversample
+    if oversample not in range(1, MOST_OVERSAMPLED + 1):
+        raise InputError(
+            f"{path}: OVERSAMP is {oversample!r}: give a whole number from 1 to {MOST_OVERSAMPLED}"
+        )
+    try:
+        return PointSpread.from_array(array, int(oversample))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 # --- fluxes and noise ----------------------------------------------------------------------------
@@ -823,6 +843,17 @@ class Contrast:
     sources: Table
     snr: np.ndarray
 
+    @classmethod
+    def unknown(cls, shape: tuple[int, int], truncate: Sequence[int]) -> Contrast:
+        """Make one of which nothing is known: tables without rows, a map without numbers."""
+        tables = [
+            Table({name: np.empty(0) for name in names})
+            for names in (CURVE_COLUMNS, SOURCE_COLUMNS)
+        ]
+        for table in tables:
+            _describe(table, {"sigma": SIGMA, "headline_truncate": int(truncate[0])}, True)
+        return cls(*tables, np.full(shape, np.nan, np.float32))
+
 
 def star_flux(
     *,
@@ -843,7 +874,7 @@ def star_flux(
     Raises
     ------
     InputError
-        More than one is given, or a Vega magnitude without the offset.
+        More than one is given, a Vega magnitude without the offset, or what no star has.
     """
     if sum(value is not None for value in (abmag, vegamag, jansky)) > 1:
         raise InputError("star: more than one of abmag, vegamag and jansky: give one")
@@ -854,7 +885,14 @@ def star_flux(
                 "abvegaoffset, or abmag"
             )
         abmag = vegamag + vega_offset
-    return jansky if abmag is None else 10 ** (-0.4 * (abmag - AB_ZERO_POINT))
+    if abmag is not None:
+        exponent = -0.4 * (abmag - AB_ZERO_POINT)
+        jansky = 10**exponent if abs(exponent) < 300 else np.nan
+    low, high = FLUXES
+    if jansky is not None and not low <= jansky <= high:
+        given = jansky if abmag is None else abmag
+        raise InputError(f"star: {given:g} is no brightness: give {low:g} to {high:g} Jy, or AB")
+    return jansky
 
 
 def measure_contrast(
@@ -907,6 +945,11 @@ def measure_contrast(
     Returns
     -------
     Contrast
+
+    Raises
+    ------
+    Unmeasurable
+        No ring about the star has data.
     """
     frame = Frame.of_grid(grid, *star)
     image_psf = psf.drizzled(pixfrac, frame.pixel_scale / frames[0].pixel_scale)
@@ -931,7 +974,7 @@ def measure_contrast(
     use = np.arange(len(n)) < (last[0] if last.size else len(n))
     use &= n >= 3
     if not use.any():
-        raise InputError("contrast: no ring about the star has data: check the star's position")
+        raise Unmeasurable("no ring about the star has data")
     separation, n = separation[use], n[use]
     noise = np.array([profile[0][use] for profile in profiles]) * frame.jansky
     penalty = small_sample_penalty(n)
@@ -1007,7 +1050,7 @@ def measure_contrast(
         if transmission is not None
         else "not given: 1",
     }
-    curve = Table({name: np.concatenate([table[name] for table in tables]) for name in tables[0]})
+    curve = Table({name: np.concatenate([t[name] for t in tables]) for name in CURVE_COLUMNS})
     _describe(curve, meta, bool(star_jansky))
     found = _sources(
         detections,
@@ -1122,6 +1165,9 @@ def write_contrast(
         primary, header = hdus[0].header.copy(), hdus["SCI"].header.copy()
     header["BUNIT"] = ("", "signal-to-noise ratio")
     primary["FILENAME"] = Path(snr).name
+    outcome = contrast.curve.meta.get("contrast", {"status": "COMPLETE"})
+    for line in history({"contrast": outcome}, {"contrast": outcome["status"]}):
+        primary["HISTORY"] = line
     image = fits.ImageHDU(contrast.snr, header, name="SNR")
     with replacing(snr) as file:
         fits.HDUList([fits.PrimaryHDU(header=primary), image]).writeto(file)

@@ -24,8 +24,10 @@ from snakewebb.fits_structure import find
 from snakewebb.geometry import Correction, Geometry, to_plane
 from snakewebb.grid import Grid, PixelMap, output_grid
 from snakewebb.headers import number, read_header
-from snakewebb.klip import Library, Subtracted, library
+from snakewebb.klip import Library, Subtracted
 from snakewebb.stack_refs import read_usable
+from snakewebb.star_light import StarLight, find_light
+from snakewebb.strategy import library
 
 if TYPE_CHECKING:
     from snakewebb.resample import Input
@@ -102,6 +104,7 @@ def reduction(
     truncate: Sequence[int] = (50,),
     n_references: int | None = None,
     symmetry: bool = False,
+    whole: bool = True,
     **region: Any,
 ) -> Callable[..., list[list[Subtracted]]]:
     """Return a function that subtracts the star from all exposures of a product at once.
@@ -121,6 +124,9 @@ def reduction(
         Which exposure each reference is from.
     truncate, n_references, symmetry
         See `snakewebb.klip.Library.subtract`.
+    whole : bool, optional
+        If not, the star's light is subtracted only where it is, see
+        `snakewebb.star_light.find_light`.
     **region
         ``center`` and ``mask`` (E of them), ``annuli``, ``subsections``; see
         `snakewebb.klip.zones`.
@@ -135,6 +141,7 @@ def reduction(
     masks = region.pop("mask", [None] * len(rolls))
     groups = list(range(len(references[0]))) if groups is None else list(groups)
     fixed: dict[int, Library] = {}
+    lights: dict[int, StarLight | None] = {}  # not to change with what is added to the exposures
 
     def made(e: int, cubes: Sequence[np.ndarray], errors: Sequence[np.ndarray] | None) -> Library:
         if e in fixed:
@@ -152,6 +159,8 @@ def reduction(
             images.append(fourier_shift(cubes[o], offsets))
             variances.append(None if errors is None else shift_variance(errors[o] ** 2, offsets))
             names += [("exposure", o)] * len(cubes[o])
+        if not whole and e not in lights:
+            lights[e] = find_light(cubes[e].mean(axis=0), np.concatenate(images), centers[e], names)
         known = all(variance is not None for variance in variances)
         built = Library(
             np.concatenate(images),
@@ -159,6 +168,7 @@ def reduction(
             groups=names,
             center=centers[e],
             mask=masks[e],
+            light=lights.get(e),
             **region,
         )
         if strategy == "RDI":
@@ -237,7 +247,8 @@ def read_target(
     strategy, truncate
         See `reduction`.
     inner_radius, outer_radius : float, optional
-        Of the search region, arcsec.
+        Of the search region, arcsec. Without an outer one, the star's light is subtracted only
+        where it is, if the frame is much larger; see `snakewebb.star_light.find_light`.
     **klip
         ``annuli``, ``subsections``, ``n_references``, ``symmetry``.
 
@@ -288,6 +299,7 @@ def read_target(
             )
             for cube, star in zip(raw, found, strict=True)
         ],
+        whole=outer_radius is not None,
         **klip,
     )
     return Target(names, kept, *map(list, zip(*repaired, strict=True)), subtract)
@@ -306,51 +318,46 @@ def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, dict[
     Returns
     -------
     dict
-        For JSON, by exposure: ``center`` and its ``error`` (x, y; 0-based pixels), and the
+        For JSON, by exposure: ``center`` and its ``error`` (x, y; 0-based pixels), the
         ``correction`` of the pointing that puts the star where the first exposure has it, the
-        ``roll`` (degrees) and the ``pixel_scale`` (arcsec). Exposures without a good pixel come
-        last: their center is where the header says, and its error is NaN.
+        ``roll`` (degrees) and the ``pixel_scale`` (arcsec). Where no star is found ``reason`` says
+        why; the center is where the header says (CRPIX), and its error is NaN.
 
     Raises
     ------
     InputError
-        An exposure has no gWCS, no exposure has a good pixel, or no star is found.
+        An exposure has no gWCS or no CRPIX, or no exposure has a good pixel.
     """
-    stars: dict[str, dict[str, Any]] = {}
-    empty: list[tuple[str | Path, Geometry, tuple[float, float]]] = []
-    place: tuple[float, float] | None = None
+    known = []
     for path in paths:
         cube, usable = read_usable(path, options.get("bad_bits", "DO_NOT_USE"))
         geometry = Geometry.from_dict(read_geometry(path)["geometry"])
-        guess = reference_pixel(path)
-        if not usable.any():
-            empty.append((path, geometry, guess))
-            continue
-        data, _, bad = fixed(cube["SCI"], cube["DQ"], **options)
-        center, error = find_star(data.mean(axis=0), guess, ~bad.any(axis=0))
-        place = place or star_position(geometry, center)
-        stars[product_exposure(path)] = _star(geometry, center, error, place)
-        log.info("%s: star at %.3f, %.3f", path, *center)
-    if place is None:
+        center, error, reason = reference_pixel(path), (math.nan, math.nan), "has no good pixel"
+        if usable.any():
+            data, _, bad = fixed(cube["SCI"], cube["DQ"], **options)
+            try:
+                center, error = find_star(data.mean(axis=0), center, ~bad.any(axis=0))
+                reason = ""
+                log.info("%s: star at %.3f, %.3f", path, *center)
+            except (InputError, np.linalg.LinAlgError) as failure:
+                reason = f"the star is taken to be at CRPIX: {failure}"
+                log.warning("%s: %s", path, reason)
+        known.append((product_exposure(path), geometry, center, error, reason, usable.any()))
+    if not any(usable for *_, usable in known):
         raise InputError(f"{paths[0]}: no exposure has a good pixel: check their DQ")
-    for path, geometry, guess in empty:
-        stars[product_exposure(path)] = _star(geometry, guess, (math.nan, math.nan), place)
-    return stars
-
-
-def _star(
-    geometry: Geometry,
-    center: Sequence[float],
-    error: Sequence[float],
-    place: tuple[float, float],
-) -> dict[str, Any]:
-    """Return what is known of a star at a pixel that belongs to a place on the sky; for JSON."""
+    # What is brought together is the star, so one that was found says where.
+    _, geometry, center, *_ = min(known, key=lambda exposure: (exposure[4] != "", not exposure[5]))
+    place = star_position(geometry, center)
     return {
-        "center": list(map(float, center)),
-        "error": list(map(float, error)),
-        "correction": star_correction(geometry, center, *place).to_dict(),
-        "roll": geometry.roll_ref,
-        "pixel_scale": 3600 * geometry.pixel_scale,
+        name: {
+            "center": list(map(float, center)),
+            "error": list(map(float, error)),
+            "correction": star_correction(geometry, center, *place).to_dict(),
+            "roll": geometry.roll_ref,
+            "pixel_scale": 3600 * geometry.pixel_scale,
+            **({"reason": reason} if reason else {}),
+        }
+        for name, geometry, center, error, reason, _ in known
     }
 
 
@@ -404,7 +411,7 @@ def integrations(paths: Sequence[str | Path], **parameters: Any) -> tuple[Grid, 
         planes = read_planes(path)
         shape = planes["SCI"].shape
         cubes = {n: p.reshape(-1, *shape[-2:]) for n, p in planes.items() if np.shape(p) == shape}
-        empty = read_notes(path)["klip"].get("without_pixels", [])
+        empty = read_notes(path).get("klip", {}).get("without_pixels", [])
         if "VAR_FLAT" in cubes:
             cubes["VAR_FLAT"] = cubes["VAR_FLAT"] * np.isfinite(cubes["SCI"]).sum(axis=0)
         times = facts["measurement_time"], facts["exposure_time"]

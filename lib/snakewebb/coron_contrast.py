@@ -13,6 +13,7 @@ from snakewebb.contrast import (
     Contrast,
     Frame,
     PointSpread,
+    Unmeasurable,
     combiner,
     measure_contrast,
     model_psf,
@@ -21,9 +22,9 @@ from snakewebb.contrast import (
 )
 from snakewebb.contrast import star_flux as in_jansky
 from snakewebb.coron import Target, integrations, product_exposure
-from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits
-from snakewebb.filters import FILTERS, STOPS
+from snakewebb.filters import STOPS, Filter, passband
+from snakewebb.tables import read_shares
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +67,16 @@ def product_contrast(
     star_flux, star_abmag, star_vegamag : float, optional
         The star's brightness without the coronagraph; one at most.
 
+    Returns
+    -------
+    Contrast
+        ``meta["contrast"]`` of its tables tells the ``status``, and the ``reason`` why something
+        is not known. They have no row, and the map no number, where the status is FAILED.
+
     Raises
     ------
     InputError
-        A reference file does not fit, or the filter is unknown.
+        A reference file does not fit.
     """
     subtracted = [path for path in subtracted if product_exposure(path) in target.exposures]
     layout, inputs = integrations(subtracted, **grid)
@@ -81,23 +88,34 @@ def product_contrast(
         for first, star in zip(counts, exposures, strict=True)
     ]
     setup = _setup(subtracted[0])
-    image, origin = _psf(psf, setup, frames[0].pixel_scale)
-    combine = combiner(inputs, **drizzle)
-    measured = measure_contrast(
-        reducer(target.subtract, combine),
-        combine,
-        target.cubes,
-        frames,
-        image,
-        layout,
-        place,
-        wavelength=_filter(setup, subtracted[0]).wavelength,
-        truncate=truncate,
-        star_jansky=_jansky(star_flux, star_abmag, star_vegamag, abvegaoffset, setup),
-        transmission=_transmission(throughput, target.cubes[0].shape[1:]),
-        pixfrac=drizzle.get("pixfrac", 1.0),
-    )
+    jansky, reason = _jansky(star_flux, star_abmag, star_vegamag, abvegaoffset, setup)
+    transmission = _transmission(throughput, target.cubes[0].shape[1:])
+    status, origin = "COMPLETE", "none"
+    try:
+        band = _band(setup)
+        image, origin = _psf(psf, setup, band, frames[0].pixel_scale)
+        combine = combiner(inputs, **drizzle)
+        measured = measure_contrast(
+            reducer(target.subtract, combine),
+            combine,
+            target.cubes,
+            frames,
+            image,
+            layout,
+            place,
+            wavelength=band.wavelength,
+            truncate=truncate,
+            star_jansky=jansky,
+            transmission=transmission,
+            pixfrac=drizzle.get("pixfrac", 1.0),
+        )
+    except Unmeasurable as error:
+        status, reason = "FAILED", "; ".join(filter(None, (str(error), reason)))
+        measured = Contrast.unknown(layout.shape, truncate)
+    if reason:
+        log.warning("contrast %s: %s", status, reason)
     for table in (measured.curve, measured.sources):
+        table.meta["contrast"] = {"status": status, "reason": reason}
         table.meta["psf"] = origin
         if throughput:
             table.meta["coronagraph_transmission"] = Path(throughput).name
@@ -111,23 +129,21 @@ def _setup(path: str | Path) -> dict[str, str]:
         return {name: str(hdus[0].header.get(name, "")) for name in names}
 
 
-def _filter(setup: Mapping[str, str], path: str | Path) -> Any:
-    try:
-        return FILTERS[setup["INSTRUME"]][setup["FILTER"]]
-    except KeyError:
-        raise InputError(
-            f"{path}: nothing is known of the filter {setup['FILTER']!r} of {setup['INSTRUME']!r}: "
-            "set contrast.skip"
-        ) from None
+def _band(setup: Mapping[str, str]) -> Filter:
+    band = passband(setup["INSTRUME"], setup["FILTER"])
+    if band is None:
+        raise Unmeasurable(
+            f"nothing is known of the filter {setup['FILTER']!r} of {setup['INSTRUME']!r}"
+        )
+    return band
 
 
 def _psf(
-    path: str | Path | None, setup: Mapping[str, str], pixel_scale: float
+    path: str | Path | None, setup: Mapping[str, str], band: Filter, pixel_scale: float
 ) -> tuple[PointSpread, str]:
     """Return the PSF, and where it is from."""
     if path:
         return read_psf(path), Path(path).name
-    band = _filter(setup, "contrast")
     margin = STOPS.get(setup["EXP_TYPE"], 0.0)
     model = model_psf(band.wavelength, band.bandwidth, pixel_scale, margin=margin)
     if setup["TITLE"] == SIMULATED:
@@ -142,11 +158,13 @@ def _jansky(
     vegamag: float | None,
     abvegaoffset: str | Path | None,
     setup: Mapping[str, str],
-) -> float | None:
-    """Return the star's flux, Jy."""
+) -> tuple[float | None, str]:
+    """Return the star's flux, Jy, and why it is not known."""
     offset = None
-    if vegamag is not None and abvegaoffset:
-        from snakewebb.source_catalog import MissingRow, vega_offset
+    if vegamag is not None and not abvegaoffset:
+        return None, "the star's flux is unknown: a Vega magnitude needs an ABVEGAOFFSET file"
+    if vegamag is not None:
+        from snakewebb.photometric_references import MissingRow, vega_offset
 
         # As without the coronagraph, of whose pupil masks the file knows nothing.
         names = {"name": "INSTRUME", "filter": "FILTER"}
@@ -154,19 +172,10 @@ def _jansky(
         try:
             offset = vega_offset(abvegaoffset, row)
         except MissingRow as error:
-            raise InputError(f"{error}: give contrast.star_abmag") from None
-    return in_jansky(jansky=flux, abmag=abmag, vegamag=vegamag, vega_offset=offset)
+            return None, f"the star's flux is unknown: {error}"
+    return in_jansky(jansky=flux, abmag=abmag, vegamag=vegamag, vega_offset=offset), ""
 
 
 def _transmission(path: str | Path | None, shape: tuple[int, int]) -> np.ndarray | None:
     """Return the coronagraph's throughput, (ny, nx): the first image of a file."""
-    if not path:
-        return None
-    with open_fits(path) as hdus:
-        image = next((hdu.data for hdu in hdus if hdu.is_image and hdu.shape), None)
-    if image is None or image.shape != tuple(shape):
-        raise InputError(
-            f"{path}: its image has shape {None if image is None else image.shape}, the exposures "
-            f"{tuple(shape)}: give the throughput on this subarray"
-        )
-    return np.nan_to_num(np.asarray(image, np.float64))
+    return read_shares(path, shape, "give the throughput on this subarray") if path else None

@@ -18,8 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 
-from snakewebb.exposure import open_fits
-from snakewebb.figures import PAGE_ASPECT, PAGE_WIDTH, STYLE, heading, save
+from snakewebb.coron_status import write_status
+from snakewebb.exposure import open_fits, read_notes, read_planes
+from snakewebb.figures import PAGE_ASPECT, PAGE_WIDTH, STYLE, drawn, heading, save
 from snakewebb.geometry import to_plane
 
 if TYPE_CHECKING:
@@ -39,6 +40,44 @@ MOST_PAIRS = 4
 BARS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # arcsec
 
 
+def plot_product(
+    flagged: Mapping[str, str | Path],
+    aligned: Mapping[str, str | Path],
+    subtracted: Mapping[str, str | Path],
+    truncate: Sequence[int],
+    out: Any,
+) -> None:
+    """Draw what became of the exposures of a product; a picture that fails stops no other.
+
+    Parameters
+    ----------
+    flagged, aligned, subtracted : mapping
+        ``_crfints``, ``_psfalign`` and ``_psfsub`` by exposure: of all, and of the target twice.
+    truncate : sequence of int
+        See `plot_eigenvalues`.
+    out : namespace
+        Files to write: ``subtraction``, ``shifts``, ``eigenvalues`` and ``status``.
+    """
+    klip = {name: read_notes(path)["klip"] for name, path in subtracted.items()}
+    align = {name: read_notes(path)["align_refs"] for name, path in aligned.items()}
+    with drawn(out.status):
+        write_status(flagged, align, klip, out.status)
+    with drawn(out.shifts):
+        plot_shifts(align, out.shifts)
+    with drawn(out.eigenvalues):
+        spectra = {name: notes.get("eigenvalues", []) for name, notes in klip.items()}
+        plot_eigenvalues(spectra, truncate, out.eigenvalues)
+    with drawn(out.subtraction):
+        pairs = {}
+        for name, path in list(subtracted.items())[:MOST_PAIRS]:
+            before, after = (read_planes(p, ("SCI",))["SCI"] for p in (flagged[name], path))
+            pairs[name] = before, after, klip[name]["star"]["center"]
+        with open_fits(path) as hdus:
+            unit = hdus["SCI"].header.get("BUNIT", "")
+        scale, number = klip[name]["star"]["pixel_scale"], len(subtracted)
+        plot_subtraction(pairs, scale, out.subtraction, unit=unit, number=number)
+
+
 def plot_contrast(curve: str | Path, sources: str | Path, path: str | Path) -> None:
     """Plot the contrast curve: before and after subtraction, for each ``truncate``.
 
@@ -50,6 +89,13 @@ def plot_contrast(curve: str | Path, sources: str | Path, path: str | Path) -> N
         The PNG to write.
     """
     table, found = _read(curve), _read(sources)
+    outcome = table.meta.get("contrast", {"reason": ""})
+    if not len(table):
+        with matplotlib.rc_context(STYLE):
+            figure = Figure(figsize=(PAGE_WIDTH, 1.0))
+            heading(figure, "Contrast", f"{outcome['status']}: {outcome['reason']}")
+            save(figure, path)
+        return
     relative = table["contrast"].unit is None
     head = table.meta["headline_truncate"]
     with matplotlib.rc_context(STYLE):
@@ -98,7 +144,7 @@ def plot_contrast(curve: str | Path, sources: str | Path, path: str | Path) -> N
         axes.legend(frameon=False, fontsize=9)
         lines = [f"throughput of the subtraction at {_spread(table[table['truncate'] == head])}"]
         if not relative:
-            lines[0] += "; the star's flux is not given"
+            lines[0] += "; " + (outcome["reason"] or "the star's flux is not given")
         if "approximate" in table.meta.get("psf", ""):
             lines.append("APPROXIMATE: no PSF is given, fluxes may be off by 30 %")
         heading(figure, "Contrast", *lines)
@@ -126,6 +172,7 @@ def plot_subtraction(
     path: str | Path,
     *,
     unit: str = "MJy/sr",
+    number: int | None = None,
 ) -> None:
     """Draw exposures before and after the subtraction of the star's light, all on one scale.
 
@@ -139,12 +186,17 @@ def plot_subtraction(
     path : path
         The PNG to write.
     unit : str, optional
+    number : int, optional
+        Of exposures, if these are not all.
     """
+    number = number or len(exposures)
     shown = [
         (name, _median(before), _median(after), center)
         for name, (before, after, center) in list(exposures.items())[:MOST_PAIRS]
     ]
-    norm = _norm(shown[0][2], float(np.nanpercentile(shown[0][1], 99.9)))
+    _, bright, faint, _ = next((s for s in shown if np.isfinite(s[2]).any()), shown[0])
+    bright = bright[np.isfinite(bright)]
+    norm = _norm(faint, float(np.percentile(bright, 99.9)) if bright.size else None)
     rows = min(len(shown), 2)
     columns = 2 * -(-len(shown) // rows)
     tall = PAGE_WIDTH / PAGE_ASPECT if rows > 1 else HEIGHT
@@ -163,7 +215,7 @@ def plot_subtraction(
                 ny, nx = image.shape
                 extent = np.array((-0.5 - center[0], nx - 0.5 - center[0])) * pixel_scale
                 rise = np.array((-0.5 - center[1], ny - 0.5 - center[1])) * pixel_scale
-                drawn = _show(axes, image, norm, (*extent, *rise))
+                picture = _show(axes, image, norm, (*extent, *rise))
                 axes.set_xlim(max(-half, extent[0]), min(half, extent[1]))
                 axes.set_ylim(max(-half, rise[0]), min(half, rise[1]))
                 title = f"{_short(name)}: before" if side == 0 else "after"
@@ -173,8 +225,8 @@ def plot_subtraction(
                 if column + side == 0:
                     axes.set_ylabel("y (arcsec)")
         bar = figure.add_axes(((left + width + 0.25) / PAGE_WIDTH, 0.12, 0.013, 0.68))
-        _bar(figure, drawn, bar, norm, unit)
-        more = f"{len(shown)} of {len(exposures)} exposures" if len(shown) < len(exposures) else ""
+        _bar(figure, picture, bar, norm, unit)
+        more = f"{len(shown)} of {number} exposures" if len(shown) < number else ""
         heading(figure, "The star's light subtracted (klip)", more)
         save(figure, path)
 
@@ -294,12 +346,13 @@ def plot_shifts(alignments: Mapping[str, Mapping[str, Sequence]], path: str | Pa
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(PAGE_WIDTH, HEIGHT - 0.8))
         count = len(alignments)
-        spans = [np.ptp(np.asarray(a["shifts"]), axis=0).max() for a in alignments.values()]
-        span = 0.6 * max(*spans, 0.01) if spans else 1.0
+        limits = [_limits(a["shifts"]) for a in alignments.values()]
+        span = 0.6 * max(float((high - low).max()) for low, high in limits) if limits else 1.0
+        span = max(span, 0.006)
         for k, (name, notes) in enumerate(alignments.items()):
             width = 0.84 / count
             axes = figure.add_axes((0.075 + k * width, 0.11, width - 0.03, 0.7))
-            shifts, errors = (np.asarray(notes[key]) for key in ("shifts", "shift_errors"))
+            shifts, errors = (_pairs(notes[key]) for key in ("shifts", "shift_errors"))
             exposures = list(notes["exposures"])
             for number, exposure in enumerate(dict.fromkeys(exposures)):
                 chosen = np.array([e == exposure for e in exposures])
@@ -313,7 +366,7 @@ def plot_shifts(alignments: Mapping[str, Mapping[str, Sequence]], path: str | Pa
                     linewidth=0.8,
                     label=_short(exposure) if k == 0 else None,
                 )
-            middle = shifts.mean(axis=0)
+            middle = np.mean(limits[k], axis=0)
             axes.set_xlim(middle[0] - span, middle[0] + span)
             axes.set_ylim(middle[1] - span, middle[1] + span)
             axes.set_aspect("equal")
@@ -324,10 +377,12 @@ def plot_shifts(alignments: Mapping[str, Mapping[str, Sequence]], path: str | Pa
             _grid(axes)
         line = "no references of other stars"
         if alignments:
-            figure.legend(loc="upper right", ncols=3, frameon=False, fontsize=7, handletextpad=0.2)
-            total = [np.hypot(*np.asarray(a["shift_errors"]).T) for a in alignments.values()]
-            error = 1000 * np.median(np.concatenate(total))
-            line = f"median error {error:.2g} mpx" if np.isfinite(error) else "not shifted"
+            if any(len(notes["exposures"]) for notes in alignments.values()):
+                style = {"frameon": False, "fontsize": 7, "handletextpad": 0.2}
+                figure.legend(loc="upper right", ncols=3, **style)
+            total = [np.hypot(*_pairs(a["shift_errors"]).T) for a in alignments.values()]
+            known = [error for error in np.concatenate(total) if np.isfinite(error)]
+            line = f"median error {1000 * np.median(known):.2g} mpx" if known else "not shifted"
         heading(figure, "Shifts of the references (align_refs)", line)
         save(figure, path)
 
@@ -352,7 +407,9 @@ def plot_eigenvalues(
         most = 1
         for (name, zones), color in zip(spectra.items(), _cycle(COLORS), strict=False):
             for k, values in enumerate(zones):
-                values = np.asarray(values)
+                values = np.asarray(values, float)
+                if not values.size or not values[0] > 0:
+                    continue
                 most = max(most, len(values))
                 axes.plot(
                     np.arange(1, len(values) + 1),
@@ -376,7 +433,7 @@ def plot_eigenvalues(
         axes.set_xlabel("mode")
         axes.set_ylabel("eigenvalue over the first one")
         _grid(axes)
-        if any(spectra.values()):
+        if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=8)
         heading(
             figure,
@@ -385,6 +442,19 @@ def plot_eigenvalues(
             + ("" if min(truncate, default=0) <= most else ": all are used"),
         )
         save(figure, path)
+
+
+def _pairs(values: Sequence) -> np.ndarray:
+    """Return (x, y) of each reference, (n, 2)."""
+    return np.asarray(values, float).reshape(-1, 2)
+
+
+def _limits(values: Sequence) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest x and y that are known; 0 if none is."""
+    known = _pairs(values)
+    known = known[np.isfinite(known).all(axis=1)]
+    known = known if len(known) else np.zeros((1, 2))
+    return known.min(axis=0), known.max(axis=0)
 
 
 def _median(cube: np.ndarray) -> np.ndarray:
@@ -414,7 +484,7 @@ def _grid(axes: Axes) -> None:
 
 def _norm(image: np.ndarray, high: float | None = None) -> AsinhNorm:
     """Return a stretch that is linear within twice the noise of an image."""
-    values = image[np.isfinite(image)]
+    values = image[np.isfinite(image)].astype(np.float64)
     values = values if values.size else np.zeros(1)
     sky = float(np.median(values))
     sigma = 1.4826 * float(np.median(np.abs(values - sky))) or 1.0

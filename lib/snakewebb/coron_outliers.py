@@ -27,6 +27,14 @@ TO_SIGMA = 1.4826
 """The standard deviation of a normal distribution over its median absolute value."""
 AT_ONCE = 10_000
 """Pixels whose boxes are in memory together."""
+REACH = 4
+RINGS = np.array(
+    [
+        [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)],
+        [(-3, -3), (-4, 0), (-3, 3), (0, -4), (0, 4), (3, -3), (4, 0), (3, 3)],
+    ]
+)
+"""As in `snakewebb.kernels.median`, which is compiled."""
 SAME_ROLL = 0.1
 """Degrees; a source stays on its pixel between exposures whose rolls differ by no more."""
 
@@ -93,13 +101,29 @@ def flag_outliers(
 
 
 def reference_image(stack: np.ndarray) -> np.ndarray:
-    """Return the median over integrations (n, ny, nx) of what is not NaN; of two the smaller value.
+    """Return the median over integrations (n, ny, nx) of what is not NaN; NaN where there is none.
 
-    NaN where there is none.
+    Of just two values it is the one that sticks out less from the pixels around it, as
+    `snakewebb.kernels.median.choose_of_two` has it.
     """
-    median = _median(stack)
-    two = np.isfinite(stack).sum(axis=0) == 2
-    median[two] = np.nanmin(stack[:, two], axis=0)
+    low, high, count = _central(stack)
+    median = (low + high) / 2
+    two = count == 2
+    low, high = np.where(two, low, median), np.where(two, high, median)
+    high[count < 2] = np.nan
+    a, b = low[two].astype(np.float64), high[two].astype(np.float64)
+    rows, columns = (index[:, None] + REACH for index in np.nonzero(two))
+    lower, higher = (np.pad(image, REACH, constant_values=np.nan) for image in (low, high))
+    below = above = np.zeros(len(a))
+    for steps in RINGS:
+        there = tuple(index + step for index, step in zip((rows, columns), steps.T, strict=True))
+        known = ~np.isnan(higher[there])
+        lowest = np.where(known, higher[there], np.inf).min(axis=1)
+        highest = np.where(known, lower[there], -np.inf).max(axis=1)
+        some = known.any(axis=1)
+        below = below + np.where(some, np.maximum(lowest - a, 0), 0)
+        above = above + np.where(some, np.maximum(b - highest, 0), 0)
+    median[two] = np.where(below > above, b, a)
     return median
 
 
@@ -190,13 +214,19 @@ def _median(values: np.ndarray) -> np.ndarray:
 
     NumPy's own is ten times slower, and warns.
     """
+    low, high, _ = _central(values)
+    return (low + high) / 2
+
+
+def _central(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the two central values along the first axis, one twice of an odd number, and it."""
     ordered = np.sort(values, axis=0)  # NaN come last
     count = (~np.isnan(ordered)).sum(axis=0)
     low, high = (
         np.take_along_axis(ordered, index[None], axis=0)[0]
         for index in (np.maximum(count - 1, 0) // 2, count // 2)
     )
-    return (low + high) / 2
+    return low, high, count
 
 
 def _deviating(

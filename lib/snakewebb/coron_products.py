@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import InputError
-from snakewebb.exposure import Planes, open_fits
+from snakewebb.exposure import Planes
 from snakewebb.flagged import rewrite, write_copy
 from snakewebb.geometry import Correction, Geometry
+from snakewebb.tables import read_shares
 
 if TYPE_CHECKING:
     from snakewebb.align_refs import Aligned
@@ -125,7 +127,7 @@ def write_psfsub(
     bad: np.ndarray,
     *,
     model_err: np.ndarray | None = None,
-    status: str = "COMPLETE",
+    statuses: Mapping[str, str] = MappingProxyType({"klip": "COMPLETE"}),
     correction: Correction | None = None,
     geometry: Geometry | None = None,
     sip: Mapping[str, Any] | None = None,
@@ -149,8 +151,9 @@ def write_psfsub(
     model_err : (T, ny, nx), optional
         The part of `err` that all integrations have in common. Its square becomes VAR_FLAT, as
         the flat field's error is of that kind, too; see `snakewebb.coron.integrations`.
-    status : str, optional
-        SKIPPED if the star's light was not subtracted.
+    statuses : mapping, optional
+        ``klip`` is SKIPPED if the star's light was not subtracted, ``align_psfs`` FAILED if the
+        star was not found.
     correction : Correction, optional
         Of the pointing, that puts the star in its place; see `snakewebb.coron.star_correction`.
     geometry : Geometry, optional
@@ -166,7 +169,7 @@ def write_psfsub(
         source,
         target,
         partial(_subtract, data=data, err=err, bad=bad, model_err=model_err, name=source),
-        statuses={"klip": status},
+        statuses=statuses,
         metadata={"asn": asn or {}},
         notes=provenance or {},
         pointing=None if correction is None else (correction, geometry, sip),
@@ -205,18 +208,9 @@ def read_psfmask(path: str | Path, shape: tuple[int, int]) -> np.ndarray:
     Raises
     ------
     InputError
-        It has no SCI of that shape.
+        It has no SCI of that shape, or weights that are none.
     """
-    with open_fits(path) as hdus:
-        if "SCI" not in hdus:
-            raise InputError(f"{path}: has no SCI extension: give a PSFMASK reference file")
-        mask = np.nan_to_num(np.array(hdus["SCI"].data, np.float64))
-    if mask.shape != tuple(shape):
-        raise InputError(
-            f"{path}: its mask has shape {mask.shape}, the exposures {tuple(shape)}: "
-            "give the one for this subarray"
-        )
-    return mask
+    return read_shares(path, shape, "give a PSFMASK reference file for this subarray", "SCI")
 
 
 def _blanked(plane: np.ndarray, invalid: np.ndarray) -> np.ndarray:

@@ -51,7 +51,10 @@ def write_status(
         for step, notes in (("align_refs", aligned), ("klip", subtracted)):
             if name in notes:
                 reason = notes[name].get("reason", "")
-                status = "SKIPPED" if reason else "COMPLETE"
+                status = notes[name].get("status", "SKIPPED" if reason else "COMPLETE")
+                lost = notes[name].get("star", {}).get("reason")
+                if lost and not reason:
+                    status, reason = "FAILED", lost
                 exposures[name][step] = {"status": status, "reason": reason, **notes[name]}
     rows = [row(name, _cells(steps), steps) for name, steps in exposures.items()]
     write_page(counts(exposures), COLUMNS, rows, path)
@@ -71,20 +74,24 @@ def _cells(steps: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def _alignment(notes: Mapping[str, Any]) -> list[str]:
     if notes["status"] == "SKIPPED":
         return [number_cell(len(notes["exposures"]), "d"), "<td></td>", "<td></td>"]
-    error = np.median(np.hypot(*np.transpose(notes["shift_errors"])))
+    errors = np.hypot(*np.reshape(notes["shift_errors"], (-1, 2)).T)
+    error, misfit = (
+        np.median(values) if len(values) else None for values in (errors, notes["residual"])
+    )
     return [
         number_cell(len(notes["exposures"]), "d"),
-        number_cell(1000 * error, ".2f"),
-        number_cell(100 * np.median(notes["residual"]), ".1f"),
+        number_cell(error and 1000 * error, ".2f"),
+        number_cell(misfit and 100 * misfit, ".1f"),
     ]
 
 
 def _subtraction(notes: Mapping[str, Any]) -> list[str]:
     star = notes["star"]
-    used = max(notes.get("references", [0])) or None
+    used, modes = (max(notes.get(key) or [0]) or None for key in ("references", "modes"))
+    error = star.get("error")
     return [
         *(number_cell(value, ".3f") for value in star["center"]),
-        number_cell(1000 * np.hypot(*star["error"]), ".1f"),
+        number_cell(error and 1000 * np.hypot(*error), ".1f"),
         number_cell(used, "d"),
-        number_cell(max(notes.get("modes", [0])) or None, "d"),
+        number_cell(modes, "d"),
     ]

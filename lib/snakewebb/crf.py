@@ -64,6 +64,7 @@ def finish_exposure(
     provenance: dict[str, Any] = {step: aligned | {"parameters": alignment["parameters"]}}
     if alignment["islands"]:
         provenance[step]["reference_fit"] = alignment["islands"][aligned["island"]]
+        provenance[step]["reference"] = alignment["reference"]
     facts, geometry = parse_facts(Path(facts_file).read_bytes())
     check_subtraction(name, facts["sky_subtracted"], subtract)
     sky = None

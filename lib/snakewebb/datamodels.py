@@ -18,12 +18,13 @@ from stdatamodels.jwst.datamodels import CubeModel, ImageModel
 
 from snakewebb.errors import InputError
 from snakewebb.exposure import Planes, read_planes
+from snakewebb.exposure_geometry import corners
 from snakewebb.files import replacing
-from snakewebb.geometry import Correction, s_region
+from snakewebb.geometry import Correction, Geometry, s_region
 from snakewebb.hdus import SUMS, forget_sums, open_copy, sound_hdu
-from snakewebb.notes import cards, history, log_statuses
+from snakewebb.notes import cards, date, history, log_statuses
 from snakewebb.sip import FITS_WCS
-from snakewebb.wcs import corrected_wcs, sip_keywords
+from snakewebb.wcs import corrected_wcs, pixel_to_sky, sip_keywords
 
 ARRAYS = {
     "DQ": "dq",
@@ -47,6 +48,7 @@ def write_changed(
     notes: Mapping[str, Any],
     *,
     correction: Correction | None,
+    geometry: Geometry | None,
     moving_target: bool,
     sip: Mapping[str, Any] | None,
     integrations: bool = False,
@@ -61,7 +63,7 @@ def write_changed(
         See `snakewebb.flagged.rewrite`.
     metadata : mapping
         By node of ``meta``: names and values.
-    statuses, correction, moving_target, sip, integrations
+    statuses, correction, geometry, moving_target, sip, integrations
         See `snakewebb.flagged.write_crf`.
     notes : mapping
         For ``meta.snakewebb``.
@@ -76,6 +78,8 @@ def write_changed(
         setattr(model, ARRAYS[name], plane)
     if correction is not None:
         correct_pointing(model, correction, moving_target, sip)
+    elif geometry is not None:
+        model.meta.wcsinfo.s_region = s_region(*geometry.corners())
     for node, values in metadata.items():
         _assign(getattr(model.meta, node), values)
     _assign(model.meta.cal_step, statuses)
@@ -117,7 +121,7 @@ def correct_pointing(
     known = {name: wcsinfo.instance.get(name) for name in (*REFERENCE, "crpix1", "crpix2")}
     wcs = corrected_wcs(model.meta.wcs, correction, known, moving_target=moving_target)
     model.meta.wcs = wcs
-    wcsinfo.s_region = s_region(*wcs.footprint(center=False).T)
+    wcsinfo.s_region = s_region(*corners(pixel_to_sky(wcs), model.data.shape[-2:]))
     for name in FITS_WCS:
         wcsinfo.instance.pop(name, None)
     if sip is not None:
@@ -141,4 +145,5 @@ def _header_list(model: ImageModel | CubeModel, target: str | Path) -> fits.HDUL
     """Return a model in FITS form, ready to be written as `target`."""
     model.meta.filename = Path(target).name
     model.on_save(None)
+    model.meta.date = date()
     return fits_support.to_fits(model.instance, model.schema)

@@ -186,6 +186,17 @@ def misfits(path: str | Path) -> set[str]:
     return set(_places(str(path), version(path))[1])
 
 
+def image_shape(path: str | Path) -> tuple[int, ...]:
+    """Return the shape of an exposure's image, (ny, nx), or of its cube of images.
+
+    Raises
+    ------
+    InputError
+        See `read_planes`.
+    """
+    return _places(str(path), version(path))[0]["SCI"].shape
+
+
 def lost_extensions(path: str | Path) -> list[tuple[str, int]]:
     """Return name and version of extensions that a file lacks though its ASDF tree names them."""
     there = {(unit.name, unit.version) for unit in structure(path)}

@@ -12,18 +12,49 @@ from typing import Any
 
 import numpy as np
 
+from snakewebb.asdf_text import check
 from snakewebb.association import exposure_name
 from snakewebb.errors import InputError
-from snakewebb.fits_structure import find, read_tree
-from snakewebb.geometry import Geometry, PixelToSky, unit_vectors
+from snakewebb.exposure import image_shape
+from snakewebb.fits_structure import read_tree
+from snakewebb.geometry import Geometry, PixelToSky, to_plane, unit_vectors
 from snakewebb.grid import MAX_MAP_ERROR, Grid, PixelMap
 from snakewebb.headers import facts
+from snakewebb.wcs_transforms import UnknownWCS
 from snakewebb.wcs_tree import read_tree as read_gwcs
 
 log = logging.getLogger(__name__)
 
 FEWEST_NODES = 33
 MOST_NODES = 513
+
+Box = tuple[tuple[float, float], tuple[float, float]]
+
+MAX_REFERENCE_DISTANCE = 0.25
+"""Degrees from the middle of an image to its reference point; JWST sees a third of a degree."""
+MAX_BOX = 10_000
+"""Pixels from the first one to the edge of a bounding box."""
+MARGIN = 2048
+"""Pixels beyond the bounding box where its distortion still means something."""
+SCALES = 0.001, 10.0
+"""Between these is a pixel's side, arcsec."""
+MOST_STEPS, PRECISION = 30, 1e-6
+
+NO_WCS = "holds no gWCS (meta.wcs): run assign_wcs on it, or fetch the _cal file"
+
+
+def read_asdf(path: str | Path) -> bytes:
+    """Return the ASDF file in a FITS file's extension.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    content = read_tree(path)
+    if not content:
+        raise InputError(f"{path}: {NO_WCS}")
+    return content
 
 
 def read_sky(path: str | Path) -> PixelToSky:
@@ -32,12 +63,17 @@ def read_sky(path: str | Path) -> PixelToSky:
     Raises
     ------
     InputError
-        The file has no gWCS.
+        The file has no gWCS of an image.
     """
+    content = read_asdf(path)
     try:
-        return read_gwcs(read_tree(path))
-    except (AttributeError, KeyError, OSError, TypeError, ValueError):
-        log.info("%s: its WCS is left to gwcs", path)
+        return read_gwcs(content)
+    except UnknownWCS as error:
+        log.info("%s: its WCS is left to gwcs: %s", path, error)
+    try:
+        check(content)
+    except ValueError as error:
+        raise InputError(f"{path}: its gWCS cannot be read ({error}): fetch it again") from error
     from snakewebb.wcs import pixel_to_sky, read_wcs
 
     return pixel_to_sky(read_wcs(path))
@@ -66,20 +102,37 @@ def locate(path: str | Path) -> tuple[dict[str, Any], PixelToSky]:
     Raises
     ------
     InputError
-        The file has no gWCS, or one that gives no finite sky positions.
+        The file has no gWCS, or one that is none of an image, or contradicts the header.
     """
     known = {"exposure": exposure_name(path), **facts(path)}
-    missing = [name for name, v in known["wcsinfo"].items() if not isinstance(v, int | float)]
+    _check_wcsinfo(known["wcsinfo"], str(path))
+    image = image_shape(path)
+    known["dimensions"], shape = len(image), image[-2:]
+    sky = read_sky(path)
+    geometry = geometry_of(sky, shape, known["wcsinfo"], str(path))
+    if str(known["target_type"]).upper() != "MOVING":  # which may have been brought to its mean
+        reference, center = (
+            unit_vectors(*place)
+            for place in ((geometry.ra_ref, geometry.dec_ref), geometry.center())
+        )
+        off = float(np.degrees(np.linalg.norm(reference - center)))
+        if off > MAX_REFERENCE_DISTANCE:
+            raise InputError(
+                f"{path}: RA_REF and DEC_REF are {60 * off:.3g} arcmin off where its gWCS puts the "
+                "image: run assign_wcs again"
+            )
+    known["geometry"] = geometry.to_dict()
+    return known, sky
+
+
+def _check_wcsinfo(wcsinfo: dict[str, Any], path: str) -> None:
+    """Raise where the header has no such number."""
+    missing = [name for name, value in wcsinfo.items() if value is None]
     if missing:
         raise InputError(
             f"{path}: its header has no number for {', '.join(missing)} (wcsinfo): run assign_wcs "
             "on it"
         )
-    image = find(path, "SCI").shape
-    known["dimensions"], shape = len(image), image[-2:]
-    sky = read_sky(path)
-    known["geometry"] = geometry_of(sky, shape, known["wcsinfo"], str(path)).to_dict()
-    return known, sky
 
 
 def geometry_of(
@@ -104,27 +157,50 @@ def geometry_of(
     Raises
     ------
     InputError
-        The gWCS gives positions that are not finite, or too rough for a spline.
+        The gWCS cannot be evaluated, is folded, too rough for a spline, or has a bounding box or
+        pixels that cannot be.
     """
-    (x0, x1), (y0, y1) = sky.bounding_box or (
-        (-0.5, shape[1] - 0.5),
-        (-0.5, shape[0] - 0.5),
-    )
+    box = bounding_box(sky, shape)
+    for (low, high), size in zip(box, shape[::-1], strict=True):
+        touches = low < size - 0.5 and high > -0.5
+        if not (touches and high - low > 1 and max(-low, high) < MAX_BOX):  # NaN is not
+            raise InputError(
+                f"{name}: the bounding box of its gWCS, {box}, is none of an image of {shape[1]} × "
+                f"{shape[0]} pixels: run assign_wcs again"
+            )
+    try:
+        with np.errstate(all="ignore"):
+            return _nodes(sky, shape, wcsinfo, box, name)
+    except InputError:
+        raise
+    except Exception as error:  # of what gwcs and astropy make of a gWCS that they could read
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"{name}: its gWCS cannot be evaluated ({reason:.100}): run assign_wcs again"
+        ) from error
+
+
+def _nodes(
+    sky: PixelToSky, shape: tuple[int, int], wcsinfo: dict[str, Any], box: Box, name: str
+) -> Geometry:
+    """Evaluate a gWCS within a bounding box; see `geometry_of`."""
+    scale = _pixel_scale(sky, wcsinfo, box)
+    if not SCALES[0] <= 3600 * scale <= SCALES[1]:
+        raise InputError(
+            f"{name}: its gWCS makes pixels of {3600 * scale:.3g} arcsec: run assign_wcs again"
+        )
     nodes = FEWEST_NODES
     while nodes <= MOST_NODES:
-        x, y = np.linspace(x0, x1, nodes), np.linspace(y0, y1, nodes)
+        x, y = (np.linspace(*ends, nodes) for ends in box)
         ra, dec = _lattice(sky, x, y)
-        if not (np.isfinite(ra).all() and np.isfinite(dec).all()):
-            raise InputError(
-                f"{name}: its gWCS gives no finite sky positions: run assign_wcs again"
-            )
+        _check_lattice(ra, dec, name)
         geometry = Geometry(
             shape=tuple(shape),
             x_nodes=x,
             y_nodes=y,
             ra=ra,
             dec=dec,
-            pixel_scale=_pixel_scale(sky, wcsinfo, (x0 + x1) / 2, (y0 + y1) / 2),
+            pixel_scale=scale,
             **{key: float(value) for key, value in wcsinfo.items() if key != "vparity"},
             vparity=int(wcsinfo["vparity"]),
         )
@@ -132,6 +208,30 @@ def geometry_of(
             return geometry
         nodes = 2 * nodes - 1
     raise InputError(f"{name}: its gWCS is too rough to interpolate: check its distortion model")
+
+
+def bounding_box(sky: PixelToSky, shape: tuple[int, int]) -> Box:
+    """Return the bounding box of a gWCS; that of the image (ny, nx) where it has none."""
+    return sky.bounding_box or ((-0.5, shape[1] - 0.5), (-0.5, shape[0] - 0.5))
+
+
+def corners(sky: PixelToSky, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return RA and Dec of the corners of a bounding box; see `Geometry.corners`."""
+    (x0, x1), (y0, y1) = bounding_box(sky, shape)
+    ra, dec = sky.forward(np.array([x0, x0, x1, x1]), np.array([y0, y1, y1, y0]))
+    return np.asarray(ra, float) % 360.0, np.asarray(dec, float)
+
+
+def _check_lattice(ra: np.ndarray, dec: np.ndarray, name: str) -> None:
+    """Raise where a lattice of nodes is not on the sky, or folded."""
+    if not (np.isfinite(ra).all() and np.isfinite(dec).all()):
+        raise InputError(f"{name}: its gWCS gives no finite sky positions: run assign_wcs again")
+    rows, cols = len(dec) // 2, dec.shape[1] // 2
+    plane = np.array(to_plane(ra, dec, ra[rows, cols], dec[rows, cols]))
+    (a, b), (c, d) = np.diff(plane)[:, :-1], np.diff(plane, axis=1)[..., :-1]
+    areas = a * d - b * c
+    if not (np.all(areas > 0) or np.all(areas < 0)):
+        raise InputError(f"{name}: its gWCS folds the image: check its distortion model")
 
 
 def map_error(sky: PixelToSky, geometry: Geometry) -> float:
@@ -151,12 +251,48 @@ def _lattice(sky: PixelToSky, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray,
     return np.asarray(ra, float) % 360.0, np.asarray(dec, float)
 
 
-def _pixel_scale(sky: PixelToSky, wcsinfo: dict[str, Any], x: float, y: float) -> float:
-    """Return the pixel scale, degrees, where the reference point falls; else at (x, y)."""
-    reference = sky.inverse(wcsinfo["ra_ref"], wcsinfo["dec_ref"])
-    if np.isfinite(reference).all():
-        x, y = map(float, reference)
+def _pixel_scale(sky: PixelToSky, wcsinfo: dict[str, Any], box: Box) -> float:
+    """Return the pixel scale, degrees, where the reference point falls.
+
+    Where that is not near the image, the scale in the middle.
+    """
+    x, y = map(float, np.mean(box, axis=1))
+    place = wcsinfo["ra_ref"], wcsinfo["dec_ref"]
+    at = find_pixel(sky, *place, (x, y)) if sky.inverse is None else sky.inverse(*place)
+    at = [float(c) for c in at]
+    if all(low - MARGIN <= c <= high + MARGIN for c, (low, high) in zip(at, box, strict=True)):
+        x, y = at
     ra, dec = sky.forward(np.array([x, x + 1, x]), np.array([y, y, y + 1]))
     steps = np.diff(unit_vectors(np.asarray(ra), np.asarray(dec))[[1, 0, 2]], axis=0)
     sides = 2 * np.arcsin(np.linalg.norm(steps, axis=1) / 2)
     return float(np.degrees(np.sqrt(sides[0] * sides[1])))
+
+
+def find_pixel(
+    sky: PixelToSky, ra: float, dec: float, start: tuple[float, float]
+) -> tuple[float, float]:
+    """Return the 0-based pixel that sees a position, from the way to the sky alone.
+
+    Newton's method, to a millionth of a pixel; NaN where it does not come to an end.
+
+    Parameters
+    ----------
+    sky : PixelToSky
+        Its inverse is not used.
+    ra, dec : float
+        Degrees.
+    start : (x, y)
+        Where to begin.
+    """
+    at = np.array(start)
+    for _ in range(MOST_STEPS):
+        around = at[:, None] + [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+        plane = np.array(to_plane(*map(np.asarray, sky.forward(*around)), ra, dec))
+        slopes = plane[:, 1:] - plane[:, :1]
+        if not np.isfinite(plane).all() or not np.linalg.det(slopes):
+            break
+        step = np.linalg.solve(slopes, plane[:, 0])
+        at = at - step
+        if np.hypot(*step) < PRECISION:
+            return float(at[0]), float(at[1])
+    return np.nan, np.nan

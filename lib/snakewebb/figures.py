@@ -6,9 +6,13 @@ as long as the rest of it.
 
 from __future__ import annotations
 
+import logging
 import math
+import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +22,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from snakewebb.errors import InputError
 from snakewebb.files import replacing
-from snakewebb.status import ProductStatus
+from snakewebb.status import ProductStatus, write_page
+
+log = logging.getLogger(__name__)
 
 STYLE = {"font.size": 10.0, "figure.dpi": 120.0, "savefig.dpi": 120.0}
 PAGE_WIDTH = 11.0  # inches, at most
@@ -36,6 +43,41 @@ MARKS = (
     {"marker": "D", "color": "#0072B2"},
 )
 ABSENT = {"FAILED": ("X", "#D55E00"), "SKIPPED": ("s", "0.6")}
+LINE, LINES, NAMES = 130, 8, 50
+"""Characters of a line, lines of a message in place of a picture, and characters of a name."""
+
+
+@contextmanager
+def drawn(*paths: str | Path) -> Iterator[None]:
+    """Draw a message in place of pictures that fail: no product waits for them.
+
+    Parameters
+    ----------
+    *paths : path
+        PNG and HTML files: what is made in the block. Where that raises, all of them say why.
+    """
+    try:
+        yield
+    except Exception as error:
+        log.exception("not drawn: %s", ", ".join(Path(path).name for path in paths))
+        message = " ".join(str(error).split())
+        if not isinstance(error, InputError):
+            message = f"{type(error).__name__}: {message}"
+        for path in paths:
+            _write_message(path, message)
+
+
+def _write_message(path: str | Path, message: str) -> None:
+    """Write why there is no picture, or no page, in place of it."""
+    title = f"{Path(path).stem} could not be drawn"
+    if Path(path).suffix == ".html":
+        write_page([f"<b>{escape(title)}</b>", escape(message)], {}, [], path)
+        return
+    lines = textwrap.wrap(message, LINE, max_lines=LINES)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE_WIDTH, 0.6 + 0.23 * (len(lines) + 1)))
+        heading(figure, title, *lines, "The log has more.")
+        save(figure, path)
 
 
 def plot_alignment(status: ProductStatus, path: str | Path) -> None:
@@ -60,7 +102,7 @@ def plot_alignment(status: ProductStatus, path: str | Path) -> None:
         np.maximum(_values(status, step, key), LEAST_RMS) for key in ("rms_before", "rms_after")
     )
     subtitle = ""
-    if np.isfinite(after).any():
+    if np.isfinite(before).any() and np.isfinite(after).any():
         medians = np.nanmedian(before), np.nanmedian(after)
         subtitle = "median over exposures: {:.3g} mas before, {:.3g} mas after".format(*medians)
     _plot(
@@ -125,7 +167,8 @@ def _values(status: ProductStatus, step: str, key: str, index: int | None = None
     values = [steps[step].get(key) for steps in status.exposures.values()]
     if index is not None:
         values = [None if value is None else value[index] for value in values]
-    return np.array(values, float)
+    numbers = np.array(values, float)
+    return np.where(np.isfinite(numbers), numbers, np.nan)
 
 
 def _plot(
@@ -149,10 +192,11 @@ def _plot(
         figure = Figure(figsize=page)
         heading(figure, f"{title} ({step})", subtitle if known else _why(ends))
         if known:
-            left = 0.4 + CHARACTER * max(map(len, status.exposures))
+            names = [_cut(name, NAMES) for name in status.exposures]
+            left = 0.4 + CHARACTER * max(map(len, names))
             box = np.array((left, BOTTOM, PAGE_WIDTH - left - RIGHT, height)) / (*page, *page)
             axes = figure.add_axes(box)
-            _draw(axes, height, list(status.exposures), ends, series, stems)
+            _draw(axes, height, names, ends, series, stems)
             axes.set_xlabel(label)
             if logarithmic:
                 _logarithmic(axes, list(series.values()))
@@ -222,10 +266,18 @@ def _why(ends: Sequence[Mapping[str, Any]]) -> str:
 def heading(figure: Figure, title: str, *lines: str) -> None:
     """Write a title and lines below it into the upper left corner of a figure."""
     y = figure.get_figheight() - 0.3
-    figure.text(0.15, y, title, weight="bold", fontsize=12, transform=figure.dpi_scale_trans)
+    # Names and reasons may have a $, which is no mathematics.
+    style = {"transform": figure.dpi_scale_trans, "parse_math": False}
+    figure.text(0.15, y, title, weight="bold", fontsize=12, **style)
     for line in lines:
         y -= 0.23
-        figure.text(0.15, y, line, color="0.3", transform=figure.dpi_scale_trans)
+        figure.text(0.15, y, _cut(line, LINE), color="0.3", **style)
+
+
+def _cut(text: str, most: int) -> str:
+    """Return a text without its middle if it is too long."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[: half - 1]}…{text[-half:]}"
 
 
 def save(figure: Figure, path: str | Path) -> None:

@@ -1,5 +1,6 @@
 """Wavelengths of the filters that are used with coronagraphs."""
 
+import re
 from typing import NamedTuple
 
 
@@ -45,7 +46,24 @@ FILTERS = {
 (jwst-docs.stsci.edu), "NIRCam Filters". MIRI: nominal central wavelength and width, Boccaletti et
 al. 2015 (PASP 127, 633); measured curves are up to a quarter narrower, which hardly shows."""
 
+NOMINAL_WIDTHS = {"W2": 0.45, "W": 0.22, "M": 0.1, "N": 0.01, "C": 0.08}
+"""Typical bandwidths over wavelength, by the letters at the end of a filter's name."""
+
 STOPS = {"NRC_CORON": 0.6, "MIR_4QPM": 0.27, "MIR_LYOT": 0.2}
 """Margins of Lyot stops by EXP_TYPE, metres: how far from the pupil's edges they let light pass.
 A stand-in: those of `snakewebb.simulate`, not held to real stops or to STPSF. A real observation
 deserves a PSF file."""
+
+
+def passband(instrument: str, name: str) -> Filter | None:
+    """Return a filter's wavelength and bandwidth; what its name says where it is not in `FILTERS`.
+
+    The name of a filter of JWST is its wavelength in units of 10 nm, and a letter for its width.
+    None if it has no such name.
+    """
+    known = FILTERS.get(instrument, {}).get(name)
+    said = re.fullmatch(r"F(\d{3,4})(W2|W|M|N|C)", name)
+    if known or not said:
+        return known
+    wavelength = 1e-8 * int(said[1])
+    return Filter(wavelength, NOMINAL_WIDTHS[said[2]] * wavelength)

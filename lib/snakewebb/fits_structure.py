@@ -16,6 +16,7 @@ import math
 import os
 import re
 import zlib
+from collections import ChainMap
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -164,7 +165,28 @@ def first_header(path: str | Path) -> dict[str, str]:
         See `structure`.
     """
     with open_unpacked(path) as file:
-        return {key: _text(value) for key, value in _header(file, path, "SIMPLE").items()}
+        return _texts(_header(file, path, "SIMPLE"))
+
+
+def exposure_header(path: str | Path) -> Mapping[str, str]:
+    """Return the same of an exposure: those in the header of SCI, and beneath it the first one.
+
+    Raises
+    ------
+    InputError
+        See `structure`; or it has no SCI.
+    """
+    image = find(path, "SCI")
+    if image is None:
+        raise InputError(f"{path}: has no SCI extension: give a stage-2 exposure")
+    with open_unpacked(path) as file:
+        first = _texts(_header(file, path, "SIMPLE"))
+        file.seek(image.header)
+        return ChainMap(_texts(_header(file, path, "XTENSION")), first)
+
+
+def _texts(cards: Mapping[str, bytes]) -> dict[str, str]:
+    return {key: _text(value) for key, value in cards.items()}
 
 
 @lru_cache(maxsize=1000)

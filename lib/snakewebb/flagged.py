@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -35,7 +34,7 @@ from snakewebb.geometry import Correction, Geometry, s_region
 from snakewebb.gwcs_text import corrected_steps, cut_steps, is_correctable
 from snakewebb.hdus import SUMS, forget_sums, open_copy, sound_tree
 from snakewebb.headers import facts
-from snakewebb.notes import cards, history, log_statuses, noted, plain
+from snakewebb.notes import cards, date, history, log_statuses, noted, plain
 from snakewebb.sip import FITS_WCS, sip_keywords, sky_of
 
 log = logging.getLogger(__name__)
@@ -46,8 +45,8 @@ MODELS = {2: "ImageModel", 3: "CubeModel"}
 CUBE = {"SCI": "data", "ERR": "err", "DQ": "dq"}
 """What every product has, and what the data models call it."""
 
-Pointing = tuple[Correction, Geometry | None, Mapping[str, Any] | None]
-"""A correction, the geometry it is one of, and options for SIP keywords."""
+Pointing = tuple[Correction | None, Geometry | None, Mapping[str, Any] | None]
+"""A correction or none, the geometry it is one of, and options for SIP keywords."""
 
 
 def write_crf(
@@ -82,7 +81,8 @@ def write_crf(
     correction : Correction, optional
         Of the pointing. The gWCS, S_REGION and the FITS WCS keywords follow it.
     geometry : Geometry, optional
-        The exposure's, uncorrected. Without it a correction takes longer to write.
+        The exposure's, uncorrected. S_REGION is made from it, corrected or not. Without it a
+        correction takes longer to write; without a correction it is read.
     moving_target : bool, optional
         The correction follows a moving target; see `snakewebb.wcs.corrected_wcs`.
     sip : mapping, optional
@@ -119,6 +119,8 @@ def write_crf(
         fraction = {"fraction": float(np.mean(outliers))}
         notes["outlier_detection"] = notes.get("outlier_detection", {}) | fraction
     metadata = {"asn": asn or {}, "wcsinfo": wcsinfo or {}}
+    if geometry is None and correction is None:
+        geometry = _geometry(source)
     taken = 0.0
     if sky is not None and sky["level"] is not None:
         metadata["background"] = {name: sky[name] for name in ("level", "subtracted", "method")}
@@ -132,7 +134,7 @@ def write_crf(
         metadata=metadata,
         statuses=statuses,
         notes=notes,
-        pointing=None if correction is None else (correction, geometry, sip),
+        pointing=(correction, geometry, sip) if correction or geometry else None,
         moving_target=moving_target,
         integrations=integrations,
         corner=corner,
@@ -167,7 +169,7 @@ def rewrite(
         For ``meta.snakewebb``.
     metadata : mapping, optional
         By node of ``meta``: names and values.
-    pointing : (Correction, Geometry or None, mapping or None), optional
+    pointing : (Correction or None, Geometry or None, mapping or None), optional
         A correction, the uncorrected geometry, and options for SIP keywords; see `write_crf`.
     moving_target, integrations, corner
         See `write_crf`.
@@ -186,17 +188,29 @@ def rewrite(
     else:
         from snakewebb.datamodels import write_changed  # stdatamodels and gwcs, a second of imports
 
-        correction, _, sip = pointing or (None, None, None)
+        correction, geometry, sip = pointing or (None, None, None)
         write_changed(
             source,
             target,
             change,
             **said,
             correction=correction,
+            geometry=geometry,
             moving_target=moving_target,
             sip=sip,
             integrations=integrations,
         )
+
+
+def _geometry(path: str | Path) -> Geometry | None:
+    """Return an exposure's geometry; None if it has no gWCS, which references can do without."""
+    from snakewebb.exposure_geometry import read_geometry  # kernels, which copies don't need
+
+    try:
+        return Geometry.from_dict(read_geometry(path)["geometry"])
+    except InputError as error:
+        log.info("S_REGION stays as it is: %s", error)
+        return None
 
 
 def _change(planes: Planes, outliers: np.ndarray | None, sky: float) -> None:
@@ -215,9 +229,9 @@ def _is_copyable(path: str | Path, pointing: Pointing | None) -> bool:
         steps = read_node(sound_tree(path), "meta.wcs.steps")
     except ValueError:
         return False
-    if pointing is None:
+    correction, geometry, _ = pointing or (None, None, None)
+    if correction is None:
         return True
-    _, geometry, _ = pointing
     return geometry is not None and is_correctable(steps, geometry)
 
 
@@ -256,9 +270,8 @@ def write_copy(
         other extension, unknown keyword, history or gWCS.
     """
     notes, metadata = noted(notes), plain(metadata)
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
     model = MODELS[planes["SCI"].ndim]
-    places = {"date": now, "filename": Path(target).name, "model_type": model}
+    places = {"date": date(), "filename": Path(target).name, "model_type": model}
     for node, values in {**metadata, "cal_step": statuses}.items():
         places |= {f"{node}.{name}": value for name, value in values.items()}
     own = cards(notes)
@@ -286,7 +299,8 @@ def write_copy(
         changes["meta.snakewebb"] = notes
         changes |= _resized(tree, planes)
         if pointing is not None:
-            dropped += [f"meta.wcsinfo.{name}" for name in FITS_WCS]
+            if pointing[0] is not None:
+                dropped += [f"meta.wcsinfo.{name}" for name in FITS_WCS]
             changes |= _point(hdus["SCI"].header, *pointing)
         elif corner is not None:
             shape = planes["SCI"].shape[-2:]
@@ -357,12 +371,15 @@ def _resized(tree: bytes, planes: Planes) -> dict[str, list[int]]:
 
 
 def _point(
-    header: fits.Header, correction: Correction, geometry: Geometry, sip: Mapping[str, Any] | None
+    header: fits.Header,
+    correction: Correction | None,
+    geometry: Geometry,
+    sip: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Correct the keywords that tell an image's pointing, and return what to change in the tree."""
     corrected = geometry.corrected(correction)
     keywords: dict[str, Any] = {"S_REGION": s_region(*corrected.corners())}
-    if sip is not None:
+    if correction is not None and sip is not None:
         crpix = header.get("CRPIX1"), header.get("CRPIX2")
         keywords |= sip_keywords(sky_of(corrected), corrected.bounding_box, crpix, **sip)
     comments = {a.keyword: a.comment for a in attributes() if a.name.startswith("meta.wcsinfo.")}
@@ -374,9 +391,11 @@ def _point(
             header[key] = (keywords[key], comment)
         if key in header:
             place = header.index(key) + 1
+    changes = {f"meta.wcsinfo.{key.lower()}": value for key, value in keywords.items()}
+    if correction is None:
+        return changes
     for key in map(str.upper, FITS_WCS):
         if key not in keywords:
             header.remove(key, ignore_missing=True)
-    changes = {f"meta.wcsinfo.{key.lower()}": value for key, value in keywords.items()}
     changes["meta.wcs.steps"] = lambda steps: corrected_steps(steps, geometry, correction)
     return changes

@@ -73,14 +73,14 @@ class PixelToSky:
     ----------
     forward : callable
         Takes 0-based pixel coordinates x and y, arrays, and returns RA and Dec, ICRS, degrees.
-    inverse : callable
-        The way back, as good as the file has it.
+    inverse : callable or None
+        The way back, as good as the file has it; None where it has none.
     bounding_box : ((x0, x1), (y0, y1)) or None
         The pixel coordinates within which it holds.
     """
 
     forward: Callable[..., tuple[np.ndarray, np.ndarray]]
-    inverse: Callable[..., tuple[np.ndarray, np.ndarray]]
+    inverse: Callable[..., tuple[np.ndarray, np.ndarray]] | None
     bounding_box: tuple[tuple[float, float], tuple[float, float]] | None
 
 

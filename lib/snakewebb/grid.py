@@ -116,7 +116,8 @@ def output_grid(
     Raises
     ------
     InputError
-        The grid would be smaller than 2 pixels, or larger than allowed.
+        The grid would be smaller than 2 pixels, or larger than allowed, or ``crval`` is no place on
+        the sky.
     """
     first = next(iter(geometries.values()))
     corners = [geometry.corners() for geometry in geometries.values()]
@@ -129,6 +130,10 @@ def output_grid(
             float(np.degrees(np.arctan2(y, x)) % 360.0),
             float(np.degrees(np.arctan2(z, np.hypot(x, y)))),
         )
+    elif not (abs(crval[0]) <= 360 and abs(crval[1]) <= 90):  # NaN is not
+        raise InputError(f"crval: {tuple(crval)} is no place on the sky: give RA and Dec, degrees")
+    else:
+        crval = float(crval[0]) % 360.0, float(crval[1])
     if pixel_scale is None:
         cdelt = first.pixel_scale * pixel_scale_ratio
     else:

@@ -93,7 +93,9 @@ def sound_tree(path: str | Path) -> bytes:
         It is no ASDF file.
     """
     tree = read_tree(path)
-    lost = {*lost_extensions(path), *((name, 1) for name in misfits(path))}
+    lost = set(lost_extensions(path))
+    if find(path, "SCI") is not None:
+        lost |= {(name, 1) for name in misfits(path)}
     if not lost:
         return tree
     sources = {f"fits:{name},{number}" for name, number in lost}

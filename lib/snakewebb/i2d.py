@@ -13,7 +13,6 @@ import logging
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -34,13 +33,14 @@ from snakewebb.blend import (
     union_region,
 )
 from snakewebb.errors import InputError
+from snakewebb.exposure_geometry import read_geometry
 from snakewebb.files import BLOCK, replacing
 from snakewebb.fits_structure import read_tree
-from snakewebb.geometry import ARCSEC
+from snakewebb.geometry import ARCSEC, Geometry
 from snakewebb.grid import Grid
 from snakewebb.gwcs_text import grid_wcs
 from snakewebb.headers import facts
-from snakewebb.notes import cards, noted, plain
+from snakewebb.notes import cards, date, noted, plain
 from snakewebb.sip import FITS_WCS
 
 log = logging.getLogger(__name__)
@@ -73,6 +73,7 @@ def write_i2d(
     *,
     parameters: Mapping[str, Any],
     group_ids: Sequence[str] | None = None,
+    corners: Sequence[np.ndarray] | None = None,
     report_var: bool = True,
     blendheaders: bool = True,
     asn: Mapping[str, Any] | None = None,
@@ -99,6 +100,8 @@ def write_i2d(
     group_ids : sequence of str, optional
         The exposures' groups: exposure times are summed once a group. By default from the
         headers.
+    corners : sequence of (4, 2) arrays, optional
+        The exposures' corners in pixels of the grid, for S_REGION. By default from their gWCS.
     report_var : bool, optional
         Whether the variances are in the file.
     blendheaders : bool, optional
@@ -117,6 +120,7 @@ def write_i2d(
     rows = [read_metadata(path) for path in inputs]
     group_ids = group_ids or [facts(path)["group_id"] for path in inputs]
     values = _metadata(name, grid, rows, group_ids, parameters, blendheaders)
+    values["meta.wcsinfo.s_region"] = union_region(corners or _corners(inputs, grid), grid)
     values |= {f"meta.asn.{key}": value for key, value in (asn or {}).items()}
     notes = {**(provenance or {}), "resample": parameters, "statuses": status_counts(rows)}
     tree = plain(values | {"cal_logs": _logs(inputs[0])})
@@ -174,8 +178,6 @@ def _metadata(
     values = {key: value for key, value in values.items() if key not in forgotten}
     names = {a.keyword: a.name for a in attributes() if a.hdu == "SCI"}
     values |= {names[keyword]: value for keyword, value in grid_keywords(grid).items()}
-    regions = [row[key] for row in rows if (key := "meta.wcsinfo.s_region") in row]
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
     resample = {key: parameters[key] for key in ("pixfrac", "kernel", "fillval", "weight_type")}
     return {
         **values,
@@ -184,11 +186,16 @@ def _metadata(
         "meta.photometry.pixelarea_steradians": grid.pixel_area,
         "meta.photometry.pixelarea_arcsecsq": grid.pixel_area * ARCSEC**2,
         "meta.cal_step.resample": "COMPLETE",
-        "meta.wcsinfo.s_region": union_region(regions, grid),
         "meta.filename": name,
-        "meta.date": now,
+        "meta.date": date(),
         "meta.model_type": "ImageModel",
     }
+
+
+def _corners(paths: Sequence[str | Path], grid: Grid) -> list[np.ndarray]:
+    """Return exposures' corners in pixels of a grid."""
+    geometries = [Geometry.from_dict(read_geometry(path)["geometry"]) for path in paths]
+    return [np.column_stack(grid.sky_to_pixel(*g.corners())) for g in geometries]
 
 
 def grid_keywords(grid: Grid) -> dict[str, Any]:

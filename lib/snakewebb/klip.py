@@ -13,14 +13,12 @@ import numpy as np
 
 from snakewebb.align_refs import turn
 from snakewebb.errors import InputError
+from snakewebb.star_light import StarLight
 
 log = logging.getLogger(__name__)
 
-STRATEGIES = ("RDI", "ADI", "ADI+RDI")
 NULL = 1e-12
 """A mode with less than this share of the first one's power is the rounding of float32 pixels."""
-LEAST_ROTATION = 1.0
-"""Degrees of roll between exposures that can be references for each other."""
 SMOOTHING = 5
 """Side of the box, pixels, over which the PSF model's error is averaged."""
 RING = 3.0
@@ -51,6 +49,9 @@ class Subtracted:
         Of the references' covariance in each zone, all that are not null, descending.
     references : list of (k,) int
         Those used in each zone.
+    radius : float or None
+        Beyond this distance from the star, pixels, only the level was taken off; None where its
+        light was subtracted everywhere.
     """
 
     data: np.ndarray
@@ -60,36 +61,7 @@ class Subtracted:
     modes: list[int]
     eigenvalues: list[np.ndarray]
     references: list[np.ndarray]
-
-
-def library(
-    strategy: str, roll: float, references: Sequence[int], others: Sequence[tuple[int, float]]
-) -> list[int]:
-    """Return which images serve as references for an exposure.
-
-    Parameters
-    ----------
-    strategy : {'RDI', 'ADI', 'ADI+RDI'}
-        Other stars, the same star at other rolls, or both.
-    roll : float
-        The exposure's, degrees.
-    references : sequence of int
-        Indices of images of reference stars.
-    others : sequence of (index, roll)
-        Images of the target in other exposures.
-
-    Raises
-    ------
-    InputError
-        There are none, or there is no such strategy.
-    """
-    if strategy not in STRATEGIES:
-        raise InputError(f"klip.strategy: {strategy!r} is unknown: one of {', '.join(STRATEGIES)}")
-    rolled = [i for i, r in others if abs((r - roll + 180) % 360 - 180) >= LEAST_ROTATION]
-    chosen = (rolled if "ADI" in strategy else []) + (list(references) if "RDI" in strategy else [])
-    if not chosen:
-        raise InputError(f"klip: no references for {strategy}: choose another klip.strategy")
-    return chosen
+    radius: float | None = None
 
 
 def zones(
@@ -153,6 +125,9 @@ class Library:
         the library is tested on itself. By default each is by itself.
     center, annuli, subsections, mask
         See `zones`; by default there is one zone, the whole frame.
+    light : StarLight, optional
+        Where the star's light is, if that is not everywhere: beyond, only the median is taken off;
+        other stars are not looked at to find out how much of the references to subtract.
 
     Raises
     ------
@@ -170,6 +145,7 @@ class Library:
         annuli: int | Sequence[float] = 1,
         subsections: int = 1,
         mask: np.ndarray | None = None,
+        light: StarLight | None = None,
     ) -> None:
         count, *shape = references.shape
         if not count:
@@ -177,12 +153,21 @@ class Library:
         self.shape = tuple(shape)
         middle = ((shape[1] - 1) / 2, (shape[0] - 1) / 2)
         self.center = middle if center is None else center
+        near, alone, self.outside, self.radius = mask, None, np.empty(0, int), None
+        if light is not None:
+            near = light.near if mask is None else light.near & mask
+            beyond = ~light.near if mask is None else ~light.near & mask
+            alone, self.outside, self.radius = (
+                light.alone.ravel(),
+                np.flatnonzero(beyond),
+                light.radius,
+            )
         pixels = zones(
             self.shape,
             self.center,
             annuli=annuli,
             subsections=subsections,
-            mask=mask,
+            mask=near,
         )
         if not pixels:
             raise InputError("klip: the search region holds no pixel: give another mask")
@@ -191,7 +176,14 @@ class Library:
         names = list(range(count)) if groups is None else list(groups)
         groups = np.array([names.index(name) for name in names])
         self.zones = [
-            _Zone(p, flat[:, p], None if errors is None else errors[:, p], groups) for p in pixels
+            _Zone(
+                p,
+                flat[:, p],
+                None if errors is None else errors[:, p],
+                groups,
+                None if alone is None else alone[p],
+            )
+            for p in pixels
         ]
 
     def subtract(
@@ -231,9 +223,9 @@ class Library:
         variance = None if err is None else np.asarray(err, np.float64).reshape(count, -1) ** 2
         if any(zone.variance is None for zone in self.zones):
             variance = None
-        centred = [_centred(flat[:, zone.pixels]) for zone in self.zones]
+        centred = [_centred(flat[:, zone.pixels], zone.fitted) for zone in self.zones]
         parts = [
-            (zone.pixels, basis, light, basis.modes @ light.T)
+            (zone.pixels, basis, light, basis.coefficients(light))
             for zone, basis, light in zip(self.zones, bases, centred, strict=True)
         ]
         results = []
@@ -248,6 +240,11 @@ class Library:
                 if variance is not None:
                     own[:, p] = basis.remaining_noise(variance[:, p], k)
                     noise[:, p], excess[:, p] = basis.model_variance(light, k)
+            if self.outside.size:
+                beyond = flat[:, self.outside]
+                data[:, self.outside] = beyond - np.median(beyond, axis=1, keepdims=True)
+                if variance is not None:
+                    own[:, self.outside] = variance[:, self.outside]
             full, model, share = None, None, 0.0
             shape = (count, *self.shape)
             data, own, noise, excess = (a.reshape(shape) for a in (data, own, noise, excess))
@@ -256,6 +253,7 @@ class Library:
                 data = data - part
             if variance is not None:
                 squares = noise + _smoothed(excess) * (1 - share**2)
+                squares.reshape(count, -1)[:, self.outside] = 0.0
                 if symmetry:
                     other = turn(np.nan_to_num([own.mean(axis=0) / count]), self.center)[0]
                     squares += share**2 * np.maximum(other, 0.0)
@@ -269,6 +267,7 @@ class Library:
                     used,
                     [basis.eigenvalues for basis in bases],
                     [basis.chosen for basis in bases],
+                    self.radius,
                 )
             )
         for result in results:
@@ -332,13 +331,21 @@ class _Zone:
     """A zone's pixels, its references there less their means, and the products of these."""
 
     def __init__(
-        self, pixels: np.ndarray, references: np.ndarray, err: np.ndarray | None, groups: np.ndarray
+        self,
+        pixels: np.ndarray,
+        references: np.ndarray,
+        err: np.ndarray | None,
+        groups: np.ndarray,
+        alone: np.ndarray | None,
     ) -> None:
         self.pixels = pixels
-        self.references = _centred(references)
+        some = alone is not None and np.count_nonzero(alone) >= LEAST_PIXELS
+        self.fitted = np.flatnonzero(alone) if some else slice(None)
+        self.references = _centred(references, self.fitted)
         self.variance = None if err is None else np.asarray(err, np.float64) ** 2
         self.groups = groups
-        self.gram = self.references @ self.references.T
+        fitted = self.references[:, self.fitted]
+        self.gram = fitted @ fitted.T
         self._whole: _Basis | None = None
 
     def basis(self, target: np.ndarray, n_references: int | None) -> _Basis:
@@ -346,7 +353,8 @@ class _Zone:
         count = len(self.references)
         if n_references is not None and n_references < count:
             power = np.sqrt(np.maximum(np.diag(self.gram), np.finfo(float).tiny))
-            likeness = self.references @ _centred(target).mean(axis=0) / power
+            wanted = _centred(target, self.fitted).mean(axis=0)[self.fitted]
+            likeness = self.references[:, self.fitted] @ wanted / power
             return _Basis(self, np.sort(np.argsort(-likeness, kind="stable")[:n_references]))
         if self._whole is None:
             self._whole = _Basis(self, np.arange(count))
@@ -359,23 +367,31 @@ class _Basis:
     def __init__(self, zone: _Zone, chosen: np.ndarray) -> None:
         self.chosen = chosen
         self.references = zone.references[chosen]
+        self.fitted = zone.fitted
         self.variance = None if zone.variance is None else zone.variance[chosen]
         self.groups = zone.groups[chosen]
         self.gram = zone.gram[np.ix_(chosen, chosen)]
         self.values, self.vectors = _eigen(self.gram)
-        self.eigenvalues = self.values / max(self.references.shape[1] - 1, 1)
+        self.eigenvalues = self.values / max(self.references[:, self.fitted].shape[1] - 1, 1)
         modes = (self.vectors / np.sqrt(self.values)).T @ self.references
         # Rounding in weak modes leaves them askew; this makes them orthogonal, each to those
         # before it.
-        lower = np.linalg.cholesky(modes @ modes.T)
+        fitted = modes[:, self.fitted]
+        lower = np.linalg.cholesky(fitted @ fitted.T)
         self.modes = np.linalg.inv(lower) @ modes
         self._noise: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def coefficients(self, target: np.ndarray) -> np.ndarray:
+        """Return how much of each mode is in a target (T, n), less its mean; (k, T)."""
+        return self.modes[:, self.fitted] @ target[:, self.fitted].T
 
     def remaining_noise(self, variance: np.ndarray, k: int) -> np.ndarray:
         """Return what the projection leaves of the target's own variance, (T, n)."""
         modes = self.modes[:k]
-        mixed = (modes * variance.mean(axis=0)) @ modes.T
-        taken = np.einsum("kn,kn->n", modes, modes)
+        fitted = modes[:, self.fitted]
+        mixed = (fitted * variance.mean(axis=0)[self.fitted]) @ fitted.T
+        taken = np.zeros(modes.shape[1])
+        taken[self.fitted] = np.einsum("kn,kn->n", fitted, fitted)
         spread = np.einsum("kn,kn->n", modes, mixed @ modes)
         return np.maximum(variance * (1 - 2 * taken) + spread, 0.0)
 
@@ -387,10 +403,12 @@ class _Basis:
         squares of what this leaves, less those that noise explains, in units of the light.
         """
         inverse = self.vectors[:, :k] / self.values[:k] @ self.vectors[:, :k].T
-        products = target @ self.references.T
+        light = target[:, self.fitted]
+        products = light @ self.references[:, self.fitted].T
         noise = (products @ inverse) ** 2 @ self.variance
         squares = self._prediction_excess(k)
-        scale = np.einsum("tn,tn->t", target, target) / np.trace(self.gram)
+        power = np.trace(self.gram)
+        scale = np.einsum("tn,tn->t", light, light) / (power if power > 0 else np.inf)
         return noise, scale[:, None] * squares
 
     def _prediction_excess(self, k: int) -> np.ndarray:
@@ -415,10 +433,10 @@ class _Basis:
         return self._noise[k]
 
 
-def _centred(images: np.ndarray) -> np.ndarray:
-    """Return images (k, n) less their means, float64."""
+def _centred(images: np.ndarray, fitted: np.ndarray | slice) -> np.ndarray:
+    """Return images (k, n) less their means over the fitted pixels, float64."""
     images = np.asarray(images, np.float64)
-    return images - images.mean(axis=1, keepdims=True)
+    return images - images[:, fitted].mean(axis=1, keepdims=True)
 
 
 def _eigen(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -46,6 +46,11 @@ class Placement:
     bounds: tuple[int, int, int, int]
     outline: np.ndarray
 
+    @property
+    def corners(self) -> np.ndarray:
+        """The corners of the bounding box in grid pixels, (4, 2)."""
+        return self.outline[:: len(self.outline) // 4]
+
     def meets(self, other: Placement) -> bool:
         """Return whether the bounds of two exposures overlap."""
         a, b = self.bounds, other.bounds

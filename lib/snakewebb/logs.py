@@ -1,13 +1,24 @@
 """What the logs of jobs say. Standard library only."""
 
+import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 DONE = "done in %.2f s: %.2f s of CPU, %.2f of them before its work began, %d MB of memory"
 """The last message of a job that did its work."""
 
+STOPPED = "stopped"
+"""The last message of a job that was interrupted."""
+
+_SILENT = "ended without a word: see what it printed, and whether the disk is full"
 _DONE = re.compile(re.sub(r"%\S+", r"([\\d.]+)", DONE))
-_RECORD = re.compile(r"^\d{4}-\d\d-\d\d \S+ ([A-Z]+) [^:]+: (.*)$")
+_RECORD = re.compile(r"^\d{4}-\d\d-\d\d \S+ ([A-Z]+ [^:]+): (.*)$")
+# Of the message with which a job ends itself.
+_END = "ERROR root"
+# What faulthandler writes on a crash, and on a signal that ends the process.
+_CRASH = re.compile(r"^Fatal Python error: (.*)$")
+_SIGNAL = "Stack (most recent call first):"
 
 
 def cost(log: str | Path) -> dict[str, float]:
@@ -34,13 +45,46 @@ def last_words(log: str | Path) -> str | None:
         lines = Path(log).read_text(errors="replace").splitlines()
     except OSError:
         lines = []
-    records = [match.groups() for match in map(_RECORD.match, lines) if match]
-    level, message = records[-1] if records else ("", "nothing")
-    if level == "ERROR":
+    source = message = ""
+    for line in lines:
+        if match := _RECORD.match(line):
+            source, message = match.groups()
+        elif match := _CRASH.match(line):
+            return (
+                f"crashed ({match[1]}): a defect of snakewebb or of a library: report it with this "
+                f"log; its last words: {message}"
+            )
+        elif line == _SIGNAL and source != _END:
+            return (
+                f"{STOPPED} by a signal: by hand, or at a limit of time; its last words: {message}"
+            )
+    if source == _END:
         return message
     if _DONE.fullmatch(message):
         return None
+    if not source:
+        return _SILENT
     return (
-        "ended without a reason: killed for want of memory (then give it more, or run fewer at a "
-        f"time with --cores), or the disk is full; its last words: {message}"
+        "killed, mostly for want of memory: give it more, or run fewer at a time with --cores; its "
+        f"last words: {message}"
     )
+
+
+class Failures(logging.Handler):
+    """Snakemake's own records of jobs that failed, which it makes even when told to be quiet."""
+
+    def __init__(self):
+        super().__init__()
+        self._jobs: dict[str, list[str]] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note a job that failed: its log, and the files that it should have made."""
+        if getattr(record, "event", None) == "job_error" and record.log:
+            self._jobs[record.log[0]] = record.output
+
+    def reasons(self) -> Iterator[tuple[str, str]]:
+        """Yield the log of each job that failed for good, and in one line why it did."""
+        for log, files in self._jobs.items():
+            # Another attempt may have made them.
+            if not all(Path(file).exists() for file in files):
+                yield log, last_words(log) or _SILENT

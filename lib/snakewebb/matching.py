@@ -197,16 +197,22 @@ def nearest_pairs(
     return i, j[i]
 
 
-def linear_fit(points: np.ndarray, reference: np.ndarray, geometry: str) -> Affine:
+def linear_fit(
+    points: np.ndarray, reference: np.ndarray, geometry: str, weight: np.ndarray | None = None
+) -> Affine:
     """Return the least-squares map of points onto their references.
 
     Parameters
     ----------
     points, reference : (n, 2) arrays
     geometry : {"shift", "rshift", "rscale", "general"}
+    weight : (n,) array, optional
+        Of the squared distances; positive.
     """
-    centre, target = points.mean(axis=0), reference.mean(axis=0)
+    centre, target = (np.average(p, axis=0, weights=weight) for p in (points, reference))
     u, x = points - centre, reference - target
+    if weight is not None:
+        u, x = (np.sqrt(weight)[:, np.newaxis] * p for p in (u, x))
     if geometry == "shift":
         matrix = np.eye(2)
     elif geometry == "general":
@@ -222,11 +228,16 @@ def linear_fit(points: np.ndarray, reference: np.ndarray, geometry: str) -> Affi
 
 
 def clipped_fit(
-    points: np.ndarray, reference: np.ndarray, geometry: str, nclip: int, sigma: float
+    points: np.ndarray,
+    reference: np.ndarray,
+    geometry: str,
+    nclip: int,
+    sigma: float,
+    weight: np.ndarray | None = None,
 ) -> tuple[Affine, np.ndarray]:
     """Fit, leaving out pairs that lie off by more than `sigma` times the rms.
 
-    Each pass judges all pairs anew.
+    Each pass judges all pairs anew, those of weight 0 excepted, which never count.
 
     Returns
     -------
@@ -234,22 +245,38 @@ def clipped_fit(
     kept : (n,) array of bool
         The pairs used.
     """
-    kept = np.ones(len(points), dtype=bool)
-    fit = linear_fit(points, reference, geometry)
+    counted = np.ones(len(points), dtype=bool) if weight is None else weight > 0
+    kept = counted
+
+    def of(kept: np.ndarray) -> np.ndarray | None:
+        return None if weight is None else weight[kept]
+
+    fit = linear_fit(points[kept], reference[kept], geometry, of(kept))
     for _ in range(nclip):
         residual = np.hypot(*(fit(points) - reference).T)
-        inside = residual <= sigma * rms(residual[kept])
+        inside = counted & (residual <= sigma * rms(residual[kept], of(kept)))
         if np.count_nonzero(inside) < FIT_GEOMETRIES[geometry] or np.array_equal(inside, kept):
             break
         kept = inside
-        fit = linear_fit(points[kept], reference[kept], geometry)
+        fit = linear_fit(points[kept], reference[kept], geometry, of(kept))
     return fit, kept
 
 
 def match_and_fit(
-    points: np.ndarray, reference: np.ndarray, how: Matching
+    points: np.ndarray,
+    reference: np.ndarray,
+    how: Matching,
+    weight: np.ndarray | None = None,
+    reference_weight: np.ndarray | None = None,
 ) -> tuple[Affine, np.ndarray, np.ndarray, np.ndarray]:
     """Match two lists of positions and fit the map of the first onto the second.
+
+    Parameters
+    ----------
+    points, reference : (n, 2) and (m, 2) arrays
+    how : Matching
+    weight, reference_weight : (n,) and (m,) array, optional
+        Inverse variances, not negative; they count in the fit, not in the search for matches.
 
     Returns
     -------
@@ -279,8 +306,12 @@ def match_and_fit(
         if before is not None and np.array_equal(i, before[0]) and np.array_equal(j, before[1]):
             break
         before = i, j
-        fit, kept = clipped_fit(points[i], reference[j], how.fitgeometry, how.nclip, how.sigma)
-    residual = np.hypot(*(fit(points[i]) - reference[j]).T)
+        own = _of_pairs(weight, i, reference_weight, j)
+        if own is not None and np.count_nonzero(own) < FIT_GEOMETRIES[how.fitgeometry]:
+            raise FitError(f"{np.count_nonzero(own)} of {len(i)} matches have a weight")
+        fit, kept = clipped_fit(points[i], reference[j], how.fitgeometry, how.nclip, how.sigma, own)
+    counted = slice(None) if own is None else own > 0
+    residual = np.hypot(*(fit(points[i]) - reference[j]).T)[counted]
     # Chance pairs fill the disc of the tolerance evenly: their median is 0.7 of its radius.
     if np.median(residual) > how.tolerance / 3:
         raise FitError(
@@ -294,6 +325,18 @@ def match_and_fit(
     return fit, i, j, kept
 
 
-def rms(residual: np.ndarray) -> float:
-    """Return the root mean square, NaN of nothing."""
-    return float(np.sqrt(np.mean(np.square(residual)))) if len(residual) else np.nan
+def _of_pairs(weight, i, reference_weight, j):
+    """Return the weights of pairs: variances are those of both ends together."""
+    if weight is None:
+        return None if reference_weight is None else reference_weight[j]
+    if reference_weight is None:
+        return weight[i]
+    one, other = weight[i], reference_weight[j]
+    both = (one > 0) & (other > 0)
+    return np.divide(one * other, one + other, out=np.zeros(len(i)), where=both)
+
+
+def rms(residual: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """Return the root of the (weighted) mean square, NaN of nothing."""
+    square = np.square(residual)
+    return float(np.sqrt(np.average(square, weights=weight))) if len(residual) else np.nan

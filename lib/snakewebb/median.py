@@ -5,8 +5,9 @@ It is made a band of rows at a time, and does not depend on how it is cut into b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from snakewebb.dq import bad_mask
 from snakewebb.errors import InputError
 from snakewebb.exposure import INVALIDATED, invalidate, read_planes, sky_in_pixels
 from snakewebb.grid import Grid, PixelMap, mean_pixel_side
-from snakewebb.kernels.median import median_of_windows
+from snakewebb.kernels.median import REACH, choose_of_two, median_of_windows
 from snakewebb.layout import Layout, open_facts
 from snakewebb.outlier_detection import reason_to_skip
 from snakewebb.resample import Input, band_inputs, drizzle_band
@@ -90,8 +91,8 @@ def write_median(
                 exposures, typical, layout.grid, rows, resample_data=resample_data, **options
             )
 
-        bands = cut_rows(height, 4 * (stacked + width) + DRIZZLED * width, threads)
-        write_rows(target, (height, width), in_order(band, bands, threads))
+        bands = cut_rows(height, 4 * (stacked + 2 * width) + DRIZZLED * width, threads)
+        write_rows(target, (height, width), chosen(in_order(band, bands, threads)))
 
 
 def median_band(
@@ -107,7 +108,7 @@ def median_band(
     good_bits: str | int | None = "~DO_NOT_USE",
     resample_data: bool = True,
 ) -> np.ndarray:
-    """Return some rows of the median of a product's exposures.
+    """Return some rows of the median of a product's exposures, not yet chosen of just two values.
 
     An exposure is drizzled and held on no more than the part of the band that it covers, one at a
     time. The detectors of one group never overlap, so that the median of exposures is that of
@@ -132,10 +133,9 @@ def median_band(
 
     Returns
     -------
-    (h, nx) float32
-        The median; of an even number of values the mean of the central ones, but of just two the
-        smaller: one of two exposures has no majority against it, and cosmic rays add light. NaN
-        where there is no value.
+    (2, h, nx) float32
+        Twice the median; but of just two values, of which neither has a majority against it, the
+        lower and the higher one. See `snakewebb.kernels.median.median_of_windows`, and `chosen`.
 
     Raises
     ------
@@ -174,6 +174,37 @@ def median_band(
         [(top - start, bottom - start, *columns) for _, (top, bottom, *columns) in found],
         (stop - start, grid.shape[1]),
     )
+
+
+def chosen(bands: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Choose one of just two values, in bands of rows that follow one another.
+
+    What is around a pixel decides, in its own band and the next ones, so rows wait until those are
+    there.
+
+    Parameters
+    ----------
+    bands : iterable of (2, h, nx) float32
+        Of `median_band`, without gaps.
+
+    Yields
+    ------
+    (h, nx) float32
+        The median, in bands of other heights; see `snakewebb.kernels.median.choose_of_two`.
+    """
+    kept, done = None, 0
+    for band in chain(bands, [None]):
+        if band is not None:
+            kept = band if kept is None else np.concatenate((kept, band), axis=1)
+        if kept is None:
+            return
+        stop = kept.shape[1] - (REACH if band is not None else 0)
+        if stop > done:
+            out = np.empty((stop - done, kept.shape[2]), np.float32)
+            choose_of_two(*kept, done, out)
+            yield out
+            kept = kept[:, max(stop - REACH, 0) :]
+            done = min(stop, REACH)
 
 
 def _cropped(exposure: Input, left: int, right: int) -> Input:
@@ -236,6 +267,6 @@ def _median(
     for image, size, end in zip(images, sizes, ends, strict=True):
         values[end - size : end] = image.ravel()
     table = np.column_stack((np.reshape(windows, (-1, 4)), ends - sizes)).astype(np.int64)
-    median = np.empty(shape, np.float32)
-    median_of_windows(values, table, median)
+    median = np.empty((2, *shape), np.float32)
+    median_of_windows(values, table, *median)
     return median

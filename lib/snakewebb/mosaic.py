@@ -13,10 +13,11 @@ import numpy as np
 
 from snakewebb.bands import cut_rows, in_order
 from snakewebb.errors import InputError
-from snakewebb.grid import Grid, mean_pixel_side, output_grid
+from snakewebb.grid import mean_pixel_side, output_grid
 from snakewebb.headers import remaining_sky
 from snakewebb.i2d import write_i2d
 from snakewebb.layout import Facts, Layout, lay_out, open_facts
+from snakewebb.output_wcs import read_grid
 from snakewebb.resample import band_inputs, drizzle_band, has_errors
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ def write_mosaic(
             exposures,
             parameters={**drizzle, **grid, "output_wcs": str(output_wcs or "")},
             group_ids=[placement.group for placement in layout.placements.values()],
+            corners=[placement.corners for placement in layout.placements.values()],
             **options,
         )
 
@@ -118,7 +120,7 @@ def output_layout(
     names : sequence of str, optional
         The exposures that are resampled; by default all.
     output_wcs : path, optional
-        File with the grid to use; overrides the parameters.
+        File with the grid to use; overrides the parameters but for ``output_shape``.
     **parameters
         Of `snakewebb.grid.output_grid`.
 
@@ -132,9 +134,8 @@ def output_layout(
     for name in names or aligned:
         geometries[name] = facts(name)[1].corrected(aligned[name].correction)
     if output_wcs:
-        from snakewebb.wcs import read_grid
-
-        grid: Grid = read_grid(output_wcs, mean_pixel_side(next(iter(geometries.values()))))
+        side = mean_pixel_side(next(iter(geometries.values())))
+        grid = read_grid(output_wcs, side, parameters.get("output_shape"))
     else:
         grid = output_grid(geometries, **parameters)
     for name, geometry in geometries.items():

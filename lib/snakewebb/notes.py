@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from snakewebb import __version__
+from snakewebb.errors import InputError
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +26,27 @@ KEYWORDS = {
     "outlier_detection.fraction": ("SWB_OUTL", "fraction of pixels flagged OUTLIER"),
 }
 """What of ``meta.snakewebb`` is also a FITS keyword, with its comment."""
+
+
+def date() -> str:
+    """Return the time now as JWST's ``DATE`` keyword has it, in UTC.
+
+    It is that of ``SOURCE_DATE_EPOCH``, in seconds since 1970, where the environment has that, so
+    that equal input gives equal products (https://reproducible-builds.org/specs/source-date-epoch).
+
+    Raises
+    ------
+    InputError
+        ``SOURCE_DATE_EPOCH`` is no such number.
+    """
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    try:
+        time = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise InputError(
+            f"SOURCE_DATE_EPOCH: {epoch!r:.40} is no time: give seconds since 1970, or unset it"
+        ) from error
+    return time.replace(tzinfo=None).isoformat(timespec="milliseconds")
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,7 +75,10 @@ def cards(notes: Mapping[str, Any]) -> list[list]:
 
 def history(notes: Mapping[str, Any], statuses: Mapping[str, str]) -> list[str]:
     """Say why steps were not completed."""
-    reasons = {step: notes.get(step, {}).get("reason") for step in statuses}
+    reasons = {
+        step: notes.get("align_refs" if step == "align_psfs" else step, {}).get("reason")
+        for step in statuses
+    }
     return [
         f"snakewebb: {step} {status}: {reasons[step]}"
         for step, status in statuses.items()

@@ -15,6 +15,7 @@ import numpy as np
 from snakewebb.errors import InputError
 from snakewebb.exposure import Planes
 from snakewebb.grid import PixelMap
+from snakewebb.groups import reason_alone
 from snakewebb.kernels.outliers import blot, flag
 
 log = logging.getLogger(__name__)
@@ -28,11 +29,9 @@ def reason_to_skip(groups: Sequence[str], *, resample_data: bool = True) -> str 
 
     Groups are compared on the sky; exposures, if not `resample_data`, on the detector.
     """
-    if len(groups) < 2:
-        return "there is one exposure only"
-    if resample_data and len(set(groups)) < 2:
-        return "all exposures are of one group"
-    return None
+    if not resample_data and len(groups) > 1:
+        return None
+    return reason_alone(groups)
 
 
 def flag_outliers(

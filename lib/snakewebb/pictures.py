@@ -27,9 +27,13 @@ HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 5.65, 1.25, 1.05, 0.8, 0.85  # inches
 BLOCK_ROWS = 256
 NO_DATA = "0.82"
 BAR_LENGTHS = {
-    number * size: f"{number}{sign}"
-    for size, sign in ((1, "″"), (60, "′"), (3600, "°"))
-    for number in (1, 2, 5, 10, 20, 30)
+    number * size: f"{number:g}{sign}"
+    for size, sign, less in (
+        (1, "″", (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)),
+        (60, "′", ()),
+        (3600, "°", ()),
+    )
+    for number in (*less, 1, 2, 5, 10, 20, 30)
 }  # arcsec
 KINDS = {"point-like": "#0072B2", "extended": "#D55E00"}  # of Okabe and Ito, for all eyes
 
@@ -244,7 +248,7 @@ def _sky_grid(axes: WCSAxes, wcs: WCS) -> None:
 
 def _scale_bar(figure: Figure, left: float, width: float, arcsec: float) -> None:
     """Draw a bar of a round length below an image, of a quarter of its width at most."""
-    length = max((n for n in BAR_LENGTHS if n <= 0.25 * arcsec), default=1)
+    length = max((n for n in BAR_LENGTHS if n <= 0.25 * arcsec), default=min(BAR_LENGTHS))
     end = left + width * length / arcsec
     inches = figure.dpi_scale_trans
     bar = FancyArrowPatch(

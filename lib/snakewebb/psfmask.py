@@ -41,7 +41,7 @@ def choose(masks: Mapping[str, str], path: str | Path) -> str | None:
     """
     known = {}
     for key, file in masks.items():
-        parts = [canonical(part) for part in key.split("/")]
+        parts = [canonical(part) for part in str(key).split("/")]
         if not all(re.fullmatch(r"F\d+\w+|MASK\w+", part) for part in parts) or len(parts) > 2:
             raise InputError(
                 f"reference_files.psfmask: {key!r} is neither filter nor mask: write F335M, "

@@ -78,10 +78,17 @@ def subtract_star(
         ((made,),) = reduction.subtract(reduction.cubes, errors, only=[0])
         data, err, model_err = made.data, made.err, made.model_err
         notes["modes"] = made.modes
+        if made.radius is not None:
+            notes["radius"] = made.radius * stars[product_exposure(source)]["pixel_scale"]
         notes["eigenvalues"] = [values.tolist() for values in made.eigenvalues]
         notes["references"] = [len(chosen) for chosen in made.references]
     if not kept.all():
         notes["without_pixels"] = (np.flatnonzero(~kept) + 1).tolist()
+    provenance = {"klip": notes}
+    statuses = {"klip": "SKIPPED" if "reason" in notes else "COMPLETE"}
+    if "reason" in stars[name]:
+        statuses["align_psfs"] = "FAILED"
+        provenance["align_refs"] = {"reason": stars[name]["reason"]}
     write_psfsub(
         source,
         target,
@@ -89,12 +96,12 @@ def subtract_star(
         None if err is None else _among(kept, err, np.nan),
         _among(kept, bad, True),
         model_err=None if model_err is None else _among(kept, model_err, np.nan),
-        status="SKIPPED" if "reason" in notes else "COMPLETE",
+        statuses=statuses,
         correction=Correction.from_dict(stars[name]["correction"]),
         geometry=Geometry.from_dict(read_geometry(source)["geometry"]),
         sip={},
         asn=asn,
-        provenance={"klip": notes},
+        provenance=provenance,
     )
 
 

@@ -85,6 +85,7 @@ def sip_keywords(
         crpix = [float(np.round(np.mean(ends), 1)) + 1 for ends in bounding_box]
     middle = np.subtract(crpix, 1.0)
     crval = [float(c[0, 0]) for c in sky(*(np.array([at]) for at in middle))]
+    crval[0] %= 360.0
     x, y = (np.linspace(*ends, npoints) for ends in bounding_box)
     pixels = np.column_stack([c.ravel() for c in np.meshgrid(x - middle[0], y - middle[1])])
     plane = np.column_stack([c.ravel() for c in to_plane(*sky(x, y), *crval)]) / 3600.0

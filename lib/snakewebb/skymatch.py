@@ -19,9 +19,11 @@ from snakewebb.dq import bad_mask
 from snakewebb.errors import InputError
 from snakewebb.exposure import read_planes
 from snakewebb.geometry import Geometry, to_plane
+from snakewebb.groups import reason_alone
 from snakewebb.headers import facts
 from snakewebb.kernels import sky as kernels
 from snakewebb.layout import Layout, Placement, open_facts
+from snakewebb.tables import reading
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,8 @@ STATISTICS = {
 }
 METHODS = ("match", "global", "global+match", "local", "user")
 DISTORTION_DEGREE = 7  # of the inverse: within 1e-4 pixels for NIRCam, NIRISS and MIRI
+BRIGHTEST = 1e10
+"""No sky is, in any unit."""
 Record = dict[str, Any]
 
 
@@ -472,8 +476,9 @@ def _levels(
             return dict.fromkeys(members, (None, "FAILED", "no exposure has a good pixel"))
         base = min(known)
     levels = {}
+    alone = reason_alone([g for g, records in members.items() for _ in records])
     for g in members:
-        status, trouble = "SKIPPED", "no other exposure overlaps it"
+        status, trouble = "SKIPPED", alone or "no other exposure overlaps it"
         if g in tie.touched:
             status, trouble = "FAILED", "no overlap has good pixels on both sides"
         if g in tie.delta or skymethod == "global":
@@ -498,7 +503,7 @@ def read_skylist(path: str | Path | None, names: Collection[str]) -> dict[str, f
         Text file: on each line a name and a level, ``#`` begins a comment. The name is that of
         an exposure or of its file; folder, extension and product suffix (``_cal``) don't matter.
     names : collection of str
-        The exposures; other lines are ignored.
+        The exposures; other lines are of no use, which is said once.
 
     Raises
     ------
@@ -507,27 +512,31 @@ def read_skylist(path: str | Path | None, names: Collection[str]) -> dict[str, f
     """
     if path is None:
         raise InputError("skymatch.skylist: is not set: skymethod user needs it")
-    try:
-        lines = Path(path).read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}): check skymatch.skylist") from error
+    with reading(path, "check skymatch.skylist"):
+        lines = Path(path).read_text("utf-8-sig").splitlines()
     levels: dict[str, float] = {}
+    unused = 0
     for number, line in enumerate(lines, 1):
         words = line.partition("#")[0].split()
         if not words:
             continue
         try:
-            entry, level = words[0], float(words[1])
-        except (IndexError, ValueError):
+            entry, level = words
+            level = float(level)
+        except ValueError:
             entry, level = "", np.nan
-        if len(words) != 2 or not np.isfinite(level):
-            raise InputError(f"{path}: line {number} is no name and number: mend it")
+        if not abs(level) < BRIGHTEST:
+            raise InputError(f"{path}: line {number} is no name and sky level: mend it")
         stem = Path(entry).name.removesuffix(".fits")
         name = stem if stem in names else stem.rpartition("_")[0]
         if name in levels:
             raise InputError(f"{path}: line {number} has {name} again: keep one")
         if name in names:
             levels[name] = level
+        else:
+            unused += 1
+    if unused:
+        log.info("%s: lines of other exposures: %d", path, unused)
     missing = [name for name in names if name not in levels]
     if missing:
         others = f" and {len(missing) - 1} others" if len(missing) > 1 else ""

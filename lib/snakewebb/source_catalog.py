@@ -7,7 +7,6 @@ its planes SCI, ERR and WHT are read.
 
 from __future__ import annotations
 
-import datetime
 import io
 import logging
 import platform
@@ -21,9 +20,9 @@ import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
-from astropy.table import QTable, Table
+from astropy.table import QTable
 
-from snakewebb.asdf_text import BLOCK, changed, extension, read_table
+from snakewebb.asdf_text import BLOCK, changed, extension
 from snakewebb.background import Background, NoPixel
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import InputError
@@ -32,9 +31,10 @@ from snakewebb.files import replacing
 from snakewebb.fits_structure import find, is_packed, read_tree
 from snakewebb.grid import Grid
 from snakewebb.hdus import forget_sums
-from snakewebb.headers import LIMITS, POSITIVE, number
+from snakewebb.headers import value
 from snakewebb.kernels.apertures import annulus_sky, circle_sums, nearest
-from snakewebb.notes import plain
+from snakewebb.notes import date, history, plain
+from snakewebb.photometric_references import MissingRow, aperture_parameters, vega_offset
 from snakewebb.segmentation import (
     FWHM_TO_SIGMA,
     Segmentation,
@@ -47,13 +47,6 @@ from snakewebb.segmentation import (
 log = logging.getLogger(__name__)
 
 AB_ZERO_POINT = 8.9
-DEFAULT_APERTURES = {
-    "aperture_ee": [1, 2, 3],
-    "aperture_radii": [1.0, 2.0, 3.0],
-    "aperture_corrections": [1.0, 1.0, 1.0],
-    "bkg_aperture_inner_radius": 5.0,
-    "bkg_aperture_outer_radius": 10.0,
-}
 QUANTITIES = {"flux": "Flux", "abmag": "AB magnitude", "vegamag": "Vega magnitude"}
 KINDS = {  # dtype, unit and format of the columns
     "label": (np.int64, None, None),
@@ -68,20 +61,6 @@ KINDS = {  # dtype, unit and format of the columns
     "angle": (np.float64, u.deg, ".6f"),
 }
 PACKAGES = ("numpy", "numba", "astropy")
-APCORR_KEYS = {
-    "NIRCAM": ("filter", "pupil"),
-    "NIRISS": ("filter", "pupil"),
-    "MIRI": ("filter", "subarray"),
-    "FGS": (),
-}
-APCORR_VALUES = ("eefraction", "radius", "apcorr", "skyin", "skyout")
-VEGA_KEYS = {
-    "NIRCAM": ("filter", "pupil"),
-    "NIRISS": ("filter", "pupil"),
-    "MIRI": ("filter",),
-    "FGS": ("detector",),
-}
-
 
 SKY_KEYS = (
     *("WCSAXES", "CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CTYPE1", "CTYPE2", "CUNIT1", "CUNIT2"),
@@ -95,10 +74,6 @@ OWN_METADATA = (
     "snakewebb",
 )
 """What of a mosaic's ASDF tree its segmentation map does not have."""
-
-
-class MissingRow(Exception):  # noqa: N818 - an outcome, not an error of the user
-    """A reference file has nothing for this mosaic."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +92,8 @@ class Mosaic:
     instrument : dict
         ``name``, ``filter``, ``pupil``, ``detector``, ``subarray``: what selects the rows of
         reference files.
+    flaw : str
+        Why `data` is in an unknown unit instead; "" if it is not.
     """
 
     data: np.ndarray
@@ -124,6 +101,7 @@ class Mosaic:
     mask: np.ndarray
     grid: Grid
     instrument: dict[str, str | None]
+    flaw: str = ""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -136,7 +114,7 @@ class Mosaic:
 
 
 class MosaicFile:
-    """A mosaic in a file, in MJy/sr, as `Mosaic` has it.
+    """A mosaic in a file, as `Mosaic` has it.
 
     Parameters
     ----------
@@ -151,14 +129,14 @@ class MosaicFile:
     Raises
     ------
     InputError
-        SCI, WHT, the unit, the size of a pixel, the WCS or the ASDF extension is missing or wrong.
+        SCI, WHT, the WCS or the ASDF extension is missing or wrong.
     """
 
     def __init__(self, path: str | Path):
         self._path = path
         with open_fits(path) as hdus:
             for name in ("SCI", "WHT"):
-                if name not in hdus or len(hdus[name].shape) != 2:
+                if (unit := find(path, name)) is None or len(unit.shape) != 2:
                     raise InputError(f"{path}: has no 2-D {name} extension: give an _i2d file")
             if "ASDF" not in hdus:
                 raise InputError(f"{path}: has no ASDF extension: give an _i2d file")
@@ -171,31 +149,30 @@ class MosaicFile:
                         f"{path}: {name} has shape {plane.shape} but SCI {hdus['SCI'].shape}: "
                         "make the mosaic again"
                     )
-            units = [hdus["SCI"].header.get("BUNIT")]
+            units = [value(hdus["SCI"].header, "BUNIT", path)]
             if "ERR" in planes:
-                units.append(planes["ERR"].header.get("BUNIT", "MJy/sr"))
+                units.append(value(planes["ERR"].header, "BUNIT", path) or "MJy/sr")
             self._units = {name: find(path, name) for name in planes}
             self.headers = primary, header = hdus[0].header, hdus["SCI"].header
             self.shape = hdus["SCI"].shape
             self.asdf = read_tree(path)
         wrong = [unit for unit in units if unit != "MJy/sr"]
-        if wrong:
-            raise InputError(
-                f"{path}: is in {wrong[0]}, not MJy/sr: give a mosaic of flux-calibrated exposures"
-            )
-        area = number(header, "PIXAR_SR", *LIMITS["PIXAR_SR"], path=path)
-        if area is None:
-            raise InputError(f"{path}: has no PIXAR_SR: give a mosaic of flux-calibrated exposures")
-        self._to_jansky = 1e6 * area
-        ratio = number(primary, "PXSCLRT", *POSITIVE, path=path)
-        if ratio is None:
+        self.flaw = f"no fluxes: the mosaic is in {wrong[0]}, not MJy/sr" if wrong else ""
+        ratio = value(primary, "PXSCLRT", path)
+        if not _within(ratio, 0.01, 100.0):
             log.warning("%s: has no pixel_scale_ratio: apertures as for detector pixels", path)
+            ratio = 1.0
         if "ERR" not in self._units:
             log.warning("%s: has no ERR: the catalogue is without errors", path)
-        self.grid = header_grid(header, ratio or 1.0, path)
+        self.grid = header_grid(header, ratio, path)
+        area = value(header, "PIXAR_SR", path)
+        if not _within(area, 0.5 * self.grid.pixel_area, 2.0 * self.grid.pixel_area):
+            log.warning("%s: PIXAR_SR is %s: that of the WCS counts", path, area)
+            area = self.grid.pixel_area
+        self._to_jansky = 1.0 if self.flaw else 1e6 * area
         keys = {"name": "INSTRUME", "filter": "FILTER", "pupil": "PUPIL", "detector": "DETECTOR"}
         keys |= {"subarray": "SUBARRAY"}
-        self.instrument = {name: primary.get(key) for name, key in keys.items()}
+        self.instrument = {name: value(primary, key, path) for name, key in keys.items()}
 
     def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return some rows of data, err and mask, see `Mosaic`."""
@@ -216,6 +193,10 @@ class MosaicFile:
         return rows.astype(np.float32, copy=False)
 
 
+MAX_SIDE = 0.01
+"""Degrees; no mosaic of JWST's has larger pixels."""
+
+
 def header_grid(header: fits.Header, ratio: float, path: str | Path) -> Grid:
     """Return the grid that the WCS keywords of a mosaic describe.
 
@@ -229,25 +210,31 @@ def header_grid(header: fits.Header, ratio: float, path: str | Path) -> Grid:
         The mosaic, for messages.
     """
     names = ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CDELT1", "CDELT2")
-    if (header.get("CTYPE1"), header.get("CTYPE2")) != ("RA---TAN", "DEC--TAN") or not all(
-        name in header for name in names
+    turn = [
+        float(i == j) if (given := value(header, f"PC{i}_{j}", path)) is None else given
+        for i in (1, 2)
+        for j in (1, 2)
+    ]
+    known = [value(header, name, path) for name in names]
+    kinds = value(header, "CTYPE1", path), value(header, "CTYPE2", path)
+    if (
+        kinds != ("RA---TAN", "DEC--TAN")
+        or not all(_within(number, -1e6, 1e6) for number in (*known, *turn))
+        or not all(1e-9 < abs(side) < MAX_SIDE for side in known[4:])
+        or turn[0] * turn[3] == turn[1] * turn[2]
+        or abs(known[3]) > 90
     ):
         raise InputError(f"{path}: has no TAN WCS in the header of SCI: give an _i2d file")
-    x, y, ra, dec, east, north = (number(header, name, path=path) for name in names)
-    if not east * north:
-        raise InputError(f"{path}: its pixels have no size (CDELT): give an _i2d file")
+    x, y, ra, dec, east, north = known
     skew = north / east
-
-    def turn(key: str, default: float) -> float:
-        given = number(header, key, path=path)
-        return default if given is None else given
-
-    pc = (
-        (turn("PC1_1", 1.0), turn("PC1_2", 0.0)),
-        (turn("PC2_1", 0.0) * skew, turn("PC2_2", 1.0) * skew),
-    )
+    pc = ((turn[0], turn[1]), (turn[2] * skew, turn[3] * skew))
     shape = (header["NAXIS2"], header["NAXIS1"])
     return Grid((ra, dec), (x - 1, y - 1), east, pc, shape, ratio)
+
+
+def _within(given: Any, low: float, high: float) -> bool:
+    """Return whether a header's value is a number in a range."""
+    return isinstance(given, int | float) and not isinstance(given, bool) and low <= given <= high
 
 
 @dataclass(frozen=True)
@@ -261,8 +248,9 @@ class Catalog:
     segmentation : Segmentation
         Label of the source a pixel belongs to, 0 for none.
     status : dict
-        ``status`` ("COMPLETE" or "SKIPPED"), ``sources`` (their number) and ``reason`` (why
-        there are none, else "").
+        ``status`` (FAILED if what was asked for could not be measured, else COMPLETE),
+        ``sources`` (their number) and ``reason`` (why there are none, or what of them is not
+        known, else "").
     """
 
     table: QTable
@@ -380,8 +368,8 @@ def source_catalog(
     Returns
     -------
     Catalog
-        Without rows, and status COMPLETE, where nothing is found; without rows, and status
-        SKIPPED, where a reference file has no row for this mosaic.
+        Without rows where nothing is found. Where a reference file has no row for this mosaic,
+        or where it is not in MJy/sr, the columns that need it are NaN.
 
     Raises
     ------
@@ -391,18 +379,19 @@ def source_catalog(
     energies = (aperture_ee1, aperture_ee2, aperture_ee3)
     if not 0 < aperture_ee1 < aperture_ee2 < aperture_ee3 < 100:
         raise InputError(f"aperture_ee {energies}: not increasing within 1 to 99: change them")
+    apertures, reason = aperture_parameters(
+        apcorr, mosaic.instrument, energies, mosaic.grid.pixel_scale_ratio
+    )
+    reasons = [mosaic.flaw, reason]
+    status = "FAILED" if any(reasons) else "COMPLETE"
+    offset = None
     try:
-        apertures = aperture_parameters(
-            apcorr, mosaic.instrument, energies, mosaic.grid.pixel_scale_ratio
-        )
         offset = vega_offset(abvegaoffset, mosaic.instrument)
     except MissingRow as error:
-        log.warning("no catalogue: %s", error)
-        unknown = {"aperture_ee": list(energies)}
-        return _catalog({}, mosaic, unknown, None, status="SKIPPED", reason=str(error))
+        reasons.append(f"no Vega magnitudes: {error}")
 
     segmentation = Segmentation(mosaic.shape)
-    columns, reason = {}, f"no source {snr_threshold:g} sigma above the background"
+    columns, nothing = {}, f"no source {snr_threshold:g} sigma above the background"
     try:
         if starfinder == "segmentation":
             columns, segmentation = find_segments(
@@ -439,10 +428,16 @@ def source_catalog(
                 peakmax=peakmax,
             )
     except NoPixel:
-        reason = "no pixel with a value, an error and a weight"
+        nothing = "no pixel with a value, an error and a weight"
     if not len(columns.get("label", ())):
-        log.warning("an empty catalogue: %s", reason)
-        return _catalog({}, mosaic, apertures, offset, reason=reason)
+        columns = {}
+        reasons.append(nothing)
+    outcome = {"status": status, "sources": len(columns.get("label", ()))}
+    outcome["reason"] = "; ".join(filter(None, reasons))
+    if outcome["reason"]:
+        log.warning("the catalogue: %s", outcome["reason"])
+    if not columns:
+        return _catalog({}, mosaic, apertures, offset, outcome)
 
     label, x, y = (columns[name] for name in ("label", "xcentroid", "ycentroid"))
     columns["sky_centroid"] = _sky(mosaic.grid, x, y)
@@ -456,8 +451,10 @@ def source_catalog(
         columns["sky_bbox_lr"] = _sky(mosaic.grid, right, bottom)
         columns["sky_bbox_ur"] = _sky(mosaic.grid, right, top)
         columns["sky_orientation"] = (180.0 - _north(mosaic.grid) + columns["orientation"]) % 360.0
+    if mosaic.flaw:
+        columns = {name: values for name, values in columns.items() if "_flux" not in name}
     log.info("%d sources (%s, %g sigma)", len(label), starfinder, snr_threshold)
-    return _catalog(columns, mosaic, apertures, offset, segmentation=segmentation)
+    return _catalog(columns, mosaic, apertures, offset, outcome, segmentation)
 
 
 def _sky_rows(mosaic):
@@ -480,118 +477,6 @@ def _stars(mosaic, **options):
     found = find_sources(data, mask * np.uint32(DO_NOT_USE), **options)
     names = {"label": "id", "xcentroid": "x", "ycentroid": "y"}
     return {name: np.asarray(found[column]) for name, column in names.items()}
-
-
-def aperture_parameters(
-    apcorr: str | Path | None,
-    instrument: dict[str, str | None],
-    energies: tuple[int, int, int],
-    pixel_scale_ratio: float,
-) -> dict[str, Any]:
-    """Look up the apertures of some encircled energies.
-
-    Parameters
-    ----------
-    apcorr : path or None
-        APCORR reference file.
-    instrument : dict
-        See `Mosaic`.
-    energies : (int, int, int)
-        In percent.
-    pixel_scale_ratio : float
-        Mosaic pixel over detector pixel; the reference file counts detector pixels.
-
-    Returns
-    -------
-    dict
-        ``aperture_ee``, ``aperture_radii`` (mosaic pixels), ``aperture_corrections``,
-        ``bkg_aperture_inner_radius`` and ``bkg_aperture_outer_radius``.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read.
-    MissingRow
-        The file has no row, or more than one, for this instrument and an energy, or more than
-        one sky annulus.
-    """
-    if apcorr is None:
-        log.warning("no APCORR file: apertures of 1, 2 and 3 pixels without corrections")
-        return DEFAULT_APERTURES
-    with open_fits(apcorr) as hdus:
-        if "APCORR" not in hdus:
-            raise InputError(f"{apcorr}: has no APCORR table: give an APCORR reference file")
-        table = Table(hdus["APCORR"].data)
-    rows = _rows(table, apcorr, instrument, APCORR_KEYS, APCORR_VALUES)
-    percent = np.round(100 * rows["eefraction"])
-    matches = [rows[percent == energy] for energy in energies]
-    for energy, match in zip(energies, matches, strict=True):
-        if len(match) != 1:
-            raise MissingRow(f"{apcorr}: {len(match)} rows for {energy} % encircled energy")
-    sky = {(float(match["skyin"][0]), float(match["skyout"][0])) for match in matches}
-    if len(sky) != 1:
-        raise MissingRow(f"{apcorr}: more than one sky annulus for one filter")
-    inner, outer = sky.pop()
-    return {
-        "aperture_ee": list(energies),
-        "aperture_radii": [float(match["radius"][0]) / pixel_scale_ratio for match in matches],
-        "aperture_corrections": [float(match["apcorr"][0]) for match in matches],
-        "bkg_aperture_inner_radius": inner / pixel_scale_ratio,
-        "bkg_aperture_outer_radius": outer / pixel_scale_ratio,
-    }
-
-
-def vega_offset(abvegaoffset: str | Path | None, instrument: dict[str, str | None]) -> float:
-    """Look up AB magnitude minus Vega magnitude.
-
-    Parameters
-    ----------
-    abvegaoffset : path or None
-        ABVEGAOFFSET reference file.
-    instrument : dict
-        See `Mosaic`.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read.
-    MissingRow
-        The file has no row, or more than one, for this instrument.
-    """
-    if abvegaoffset is None:
-        log.warning("no ABVEGAOFFSET file: Vega magnitudes equal AB magnitudes")
-        return 0.0
-    try:
-        table = Table(read_table(Path(abvegaoffset).read_bytes(), "abvega_offset"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{abvegaoffset}: holds no table abvega_offset ({error}): "
-            "give an ABVEGAOFFSET reference file"
-        ) from error
-    rows = _rows(table, abvegaoffset, instrument, VEGA_KEYS, ("abvega_offset",))
-    if len(rows) > 1:
-        raise MissingRow(f"{abvegaoffset}: {len(rows)} rows for one filter")
-    return float(rows["abvega_offset"][0])
-
-
-def _rows(table, path, instrument, keys_of, values):
-    """Rows of a reference table for this instrument's set-up."""
-    keys = keys_of.get(instrument["name"])
-    if keys is None:
-        raise MissingRow(f"{path}: is of no use for the instrument {instrument['name']}")
-    missing = [name for name in (*keys, *values) if name not in table.colnames]
-    if missing:
-        raise InputError(
-            f"{path}: has no column {', '.join(missing)}: "
-            f"give a reference file for {instrument['name']} imaging"
-        )
-    chosen = np.ones(len(table), dtype=bool)
-    for key in keys:
-        chosen &= np.char.strip(np.asarray(table[key]).astype(str)) == str(instrument[key])
-    if not chosen.any():
-        wanted = ", ".join(f"{key} {instrument[key]}" for key in keys)
-        raise MissingRow(f"{path}: has no row for {wanted or instrument['name']}")
-    return table[chosen]
 
 
 def photometry(
@@ -619,8 +504,8 @@ def photometry(
     dict
         The columns of `aperture_photometry`, ``sharpness`` and ``roundness``.
     """
-    reach = max(*apertures["aperture_radii"], apertures["bkg_aperture_outer_radius"], 4 + 3 * fwhm)
-    reach = int(np.ceil(reach)) + 2
+    known = [*apertures["aperture_radii"], apertures["bkg_aperture_outer_radius"], 4 + 3 * fwhm]
+    reach = int(np.ceil(max(filter(None, known)))) + 2
     centre = np.nan_to_num(np.column_stack([y, y, x, x])).astype(int)
     columns = {}
     around = centre + np.array([-reach, reach, -reach, reach])
@@ -653,20 +538,27 @@ def aperture_photometry(
     dict
         ``aper_bkg_flux`` (sky of a pixel), ``aper{ee}_flux`` and ``aper_total_flux``, each with
         its ``_err``, in the unit of `data`. The errors of the fluxes leave that of the sky out.
+        Without those whose aperture is not known.
     """
+    radii, corrections = apertures["aperture_radii"], apertures["aperture_corrections"]
+    if not any(radii):
+        return {}
     sky, sky_err = np.empty((2, len(x)))
     inner, outer = (apertures[f"bkg_aperture_{edge}_radius"] for edge in ("inner", "outer"))
     annulus_sky(data, x, y, inner, outer, sky, sky_err)
     columns = {"aper_bkg_flux": sky, "aper_bkg_flux_err": sky_err}
-    radii = apertures["aperture_radii"]
-    for energy, radius in zip(apertures["aperture_ee"], radii, strict=True):
+    for energy, radius, correction in zip(
+        apertures["aperture_ee"], radii, corrections, strict=True
+    ):
+        if radius is None:
+            continue
         flux, flux_err = np.empty((2, len(x)))
         circle_sums(data, err, x, y, radius, flux, flux_err)
         columns[f"aper{energy}_flux"] = flux - sky * np.pi * radius**2
         columns[f"aper{energy}_flux_err"] = flux_err
-    correction = apertures["aperture_corrections"][-1]
-    columns["aper_total_flux"] = correction * columns[f"aper{energy}_flux"]
-    columns["aper_total_flux_err"] = correction * columns[f"aper{energy}_flux_err"]
+        # That of the largest stays.
+        columns["aper_total_flux"] = correction * columns[f"aper{energy}_flux"]
+        columns["aper_total_flux_err"] = correction * flux_err
     return columns
 
 
@@ -693,14 +585,15 @@ def concentration(
     Returns
     -------
     dict
-        The three ``CI_…`` columns and ``is_extended``.
+        The three ``CI_…`` columns and ``is_extended``, which is False if it is not known.
     """
     small, middle, large = apertures["aperture_ee"]
+    unknown = np.full(len(columns["label"]), np.nan)
     indices = {}
     for wide, narrow in ((middle, small), (large, middle), (large, small)):
+        above, below = (columns.get(f"aper{e}_flux", unknown) for e in (wide, narrow))
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = columns[f"aper{wide}_flux"] / columns[f"aper{narrow}_flux"]
-        indices[f"CI_{wide}_{narrow}"] = ratio
+            indices[f"CI_{wide}_{narrow}"] = above / below
     inner, outer = (indices[f"CI_{middle}_{small}"], indices[f"CI_{large}_{middle}"])
     return indices | {"is_extended": (inner > thresholds[0]) & (outer > thresholds[1])}
 
@@ -810,17 +703,16 @@ def _north(grid):
     return np.degrees(np.arctan2(y - grid.crpix[1], x - grid.crpix[0]))
 
 
-def _catalog(
-    columns, mosaic, apertures, offset, *, segmentation=None, status="COMPLETE", reason=""
-):
+def _catalog(columns, mosaic, apertures, offset, outcome, segmentation=None):
     """Put the columns in order and add magnitudes and metadata; columns not given are NaN."""
-    number = len(columns.get("label", ()))
+    number = outcome["sources"]
     sums = ("isophotal", "aper_total", *(f"aper{energy}" for energy in apertures["aperture_ee"]))
     for name in sums:
         if f"{name}_flux" in columns:
             mag, mag_err = magnitudes(columns[f"{name}_flux"], columns[f"{name}_flux_err"])
-            columns |= {f"{name}_abmag": mag, f"{name}_vegamag": mag - offset}
-            columns |= {f"{name}_abmag_err": mag_err, f"{name}_vegamag_err": mag_err}
+            columns |= {f"{name}_abmag": mag, f"{name}_abmag_err": mag_err}
+            if offset is not None:
+                columns |= {f"{name}_vegamag": mag - offset, f"{name}_vegamag_err": mag_err}
 
     nothing = np.full(number, np.nan)
     table = QTable()
@@ -835,7 +727,6 @@ def _catalog(
         table[name].info.description = description
 
     versions = {"Python": platform.python_version()} | {name: version(name) for name in PACKAGES}
-    outcome = {"status": status, "sources": number, "reason": reason}
     table.meta = {
         "versions": versions,
         "aperture_params": apertures,
@@ -929,9 +820,8 @@ def write_catalog(catalog: Catalog, mosaic: MosaicFile, cat: str | Path, segm: s
 def _segmentation_hdus(catalog, mosaic, cat, segm):
     """Return the primary HDU of a segmentation map, the header of its image, and its ASDF file."""
     of_mosaic, of_sci = mosaic.headers
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")[:-6]
     cards = {
-        "DATE": ("date", now, ""),
+        "DATE": ("date", date(), ""),
         "FILENAME": ("filename", segm, ""),
         "DATAMODL": ("model_type", "SegmentationMapModel", ""),
         "S_SRCCAT": ("cal_step.source_catalog", catalog.status["status"], "Source Catalog"),
@@ -940,11 +830,14 @@ def _segmentation_hdus(catalog, mosaic, cat, segm):
     }
     primary = fits.PrimaryHDU(header=of_mosaic.copy())
     forget_sums([primary])
-    for key, (_, value, comment) in cards.items():
+    for key, (_, given, comment) in cards.items():
         primary.header[key] = (
-            value,
+            given,
             primary.header.comments[key] if key in primary.header else comment,
         )
+    ends = {"source_catalog": catalog.status["status"]}
+    for line in history({"source_catalog": catalog.status}, ends):
+        primary.header["HISTORY"] = line
     ny, nx = mosaic.shape
     image = fits.Header()
     image["XTENSION"] = ("IMAGE", "Image extension")
@@ -957,7 +850,7 @@ def _segmentation_hdus(catalog, mosaic, cat, segm):
             image.append(of_sci.cards[key])
     shape = {"datatype": "uint32", "shape": [ny, nx]}
     changes = {f"data.{name}": value for name, value in shape.items()}
-    changes |= {f"meta.{place}": value for place, value, _ in cards.values()}
+    changes |= {f"meta.{place}": given for place, given, _ in cards.values()}
     changes["meta.snakewebb"] = plain({"source_catalog": catalog.status})
     dropped = ["_fits_hash", "extra_fits", *OWN_PLANES, *(f"meta.{name}" for name in OWN_METADATA)]
     return primary, image, changed(mosaic.asdf, changes, dropped)

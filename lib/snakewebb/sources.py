@@ -283,8 +283,8 @@ def sources_of_exposure(
     Returns
     -------
     dict of (n,) arrays
-        ``id``, ``x``, ``y``, ``flux``, ``RA``, ``DEC`` (degrees, by the uncorrected gWCS): the
-        sources strictly inside the bounding box.
+        ``id``, ``x``, ``y``, ``flux``, ``RA``, ``DEC`` (degrees, by the uncorrected gWCS), and
+        ``weight`` if `catalog` has it: the sources strictly inside the bounding box.
 
     Raises
     ------
@@ -298,7 +298,8 @@ def sources_of_exposure(
     elif catalog:
         from snakewebb.refcat import read_sources
 
-        sources = _table(*read_sources(catalog))
+        given = read_sources(catalog)
+        sources = _table(given.pop("x"), given.pop("y"), given.pop("flux")) | given
         log.info("%d sources in %s", len(sources["id"]), catalog)
     else:
         planes = read_planes(path, ("SCI", "DQ"))

@@ -175,6 +175,10 @@ def _summary(status: ProductStatus) -> list[str]:
         if len(sets) > 1:
             members = "; ".join(escape(", ".join(names)) for names in sets)
             lines.append(f"<b>not tied together by their {what}</b>: {members}")
+    reference = status.alignment.get("reference", {})
+    if reference.get("unused"):
+        unused = f"{reference['file']}: {reference['unused']}"
+        lines.append(f"<b>of no use in the reference catalogue</b> {escape(unused)}")
     for island in status.alignment["islands"]:
         end = f'<span class="{island["status"]}">{island["status"]}</span>'
         if island["status"] == "COMPLETE":
@@ -244,5 +248,5 @@ def status_cell(end: Mapping[str, Any]) -> str:
 
 
 def number_cell(value: float | None, form: str) -> str:
-    """Return a cell with a number; empty for None."""
-    return f"<td>{'' if value is None else format(value, form)}</td>"
+    """Return a cell with a number; empty for None and NaN."""
+    return f"<td>{'' if value is None or value != value else format(value, form)}</td>"

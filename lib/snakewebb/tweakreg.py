@@ -24,6 +24,7 @@ from scipy.spatial import KDTree
 from snakewebb import refcat
 from snakewebb.errors import InputError
 from snakewebb.geometry import Correction, Geometry, to_plane, unit_vectors
+from snakewebb.groups import reason_alone
 from snakewebb.matching import (
     FIT_GEOMETRIES,
     Affine,
@@ -187,7 +188,8 @@ def align(
     ----------
     catalogs : mapping of exposure to catalogue
         In the order of the association: anything with columns ``RA``, ``DEC`` (degrees, by the
-        exposure's own WCS) and ``flux``.
+        exposure's own WCS) and ``flux``, and perhaps ``weight``, an inverse variance. Weights
+        count if all catalogues with sources have them.
     groups : mapping of exposure to group
         The exposures of a group move together.
     minobj, fitgeometry, nclip, sigma, searchrad, use2dhist, separation, tolerance : various
@@ -201,7 +203,8 @@ def align(
         With `enforce_user_order`, whether sources that the first group lacks serve as references
         too. Without it they always do.
     abs_refcat : catalogue with columns ``RA`` and ``DEC`` (degrees), or None
-        To which the result is fitted: each island of tied groups as a whole.
+        To which the result is fitted: each island of tied groups as a whole. If it has a column
+        ``weight``, that is the weight of a star's squared distance.
     abs_minobj, abs_fitgeometry, abs_nclip, abs_sigma, abs_searchrad, abs_use2dhist : various
         As above, for this fit.
     abs_separation, abs_tolerance : float
@@ -233,6 +236,9 @@ def align(
     group_of = np.array([number[groups[name]] for name in names], dtype=int)
     detections, ra0, dec0 = _detections(catalogs, group_of, separation)
     islands, relative = _align_relative(detections, how, enforce_user_order, expand_refcat)
+    alone = reason_alone([groups[name] for name in names])
+    if alone:
+        relative = {0: ("SKIPPED", alone)}
 
     absolute: list[AbsoluteFit] = []
     if abs_refcat is not None:
@@ -250,8 +256,12 @@ def align(
         reference = np.column_stack(
             to_plane(np.asarray(abs_refcat["RA"]), np.asarray(abs_refcat["DEC"]), ra0, dec0)
         )
-        reference = reference[np.isfinite(reference).all(axis=1)]
-        absolute = [_fit_absolute(detections, island, reference, abs_how) for island in islands]
+        near = np.isfinite(reference).all(axis=1)
+        weight = abs_refcat["weight"][near] if "weight" in _names(abs_refcat) else None
+        absolute = [
+            _fit_absolute(detections, island, reference[near], weight, abs_how)
+            for island in islands
+        ]
 
     fits = {g: fit for island in islands for g, fit in island.items()}
     island_of = {g: number for number, island in enumerate(islands) for g in island}
@@ -300,7 +310,7 @@ def reference_catalogue(
     path: str | Path | None,
     geometries: Mapping[str, Geometry],
     known: Mapping[str, Mapping[str, Any]],
-) -> Any:
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read the absolute reference catalogue, or fetch it for the sky around a product.
 
     Parameters
@@ -314,8 +324,8 @@ def reference_catalogue(
 
     Returns
     -------
-    Table
-        ``RA``, ``DEC``: degrees.
+    columns, notes : dict
+        See `snakewebb.refcat.read_reference`.
 
     Raises
     ------
@@ -324,17 +334,17 @@ def reference_catalogue(
     """
     if path:
         return refcat.read_reference(path)
-    epochs = {exposure: facts["epoch"] for exposure, facts in known.items()}
-    lacking = [exposure for exposure, epoch in epochs.items() if epoch is None]
-    if lacking:
+    epochs = [facts["epoch"] for facts in known.values() if facts["epoch"] is not None]
+    if not epochs:
         raise InputError(
-            f"{lacking[0]}: its header has no EXPMID, to which the stars of {name} must be moved: "
-            "give a catalogue file of that epoch as abs_refcat"
+            f"{next(iter(known))}: its header has no EXPMID, to which the stars of {name} must be "
+            "moved: give a catalogue file of that epoch as abs_refcat"
         )
     corners = np.concatenate([unit_vectors(*g.corners()) for g in geometries.values()])
     centre = _middle(corners)
     radius = np.degrees(np.arccos(np.clip(corners @ unit_vectors(*centre), -1, 1).min())) + MARGIN
-    return refcat.query_gaia(name, *centre, float(radius), float(np.mean(list(epochs.values()))))
+    stars = refcat.query_gaia(name, *centre, float(radius), float(np.mean(epochs)))
+    return stars, {"file": name, "stars": len(stars["RA"])}
 
 
 def _middle(vectors):
@@ -351,6 +361,7 @@ class _Detections:
 
     points: np.ndarray  # uncorrected (n, 2)
     flux: np.ndarray
+    weight: np.ndarray | None
     exposure: np.ndarray
     group: np.ndarray
     star: np.ndarray  # which star it is a measurement of; -1: none
@@ -366,6 +377,14 @@ def _detections(catalogs, group_of, separation):
         key: np.concatenate([np.asarray(c[key], dtype=float) for c in catalogs.values()])
         for key in ("RA", "DEC", "flux")
     }
+    filled = [c for c in catalogs.values() if len(c["RA"])]
+    weighted = [c for c in filled if "weight" in _names(c)]
+    if weighted and len(weighted) < len(filled):
+        log.warning("weights are not used: %d catalogues have none", len(filled) - len(weighted))
+        weighted = []
+    weight = (
+        np.concatenate([np.asarray(c["weight"], float) for c in weighted]) if weighted else None
+    )
     exposure = np.repeat(np.arange(len(catalogs)), [len(c["RA"]) for c in catalogs.values()])
     ra0, dec0 = _middle(unit_vectors(columns["RA"], columns["DEC"]))
     points = np.column_stack(to_plane(columns["RA"], columns["DEC"], ra0, dec0))
@@ -386,6 +405,7 @@ def _detections(catalogs, group_of, separation):
     detections = _Detections(
         points[kept],
         columns["flux"][kept],
+        None if weight is None else weight[kept],
         exposure[kept],
         group,
         star=np.full(n, -1),
@@ -445,10 +465,11 @@ def _align_relative(detections, how, ordered, expand):
             status[g] = ("COMPLETE", "the others are aligned with it" if g in frames else "")
             continue
         islands.append({g: Affine()})
-        if g in reasons and n_groups > 1:
+        if g in reasons:
             status[g] = ("FAILED", reasons[g])
         else:
-            status[g] = ("SKIPPED", "no other exposure overlaps it")
+            enough = " with enough sources" if reasons else ""
+            status[g] = ("SKIPPED", f"no other exposure{enough} overlaps it")
     return islands, status
 
 
@@ -487,26 +508,28 @@ class _Stars:
 
     def __init__(self, capacity):
         self._mean = np.zeros((capacity, 2))
-        self._count = np.zeros((capacity, 1))
+        self._weight = np.zeros(capacity)
         self._n = 0
 
     def near(self, points, margin):
-        """Return the numbers and positions of the stars around some points."""
+        """Return the numbers, positions and weights of the stars around some points."""
         mean = self._mean[: self._n]
         low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
         inside = np.flatnonzero(((mean >= low) & (mean <= high)).all(axis=1))
-        return inside, mean[inside]
+        return inside, mean[inside], self._weight[inside]
 
-    def measure(self, stars, points):
-        """Add measurements of known stars."""
-        self._count[stars] += 1
-        self._mean[stars] += (points - self._mean[stars]) / self._count[stars]
+    def measure(self, stars, points, weight):
+        """Add measurements of known stars; those of weight 0 change nothing."""
+        stars, points, weight = (values[weight > 0] for values in (stars, points, weight))
+        self._weight[stars] += weight
+        step = (points - self._mean[stars]) * weight[:, np.newaxis]
+        self._mean[stars] += step / self._weight[stars, np.newaxis]
 
-    def append(self, points):
+    def append(self, points, weight):
         """Add new stars and return their numbers."""
         stars = np.arange(self._n, self._n + len(points))
         self._n += len(points)
-        self.measure(stars, points)
+        self._mean[stars], self._weight[stars] = points, weight
         return stars
 
 
@@ -519,9 +542,11 @@ def _join(detections, start, candidates, overlaps, how, expand):
     """
     n_groups = len(detections.rows)
     stars = _Stars(len(detections.points))
+    weighted = detections.weight is not None
+    weight = detections.weight if weighted else np.ones(len(detections.points))
     offset = detections.star.max(initial=-1) + 1
     rows = detections.rows[start]
-    detections.star[rows] = offset + stars.append(detections.points[rows])
+    detections.star[rows] = offset + stars.append(detections.points[rows], weight[rows])
     fits, reasons = {start: Affine()}, {}
     waiting = np.isin(np.arange(n_groups), candidates)
     waiting[start] = False
@@ -532,9 +557,10 @@ def _join(detections, start, candidates, overlaps, how, expand):
         tried[group] = score[group]
         rows = detections.rows[group]
         points = detections.points[rows]
-        numbers, positions = stars.near(points, 2 * how.reach)
+        numbers, positions, sure = stars.near(points, 2 * how.reach)
+        weights = (weight[rows], sure) if weighted else ()
         try:
-            fit, i, j, kept = match_and_fit(points, positions, how)
+            fit, i, j, kept = match_and_fit(points, positions, how, *weights)
         except FitError as error:
             reasons[group] = str(error)
             continue
@@ -543,10 +569,10 @@ def _join(detections, start, candidates, overlaps, how, expand):
         if overlaps is not None:
             score += overlaps[group]
         detections.star[rows[i]] = offset + numbers[j]
-        stars.measure(numbers[j[kept]], fit(points[i[kept]]))
+        stars.measure(numbers[j[kept]], fit(points[i[kept]]), weight[rows[i[kept]]])
         if expand:
             new = np.setdiff1d(np.arange(len(rows)), i)
-            detections.star[rows[new]] = offset + stars.append(fit(points[new]))
+            detections.star[rows[new]] = offset + stars.append(fit(points[new]), weight[rows[new]])
     return fits, {group: reason for group, reason in reasons.items() if group not in fits}
 
 
@@ -559,19 +585,25 @@ def _adjust_island(detections, fits, how):
     points, group = detections.points[rows], np.searchsorted(members, detections.group[rows])
     star = np.unique(detections.star[rows], return_inverse=True)[1]
     start = [Affine(), *(frame.after(fits[g]) for g in members[1:])]
-    adjusted, used = adjust(points, group, star, start, how)
-    before, after = residuals(points, group, star, used, adjusted)
+    weight = np.ones(len(rows)) if detections.weight is None else detections.weight[rows]
+    adjusted, used = adjust(points, group, star, start, how, weight)
+    before, after = residuals(points, group, star, used * weight, adjusted)
     detections.used[rows], detections.before[rows], detections.after[rows] = used, before, after
     return dict(zip(members, adjusted, strict=True))
 
 
 def adjust(
-    points: np.ndarray, group: np.ndarray, star: np.ndarray, fits: Sequence[Affine], how: Matching
+    points: np.ndarray,
+    group: np.ndarray,
+    star: np.ndarray,
+    fits: Sequence[Affine],
+    how: Matching,
+    weight: np.ndarray,
 ) -> tuple[list[Affine], np.ndarray]:
     """Adjust the maps of all groups at once so that the measurements of each star agree.
 
-    Minimizes the sum of squared distances of the measurements from the mean of their star over
-    the maps of all groups but the first (Gauss-Newton; the star means are eliminated).
+    Minimizes the weighted sum of squared distances of the measurements from the mean of their
+    star over the maps of all groups but the first (Gauss-Newton; the star means are eliminated).
 
     Parameters
     ----------
@@ -583,6 +615,8 @@ def adjust(
         Where to start.
     how : Matching
         `fitgeometry`, `nclip` and `sigma` are used; clipping is by the rms of each group.
+    weight : (n,) array
+        Of the squared distances; those of weight 0 take no part.
 
     Returns
     -------
@@ -590,18 +624,19 @@ def adjust(
     used : (n,) array of bool
         Measurements that took part: not clipped, of stars with at least two of these.
     """
-    used = _linked(star, np.ones(len(star), dtype=bool))
-    fits = _step(points[used], group[used], star[used], fits, how.fitgeometry)
+    used = _linked(star, weight > 0)
+    fits = _step(points[used], group[used], star[used], weight[used], fits, how.fitgeometry)
     for _ in range(how.nclip):
-        _, residual = residuals(points, group, star, used, fits)
-        square = np.bincount(group[used], residual[used] ** 2, len(fits))
-        limit = how.sigma * np.sqrt(square / np.bincount(group[used], minlength=len(fits)))
-        inside = _linked(star, residual <= limit[group])
+        _, residual = residuals(points, group, star, used * weight, fits)
+        square = np.bincount(group[used], residual[used] ** 2 * weight[used], len(fits))
+        total = np.bincount(group[used], weight[used], len(fits))
+        limit = how.sigma * np.sqrt(square / total)
+        inside = _linked(star, (weight > 0) & (residual <= limit[group]))
         enough = np.bincount(group[inside], minlength=len(fits)) >= FIT_GEOMETRIES[how.fitgeometry]
         if np.array_equal(inside, used) or not enough.all():
             break
         used = inside
-        fits = _step(points[used], group[used], star[used], fits, how.fitgeometry)
+        fits = _step(points[used], group[used], star[used], weight[used], fits, how.fitgeometry)
     return fits, used
 
 
@@ -609,10 +644,17 @@ def residuals(
     points: np.ndarray,
     group: np.ndarray,
     star: np.ndarray,
-    used: np.ndarray,
+    weight: np.ndarray,
     fits: Sequence[Affine],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return how far each measurement is from the others of its star.
+
+    Parameters
+    ----------
+    points, group, star, fits
+        See `adjust`.
+    weight : (n,) array
+        In the mean of the others; 0 for those that are not used.
 
     Returns
     -------
@@ -621,10 +663,10 @@ def residuals(
         corrected positions of the star; NaN where there is none.
     """
     corrected = _apply(fits, points, group)
-    total = np.column_stack([np.bincount(star, c * used) for c in corrected.T])[star]
-    others = np.bincount(star, used)[star] - used
+    total = np.column_stack([np.bincount(star, c * weight) for c in corrected.T])[star]
+    others = np.bincount(star, weight)[star] - weight
     others[others == 0] = np.nan
-    target = (total - corrected * used[:, np.newaxis]) / others[:, np.newaxis]
+    target = (total - corrected * weight[:, np.newaxis]) / others[:, np.newaxis]
     return np.hypot(*(points - target).T), np.hypot(*(corrected - target).T)
 
 
@@ -639,7 +681,7 @@ def _apply(fits, points, group):
     return np.einsum("nij,nj->ni", matrices, points) + shifts
 
 
-def _step(points, group, star, fits, geometry):
+def _step(points, group, star, weight, fits, geometry):
     """Make one Gauss-Newton step of the adjustment; exact but for rotations."""
     x = _apply(fits, points, group)
     centres = np.column_stack([np.bincount(group, c, len(fits)) for c in x.T])
@@ -661,15 +703,16 @@ def _step(points, group, star, fits, geometry):
     index = np.repeat(rows, n_parameters), columns.ravel()
     shape = len(x), (len(fits) - 1) * n_parameters
     number = np.unique(star, return_inverse=True)[1]
-    members = csr_array((one, (number, np.arange(len(x)))))
-    weight = 1 / members.sum(axis=1)
+    members = csr_array((weight, (number, np.arange(len(x)))))
+    share = 1 / members.sum(axis=1)
     normal, right = 0, 0
     for axis, derivative in enumerate(zip(*derivatives, strict=True)):
         design = csr_array((np.column_stack(derivative)[rows].ravel(), index), shape=shape)
         sums = members @ design
-        mean = weight * (members @ x[:, axis])
-        normal += design.T @ design - sums.T @ (sums * weight[:, np.newaxis])
-        right += design.T @ (mean[number] - x[:, axis])
+        mean = share * (members @ x[:, axis])
+        scaled = design * weight[:, np.newaxis]
+        normal += design.T @ scaled - sums.T @ (sums * share[:, np.newaxis])
+        right += design.T @ (weight * (mean[number] - x[:, axis]))
     solution = spsolve(normal.tocsc(), right).reshape(-1, n_parameters)
 
     stepped = [fits[0]]
@@ -688,7 +731,12 @@ def _matrix(parameters, geometry):
     return matrix / np.hypot(1, rotation) if geometry == "rshift" else matrix
 
 
-def _fit_absolute(detections, island, reference, how):
+def _names(catalogue):
+    """Return the names of columns of a table, or of a dictionary."""
+    return getattr(catalogue, "colnames", catalogue)
+
+
+def _fit_absolute(detections, island, reference, weight, how):
     """Fit the stars of an island to the reference catalogue."""
     members = sorted(island)
     rows = np.concatenate([detections.rows[g] for g in members])
@@ -702,16 +750,22 @@ def _fit_absolute(detections, island, reference, how):
     corrected = _apply([island[g] for g in members], detections.points[rows], group)
     # Clipped measurements count only where a star has no others.
     used = detections.used[rows]
-    weight = np.where(np.bincount(star, used)[star] > 0, used, True)
-    points = np.column_stack([np.bincount(star, c * weight) for c in corrected.T])
-    points /= np.bincount(star, weight)[:, np.newaxis]
+    count = np.where(np.bincount(star, used)[star] > 0, used, True)
+    own = None
+    if detections.weight is not None:
+        own = np.bincount(star, count * detections.weight[rows])
+        count = np.where(own[star] > 0, count * detections.weight[rows], count)
+    points = np.column_stack([np.bincount(star, c * count) for c in corrected.T])
+    points /= np.bincount(star, count)[:, np.newaxis]
     flux = np.full(len(points), -np.inf)
     np.fmax.at(flux, star, detections.flux[rows])
-    points = points[brightest_apart(points, flux, how.separation)]
+    apart = brightest_apart(points, flux, how.separation)
+    points, own = points[apart], None if own is None else own[apart]
     low, high = points.min(axis=0) - 2 * how.reach, points.max(axis=0) + 2 * how.reach
-    near = reference[((reference >= low) & (reference <= high)).all(axis=1)]
+    inside = ((reference >= low) & (reference <= high)).all(axis=1)
+    near, weight = reference[inside], None if weight is None else np.asarray(weight)[inside]
     try:
-        fit, i, j, kept = match_and_fit(points, near, how)
+        fit, i, j, kept = match_and_fit(points, near, how, own, weight)
     except FitError as error:
         return AbsoluteFit("FAILED", f"abs_refcat: {error}", None, len(near))
     residual = np.hypot(*(fit(points[i[kept]]) - near[j[kept]]).T)

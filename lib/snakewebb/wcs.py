@@ -7,6 +7,11 @@ read one that :mod:`snakewebb.wcs_tree` does not understand. Everything else wor
 
 from __future__ import annotations
 
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,9 +28,10 @@ from stdatamodels import asdf_in_fits
 from snakewebb import sip
 from snakewebb.errors import InputError
 from snakewebb.exposure import open_fits
-from snakewebb.geometry import Correction, PixelToSky, from_plane, to_plane
-from snakewebb.grid import MAX_MAP_ERROR, Grid
+from snakewebb.geometry import Correction, PixelToSky, to_plane
 from snakewebb.hdus import sound_hdu
+
+log = logging.getLogger(__name__)
 
 # asdf reads the manifests of all its types when it is first used, by a parser written in Python,
 # which takes half a second. The same parser in C, where there is one, takes a tenth of that.
@@ -36,27 +42,66 @@ yaml.SafeLoader = _SLOW
 
 
 def read_wcs(path: str | Path) -> WCS:
-    """Return the gWCS stored in a product's ASDF extension.
+    """Return the gWCS of an image, stored in a product's ASDF extension.
 
     Raises
     ------
     InputError
-        There is none.
+        There is none, or it does not lead from two pixel coordinates to RA and Dec.
     """
-    wcs = None
     with open_fits(path) as hdus:
         try:
             if "ASDF" in hdus:
                 hdus["ASDF"] = sound_hdu(path)
-                with asdf_in_fits.open(hdus) as tree:
-                    wcs = tree.tree.get("meta", {}).get("wcs")
-        except (AttributeError, KeyError, OSError, TypeError, ValueError, yaml.YAMLError) as error:
+            with _quiet(), asdf_in_fits.open(hdus) as tree:
+                wcs = tree.tree.get("meta", {}).get("wcs")
+        except Exception as error:  # of asdf, YAML, and of what makes objects of a tree
             raise InputError(f"{path}: its gWCS cannot be read: fetch it again") from error
+    check_image_wcs(wcs, path)
+    return wcs
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out warnings; asdf gives some for each object that it cannot make."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def check_image_wcs(wcs: Any, path: str | Path) -> None:
+    """Raise where what a file has is no gWCS from two pixel coordinates to RA and Dec.
+
+    Raises
+    ------
+    InputError
+    """
     if not isinstance(wcs, WCS):
         raise InputError(
             f"{path}: holds no gWCS (meta.wcs): run assign_wcs on it, or fetch the _cal file"
         )
-    return wcs
+    try:
+        frame, transform = wcs.output_frame, wcs.forward_transform
+        numbers = transform.n_inputs, transform.n_outputs
+    except Exception as error:  # of gwcs where steps don't fit together
+        raise InputError(f"{path}: its gWCS leads nowhere: run assign_wcs again") from error
+    if numbers != (2, 2):
+        raise InputError(
+            f"{path}: its gWCS leads from {numbers[0]} coordinates to {numbers[1]}: give one of "
+            "an image"
+        )
+    if isinstance(frame, str | coordinate_frames.EmptyFrame):
+        return
+    if not (
+        isinstance(frame, coordinate_frames.CelestialFrame)
+        and isinstance(frame.reference_frame, coordinates.ICRS)
+        and tuple(frame.axes_order) == (0, 1)
+        and all(unit == u.deg for unit in frame.unit)
+    ):
+        raise InputError(
+            f"{path}: its gWCS leads to {frame.name}, which is not RA and Dec, ICRS, in degrees: "
+            "run assign_wcs again"
+        )
 
 
 def pixel_to_sky(wcs: WCS) -> PixelToSky:
@@ -65,9 +110,12 @@ def pixel_to_sky(wcs: WCS) -> PixelToSky:
     if box is not None:
         box = box.bounding_box(order="F")
         box = tuple(tuple(float(getattr(edge, "value", edge)) for edge in axis) for axis in box)
-    return PixelToSky(
-        partial(wcs, with_bounding_box=False), partial(wcs.invert, with_bounding_box=False), box
-    )
+    try:
+        wcs.backward_transform  # noqa: B018
+        inverse = partial(wcs.invert, with_bounding_box=False)
+    except NotImplementedError:
+        inverse = None
+    return PixelToSky(partial(wcs, with_bounding_box=False), inverse, box)
 
 
 def corrected_wcs(
@@ -85,15 +133,22 @@ def corrected_wcs(
         v2_ref, v3_ref (arcsec), roll_ref (deg).
     moving_target : bool, optional
         Append the correction as the frame ``moving_target``, as assign_mtwcs does, rather than
-        inserting it as ``v2v3corr``, as tweakreg does.
+        inserting it as ``v2v3corr``, as tweakreg does. What has no V2 and V3, or a correction of
+        another kind already, gets it as part of its last step.
     """
+    box, pixel_shape = wcs.bounding_box, wcs.pixel_shape
     if not moving_target:
         from tweakwcs.correctors import JWSTWCSCorrector  # 0.1 s
 
-        corrector = JWSTWCSCorrector(wcs, wcsinfo)
-        corrector.set_correction(*_in_telescope_plane(wcs, correction, wcsinfo))
-        return corrector.wcs
-    box, pixel_shape = wcs.bounding_box, wcs.pixel_shape
+        known = {name: float(wcsinfo[name]) for name in ("v2_ref", "v3_ref", "roll_ref")}
+        try:
+            corrector = JWSTWCSCorrector(wcs, known)
+            plane = _in_telescope_plane(wcs, correction, known)
+        except Exception as error:  # of tweakwcs where a gWCS is not as assign_wcs makes it
+            log.info("the correction is put on the sky, as tweakwcs would not: %s", error)
+        else:
+            corrector.set_correction(*plane)
+            return corrector.wcs
     to_tangent = (
         models.RotateCelestial2Native(correction.ra0, correction.dec0, 180.0) | models.Sky2Pix_TAN()
     )
@@ -102,16 +157,18 @@ def corrected_wcs(
         np.array(correction.matrix), np.array(correction.shift) / 3600.0
     )
     shifted = to_tangent | affine | to_tangent.inverse
-    frame = coordinate_frames.CelestialFrame(
-        name="moving_target",
-        axes_names=("RA", "DEC"),
-        axes_order=(0, 1),
-        reference_frame=coordinates.ICRS(),
-        unit=(u.deg, u.deg),
-    )
     steps = [(step.frame, step.transform) for step in wcs.pipeline]
     last, _ = steps.pop()
-    if last.name == frame.name:
+    frame = last
+    if moving_target:
+        frame = coordinate_frames.CelestialFrame(
+            name="moving_target",
+            axes_names=("RA", "DEC"),
+            axes_order=(0, 1),
+            reference_frame=coordinates.ICRS(),
+            unit=(u.deg, u.deg),
+        )
+    if frame is last or getattr(last, "name", last) == frame.name:
         last, before = steps.pop()
         shifted = before | shifted
     moved = WCS([*steps, (last, shifted), (frame, None)], name=wcs.name)
@@ -171,65 +228,42 @@ def sip_keywords(wcs: WCS, wcsinfo: dict[str, Any], **options: Any) -> dict[str,
     )
 
 
-def read_grid(path: str | Path, input_pixel_side: float) -> Grid:
-    """Return the grid stored as ``output_wcs`` in an ASDF file.
+def read_projection(
+    path: str | Path, content: bytes, place: str
+) -> tuple[PixelToSky, tuple[float, float] | None]:
+    """Return the map that a gWCS is, and the RA and Dec, degrees, where it touches a plane.
 
     Parameters
     ----------
     path : path
-        ASDF with ``wcs`` (a gWCS that is a TAN projection) and, unless that has a shape itself,
-        ``array_shape`` (ny, nx) or ``pixel_shape`` (nx, ny). A mosaic's ``_i2d.fits`` serves too.
-    input_pixel_side : float
-        The exposures' pixel size, degrees, to which the grid's pixel_scale_ratio refers.
+        Of an ASDF file, or a FITS file with one.
+    content : bytes
+        The ASDF file.
+    place : str
+        Where it has the gWCS.
 
     Raises
     ------
     InputError
-        The file holds no such WCS.
+        There is none of an image.
     """
-    if str(path).endswith((".fits", ".fits.gz")):
-        wcs = read_wcs(path)
-        with open_fits(path) as hdus:
-            tree = {"array_shape": hdus["SCI"].shape}
-    else:
+    if place == "wcs":
         try:
-            with asdf.open(path, lazy_load=False) as file:
-                tree = dict(file.tree)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: output_wcs cannot be read as ASDF: {error}") from error
-        if "wcs" not in tree:
-            raise InputError(f"{path}: output_wcs has no key 'wcs': save the gWCS under it")
-        wcs = tree["wcs"]
-    shape = tree.get("array_shape") or (tree.get("pixel_shape") or [])[::-1] or wcs.array_shape
-    if not shape:
-        raise InputError(f"{path}: output_wcs has no shape: add array_shape (ny, nx)")
-    return _tan_grid(wcs, (int(shape[0]), int(shape[1])), input_pixel_side, str(path))
-
-
-def _tan_grid(wcs: WCS, shape: tuple[int, int], input_pixel_side: float, path: str) -> Grid:
-    """Return the TAN grid that a gWCS is, found from its tangent point and its values."""
+            with _quiet(), asdf.open(io.BytesIO(content), lazy_load=False) as file:
+                wcs = file.tree["wcs"]
+        except Exception as error:
+            raise InputError(f"{path}: its gWCS cannot be read: save it again") from error
+        check_image_wcs(wcs, path)
+    else:
+        wcs = read_wcs(path)
     crval = None
     transforms = [wcs.forward_transform]
-    while transforms and crval is None:
+    while transforms:
         model = transforms.pop()
         if isinstance(model, CompoundModel):
             transforms += [model.left, model.right]
         elif isinstance(model, FITSImagingWCSTransform):
             crval = tuple(map(float, model.crval.value))
         elif isinstance(model, models.RotateNative2Celestial):
-            crval = (float(model.lon.value), float(model.lat.value))
-    if crval is None:
-        raise InputError(f"{path}: output_wcs is no TAN projection: make one with FITS-like WCS")
-    x, y = (axis.ravel() for axis in np.meshgrid(*(np.linspace(0, n - 1, 5) for n in shape[::-1])))
-    xi, eta = to_plane(*(np.asarray(c, float) for c in wcs(x, y, with_bounding_box=False)), *crval)
-    design = np.column_stack((x, y, np.ones_like(x)))
-    solution, *_ = np.linalg.lstsq(design, np.column_stack((xi, eta)) / 3600.0)
-    cd = solution[:2].T
-    cdelt = float(np.sqrt(abs(np.linalg.det(cd))))
-    crpix = -np.linalg.solve(cd, solution[2])
-    pc = tuple(tuple(map(float, row)) for row in cd / cdelt)
-    grid = Grid(crval, tuple(map(float, crpix)), cdelt, pc, shape, cdelt / input_pixel_side)
-    error = np.hypot(*np.subtract(grid.sky_to_pixel(*from_plane(xi, eta, *crval)), (x, y)))
-    if not error.max() < MAX_MAP_ERROR:
-        raise InputError(f"{path}: output_wcs is distorted, no plain TAN projection: simplify it")
-    return grid
+            crval = float(model.lon.value), float(model.lat.value)
+    return pixel_to_sky(wcs), crval

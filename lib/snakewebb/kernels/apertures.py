@@ -1,9 +1,9 @@
 """Light and sky in apertures around positions."""
 
 import numpy as np
-from numba import njit
 
 from snakewebb.kernels.background import clipped
+from snakewebb.kernels.cache import njit
 
 
 @njit("float64(float64, float64, float64)", cache=True, nogil=True)

@@ -1,7 +1,8 @@
 """The background of an image: pixels sorted and clipped, meshes filled and enlarged."""
 
 import numpy as np
-from numba import njit
+
+from snakewebb.kernels.cache import njit
 
 SIGN = np.uint32(0x80000000)
 DIGIT = 11  # bits

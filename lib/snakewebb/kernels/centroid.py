@@ -1,7 +1,8 @@
 """Positions of point-like sources."""
 
 import numpy as np
-from numba import njit
+
+from snakewebb.kernels.cache import njit
 
 REACH = 4.0  # standard deviations of the window
 PASSES = 50

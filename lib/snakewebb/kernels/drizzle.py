@@ -20,7 +20,8 @@ output into bands gives the same bits.
 """
 
 import numpy as np
-from numba import njit
+
+from snakewebb.kernels.cache import njit
 
 CHUNK = 128  # pixels at a time: their work arrays stay in a core's nearest cache
 # Blocks: their columns, and the rows done at once. What the compiler can unroll is fast: 3×3 at

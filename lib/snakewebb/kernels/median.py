@@ -1,7 +1,8 @@
-"""Median of images that each cover a window of the output."""
+"""Median of images that each cover a window of the output, and which of just two values counts."""
 
 import numpy as np
-from numba import njit
+
+from snakewebb.kernels.cache import njit
 
 
 @njit("void(float32[::1], int64, int64)", cache=True, nogil=True)
@@ -32,10 +33,6 @@ def _select(values, count, k):
 @njit("float32(float32[::1], int64)", cache=True, nogil=True)
 def _median(values, count):
     """Return the median of the first ``count`` values, which it reorders."""
-    if count == 0:
-        return np.float32(np.nan)
-    if count == 2:
-        return min(values[0], values[1])
     middle = count // 2
     _select(values, count, middle)
     if count % 2:
@@ -46,8 +43,8 @@ def _median(values, count):
     return np.float32(0.5 * (np.float64(below) + np.float64(values[middle])))
 
 
-@njit("void(float32[::1], int64[:, ::1], float32[:, ::1])", cache=True, nogil=True)
-def median_of_windows(values, windows, out):
+@njit("void(float32[::1], int64[:, ::1], float32[:, ::1], float32[:, ::1])", cache=True, nogil=True)
+def median_of_windows(values, windows, low, high):
     """Take the median, pixel by pixel, of the images that cover a pixel and are not NaN there.
 
     Parameters
@@ -55,14 +52,15 @@ def median_of_windows(values, windows, out):
     values : (size,) float32
         The images, one behind the other, each in C order.
     windows : (n, 5) int64
-        Of each image: first and last (excluded) row and column of ``out`` that it covers, and
+        Of each image: first and last (excluded) row and column of the result that it covers, and
         where it starts in ``values``.
-    out : (ny, nx) float32
-        The median: of an even number of values the mean of the two central ones, but of just two
-        the smaller; NaN where there is no value.
+    low, high : (ny, nx) float32
+        The result: both are the median (of an even number of values the mean of the two central
+        ones), but of just two values the lower and the higher. Of a single one, which nothing
+        confirms, ``high`` is NaN; where there is none both are.
     """
     n = windows.shape[0]
-    ny, nx = out.shape
+    ny, nx = low.shape
     first = np.empty(n, np.int64)
     last = np.empty(n, np.int64)
     start = np.empty(n, np.int64)
@@ -83,4 +81,61 @@ def median_of_windows(values, windows, out):
                     if not np.isnan(value):
                         found[count] = value
                         count += 1
-            out[j, i] = _median(found, count)
+            if count > 2:
+                low[j, i] = high[j, i] = _median(found, count)
+            elif count == 2:
+                low[j, i], high[j, i] = min(found[0], found[1]), max(found[0], found[1])
+            else:
+                low[j, i], high[j, i] = found[0] if count else np.nan, np.nan
+
+
+REACH = 4
+"""Rows and columns at which `choose_of_two` looks."""
+RINGS = np.array(
+    [
+        [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)],
+        [(-3, -3), (-4, 0), (-3, 3), (0, -4), (0, 4), (3, -3), (4, 0), (3, 3)],
+    ]
+)
+"""Steps, rows first, to the pixels of two rings about one: points show on the small one, what is
+several pixels wide on the large one."""
+
+
+@njit("void(float32[:, ::1], float32[:, ::1], int64, float32[:, ::1])", cache=True, nogil=True)
+def choose_of_two(low, high, top, out):
+    """Choose, where there are just two values, the one that sticks out less from the sky around it.
+
+    On each of ``RINGS`` the lower value sticks out by what it lies below all the higher values, the
+    higher one by what it lies above all the lower ones. So a cosmic ray is told from a cold pixel
+    or from the negative image of a star that subtraction of another exposure leaves, on slopes as
+    well. Where neither sticks out more, as on a star, the lower one counts: cosmic rays add light.
+
+    Parameters
+    ----------
+    low, high : (h, nx) float32
+        Of `median_of_windows`. Pixels without ``high`` tell nothing of others.
+    top : int
+        The row of these that is the first of ``out``. ``REACH`` rows above and below those of
+        ``out`` count, where they are there.
+    out : (ny, nx) float32
+        The result: ``low`` or ``high``.
+    """
+    height, nx = low.shape
+    for j in range(out.shape[0]):
+        for i in range(nx):
+            a, b = low[top + j, i], high[top + j, i]
+            out[j, i] = a
+            if not b > a:
+                continue
+            below = above = 0.0
+            for ring in RINGS:
+                lowest, highest = np.float32(np.inf), np.float32(-np.inf)
+                for dj, di in ring:
+                    y, x = top + j + dj, i + di
+                    if 0 <= y < height and 0 <= x < nx and not np.isnan(high[y, x]):
+                        lowest, highest = min(lowest, high[y, x]), max(highest, low[y, x])
+                if lowest < np.inf:
+                    below += max(np.float64(lowest) - a, 0.0)
+                    above += max(np.float64(b) - highest, 0.0)
+            if below > above:
+                out[j, i] = b

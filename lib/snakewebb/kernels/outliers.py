@@ -1,7 +1,8 @@
 """Comparison of an exposure with the median mosaic: sampling it, and flagging what differs."""
 
 import numpy as np
-from numba import njit
+
+from snakewebb.kernels.cache import njit
 
 
 @njit(

@@ -1,7 +1,8 @@
 """Statistics along rings about a star."""
 
 import numpy as np
-from numba import njit
+
+from snakewebb.kernels.cache import njit
 
 
 @njit("void(float64, float64[::1])", cache=True, nogil=True, inline="always")

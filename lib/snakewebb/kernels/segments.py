@@ -1,7 +1,8 @@
 """Connected pixels above a threshold: smoothing, blends, shapes."""
 
 import numpy as np
-from numba import njit
+
+from snakewebb.kernels.cache import njit
 
 MOST_MARKERS = 200
 """Blends of more are parted at linear levels."""

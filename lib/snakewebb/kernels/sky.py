@@ -1,7 +1,8 @@
 """Pixels within an outline, and the sky level of a set of pixels."""
 
 import numpy as np
-from numba import njit
+
+from snakewebb.kernels.cache import njit
 
 MEAN, MEDIAN, MODE, MIDPT = range(4)
 BINS = 4096  # in which a median is sought

@@ -1,7 +1,8 @@
 """Evaluation of bicubic splines on lattices."""
 
 import numpy as np
-from numba import njit
+
+from snakewebb.kernels.cache import njit
 
 
 @njit(

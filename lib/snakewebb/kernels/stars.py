@@ -1,7 +1,8 @@
 """Where an image has the shape of a star."""
 
 import numpy as np
-from numba import njit
+
+from snakewebb.kernels.cache import njit
 
 
 @njit("void(float32[:, ::1], float64[:, ::1], float32[:, ::1])", cache=True, nogil=True)

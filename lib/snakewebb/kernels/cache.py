@@ -1,0 +1,119 @@
+"""``njit`` with a cache of compiled kernels that mends itself.
+
+numba's own cache does not see an edit in a module that a cached kernel calls, knows a kernel by the
+path of its source, ends every process after a full disk or a power cut with the errors of
+unpickling, and has one index for all types of CPU, where one of two that write at a time is lost.
+Here a kernel is known by the content of all kernels, by its signature, and by the CPU, is a file of
+its own, and is compiled where that file is not there or is not what was written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import pickle
+import sys
+import uuid
+from collections.abc import Callable
+from functools import cache as once
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core.caching import NullCache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+
+_log = logging.getLogger(__name__)
+_DIGEST = hashlib.sha256().digest_size
+
+
+def njit(
+    signatures: str | list[str] | None = None, *, cache: bool = False, **options: Any
+) -> Callable:
+    """Return `numba.njit` with these arguments, and with the cache of this module."""
+
+    def compiled(function):
+        kernel = numba.njit(**options)(function)
+        if numba.config.DISABLE_JIT:
+            return kernel
+        if cache:
+            kernel._cache = _Cache(function)
+        if signatures is not None:
+            for signature in [signatures] if isinstance(signatures, str) else signatures:
+                kernel.compile(signature)
+            kernel.disable_compile()
+        return kernel
+
+    return compiled
+
+
+@once
+def folder() -> Path | None:
+    """Return the folder of compiled kernels that belongs to this very source code.
+
+    It is in ``NUMBA_CACHE_DIR``, ``XDG_CACHE_HOME`` or ``~/.cache``; None if there is no home.
+    """
+    digest = hashlib.sha256()
+    for module in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(module.name.encode())
+        digest.update(module.read_bytes())
+    caches = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
+    try:
+        caches = Path(caches) if caches else Path.home() / ".cache"
+    except RuntimeError:
+        return None
+    return caches / "snakewebb" / digest.hexdigest()[:16]
+
+
+class _Cache(NullCache):
+    """What numba asks for a kernel: files that hold a digest and then the pickled machine code."""
+
+    def __init__(self, function):
+        self._function = function
+
+    def load_overload(self, sig, target_context):
+        target_context.refresh()
+        path = self._path(sig, target_context.codegen())
+        # Whatever cannot be read is compiled again.
+        with contextlib.suppress(Exception):
+            content = path.read_bytes() if path else b""
+            digest, code = content[:_DIGEST], content[_DIGEST:]
+            if hashlib.sha256(code).digest() == digest:
+                return CompileResult._rebuild(target_context, *pickle.loads(code))
+        return None
+
+    def save_overload(self, sig, cres):
+        path = self._path(sig, cres.codegen)
+        if path is None or cres.lifted or cres.library.has_dynamic_globals:
+            return
+        code = dumps(cres._reduce())
+        partial = path.with_name(f".{uuid.uuid4().hex}.partial")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(hashlib.sha256(code).digest() + code)
+            partial.replace(path)
+        except OSError as error:
+            _complain(path.parent, error.strerror)
+            with contextlib.suppress(OSError):
+                partial.unlink()
+
+    def _path(self, sig, codegen):
+        if folder() is None:
+            return None
+        versions = numba.__version__, sys.implementation.cache_tag
+        key = repr((versions, codegen.magic_tuple(), self._function.__module__, sig))
+        name = f"{self._function.__qualname__}-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+        return folder() / name
+
+
+@once
+def _complain(where, reason):
+    _log.warning(
+        "%s: compiled kernels cannot be kept (%s), each job takes up to a minute to compile them: "
+        "make room there, or set XDG_CACHE_HOME to a folder that can be written",
+        where,
+        reason,
+    )

@@ -1,0 +1,131 @@
+"""What is told, and planned, before any job runs."""
+
+import json
+import warnings
+from gc import collect
+
+import numpy as np
+import pytest
+import yaml
+from astropy.io import fits
+
+from workflow import planned
+
+# Snakemake leaves temporary folders and files open where it fails.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def swept():
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        collect()
+
+
+def cube(path, **cards):
+    sci = fits.ImageHDU(np.zeros((2, 8, 8), "f4"), fits.Header({"BUNIT": "MJy/sr"}), name="SCI")
+    header = fits.Header({"FILTER": "F335M", "CORONMSK": "MASKA335R"} | cards)
+    fits.HDUList([fits.PrimaryHDU(header=header), sci]).writeto(path)
+    return str(path)
+
+
+def refused(folder, **config):
+    """Return the one line that a plan ends in."""
+    with pytest.raises(SystemExit) as caught:
+        planned(folder, **config)
+    line = str(caught.value.code)
+    assert line.startswith("snakewebb: ")
+    assert "\n" not in line
+    return line
+
+
+def test_a_single_exposure_goes_the_whole_way(tmp_path):
+    (tmp_path / "a_cal.fits").touch()
+    jobs = planned(tmp_path, associations=["a_cal.fits"])
+    rules = {job[0] for job in jobs}
+    assert {"find_sources", "align", "skymatch", "median", "crf", "i2d"} <= rules
+    assert ("crf", "a", "a", "a3001") in jobs
+
+
+def test_names_that_snakemake_could_misread(tmp_path):
+    """Brackets are literal where there is such a file; a product may be called as an ``_i2d``."""
+    for name in ("a[12]_cal.fits", "a1_cal.fits", "b_cal.fits"):
+        (tmp_path / name).touch()
+    products = {
+        "literal": {"science": "a[12]_cal.fits"},
+        "pattern": {"science": "a[13]_cal.fits"},
+        "b_a3001": {"science": "b_cal.fits"},
+        "c_i2d.fits": {"science": "b_cal.fits"},
+    }
+    crfs = {job[1:3] for job in planned(tmp_path, products=products) if job[0] == "crf"}
+    assert crfs == {("literal", "a[12]"), ("pattern", "a1"), ("b_a3001", "b"), ("c", "b")}
+    line = refused(tmp_path, products=products, exposure_i2d=True)
+    assert "b_a3001: is the name of its exposure's _i2d" in line
+
+
+def test_what_is_not_used_is_said_once(tmp_path, capsys):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}_cal.fits").touch()
+    types = {"a": "science", "b": "science", "c": "target_acquistion", "d": "catalog"}
+    members = [{"expname": f"{name}_cal.fits", "exptype": kind} for name, kind in types.items()]
+    table = {"asn_type": "image3", "products": [{"name": "x", "members": members}]}
+    (tmp_path / "asn.yaml").write_text(yaml.safe_dump(table))
+    (tmp_path / "cats.txt").write_text("# none yet\na_cal.fits\n")
+    step = {"use_custom_catalogs": True, "catfile": "cats.txt"}
+    planned(tmp_path, associations=["asn.yaml"], steps={"tweakreg": step})
+    lines = [line for line in capsys.readouterr().err.splitlines() if "snakewebb: " in line]
+    assert lines == [
+        "snakewebb: x: 2 of 2 exposures have no custom catalogue: their stars are searched",
+        "snakewebb: associations hold what is not used: exptype target_acquistion (1), "
+        "exptype catalog (1)",
+    ]
+
+
+def test_a_key_that_is_given_twice(tmp_path):
+    with pytest.raises(SystemExit) as caught:
+        planned(tmp_path, text="associations: []\nsteps: {}\nassociations: [x.json]\n")
+    assert "planned.yaml: " in str(caught.value.code)
+    assert "line 3: 'associations' is given twice" in str(caught.value.code)
+
+
+def test_a_dq_bit_that_there_is_none(tmp_path):
+    (tmp_path / "a_cal.fits").touch()
+    steps = {"skymatch": {"dqbits": "DO_NOT_USE+SATURETED"}}
+    line = refused(tmp_path, associations=["a_cal.fits"], steps=steps)
+    assert "steps.skymatch.dqbits: " in line
+    assert "'SATURETED' is no DQ bit" in line
+
+
+def test_exposures_and_references_of_coronagraphy(tmp_path):
+    """Each fault is told before the first job; without it there is a plan."""
+    files = {
+        "science": [cube(tmp_path / "a_calints_bgsub.fits")],
+        "psf": [cube(tmp_path / "b_calints_bgsub.fits")],
+    }
+    good = {"products": {"x": files}}
+    assert ("psfsub", "x", "a_calints_bgsub", "a3001", "") in planned(tmp_path, **good)
+
+    other = cube(tmp_path / "c_calints.fits", FILTER="F444W")
+    line = refused(tmp_path, products={"x": {**files, "psf": [other]}})
+    assert "c_calints.fits: its FILTER is F444W, but that of a_calints_bgsub is F335M" in line
+
+    mask = fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.ones((8, 9)), name="SCI")])
+    mask.writeto(tmp_path / "mask.fits")
+    line = refused(tmp_path, **good, reference_files={"psfmask": {"F335M": "mask.fits"}})
+    assert "mask.fits: its image has shape (8, 9), the exposures (8, 8)" in line
+
+    alone = {"associations": files["science"]}
+    assert "has no reference exposures: name psf members" in refused(tmp_path, **alone)
+    line = refused(tmp_path, **alone, steps={"klip": {"strategy": "ADI"}})
+    assert "no other exposure is turned against a_calints_bgsub" in line
+    rules = {job[0] for job in planned(tmp_path, **alone, steps={"klip": {"skip": True}})}
+    assert {"crfints", "psfsub", "coron_i2d"} <= rules
+    assert not rules & {"psfstack", "psfalign", "contrast"}
+
+
+def test_an_association_of_another_pipeline(tmp_path):
+    table = {"asn_type": "wfs-image3", "products": [{"name": "x", "members": []}]}
+    (tmp_path / "asn.json").write_text(json.dumps(table))
+    line = refused(tmp_path, associations=["asn.json"])
+    assert "asn.json: is an association of wfs-image3, but snakewebb makes image3" in line
