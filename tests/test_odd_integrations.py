@@ -13,9 +13,11 @@ from stdatamodels.jwst.datamodels import CubeModel
 from scripts import options, run
 from snakewebb import coron_contrast
 from snakewebb.coron import locate_stars, read_target, reference_pixel
+from snakewebb.crfints import cut_corner, flag_integrations
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import InputError
 from snakewebb.exposure import read_notes, read_planes
+from snakewebb.exposure_geometry import read_sky
 from snakewebb.simulate.coronagraphy import write
 from snakewebb.simulate.presets import preset
 
@@ -322,6 +324,31 @@ def test_errors_and_variances_are_optional(observation, tmp_path):
     assert read_planes(made["stack"], ("ERR",))["ERR"] is None
     with fits.open(made["mosaic"]) as hdus:
         assert np.isfinite(hdus["SCI"].data).mean() > 0.7
+
+
+def test_a_cropped_exposure_has_the_wcs_of_its_part(observation, tmp_path):
+    """As spaceKLIP crops: the planes and CRPIX, but neither variances nor the gWCS."""
+
+    def crop(hdus):
+        for name in ("SCI", "ERR", "DQ"):
+            hdus[name].data = hdus[name].data[:, 7:-9, 12:-2]
+        hdus["SCI"].header["CRPIX1"] -= 12
+        hdus["SCI"].header["CRPIX2"] -= 7
+
+    (path,) = edited(tmp_path / "a", observation["science"][:1], {0: [crop]})
+    target = tmp_path / "a_o1_crfints.fits"
+    flag_integrations(path, target, others=[], skip=True, asn={})
+    whole, part = (read_sky(each) for each in (observation["science"][0], target))
+    x, y = np.array([0.0, 3.5, 49.0]), np.array([0.0, 30.0, 47.0])
+    assert_allclose(part.forward(x, y), whole.forward(x + 12, y + 7), rtol=0, atol=1e-12)
+    assert part.bounding_box == ((-0.5, 49.5), (-0.5, 47.5))
+    with CubeModel(target) as model:
+        assert_allclose(model.meta.wcs(x, y), whole.forward(x + 12, y + 7), rtol=0, atol=1e-12)
+        assert model.meta.wcsinfo.crpix1 == fits.getval(path, "CRPIX1", "SCI")
+    ra, dec = whole.forward(x + 12, y + 7)
+    assert_allclose(part.inverse(ra, dec), np.subtract(whole.inverse(ra, dec), [[12], [7]]))
+    assert cut_corner(target) is None
+    assert cut_corner(observation["science"][0]) is None
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from snakewebb.asdf_text import read_value
 from snakewebb.coron_outliers import flag_outliers, neighbours, reason_to_skip
 from snakewebb.errors import InputError
 from snakewebb.exposure import check_exposure
+from snakewebb.exposure_geometry import read_sky
+from snakewebb.fits_structure import find, read_tree
 from snakewebb.flagged import write_crf
+from snakewebb.headers import number, read_header
 from snakewebb.stack_refs import read_cube, without_pixels
 
 log = logging.getLogger(__name__)
@@ -69,7 +73,38 @@ def flag_integrations(
         asn=asn,
         provenance={"outlier_detection": notes},
         integrations=True,
+        corner=cut_corner(source),
     )
+
+
+def cut_corner(path: str | Path) -> tuple[int, int] | None:
+    """Return where an exposure's image was cut out of the frame of its gWCS.
+
+    Other tools crop SCI, ERR and DQ and move CRPIX in the header, and leave the ASDF tree as it
+    was: the difference of its CRPIX tells.
+
+    Returns
+    -------
+    (x, y) or None
+        The pixel of the frame, from 0, that is the image's first. None if the image is not smaller
+        than the frame, there is no gWCS, or nothing tells.
+    """
+    ny, nx = find(path, "SCI").shape[-2:]
+    try:
+        box = read_sky(path).bounding_box
+    except InputError:  # a reference needs none
+        return None
+    if box is None or all(high <= n for (_, high), n in zip(box, (nx, ny), strict=True)):
+        return None
+    header, before = read_header(path), read_value(read_tree(path), "meta.wcsinfo") or {}
+    now = [number(header, key, path=path) for key in ("CRPIX1", "CRPIX2")]
+    then = [before.get(key) for key in ("crpix1", "crpix2")]
+    if not all(isinstance(place, int | float) for place in (*now, *then)):
+        log.warning("%s: is cut out of its gWCS's frame, nothing tells where", path)
+        return None
+    x, y = (round(t - n) for t, n in zip(then, now, strict=True))
+    log.info("%s: is cut out of its gWCS's frame at %d, %d", path, x, y)
+    return x, y
 
 
 def _like(source, shape, path):

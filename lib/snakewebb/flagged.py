@@ -31,7 +31,7 @@ from snakewebb.exposure import INVALIDATED, Planes, invalidate, left_out, read_p
 from snakewebb.files import replacing
 from snakewebb.fits_structure import find
 from snakewebb.geometry import Correction, Geometry, s_region
-from snakewebb.gwcs_text import corrected_steps, is_correctable
+from snakewebb.gwcs_text import corrected_steps, cut_steps, is_correctable
 from snakewebb.hdus import SUMS, forget_sums, open_copy, sound_tree
 from snakewebb.headers import facts
 from snakewebb.notes import cards, date, history, log_statuses, noted, plain
@@ -64,6 +64,7 @@ def write_crf(
     asn: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
     integrations: bool = False,
+    corner: tuple[int, int] | None = None,
 ) -> None:
     """Write an exposure with what stage 3 found out about it.
 
@@ -102,6 +103,9 @@ def write_crf(
         under ``reason`` why it failed or was skipped.
     integrations : bool, optional
         Whether an image becomes a cube of one integration.
+    corner : (x, y), optional
+        The pixel of its gWCS's frame that is the first of the image, if it was cut out of that;
+        see `snakewebb.gwcs_text.cut_steps`.
 
     Raises
     ------
@@ -133,6 +137,7 @@ def write_crf(
         pointing=(correction, geometry, sip) if correction or geometry else None,
         moving_target=moving_target,
         integrations=integrations,
+        corner=corner,
     )
 
 
@@ -147,6 +152,7 @@ def rewrite(
     pointing: Pointing | None = None,
     moving_target: bool = False,
     integrations: bool = False,
+    corner: tuple[int, int] | None = None,
 ) -> None:
     """Write an exposure with other pixels, metadata and pointing.
 
@@ -165,7 +171,7 @@ def rewrite(
         By node of ``meta``: names and values.
     pointing : (Correction or None, Geometry or None, mapping or None), optional
         A correction, the uncorrected geometry, and options for SIP keywords; see `write_crf`.
-    moving_target, integrations : bool, optional
+    moving_target, integrations, corner
         See `write_crf`.
     """
     said = {"statuses": statuses, "notes": noted(notes), "metadata": plain(metadata)}
@@ -178,7 +184,7 @@ def rewrite(
             ny, nx = planes["SCI"].shape[-2:]
             planes = {name: plane.reshape(-1, ny, nx) for name, plane in planes.items()}
         change(planes)
-        write_copy(source, target, planes, **said, pointing=pointing)
+        write_copy(source, target, planes, **said, pointing=pointing, corner=corner)
     else:
         from snakewebb.datamodels import write_changed  # stdatamodels and gwcs, a second of imports
 
@@ -242,6 +248,7 @@ def write_copy(
     notes: Mapping[str, Any],
     metadata: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     pointing: Pointing | None = None,
+    corner: tuple[int, int] | None = None,
     whole: bool = True,
 ) -> None:
     """Write a copy of a product with other pixels, metadata and pointing.
@@ -256,8 +263,8 @@ def write_copy(
         A product with DQ and an ASDF tree, and the one to write.
     planes : mapping
         Arrays by extension name.
-    statuses, notes, metadata, pointing
-        See `rewrite`.
+    statuses, notes, metadata, pointing, corner
+        See `rewrite`; there is a pointing or a corner.
     whole : bool, optional
         If not, the copy has just these planes, of SCI, ERR and DQ, and what JWST's keywords say: no
         other extension, unknown keyword, history or gWCS.
@@ -295,6 +302,9 @@ def write_copy(
             if pointing[0] is not None:
                 dropped += [f"meta.wcsinfo.{name}" for name in FITS_WCS]
             changes |= _point(hdus["SCI"].header, *pointing)
+        elif corner is not None:
+            shape = planes["SCI"].shape[-2:]
+            changes["meta.wcs.steps"] = partial(_cut, corner=corner, shape=shape, name=source)
         unknown = _unknown(tree) if whole else {}
         changes |= {f"extra_fits.{name}.header": others for name, others in unknown.items()}
         if agree:
@@ -328,6 +338,15 @@ def _strip(hdus: fits.HDUList, tree: bytes, planes: Planes) -> list[str]:
     kept = ("asdf_library", "history", "meta", *(CUBE[name] for name in planes))
     names = [name.value for name, _ in read_node(tree, "").value]
     return ["meta.wcs", "history.entries", *(name for name in names if name not in kept)]
+
+
+def _cut(steps: Any, corner: tuple[int, int], shape: tuple[int, int], name: str | Path) -> Any:
+    """Return the gWCS of a part of a frame or, with a warning, of the whole."""
+    try:
+        return cut_steps(steps, corner, shape)
+    except ValueError as error:
+        log.warning("%s: keeps the gWCS of the frame that it was cut out of (%s)", name, error)
+        return steps
 
 
 def _unknown(tree: bytes) -> dict[str, list]:

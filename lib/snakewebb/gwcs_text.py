@@ -233,6 +233,68 @@ def corrected_steps(
     return steps
 
 
+def cut_steps(
+    steps: yaml.Node, corner: tuple[int, int], shape: tuple[int, int]
+) -> yaml.SequenceNode:
+    """Return the steps of a gWCS for an image that was cut out of its frame.
+
+    Parameters
+    ----------
+    steps : yaml.Node
+        As assign_wcs makes them, with a bounding box; it is changed.
+    corner : (x, y)
+        The pixel of the frame, from 0, that is the image's first.
+    shape : (ny, nx)
+        Of the image.
+
+    Raises
+    ------
+    ValueError
+        The gWCS does not begin with a compound that has a shift in it.
+    """
+    step = steps.value[0]
+    try:
+        whole = _value(step, "transform")
+        version, shift = _version(whole), next(_found(whole, "shift")).tag
+        if whole.tag != f"{PREFIX}compose-{version}":
+            raise ValueError(whole.tag)
+        inputs, box = _value(whole, "inputs"), _value(whole, "bounding_box")
+    except (AttributeError, StopIteration) as error:
+        raise ValueError("a gWCS of another form") from error
+    moves = [
+        _mapping(shift, inputs=["x"], offset=float(offset), outputs=["y"]) for offset in corner
+    ]
+    both = _mapping(
+        f"{PREFIX}concatenate-{version}",
+        forward=yaml.SequenceNode("tag:yaml.org,2002:seq", moves, flow_style=False),
+        inputs=copy.deepcopy(inputs),
+        outputs=["y0", "y1"],
+    )
+    names = [name.value for name in inputs.value]
+    ends = {}
+    for name, first, size in zip(names, corner, shape[::-1], strict=True):
+        low, high = _interval(box, names, name)
+        ends[name] = [max(low - first, -0.5), min(high - first, size - 0.5)]
+    if isinstance(box, yaml.SequenceNode):
+        box = SafeRepresenter().represent_data(list(ends.values())[::-1])
+    else:
+        box = _mapping(box.tag, ignore=[], intervals=ends, order="F")
+    whole.value = [pair for pair in whole.value if pair[0].value != "bounding_box"]
+    cut = _chain([both, whole], bounding_box=box)
+    step.value = [pair if pair[0].value != "transform" else (pair[0], cut) for pair in step.value]
+    return steps
+
+
+def _interval(box: yaml.Node, names: list[str], name: str) -> tuple[float, float]:
+    """Return a bounding box along one input; as a list it has the last axis first."""
+    if isinstance(box, yaml.SequenceNode):
+        ends = box.value[::-1][names.index(name)]
+    else:
+        ends = _value(_value(box, "intervals"), name)
+    low, high = (float(end.value) for end in ends.value)
+    return low, high
+
+
 def in_reference_plane(correction: Correction, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
     """Return a correction as an affine map (matrix, shift in arcsec) where gWCS hold one.
 
