@@ -76,6 +76,20 @@ def test_correction_in_the_gwcs_is_that_of_the_geometry(moving_target, times):
     assert wcs.bounding_box is not None
 
 
+def test_real_gwcs_that_were_adjusted_before_are_corrected(real_data):
+    paths = sorted((real_data / "ceers_wcs").glob("*.asdf"))[::40]
+    for path in paths:
+        with asdf.open(path, lazy_load=False) as file:
+            wcs, info = file["wcs"], dict(file["wcsinfo"])
+        assert "v2v3corr" in wcs.available_frames
+        correction = Correction(info["ra_ref"], info["dec_ref"], SHIFT.matrix, SHIFT.shift)
+        x, y = np.meshgrid(np.linspace(0, 2047, 5), np.linspace(0, 2047, 4))
+        sky = correction.apply(*map(np.asarray, wcs(x, y)))
+        made = gwcs_module.corrected_wcs(wcs, correction, info)(x, y)
+        np.testing.assert_allclose(made, sky, rtol=0, atol=1e-10)
+    assert len(paths) == 3
+
+
 def renamed(wcs):
     """Return a corrected gWCS as another tweakwcs may have made it."""
     steps = [(step.frame, step.transform) for step in wcs.pipeline]
