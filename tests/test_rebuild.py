@@ -87,8 +87,8 @@ def test_nothing_is_planned_after_the_run_from_another_checkout(plan, config):
 def files(tmp_path_factory, observations, results, names):
     """Values of the parameters that name files."""
     folder = tmp_path_factory.mktemp("files")
-    names = [path.name for path in observations["field"].parent.glob("*_cal.fits")]
-    (folder / "catfile.txt").write_text("".join(f"{name} catalog.ecsv\n" for name in names))
+    exposures = [path.name for path in observations["field"].parent.glob("*_cal.fits")]
+    (folder / "catfile.txt").write_text("".join(f"{name} catalog.ecsv\n" for name in exposures))
     made = {"catfile": "catfile.txt", "abs_refcat": "catalog.ecsv", "output_wcs": "wcs_i2d.fits"}
     made |= {"apcorr": "apcorr.fits", "abvegaoffset": "offset.asdf", "skylist": "sky.txt"}
     for name in made.values():

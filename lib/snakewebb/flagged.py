@@ -298,13 +298,13 @@ def write_copy(
             hdus[0].header.add_history(entry)
         changes["meta.snakewebb"] = notes
         changes |= _resized(tree, planes)
-        if pointing is not None:
+        if corner is not None:  # the geometry is that of the whole frame
+            shape = planes["SCI"].shape[-2:]
+            changes["meta.wcs.steps"] = partial(_cut, corner=corner, shape=shape, name=source)
+        elif pointing is not None:
             if pointing[0] is not None:
                 dropped += [f"meta.wcsinfo.{name}" for name in FITS_WCS]
             changes |= _point(hdus["SCI"].header, *pointing)
-        elif corner is not None:
-            shape = planes["SCI"].shape[-2:]
-            changes["meta.wcs.steps"] = partial(_cut, corner=corner, shape=shape, name=source)
         unknown = _unknown(tree) if whole else {}
         changes |= {f"extra_fits.{name}.header": others for name, others in unknown.items()}
         if agree:
