@@ -313,8 +313,9 @@ def test_parameters(results, config, tmp_path, section, keys, rules):
     if section == "reference_files":
         given = {key: str(tmp_path / f"{key}.fits") for key in keys}
         for key, path in given.items():
-            if key in config[section]:
-                shutil.copyfile(config[section][key], path)
+            if known := config[section].get(key):
+                source = next(iter(known.values())) if isinstance(known, dict) else known
+                shutil.copyfile(source, path)
             else:
                 fits.PrimaryHDU(np.ones((5, 5))).writeto(path)
         change = config | {section: config[section] | given}
