@@ -11,7 +11,6 @@ from snakewebb.asdf_text import read_value
 from snakewebb.coron_outliers import flag_outliers, neighbours, reason_to_skip
 from snakewebb.errors import InputError
 from snakewebb.exposure import check_exposure
-from snakewebb.exposure_geometry import read_sky
 from snakewebb.fits_structure import find, read_tree
 from snakewebb.flagged import write_crf
 from snakewebb.headers import number, read_header
@@ -89,6 +88,18 @@ def cut_corner(path: str | Path) -> tuple[int, int] | None:
         The pixel of the frame, from 0, that is the image's first. None if the image is not smaller
         than the frame, there is no gWCS, or nothing tells.
     """
+    try:
+        before = read_value(read_tree(path), "meta.wcsinfo") or {}
+    except ValueError:  # no gWCS, which a reference can do without
+        return None
+    header = read_header(path)
+    now = [number(header, key, path=path) for key in ("CRPIX1", "CRPIX2")]
+    then = [before.get(key) for key in ("crpix1", "crpix2")]
+    known = all(isinstance(place, int | float) for place in (*now, *then))
+    if known and all(round(t - n) == 0 for t, n in zip(then, now, strict=True)):
+        return None
+    from snakewebb.exposure_geometry import read_sky  # kernels, which whole frames don't need
+
     ny, nx = find(path, "SCI").shape[-2:]
     try:
         box = read_sky(path).bounding_box
@@ -96,10 +107,7 @@ def cut_corner(path: str | Path) -> tuple[int, int] | None:
         return None
     if box is None or all(high <= n for (_, high), n in zip(box, (nx, ny), strict=True)):
         return None
-    header, before = read_header(path), read_value(read_tree(path), "meta.wcsinfo") or {}
-    now = [number(header, key, path=path) for key in ("CRPIX1", "CRPIX2")]
-    then = [before.get(key) for key in ("crpix1", "crpix2")]
-    if not all(isinstance(place, int | float) for place in (*now, *then)):
+    if not known:
         log.warning("%s: is cut out of its gWCS's frame, nothing tells where", path)
         return None
     x, y = (round(t - n) for t, n in zip(then, now, strict=True))
