@@ -4,6 +4,7 @@ from astropy.io import fits
 from numpy.testing import assert_allclose, assert_array_equal
 from stdatamodels.jwst.datamodels import CubeModel, ImageModel
 
+from agreement import assert_same, is_consistent
 from snakewebb import __version__, flagged
 from snakewebb.align_refs import Aligned, unaligned
 from snakewebb.attributes import attributes
@@ -24,7 +25,6 @@ from snakewebb.resample import drizzle_band
 from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import preset
 from snakewebb.stack_refs import stack
-from test_products import assert_same, is_consistent
 
 NPIX = 32
 SHAPE = (NPIX, NPIX)

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
+from geometries import make_geometry
 from snakewebb.errors import InputError
 from snakewebb.geometry import Correction
 from snakewebb.grid import Grid, PixelMap, mean_pixel_side, output_grid
 from snakewebb.kernels.spline import bicubic_lattice
 from snakewebb.layout import Layout, lay_out
-from test_geometry import make_geometry
 
 
 def header_of(grid):

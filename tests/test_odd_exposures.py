@@ -10,6 +10,7 @@ from astropy.io import fits
 from numpy.testing import assert_allclose, assert_array_equal
 from stdatamodels.jwst.datamodels import CubeModel, ImageModel
 
+from chain import image3
 from snakewebb import exposure
 from snakewebb.bands import read_window, write_rows
 from snakewebb.errors import InputError
@@ -20,7 +21,6 @@ from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
 from snakewebb.source_catalog import MosaicFile
 from snakewebb.wcs import read_wcs
-from test_bad_input import image3
 
 PLANES = ("SCI", "ERR", "DQ", *VARIANCES)
 STATUSES = {"tweakreg": "SKIPPED", "skymatch": "COMPLETE"}

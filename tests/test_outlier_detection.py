@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
+from geometries import make_geometry
 from snakewebb.dq import BITS, DO_NOT_USE
 from snakewebb.errors import InputError
 from snakewebb.exposure import invalidate, read_planes, typical_weights
@@ -17,7 +18,6 @@ from snakewebb.kernels.outliers import blot, flag
 from snakewebb.median import chosen, median_band
 from snakewebb.outlier_detection import flag_outliers, reason_to_skip
 from snakewebb.resample import Input, drizzle_band
-from test_geometry import make_geometry
 
 N = 80
 SCALE = 0.06

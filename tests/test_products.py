@@ -13,9 +13,9 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from gwcs import WCS as GWCS
 from numpy.testing import assert_allclose, assert_array_equal
-from stdatamodels import fits_support
 from stdatamodels.jwst.datamodels import CubeModel, ImageModel
 
+from agreement import assert_same, header, is_consistent
 from snakewebb import __version__, flagged
 from snakewebb.attributes import attributes
 from snakewebb.dq import DO_NOT_USE, OUTLIER
@@ -37,21 +37,6 @@ ASN = {"pool_name": "a_pool.csv", "table_name": "an_asn.json"}
 SHIFT = Correction(53.16, -27.79, ((1.0, 0.0), (0.0, 1.0)), (0.05, -0.02))
 HIT = (5, 7)
 PLANES = ("SCI", "ERR", "CON", "WHT", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
-
-
-def is_consistent(path):
-    """Return whether stdatamodels need not mend metadata from the FITS headers."""
-    with (
-        fits.open(path) as hdus,
-        fits_support.from_fits_asdf(hdus, ignore_missing_extensions=True) as tree,
-    ):
-        hdus.verify("exception")
-        return tree.tree.get("_fits_hash") == fits_support.fits_hash(hdus)
-
-
-def header(path, extension=0):
-    with fits.open(path) as hdus:
-        return hdus[extension].header
 
 
 @pytest.fixture(scope="module")
@@ -374,49 +359,6 @@ def write_both(monkeypatch, folder, source, **findings):
             context.setattr(flagged, "_is_copyable", lambda *_, copied=path is paths[0]: copied)
             write_crf(source, path, **findings)
     return paths
-
-
-def assert_same(copy, written):
-    """Compare all that users read, but for the rounding of FITS WCS."""
-    kind = CubeModel if header(written)["DATAMODL"] == "CubeModel" else ImageModel
-    with kind(copy) as a, kind(written) as b:
-        wcs = [model.meta.wcs for model in (a, b)]
-        x, y = np.meshgrid(*(np.linspace(0, n - 1, 9) for n in a.shape[:-3:-1]))
-        sky = wcs[0](x, y)
-        assert wcs[0].available_frames == wcs[1].available_frames
-        assert wcs[0].bounding_box == wcs[1].bounding_box
-        assert_allclose(sky, wcs[1](x, y), rtol=0, atol=1e-12)
-        assert_allclose(wcs[0].invert(*sky), wcs[1].invert(*sky), rtol=0, atol=1e-6)
-        own = ("asdf_library", "history.ext", "_fits_hash", "meta.date", "meta.wcs.", "extra_fits")
-        first, second = (
-            {name: v for name, v in model.to_flat_dict().items() if not f"{name}.".startswith(own)}
-            for model in (a, b)
-        )
-    regions = [flat.pop("meta.wcsinfo.s_region").split()[2:] for flat in (first, second)]
-    assert_allclose(*np.array(regions, float), rtol=0, atol=2e-9)
-    assert first.keys() == second.keys()
-    for name, value in second.items():
-        if name.removeprefix("meta.wcsinfo.") not in FITS_WCS:
-            assert_array_equal(first[name], value)
-            assert getattr(first[name], "dtype", None) == getattr(value, "dtype", None)
-    with fits.open(copy) as a, fits.open(written) as b:
-        for hdu in b:
-            if hdu.name == "ASDF":
-                continue
-            other = a[hdu.name]
-            assert_array_equal(other.data, hdu.data)
-            assert hdu.data is None or other.data.dtype == hdu.data.dtype
-            values = [{c.keyword: c.value for c in each.header.cards} for each in (other, hdu)]
-            free = ("", "DATE", "HISTORY", "S_REGION", *map(str.upper, FITS_WCS))
-            for each in values:
-                for keyword in free:
-                    each.pop(keyword, None)
-            assert values[0] == values[1]
-        assert a[0].header.get("HISTORY") == b[0].header.get("HISTORY")
-        positions = [
-            WCS(each["SCI"].header, fix=False, naxis=2).all_pix2world(x, y, 0) for each in (a, b)
-        ]
-        assert_allclose(*positions, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("edited", [False, True])

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from gwcs import WCS
 
+from agreement import agree
 from snakewebb import gwcs_text
 from snakewebb import wcs as gwcs_module
 from snakewebb.asdf_text import created, read_value
@@ -12,7 +13,6 @@ from snakewebb.grid import PixelMap, output_grid
 from snakewebb.output_wcs import read_grid
 from snakewebb.simulate.apertures import Pointing, apertures, imaging_aperture, make_wcs, wcsinfo
 from snakewebb.wcs_tree import read_tree
-from test_wcs_tree import agree
 
 KEYS = ("v2_ref", "v3_ref", "roll_ref", "ra_ref", "dec_ref", "v3yangle", "vparity")
 

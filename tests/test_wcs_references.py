@@ -6,12 +6,12 @@ import pytest
 from astropy.modeling import models
 from gwcs import WCS
 
+from agreement import agree, content
 from snakewebb.exposure_geometry import find_pixel, geometry_of
 from snakewebb.geometry import Correction
 from snakewebb.simulate.apertures import Pointing, imaging_aperture, make_wcs, wcsinfo
 from snakewebb.wcs import corrected_wcs, pixel_to_sky
 from snakewebb.wcs_tree import read_transform, read_tree
-from test_wcs_tree import agree, content
 
 DISTORTIONS = {
     "jwst_miri_imager_distortion_flt9": "MIRIMAGE",

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stdatamodels import asdf_in_fits
 
+from agreement import agree, content
 from snakewebb.asdf_text import created
 from snakewebb.errors import InputError
 from snakewebb.exposure_geometry import read_sky
@@ -31,16 +32,8 @@ from snakewebb.wcs import corrected_wcs, pixel_to_sky
 from snakewebb.wcs_transforms import UnknownWCS
 from snakewebb.wcs_tree import read_tree, tangent_point
 
-ROUNDING = 2e-13  # degrees: of a right ascension, 3 units in the last place
 TWICE = models.Mapping((0, 1, 0, 1))
 BOX = ((-0.5, 99.5), (3.5, 49.5))
-
-
-def content(wcs: WCS, standard: str | None = None, **storage: str) -> bytes:
-    """Return an ASDF file that holds a gWCS where JWST's files have it."""
-    file = io.BytesIO()
-    asdf.AsdfFile({"meta": {"wcs": wcs}}, version=standard).write_to(file, **storage)
-    return file.getvalue()
 
 
 WORLD = coordinate_frames.CelestialFrame(reference_frame=ICRS(), unit=(u.deg, u.deg))
@@ -52,22 +45,6 @@ def wcs_of(*transforms: Model, world: object = WORLD) -> WCS:
     wcs = WCS([*zip(frames, transforms, strict=True), (world, None)])
     wcs.bounding_box = BOX
     return wcs
-
-
-def agree(wcs: WCS, text: bytes | None = None) -> None:
-    """Check what is read of a gWCS, or of a file that holds it, both ways."""
-    ours, theirs = read_tree(text or content(wcs)), pixel_to_sky(wcs)
-    assert ours.bounding_box == theirs.bounding_box
-    (x0, x1), (y0, y1) = theirs.bounding_box
-    x, y = np.meshgrid(np.linspace(x0, x1, 9), np.linspace(y0, y1, 8))
-    expected = theirs.forward(x, y)
-    np.testing.assert_allclose(ours.forward(x, y), expected, rtol=1e-14, atol=ROUNDING)
-    assert (ours.inverse is None) == (theirs.inverse is None)
-    if ours.inverse:
-        back, expected_back = ours.inverse(*expected), theirs.inverse(*expected)
-        np.testing.assert_allclose(back, expected_back, rtol=0, atol=1e-8)
-    one = ours.forward(float(x[2, 3]), float(y[2, 3]))
-    np.testing.assert_allclose(one, np.array(expected)[:, 2, 3], rtol=1e-14, atol=ROUNDING)
 
 
 # --- whole gWCS -----------------------------------------------------------------------------------
