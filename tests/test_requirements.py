@@ -10,7 +10,7 @@ PACKAGES = {"yaml": "pyyaml"}
 # Where asked for by the user, and to make data of the simulator anew.
 OPTIONAL = {"astroquery", "pysiaf"}
 # Programs, plugins, and what photutils imports by itself.
-NOT_IMPORTED = {"pytest-xdist", "ruff", "scikit-image", "snakefmt"}
+NOT_IMPORTED = {"mypy", "pytest-xdist", "ruff", "scikit-image", "snakefmt"}
 
 
 def imported(folder):
