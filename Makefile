@@ -35,7 +35,7 @@ test: env
 # On a real SLURM of one node, started on the loopback: as root, with Debian's packages.
 test-slurm: slurm
 	command -v slurmctld slurmd munged > /dev/null || { apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends slurm-wlm munge; }
-	$(BIN)/python -m pytest -v -m slurm tests/test_slurm.py
+	$(BIN)/python -m pytest -v -m slurm tests/workflow/test_slurm.py
 
 lint: env
 	$(BIN)/ruff check .
@@ -49,8 +49,8 @@ lock:
 	$(COMPILE) --constraint envs/requirements.txt envs/slurm.in -o envs/slurm.txt
 
 docs: env
-	PYTHONPATH=lib $(BIN)/python -m snakewebb.config config/schema.yaml > config/README.md
-	PYTHONPATH=lib $(BIN)/python -m snakewebb.jwst_schema > lib/snakewebb/keywords.py
+	PYTHONPATH=lib $(BIN)/python -m snakewebb.workflow.config config/schema.yaml > config/README.md
+	PYTHONPATH=lib $(BIN)/python -m snakewebb.io.make_schema_table > lib/snakewebb/io/schema_table.py
 
 clean:
 	rm -rf .venv demo

@@ -25,12 +25,13 @@ from photutils.aperture import (
 from scipy.ndimage import binary_dilation
 from scipy.spatial import KDTree
 
-from snakewebb.dq import DO_NOT_USE, OUTLIER
-from snakewebb.geometry import Correction, to_plane
-from snakewebb.psf import Psf
+from snakewebb.io.dq import DO_NOT_USE, OUTLIER
 from snakewebb.simulate import scene
+from snakewebb.simulate.psf import Psf
 from snakewebb.simulate.references import aperture_table, exposure_psf, smoothed
-from snakewebb.wcs import read_wcs
+from snakewebb.wcs.geometry import Correction
+from snakewebb.wcs.gwcs_library import read_wcs
+from snakewebb.wcs.sphere import to_plane
 
 MAS = 1000.0
 FIGURES = {

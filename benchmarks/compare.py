@@ -18,8 +18,8 @@ from footprints import exposures_seeing
 from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes
 from scipy.spatial import KDTree
 
-from snakewebb.dq import DO_NOT_USE, OUTLIER
-from snakewebb.wcs import read_wcs
+from snakewebb.io.dq import DO_NOT_USE, OUTLIER
+from snakewebb.wcs.gwcs_library import read_wcs
 
 EDGE = 3
 PLANES = ("ERR", "WHT", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")

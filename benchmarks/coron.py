@@ -20,23 +20,17 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from stdatamodels.jwst import datamodels
 
-from snakewebb.align_refs import repair
-from snakewebb.contrast import (
-    CORE,
-    Frame,
-    Rings,
-    combiner,
-    flux_at,
-    flux_map,
-    model_psf,
-    reducer,
-    throughput,
-)
-from snakewebb.coron import integrations, reduction
-from snakewebb.dq import BITS, DO_NOT_USE
-from snakewebb.exposure import read_planes
-from snakewebb.filters import FILTERS, STOPS
-from snakewebb.stack_refs import read_cube
+from snakewebb.coronagraphy.combine import combiner, integrations, reducer
+from snakewebb.coronagraphy.frame import Frame
+from snakewebb.coronagraphy.injection import throughput
+from snakewebb.coronagraphy.noise import CORE, Rings, flux_at, flux_map
+from snakewebb.coronagraphy.psf import model_psf
+from snakewebb.coronagraphy.reduction import reduction
+from snakewebb.coronagraphy.repair import repair
+from snakewebb.coronagraphy.stack_refs import read_cube
+from snakewebb.io.dq import BITS, DO_NOT_USE
+from snakewebb.io.planes import read_planes
+from snakewebb.references.filters import FILTERS, STOPS
 
 ANNULUS = 0.6, 0.9
 """Arcsec; where the residual contrast is quoted."""

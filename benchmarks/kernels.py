@@ -80,11 +80,12 @@ def timed(work):
 
 def ours(data: dict[str, np.ndarray]) -> dict:
     """Return by kernel what it is to do; that returns arrays."""
-    from snakewebb.align_refs import Template, fourier_shift
+    from snakewebb.coronagraphy.fourier import fourier_shift
+    from snakewebb.coronagraphy.klip import Library
+    from snakewebb.coronagraphy.registration import Template
     from snakewebb.kernels.drizzle import MARGIN, add_exposure, divide_totals, drizzle_square
-    from snakewebb.kernels.outliers import blot, flag
-    from snakewebb.kernels.sky import MEDIAN, MODE, sky_statistic
-    from snakewebb.klip import Library
+    from snakewebb.kernels.outlier_detection import blot, flag
+    from snakewebb.kernels.skymatch import MEDIAN, MODE, sky_statistic
 
     sci, variances, mosaic = data["sci"], tuple(data["variances"]), data["mosaic"]
     shape = mosaic.shape

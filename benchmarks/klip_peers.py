@@ -34,7 +34,7 @@ def timed(work):
 
 def ours(target, references, modes):
     """Return residuals (modes, integrations, y, x)."""
-    from snakewebb.klip import Library
+    from snakewebb.coronagraphy.klip import Library
 
     return [part.data for part in Library(references).subtract(target, truncate=modes)]
 
@@ -79,9 +79,9 @@ def run(package: str, interpreter: str, folder: Path) -> dict[str, np.ndarray]:
 
 def main() -> None:
     """Run all packages as the command line says and print figures as JSON."""
-    from snakewebb.align_refs import repair
-    from snakewebb.exposure import read_planes
-    from snakewebb.stack_refs import read_cube
+    from snakewebb.coronagraphy.repair import repair
+    from snakewebb.coronagraphy.stack_refs import read_cube
+    from snakewebb.io.planes import read_planes
 
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("crfints", type=Path)

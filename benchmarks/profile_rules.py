@@ -48,7 +48,13 @@ profile.enable()
 """
 KINDS = {
     "kernels": ("snakewebb/kernels/",),
-    "WCS": ("gwcs/", "astropy/modeling/", "snakewebb/wcs", "snakewebb/grid", "snakewebb/geometry"),
+    "WCS": (
+        "gwcs/",
+        "astropy/modeling/",
+        "snakewebb/wcs/gwcs_library",
+        "snakewebb/wcs/grid",
+        "snakewebb/wcs/geometry",
+    ),
     "metadata": ("yaml/", "asdf", "stdatamodels/", "io/fits/", "astropy/config", "json/", "re."),
     "files": ("io.Buffered", "fromfile", "tofile", "posix.", "zlib", "sha256", "_io.open"),
     "arrays": ("numpy", "snakewebb/"),

@@ -19,7 +19,8 @@ import yaml
 from astropy.io import fits
 from speed import rules
 
-from snakewebb.simulate.observation import Observation, write
+from snakewebb.simulate.model import Observation
+from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import mosaic
 
 REPO = Path(__file__).resolve().parent.parent

@@ -27,9 +27,9 @@ from typing import Any
 
 import yaml
 
-from snakewebb import logs
 from snakewebb.simulate import coronagraphy, observation, references
 from snakewebb.simulate.presets import NIRCAM_FIELD, mosaic, preset
+from snakewebb.workflow import logs
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDE = replace(NIRCAM_FIELD, detectors=("NRCALONG", "NRCBLONG"), dithers=mosaic(4, 3, 60.0))

@@ -23,13 +23,15 @@ os.environ.update(
 )
 sys.path.insert(0, str(ROOT / "lib"))
 
-from snakewebb import association
-from snakewebb import config as configuration
-from snakewebb import members, notes, psfmask, strict
-from snakewebb.dq import bad_mask
 from snakewebb.errors import InputError
-from snakewebb.folder import occupy
-from snakewebb.logs import STOPPED, Failures
+from snakewebb.io import provenance, strict
+from snakewebb.io.dq import bad_mask
+from snakewebb.references import select
+from snakewebb.io.names import product_name
+from snakewebb.workflow import associations, checks
+from snakewebb.workflow import config as configuration
+from snakewebb.workflow.lock import occupy
+from snakewebb.workflow.logs import STOPPED, Failures
 
 CONFIGFILE = "config/config.yaml"
 
@@ -49,7 +51,7 @@ def by_product_name(products):
     """Return the configuration of products by the names that these have."""
     named = {}
     for name, entry in products.items():
-        if named.setdefault(association.product_name(name), entry) is not entry:
+        if named.setdefault(product_name(name), entry) is not entry:
             raise InputError(f"products.{name}: is given under two names: keep one")
     return named
 
@@ -57,10 +59,10 @@ def by_product_name(products):
 def load_products():
     """Return all products by name, from associations and from files named in the config."""
     found = [
-        product for path in config["associations"] for product in association.read(path)
+        product for path in config["associations"] for product in associations.read(path)
     ]
     for name in OF_FILES:
-        found.append(association.of_files(name, files_of_product(name)))
+        found.append(associations.of_files(name, files_of_product(name)))
     names = Counter(product.name for product in found)
     for name, count in names.items():
         if count > 1:
@@ -108,7 +110,7 @@ def load_catalogs():
         if not step["use_custom_catalogs"] or step["skip"] or product.coronagraphic:
             continue
         if step["catfile"]:
-            listed = association.read_catfile(step["catfile"])
+            listed = associations.read_catfile(step["catfile"])
             catalogs[name] = {e: listed[e] for e in exposures if e in listed}
         else:
             catalogs[name] = {
@@ -125,7 +127,7 @@ def reference_files(product):
     if not isinstance(files["psfmask"], dict):
         return files
     first = PRODUCTS[product].members[0].path
-    return {**files, "psfmask": psfmask.choose(files["psfmask"], first)}
+    return {**files, "psfmask": select.choose(files["psfmask"], first)}
 
 
 def check_products():
@@ -149,7 +151,7 @@ def check_bits(name):
 
 def check_files(name, product):
     """Say which file of a product is missing, or would be that of another product."""
-    members.check_files(product)
+    checks.check_files(product)
     if config["exposure_i2d"]:
         for exposure in product.of_type("science"):
             if name == f"{exposure}_{product.asn_id}":
@@ -163,7 +165,7 @@ def check_files(name, product):
     named |= {f"catalogue of {e}": path for e, path in CATALOGS[name].items()}
     for key, path in named.items():
         if path:
-            members.check_path(path, key)
+            checks.check_path(path, key)
 
 
 def uses(product, references):
@@ -186,7 +188,7 @@ def check_together(name, product):
     if has_contrast(name):
         images |= {key: files[key] for key in ("psf", "throughput")}
     strategy = None if klip["skip"] else klip["strategy"]
-    members.check_together(product, strategy=strategy, images=images)
+    checks.check_together(product, strategy=strategy, images=images)
 
 
 def tell_unused():
@@ -225,7 +227,7 @@ def check_made_files():
         }.items():
             if named and not any(r.is_producer(named) for r in workflow.rules):
                 try:
-                    members.check_path(named, key)
+                    checks.check_path(named, key)
                     if key == "resample.output_wcs" and workflow.is_main_process:
                         check_output_wcs(named, name)
                 except InputError as error:
@@ -234,7 +236,7 @@ def check_made_files():
 
 def check_output_wcs(path, product):
     """Raise where a user's output grid is wrong, before the work that it is for."""
-    from snakewebb.output_wcs import read_grid
+    from snakewebb.wcs.output_wcs import read_grid
 
     read_grid(path, 1.0, steps(product)["resample"]["output_shape"])
 
@@ -274,7 +276,7 @@ configfile: CONFIGFILE
 
 
 try:
-    notes.date()  # SOURCE_DATE_EPOCH, where that is set, is to be a time
+    provenance.date()  # SOURCE_DATE_EPOCH, where that is set, is to be a time
     with open(ROOT / "config" / "schema.yaml") as file:
         SCHEMA = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     config = configuration.complete(config, SCHEMA)

@@ -1,6 +1,6 @@
-from snakewebb.job import job
-from snakewebb.alignment import align_product
-from snakewebb.files import write_json
+from snakewebb.workflow.job import job
+from snakewebb.io.atomic import write_json
+from snakewebb.jobs.align import align_product
 
 with job(snakemake.log[0]):
     result = align_product(

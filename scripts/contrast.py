@@ -1,10 +1,10 @@
 import json
 from pathlib import Path
 
-from snakewebb.job import job
-from snakewebb.contrast import write_contrast
-from snakewebb.coron import read_target
-from snakewebb.coron_contrast import product_contrast
+from snakewebb.workflow.job import job
+from snakewebb.coronagraphy.contrast_file import write_contrast
+from snakewebb.coronagraphy.reduction import read_target
+from snakewebb.jobs.contrast import product_contrast
 
 with job(snakemake.log[0]):
     klip, stars = snakemake.params.klip, json.loads(Path(snakemake.input.stars).read_text())

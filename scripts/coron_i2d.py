@@ -1,7 +1,7 @@
-from snakewebb.job import job
-from snakewebb.coron import integrations
-from snakewebb.i2d import write_i2d
-from snakewebb.resample import drizzle_band, has_errors
+from snakewebb.workflow.job import job
+from snakewebb.coronagraphy.combine import integrations
+from snakewebb.mosaicking.resample import drizzle_band, has_errors
+from snakewebb.products.mosaic_file import write_i2d
 
 with job(snakemake.log[0]):
     grid, inputs = integrations(

@@ -1,5 +1,5 @@
-from snakewebb.job import job
-from snakewebb.crf import finish_exposure
+from snakewebb.workflow.job import job
+from snakewebb.jobs.crf import finish_exposure
 
 with job(snakemake.log[0]):
     finish_exposure(

@@ -1,5 +1,5 @@
-from snakewebb.job import job
-from snakewebb.crfints import flag_integrations
+from snakewebb.workflow.job import job
+from snakewebb.jobs.crfints import flag_integrations
 
 with job(snakemake.log[0]):
     flag_integrations(

@@ -1,8 +1,9 @@
-from snakewebb.job import job
-from snakewebb.exposure import check_exposure, typical_weights
-from snakewebb.exposure_geometry import locate
-from snakewebb.files import write_json
-from snakewebb.sources import sources_of_exposure
+from snakewebb.workflow.job import job
+from snakewebb.io.atomic import write_json
+from snakewebb.io.planes import check_exposure
+from snakewebb.jobs.find_sources import sources_of_exposure
+from snakewebb.mosaicking.weights import typical_weights
+from snakewebb.wcs.exposure import locate
 
 with job(snakemake.log[0]):
     path = snakemake.input.exposure

@@ -1,6 +1,6 @@
-from snakewebb.job import job
-from snakewebb.coron import locate_stars
-from snakewebb.files import write_json
+from snakewebb.workflow.job import job
+from snakewebb.io.atomic import write_json
+from snakewebb.jobs.find_stars import locate_stars
 
 with job(snakemake.log[0]):
     stars = locate_stars(snakemake.input.exposures, **snakemake.params.step)

@@ -1,5 +1,5 @@
-from snakewebb.job import job
-from snakewebb.mosaic import write_mosaic
+from snakewebb.workflow.job import job
+from snakewebb.jobs.i2d import write_mosaic
 
 with job(snakemake.log[0]):
     write_mosaic(

@@ -1,9 +1,9 @@
 import json
 from pathlib import Path
 
-from snakewebb.job import job
-from snakewebb.layout import Layout
-from snakewebb.median import write_median
+from snakewebb.workflow.job import job
+from snakewebb.jobs.median import write_median
+from snakewebb.wcs.layout import Layout
 
 with job(snakemake.log[0]):
     alignment = json.loads(Path(snakemake.input.alignment).read_text())

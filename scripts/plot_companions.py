@@ -1,9 +1,9 @@
 import json
 from pathlib import Path
 
-from snakewebb.job import job
-from snakewebb.coron_figures import plot_companions
-from snakewebb.figures import drawn
+from snakewebb.workflow.job import job
+from snakewebb.report.figures import drawn
+from snakewebb.report.subtraction_figures import plot_companions
 
 with job(snakemake.log[0]), drawn(*snakemake.output):
     stars = json.loads(Path(snakemake.input.stars).read_text())

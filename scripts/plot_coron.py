@@ -1,6 +1,6 @@
-from snakewebb.job import job
-from snakewebb.coron_figures import plot_product
-from snakewebb.figures import drawn
+from snakewebb.workflow.job import job
+from snakewebb.report.coron_figures import plot_product
+from snakewebb.report.figures import drawn
 
 with job(snakemake.log[0]), drawn(*snakemake.output):
     names = snakemake.params.exposures

@@ -1,6 +1,6 @@
-from snakewebb.job import job
-from snakewebb.figures import drawn, plot_alignment, plot_outliers, plot_sky
-from snakewebb.status import read_status, write_table
+from snakewebb.workflow.job import job
+from snakewebb.report.figures import drawn, plot_alignment, plot_outliers, plot_sky
+from snakewebb.report.status import read_status, write_table
 
 with job(snakemake.log[0]), drawn(*snakemake.output):
     made, out = snakemake.input, snakemake.output

@@ -1,12 +1,15 @@
 import json
 from pathlib import Path
 
-from snakewebb.job import job
-from snakewebb.align_refs import align, disc, repair, unaligned
-from snakewebb.coron_products import read_psfmask, write_psfalign
-from snakewebb.exposure import read_notes
-from snakewebb.stack_refs import read_usable
-from snakewebb.star_light import find_light
+from snakewebb.workflow.job import job
+from snakewebb.coronagraphy.align_refs import align, unaligned
+from snakewebb.coronagraphy.files import write_psfalign
+from snakewebb.coronagraphy.repair import repair
+from snakewebb.coronagraphy.stack_refs import read_usable
+from snakewebb.coronagraphy.star import disc
+from snakewebb.coronagraphy.star_light import find_light
+from snakewebb.io.provenance import read_notes
+from snakewebb.references.images import read_psfmask
 
 with job(snakemake.log[0]):
     exposures = read_notes(snakemake.input.stack)["stack_psfs"]["exposures"]

@@ -1,6 +1,6 @@
-from snakewebb.job import job
-from snakewebb.coron_products import write_psfstack
-from snakewebb.stack_refs import stack
+from snakewebb.workflow.job import job
+from snakewebb.coronagraphy.files import write_psfstack
+from snakewebb.coronagraphy.stack_refs import stack
 
 with job(snakemake.log[0]):
     paths = snakemake.input.exposures

@@ -1,5 +1,5 @@
-from snakewebb.job import job
-from snakewebb.psfsub import subtract_star
+from snakewebb.workflow.job import job
+from snakewebb.jobs.psfsub import subtract_star
 
 with job(snakemake.log[0]):
     subtract_star(

@@ -1,10 +1,10 @@
 import json
 from pathlib import Path
 
-from snakewebb.job import job
-from snakewebb.files import write_json
-from snakewebb.layout import Layout
-from snakewebb.skymatch import match_exposures
+from snakewebb.workflow.job import job
+from snakewebb.io.atomic import write_json
+from snakewebb.jobs.skymatch import match_exposures
+from snakewebb.wcs.layout import Layout
 
 with job(snakemake.log[0]):
     alignment = json.loads(Path(snakemake.input.alignment).read_text())

@@ -1,5 +1,5 @@
-from snakewebb.job import job
-from snakewebb.source_catalog import make_catalog
+from snakewebb.workflow.job import job
+from snakewebb.jobs.source_catalog import make_catalog
 
 with job(snakemake.log[0]):
     make_catalog(

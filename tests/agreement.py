@@ -11,9 +11,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from stdatamodels import fits_support
 from stdatamodels.jwst.datamodels import CubeModel, ImageModel
 
-from snakewebb.sip import FITS_WCS
-from snakewebb.wcs import pixel_to_sky
-from snakewebb.wcs_tree import read_tree
+from snakewebb.wcs.gwcs_eval import read_tree
+from snakewebb.wcs.gwcs_library import pixel_to_sky
+from snakewebb.wcs.sip import FITS_WCS
 
 ROUNDING = 2e-13  # degrees: of a right ascension, 3 units in the last place
 

@@ -1,16 +1,16 @@
 """All steps of a product in this process, without Snakemake."""
 
-from snakewebb import exposure
-from snakewebb.alignment import align_product
-from snakewebb.crf import finish_exposure
-from snakewebb.exposure_geometry import locate
-from snakewebb.files import write_json
-from snakewebb.layout import Layout
-from snakewebb.median import write_median
-from snakewebb.mosaic import write_mosaic
-from snakewebb.skymatch import match_exposures
-from snakewebb.source_catalog import make_catalog
-from snakewebb.sources import sources_of_exposure
+from snakewebb.io.atomic import write_json
+from snakewebb.jobs.align import align_product
+from snakewebb.jobs.crf import finish_exposure
+from snakewebb.jobs.find_sources import sources_of_exposure
+from snakewebb.jobs.i2d import write_mosaic
+from snakewebb.jobs.median import write_median
+from snakewebb.jobs.skymatch import match_exposures
+from snakewebb.jobs.source_catalog import make_catalog
+from snakewebb.mosaicking import weights
+from snakewebb.wcs.exposure import locate
+from snakewebb.wcs.layout import Layout
 
 DRIZZLE = {"pixfrac": 1.0, "kernel": "square", "fillval": "NAN", "weight_type": "ivm"}
 
@@ -21,7 +21,7 @@ def image3(folder, paths, *, tweakreg=None, drizzle=None, catalog=False):
     single, crfs = [], []
     for path in paths:
         known, sky = locate(path)
-        known["typical_weights"] = exposure.typical_weights(path, known)
+        known["typical_weights"] = weights.typical_weights(path, known)
         sources = sources_of_exposure(path, known, sky)
         known["sources"] = {name: column.tolist() for name, column in sources.items()}
         single.append(folder / f"{known['exposure']}_facts.json")

@@ -36,9 +36,9 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def observations(tmp_path_factory):
     """Three simulated observations; their associations by name."""
-    from snakewebb import association
     from snakewebb.simulate.observation import write
     from snakewebb.simulate.presets import preset
+    from snakewebb.workflow import associations
 
     folder = tmp_path_factory.mktemp("observations")
     field = preset("nircam-f356w", npix=400)
@@ -51,7 +51,7 @@ def observations(tmp_path_factory):
         "moving": write(replace(moving, dithers=field.dithers[:3]), folder / "moving"),
     }  # fmt: skip
     # The name that an association written by the workflow would have.
-    name = association.read(made["modules"])[0].name
+    name = associations.read(made["modules"])[0].name
     made["modules"] = made["modules"].rename(made["modules"].with_name(f"{name}_asn.json"))
     return made
 
@@ -59,9 +59,9 @@ def observations(tmp_path_factory):
 @pytest.fixture(scope="session")
 def names(observations):
     """The products of these observations, by name of the observation."""
-    from snakewebb import association
+    from snakewebb.workflow import associations
 
-    return {name: association.read(path)[0] for name, path in observations.items()}
+    return {name: associations.read(path)[0] for name, path in observations.items()}
 
 
 @pytest.fixture(scope="session")

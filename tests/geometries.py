@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from snakewebb.geometry import Geometry, from_plane
+from snakewebb.wcs.geometry import Geometry
+from snakewebb.wcs.sphere import from_plane
 
 
 def make_geometry(ra=10.0, dec=20.0, n=256, scale=0.06, nodes=9, **more):

@@ -28,13 +28,14 @@ from mutated_fits import (
     structure,
 )
 from mutations import Mutant, Reader, anything, bit, damage, within, words
-from snakewebb.coron import locate_stars
-from snakewebb.exposure import PLANES, read_planes, typical_weights
-from snakewebb.exposure_geometry import locate
-from snakewebb.geometry import Geometry
-from snakewebb.headers import remaining_sky
-from snakewebb.sources import sources_of_exposure
-from snakewebb.stack_refs import read_cube, stack
+from snakewebb.coronagraphy.stack_refs import read_cube, stack
+from snakewebb.io.planes import PLANES, read_planes
+from snakewebb.jobs.find_sources import sources_of_exposure
+from snakewebb.jobs.find_stars import locate_stars
+from snakewebb.mosaicking.sky_levels import remaining_sky
+from snakewebb.mosaicking.weights import typical_weights
+from snakewebb.wcs.exposure import locate
+from snakewebb.wcs.geometry import Geometry
 
 SIZE = 48
 STARS = {"snr_threshold": 5.0, "kernel_fwhm": 2.5}

@@ -26,11 +26,11 @@ from mutated_fits import (
 )
 from mutated_tables import image_shapes, pixels, tree_words
 from mutations import Mutant, Reader, bit, damage, within
-from snakewebb import gwcs_text
-from snakewebb.asdf_text import created
-from snakewebb.grid import Grid
-from snakewebb.output_wcs import read_grid
-from snakewebb.source_catalog import MosaicFile
+from snakewebb.io.asdf_tree import created
+from snakewebb.sources.mosaic import MosaicFile
+from snakewebb.wcs import gwcs_yaml
+from snakewebb.wcs.grid import Grid
+from snakewebb.wcs.output_wcs import read_grid
 
 SIDE = 0.063 / 3600
 GRID = Grid((53.16, -27.79), (20.0, 15.0), SIDE, ((-0.8, 0.6), (0.6, 0.8)), (30, 40), 1.0)
@@ -40,7 +40,7 @@ def a_grid(_: Path) -> dict[str, Any]:
     """Return valid files of a grid: as this library writes it, and as asdf and gwcs do."""
     import asdf
 
-    own = created({"wcs": gwcs_text.grid_wcs(GRID)})
+    own = created({"wcs": gwcs_yaml.grid_wcs(GRID)})
     with asdf.open(io.BytesIO(own), lazy_load=False) as file:
         out = io.BytesIO()
         asdf.AsdfFile({"wcs": file["wcs"], "array_shape": [30, 40]}).write_to(out)
@@ -121,12 +121,12 @@ OUTPUT_WCS = Reader(
 
 def a_mosaic(folder: Path) -> dict[str, Any]:
     """Return a mosaic of one exposure."""
-    from snakewebb.alignment import align_product
-    from snakewebb.exposure import typical_weights
-    from snakewebb.exposure_geometry import locate
-    from snakewebb.files import write_json
-    from snakewebb.mosaic import write_mosaic
-    from snakewebb.sources import sources_of_exposure
+    from snakewebb.io.atomic import write_json
+    from snakewebb.jobs.align import align_product
+    from snakewebb.jobs.find_sources import sources_of_exposure
+    from snakewebb.jobs.i2d import write_mosaic
+    from snakewebb.mosaicking.weights import typical_weights
+    from snakewebb.wcs.exposure import locate
 
     path = simulated(folder)[0]
     known, sky = locate(path)

@@ -25,11 +25,11 @@ from mutated_fits import (
     structure,
 )
 from mutations import Mutant, Reader, bit, damage, within
-from snakewebb.contrast import read_psf
-from snakewebb.coron_products import read_psfmask
-from snakewebb.photometric_references import MissingRow, aperture_parameters, vega_offset
-from snakewebb.refcat import read_reference, read_sources
-from snakewebb.tables import read_shares
+from snakewebb.astrometry.catalogs import read_reference, read_sources
+from snakewebb.coronagraphy.psf import read_psf
+from snakewebb.io.tables import read_shares
+from snakewebb.references.images import read_psfmask
+from snakewebb.references.photometry import MissingRow, aperture_parameters, vega_offset
 
 SIZE = 32
 NIRCAM = {

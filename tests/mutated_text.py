@@ -14,11 +14,12 @@ import numpy as np
 import yaml
 
 from mutations import Mutant, Reader, anything, bit, damage
-from snakewebb import config, strict
-from snakewebb.association import read, read_catfile
-from snakewebb.dq import bad_mask
-from snakewebb.members import check_files, check_path
-from snakewebb.skymatch import read_skylist
+from snakewebb.io import strict
+from snakewebb.io.dq import bad_mask
+from snakewebb.mosaicking.skymatch import read_skylist
+from snakewebb.workflow import config
+from snakewebb.workflow.associations import read, read_catfile
+from snakewebb.workflow.checks import check_files, check_path
 
 SCHEMA = yaml.safe_load((Path(__file__).parent.parent / "config" / "schema.yaml").read_text())
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import yaml
 
-from snakewebb import config
+from snakewebb.workflow import config
 from workflow import REPO
 
 SCHEMA = yaml.safe_load((REPO / "config" / "schema.yaml").read_text())

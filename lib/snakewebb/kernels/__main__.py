@@ -5,15 +5,17 @@ finds out from imports what to do again after an edit.
 """
 
 from snakewebb.kernels import (  # noqa: F401
-    apertures,
     background,
-    centroid,
+    centroids,
+    deblending,
+    detection,
     drizzle,
     median,
-    outliers,
-    rings,
-    segments,
-    sky,
-    spline,
-    stars,
+    outlier_detection,
+    photometry,
+    pixel_map,
+    ring_noise,
+    shapes,
+    skymatch,
+    star_finders,
 )

@@ -7,21 +7,34 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
 from astropy.io import fits
 from stdatamodels.jwst import datamodels
 
-from snakewebb.dq import NON_SCIENCE
-from snakewebb.geometry import Correction, from_plane
 from snakewebb.simulate import apertures, detector, observation, scene
-from snakewebb.simulate.coronagraph import ARCSEC, Coronagraph, Mask, Modes
-from snakewebb.simulate.metadata import stage2_metadata
-from snakewebb.simulate.observation import Frame, Observation
+from snakewebb.simulate.coron_files import (
+    association,
+    center_of,
+    metadata,
+    scale_at,
+    truth_of,
+    write_psfmask,
+)
+from snakewebb.simulate.coron_model import (
+    OPTICS,
+    Companion,
+    CoronagraphicObservation,
+    Exposure,
+    Telescope,
+)
+from snakewebb.simulate.coronagraph import ARCSEC, Coronagraph, Modes
+from snakewebb.simulate.model import Frame, Observation
+from snakewebb.wcs.geometry import Correction
+from snakewebb.wcs.sphere import from_plane
 
 log = logging.getLogger(__name__)
 
@@ -29,187 +42,6 @@ RIPPLES = 30.0
 """Polishing errors of the mirrors, nm rms."""
 WANDER = 0.15
 """Change of the wavefront from one integration to the next, as a fraction of the drift."""
-LYOT_FIELD = 29.0
-QUADRANT_FIELD = 23.8
-"""Sides of MIRI's coronagraphic fields, arcsec."""
-
-
-class Optics(NamedTuple):
-    """What the files of a coronagraph are called, and its mask."""
-
-    mask: Mask
-    exposure_type: str
-    coronagraph: str
-    subarray: str
-    field: float | None
-
-
-OPTICS = {
-    "NRCA5_MASK335R": Optics(
-        Mask("round", 0.63, 0.6), "NRC_CORON", "MASKA335R", "SUB320A335R", None
-    ),
-    "MIRIM_MASK1140": Optics(
-        Mask("4qpm", 0.0, 0.27), "MIR_4QPM", "4QPM_1140", "MASK1140", QUADRANT_FIELD
-    ),
-    "MIRIM_MASK1550": Optics(
-        Mask("4qpm", 0.0, 0.27), "MIR_4QPM", "4QPM_1550", "MASK1550", QUADRANT_FIELD
-    ),
-    "MIRIM_MASKLYOT": Optics(
-        Mask("spot", 2.16, 0.2), "MIR_LYOT", "LYOT_2300", "MASKLYOT", LYOT_FIELD
-    ),
-}
-"""By SIAF aperture."""
-SMALL_GRIDS = {5: "5-POINT-SMALL-GRID", 9: "9-POINT-SMALL-GRID"}
-
-
-class Companion(NamedTuple):
-    """A companion: arcsec, degrees East of North, and its flux over the star's."""
-
-    separation: float
-    position_angle: float
-    contrast: float
-
-
-@dataclass(frozen=True)
-class CoronagraphicObservation:
-    """All that decides the simulated files.
-
-    Attributes
-    ----------
-    aperture : str
-        A key of ``OPTICS``.
-    filter : str
-        A key of ``detector.FILTERS`` of the instrument.
-    dithers : tuple of (x, y)
-        Of the reference star: offsets of the pointing along the detector's axes, arcsec.
-    companions : tuple of Companion
-    rolls : tuple of float
-        Position angles of V3 of the science exposures, degrees.
-    reference_roll : float
-    integrations, reference_integrations : int
-        In each exposure.
-    integration_time, reference_integration_time : float
-        Seconds.
-    star_flux, reference_flux : float
-        Jy.
-    seed : int
-    npix : int, optional
-        Side of a square about the mask; the coronagraph's subarray by default.
-    ra, dec, reference_ra, reference_dec : float
-        Of the stars, degrees.
-    acquisition_error : float
-        Of each visit, milliarcsec, rms of either axis.
-    jitter : float
-        Of each integration, the same.
-    wavefront, drift : float
-        Rms of the static wavefront error and of its change between visits, nm.
-    cosmic_ray_rate : float
-        Unnoticed cosmic rays in a million pixels of an integration.
-    bad_fraction : float
-        Share of dead and hot pixels.
-    va_scale : float
-        Velocity-aberration scale.
-    program, number : int
-        Program and number of the first observation; they decide the file names.
-    """
-
-    aperture: str
-    filter: str
-    dithers: tuple[tuple[float, float], ...]
-    companions: tuple[Companion, ...] = ()
-    rolls: tuple[float, ...] = (64.0, 74.0)
-    reference_roll: float = 71.0
-    integrations: int = 6
-    reference_integrations: int = 3
-    integration_time: float = 300.0
-    reference_integration_time: float = 150.0
-    star_flux: float = 0.7
-    reference_flux: float = 1.4
-    seed: int = 1
-    npix: int | None = None
-    ra: float = 311.2897
-    dec: float = -31.3409
-    reference_ra: float = 313.4
-    reference_dec: float = -30.2
-    acquisition_error: float = 10.0
-    jitter: float = 1.0
-    wavefront: float = 75.0
-    drift: float = 8.0
-    cosmic_ray_rate: float = 300.0
-    bad_fraction: float = 0.002
-    va_scale: float = 0.99995
-    program: int = 1399
-    number: int = 1
-
-    @property
-    def row(self) -> apertures.Aperture:
-        """The aperture's place in the focal plane."""
-        return apertures.apertures()[self.aperture]
-
-    @property
-    def product(self) -> str:
-        """The association's product name."""
-        instrument = self.row.instrument.lower()
-        elements = [self.filter]
-        if instrument == "nircam":
-            elements.append("maskrnd")
-        elements.append(f"sub{self.npix}" if self.npix else OPTICS[self.aperture].subarray)
-        optics = "-".join(elements).lower()
-        return f"jw{self.program:05d}-c1001_t001_{instrument}_{optics}"
-
-
-@dataclass(frozen=True)
-class Exposure:
-    """One exposure with what the observer does not know of it.
-
-    Attributes
-    ----------
-    name : str
-        Root of the file name.
-    exptype : str
-        "science" or "psf".
-    observation : Observation
-        As if it were an image; for the metadata.
-    frame : Frame
-        As the observer believes it to be.
-    start : float
-        MJD.
-    integrations : int
-    time : float
-        Of an integration, seconds.
-    dither : (x, y)
-        Of the pointing along the detector's axes, arcsec.
-    star : (integrations, 2)
-        Where the star falls, 0-based x and y.
-    companions : (m, 2)
-        Where the companions fall; they are painted at the mean pointing.
-    flux : float
-        Of the star, Jy.
-    coefficients : (integrations, modes)
-        Of the wavefront's change since the first integration of all, nm.
-    """
-
-    name: str
-    exptype: str
-    observation: Observation
-    frame: Frame
-    start: float
-    integrations: int
-    time: float
-    dither: tuple[float, float]
-    star: np.ndarray
-    companions: np.ndarray
-    flux: float
-    coefficients: np.ndarray
-
-
-class Telescope(NamedTuple):
-    """What all exposures share: optics, shapes of the wavefront, its static part, flaws."""
-
-    optics: Coronagraph
-    modes: Modes
-    static: np.ndarray
-    flaws: detector.Flaws
 
 
 def write(coronagraphic: CoronagraphicObservation, folder: str | Path) -> Path:
@@ -250,7 +82,7 @@ def write(coronagraphic: CoronagraphicObservation, folder: str | Path) -> Path:
     wavefronts = [static + modes.wavefront(e.coefficients.mean(axis=0)) for e in exposures]
     fits.writeto(truth / f"{name}_wavefront.fits", np.float32(wavefronts), overwrite=True)
     write_psfmask(coronagraphic, throughput, flaws, folder / "references" / "psfmask.fits")
-    content = _truth(coronagraphic, exposures, optics, modes, static)
+    content = truth_of(coronagraphic, exposures, optics, modes, static)
     observation.write_json(truth / f"{name}.json", content)
     path = folder / (f"jw{coronagraphic.program:05d}-c1001_20221118t120000_coron3_00001_asn.json")
     observation.write_json(path, association(coronagraphic, exposures))
@@ -271,14 +103,14 @@ def coronagraph(coronagraphic: CoronagraphicObservation) -> Coronagraph:
     """Return the optics; the mask is centred on the aperture's reference point."""
     frame = _frame(coronagraphic, 0, coronagraphic.rolls[0], _science(coronagraphic))
     band = detector.FILTERS[coronagraphic.row.instrument][coronagraphic.filter]
-    center = _center(frame)
+    center = center_of(frame)
     return Coronagraph(
         OPTICS[coronagraphic.aperture].mask,
         band.wavelength * 1e-6,
         band.bandwidth * 1e-6,
         frame.size[::-1],
         center,
-        _scale(frame, center),
+        scale_at(frame, center),
     )
 
 
@@ -422,139 +254,6 @@ def integration_times(exposure: Exposure) -> np.ndarray:
     return np.array(list(zip(np.arange(1, n + 1), *times, *times, strict=True)), kinds)
 
 
-def metadata(
-    coronagraphic: CoronagraphicObservation, exposure: Exposure, pixel_area: float
-) -> dict[str, Any]:
-    """Return the ``meta`` tree of an exposure, but for the WCS itself."""
-    optics, instrument = OPTICS[coronagraphic.aperture], coronagraphic.row.instrument
-    image = exposure.observation
-    meta = stage2_metadata(image, exposure.frame, pixel_area, (image.ra, image.dec), exposure.start)
-    science = exposure.exptype == "science"
-    star = "SIMULATED-STAR" if science else "REFERENCE-STAR"
-    meta["target"] |= {"proposer_name": star, "catalog_name": star.replace("-", " ")}
-    meta["instrument"] |= {"coronagraph": optics.coronagraph}
-    if instrument == "NIRCAM":
-        meta["instrument"] |= {"pupil": "MASKRND"}
-    meta["exposure"] |= {
-        "type": optics.exposure_type,
-        "nints": exposure.integrations,
-        "integration_start": 1,
-        "integration_end": exposure.integrations,
-        "integration_time": exposure.time,
-        "ngroups": max(2, round(exposure.time / meta["exposure"]["group_time"])),
-        "psf_reference": not science,
-    }
-    if not coronagraphic.npix:
-        meta["subarray"] |= {"name": optics.subarray}
-    meta["aperture"] |= {"name": coronagraphic.aperture, "pps_name": coronagraphic.aperture}
-    meta["observation"] |= {
-        "template": f"{instrument.replace('NIRCAM', 'NIRCam')} Coronagraphic Imaging"
-    }
-    meta["dither"]["primary_type"] = SMALL_GRIDS.get(len(image.dithers), "NONE")
-    return meta
-
-
-def write_psfmask(
-    coronagraphic: CoronagraphicObservation,
-    throughput: np.ndarray,
-    flaws: detector.Flaws,
-    path: Path,
-) -> None:
-    """Write the reference file PSFMASK: weights by throughput, 0 where no light falls."""
-    weights = throughput * ((flaws.dq & NON_SCIENCE) == 0)
-    optics, row = OPTICS[coronagraphic.aperture], coronagraphic.row
-    meta = {
-        "telescope": "JWST",
-        "reftype": "psfmask",
-        "pedigree": "DUMMY",
-        "author": "snakewebb",
-        "description": "Throughput of a simulated coronagraph",
-        "useafter": "2022-01-01T00:00:00",
-        "instrument": {
-            "name": row.instrument,
-            "detector": row.detector,
-            "filter": coronagraphic.filter,
-            "coronagraph": optics.coronagraph,
-        },
-        "exposure": {"type": optics.exposure_type},
-        "subarray": {"name": "GENERIC" if coronagraphic.npix else optics.subarray},
-    }
-    model = datamodels.PsfMaskModel({"data": weights.astype(np.float32), "meta": meta})
-    model.save(path)
-
-
-def association(
-    coronagraphic: CoronagraphicObservation, exposures: list[Exposure]
-) -> dict[str, Any]:
-    """Return a coron3 association as the archive makes it."""
-    return {
-        "asn_type": "coron3",
-        "asn_rule": "candidate_Asn_Lv3Coron",
-        "version_id": "20221118t120000",
-        "code_version": "1.11.4",
-        "degraded_status": "No known degraded exposures in association.",
-        "program": f"{coronagraphic.program:05d}",
-        "constraints": "No constraints",
-        "asn_id": "c1001",
-        "target": "t001",
-        "asn_pool": f"jw{coronagraphic.program:05d}_20221118t120000_pool.csv",
-        "products": [
-            {
-                "name": coronagraphic.product,
-                "star_flux": coronagraphic.star_flux,
-                "members": [
-                    {"expname": f"{exposure.name}_calints.fits", "exptype": exposure.exptype}
-                    for exposure in exposures
-                ],
-            }
-        ],
-    }
-
-
-def _truth(
-    coronagraphic: CoronagraphicObservation,
-    exposures: list[Exposure],
-    optics: Coronagraph,
-    modes: Modes,
-    static: np.ndarray,
-) -> dict[str, Any]:
-    peak = optics.image(np.rint(optics.center), static, masked=False).max()
-    return {
-        "star": {
-            "ra": coronagraphic.ra,
-            "dec": coronagraphic.dec,
-            "flux": coronagraphic.star_flux,
-        },
-        "reference": {
-            "ra": coronagraphic.reference_ra,
-            "dec": coronagraphic.reference_dec,
-            "flux": coronagraphic.reference_flux,
-        },
-        "companions": [
-            {**companion._asdict(), "flux": companion.contrast * coronagraphic.star_flux}
-            for companion in coronagraphic.companions
-        ],
-        "mask": {"x": optics.center[0], "y": optics.center[1]},
-        "unocculted_peak": float(peak),
-        "exposures": {
-            exposure.name: {
-                "exptype": exposure.exptype,
-                "roll": exposure.frame.wcsinfo["roll_ref"],
-                "dither": exposure.dither,
-                "star": exposure.star.tolist(),
-                "companions": exposure.companions.tolist(),
-                "wavefront_rms": [
-                    modes.rms(static + modes.wavefront(row)) for row in exposure.coefficients
-                ],
-                "wavefront_change_rms": [
-                    modes.rms(modes.wavefront(row)) for row in exposure.coefficients
-                ],
-            }
-            for exposure in exposures
-        },
-    }
-
-
 def _science(coronagraphic: CoronagraphicObservation) -> Observation:
     return Observation(
         detectors=(coronagraphic.row.detector,),
@@ -588,22 +287,9 @@ def _frame(
     frame = aimed(image.ra, image.dec)
     if not any(image.dithers[index]):
         return frame
-    center = _center(frame)
-    offset = np.divide(image.dithers[index], _scale(frame, center))
+    center = center_of(frame)
+    offset = np.divide(image.dithers[index], scale_at(frame, center))
     return aimed(*map(float, frame.wcs(*(center + offset))))
-
-
-def _center(frame: Frame) -> tuple[float, float]:
-    """Return the reference point, 0-based x and y."""
-    return frame.wcsinfo["crpix1"] - 1, frame.wcsinfo["crpix2"] - 1
-
-
-def _scale(frame: Frame, center: tuple[float, float]) -> tuple[float, float]:
-    """Return arcsec a pixel along x and y at the reference point."""
-    target = frame.wcs(*center)
-    here = Correction(*map(float, target), ((1.0, 0.0), (0.0, 1.0)), (0.0, 0.0))
-    *_, jacobian = scene.locate(frame.wcs, frame.size[::-1], *np.transpose([target]), here, 0.0)
-    return tuple(map(float, np.linalg.norm(jacobian[0], axis=0)))
 
 
 def _positions(
@@ -627,7 +313,7 @@ def _positions(
     here = Correction(image.ra, image.dec, ((1.0, 0.0), (0.0, 1.0)), (0.0, 0.0))
     margin = 1e6  # companions outside spill in
     _, x, y, _ = scene.locate(frame.wcs, frame.size[::-1], ra, dec, here, margin)
-    offsets = errors / _scale(frame, _center(frame))
+    offsets = errors / scale_at(frame, center_of(frame))
     believed = np.stack((x, y), axis=-1)
     return believed[0] + offsets, believed[1:] + offsets.mean(axis=0)
 

@@ -6,7 +6,7 @@ from zlib import crc32
 
 import numpy as np
 
-from snakewebb.dq import BITS, DO_NOT_USE, NON_SCIENCE
+from snakewebb.io.dq import BITS, DO_NOT_USE, NON_SCIENCE
 
 
 class Filter(NamedTuple):

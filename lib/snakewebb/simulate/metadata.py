@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.time import Time
 
-from snakewebb.geometry import s_region
 from snakewebb.simulate.apertures import Pointing
 from snakewebb.simulate.detector import FILTERS
-from snakewebb.wcs import sip_keywords
+from snakewebb.simulate.model import optical_elements
+from snakewebb.wcs.gwcs_library import sip_keywords
+from snakewebb.wcs.sphere import s_region
 
 if TYPE_CHECKING:
-    from snakewebb.simulate.observation import Frame, Observation
+    from snakewebb.simulate.model import Frame, Observation
 
 EXPOSURE_TYPE = {"NIRCAM": "NRC_IMAGE", "MIRI": "MIR_IMAGE", "NIRISS": "NIS_IMAGE"}
 READ_PATTERN = {
@@ -59,16 +60,6 @@ REFERENCE_FILES = {
 }
 MICROJANSKY_PER_SQUARE_ARCSEC = 23.50443
 """In one MJy/sr."""
-
-
-def optical_elements(instrument: str, filter_name: str) -> tuple[str, str | None]:
-    """Return what the keywords FILTER and PUPIL say for a filter."""
-    if instrument == "NIRCAM":
-        return filter_name, "CLEAR"
-    if instrument == "NIRISS":
-        blue = FILTERS[instrument][filter_name].wavelength < 2.5
-        return ("CLEAR", filter_name) if blue else (filter_name, "CLEARP")
-    return filter_name, None
 
 
 def stage2_metadata(

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from snakewebb.simulate.apertures import imaging_aperture
-from snakewebb.simulate.coronagraphy import Companion, CoronagraphicObservation
-from snakewebb.simulate.observation import Observation
+from snakewebb.simulate.coron_model import Companion, CoronagraphicObservation
+from snakewebb.simulate.model import Observation
 
 SMALL_DITHERS = ((0.0, 0.0), (1.52, 0.66), (0.73, 2.05), (-1.27, 1.31))
 """Four exposures a few arcseconds apart, with different subpixel phases."""

@@ -16,8 +16,9 @@ from astropy.table import Table
 from scipy.special import j1
 from stdatamodels.jwst import datamodels
 
-from snakewebb.psf import CHARGE_DIFFUSION, Psf, make_psf
+from snakewebb.coronagraphy.pupil import CHARGE_DIFFUSION
 from snakewebb.simulate import detector
+from snakewebb.simulate.psf import Psf, make_psf
 
 ENERGIES = (0.3, 0.5, 0.7)
 ANNULUS = (2.5, 3.5)

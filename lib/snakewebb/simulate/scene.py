@@ -10,13 +10,14 @@ from astropy.table import Table
 from scipy.interpolate import RectBivariateSpline
 from scipy.special import j0
 
-from snakewebb.geometry import Correction, from_plane, to_plane, unit_vectors
+from snakewebb.wcs.geometry import Correction
+from snakewebb.wcs.sphere import from_plane, to_plane, unit_vectors
 
 if TYPE_CHECKING:
     import gwcs
     from numpy.typing import ArrayLike
 
-    from snakewebb.psf import Psf
+    from snakewebb.simulate.psf import Psf
 
 SERSIC_INDICES = (1.0, 1.5, 2.5, 4.0)
 SERSIC_CUT = 5.0

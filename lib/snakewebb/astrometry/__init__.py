@@ -1,0 +1,1 @@
+"""Where exposures really are: matching, joint adjustment, tweakreg, assign_mtwcs."""

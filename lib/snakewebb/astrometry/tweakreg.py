@@ -1,0 +1,379 @@
+"""Relative and absolute alignment of exposures from their source catalogues.
+
+All exposures of a group (the detectors of one pointing) move together. Positions are compared on
+one tangent plane, in arcseconds to the East and to the North. Groups that overlap are joined one
+after another to a growing list of stars, which tells what each source is; then one least-squares
+adjustment of all groups and all stars at once (a block adjustment, or generalized Procrustes
+analysis: Gower 1975, Psychometrika 40, 33) gives the corrections. The first group keeps its
+pointing. Parameters and defaults are those of jwst's ``tweakreg`` step.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from snakewebb.astrometry.joining import MAS, align_relative, column_names, detections_of
+from snakewebb.astrometry.matching import (
+    Affine,
+    FitError,
+    Matching,
+    brightest_apart,
+    match_and_fit,
+    rms,
+)
+from snakewebb.astrometry.network import apply_fits
+from snakewebb.io.groups import reason_alone
+from snakewebb.wcs.geometry import Correction
+from snakewebb.wcs.sphere import to_plane
+
+log = logging.getLogger(__name__)
+
+Status = Literal["COMPLETE", "SKIPPED", "FAILED"]
+
+
+@dataclass(frozen=True)
+class GroupAlignment:
+    """What became of the exposures of a group.
+
+    Attributes
+    ----------
+    group : str
+    exposures : tuple of str
+    island : int
+        Groups of one island are tied to each other by common stars.
+    relative, absolute : {"COMPLETE", "SKIPPED", "FAILED"}
+        Alignment with the other groups, and with the reference catalogue.
+    reason : str
+        Why something was skipped or failed, or that the others are aligned with this group.
+    correction : Correction or None
+        None: the pointing stays as it is.
+    offset : (float, float)
+        By how much the correction moves the middle of the sources to the East and North, mas.
+    rotation : float
+        By how much it turns them, from North to East, arcsec.
+    """
+
+    group: str
+    exposures: tuple[str, ...]
+    island: int
+    relative: Status
+    absolute: Status
+    reason: str
+    correction: Correction | None
+    offset: tuple[float, float]
+    rotation: float
+
+    @property
+    def status(self) -> Status:
+        """Return FAILED where anything that was asked for failed."""
+        both = (self.relative, self.absolute)
+        return next((s for s in ("FAILED", "COMPLETE") if s in both), "SKIPPED")
+
+
+@dataclass(frozen=True)
+class ExposureQuality:
+    """How well an exposure agrees with the others.
+
+    Attributes
+    ----------
+    n_sources, n_matches : int
+        Sources that may be matched, and those used in the final fit.
+    rms_before, rms_after : float or None
+        Root mean square distance of the latter from where the other exposures see their stars,
+        mas, with the measured and with the corrected positions.
+    """
+
+    n_sources: int
+    n_matches: int
+    rms_before: float | None
+    rms_after: float | None
+
+
+@dataclass(frozen=True)
+class AbsoluteFit:
+    """The fit of an island to the reference catalogue.
+
+    Attributes
+    ----------
+    status : {"COMPLETE", "FAILED"}
+    reason : str
+    fit : Affine or None
+    n_references, n_matches : int
+        Catalogue entries around the island, and those used in the fit.
+    rms : float or None
+        Root mean square distance of these from the stars, mas.
+    """
+
+    status: Status
+    reason: str
+    fit: Affine | None
+    n_references: int
+    n_matches: int = 0
+    rms: float | None = None
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Corrections of all exposures of a product, and how good they are.
+
+    Attributes
+    ----------
+    groups : tuple of GroupAlignment
+        In the order of the association.
+    exposures : dict of str to ExposureQuality
+    islands : tuple of AbsoluteFit
+        Empty without a reference catalogue.
+    """
+
+    groups: tuple[GroupAlignment, ...]
+    exposures: dict[str, ExposureQuality]
+    islands: tuple[AbsoluteFit, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a form that JSON can hold.
+
+        ``exposures`` maps each exposure to the attributes of its group and its quality;
+        ``islands`` lists the absolute fits.
+        """
+        exposures = {}
+        for group in self.groups:
+            for name in group.exposures:
+                values = {**asdict(group), "status": group.status, **asdict(self.exposures[name])}
+                del values["exposures"]
+                exposures[name] = values
+        islands = [{k: v for k, v in asdict(i).items() if k != "fit"} for i in self.islands]
+        return {"exposures": exposures, "islands": islands}
+
+
+def align(
+    catalogs: Mapping[str, Any],
+    groups: Mapping[str, str],
+    *,
+    minobj: int = 15,
+    fitgeometry: str = "rshift",
+    nclip: int = 3,
+    sigma: float = 3.0,
+    searchrad: float = 2.0,
+    use2dhist: bool = True,
+    separation: float = 1.0,
+    tolerance: float = 0.7,
+    xoffset: float = 0.0,
+    yoffset: float = 0.0,
+    enforce_user_order: bool = False,
+    expand_refcat: bool = False,
+    abs_refcat: Any = None,
+    abs_minobj: int = 15,
+    abs_fitgeometry: str = "rshift",
+    abs_nclip: int = 3,
+    abs_sigma: float = 3.0,
+    abs_searchrad: float = 6.0,
+    abs_use2dhist: bool = True,
+    abs_separation: float = 1.0,
+    abs_tolerance: float = 0.7,
+) -> Alignment:
+    """Align the exposures of a product with each other and with a reference catalogue.
+
+    Parameters
+    ----------
+    catalogs : mapping of exposure to catalogue
+        In the order of the association: anything with columns ``RA``, ``DEC`` (degrees, by the
+        exposure's own WCS) and ``flux``, and perhaps ``weight``, an inverse variance. Weights
+        count if all catalogues with sources have them.
+    groups : mapping of exposure to group
+        The exposures of a group move together.
+    minobj, fitgeometry, nclip, sigma, searchrad, use2dhist, separation, tolerance : various
+        See `snakewebb.astrometry.matching.Matching`.
+    xoffset, yoffset : float
+        See `snakewebb.astrometry.matching.Matching`.
+    enforce_user_order : bool
+        Join the groups in the order of the association, beginning with the first, instead of by
+        overlap.
+    expand_refcat : bool
+        With `enforce_user_order`, whether sources that the first group lacks serve as references
+        too. Without it they always do.
+    abs_refcat : catalogue with columns ``RA`` and ``DEC`` (degrees), or None
+        To which the result is fitted: each island of tied groups as a whole. If it has a column
+        ``weight``, that is the weight of a star's squared distance.
+    abs_minobj, abs_fitgeometry, abs_nclip, abs_sigma, abs_searchrad, abs_use2dhist : various
+        As above, for this fit.
+    abs_separation, abs_tolerance : float
+        As above, for this fit.
+
+    Raises
+    ------
+    InputError
+        Parameters contradict each other, or the exposures are spread over half the sky.
+    """
+    how = Matching(
+        minobj=minobj,
+        fitgeometry=fitgeometry,
+        nclip=nclip,
+        sigma=sigma,
+        searchrad=searchrad,
+        use2dhist=use2dhist,
+        separation=separation,
+        tolerance=tolerance,
+        xoffset=xoffset,
+        yoffset=yoffset,
+    )
+    how.check()
+    names = list(catalogs)
+    members: dict[str, list[str]] = {}
+    for name in names:
+        members.setdefault(groups[name], []).append(name)
+    number = {group: g for g, group in enumerate(members)}
+    group_of = np.array([number[groups[name]] for name in names], dtype=int)
+    detections, ra0, dec0 = detections_of(catalogs, group_of, separation)
+    islands, relative = align_relative(detections, how, enforce_user_order, expand_refcat)
+    alone = reason_alone([groups[name] for name in names])
+    if alone:
+        relative = {0: ("SKIPPED", alone)}
+
+    absolute: list[AbsoluteFit] = []
+    if abs_refcat is not None:
+        abs_how = Matching(
+            minobj=abs_minobj,
+            fitgeometry=abs_fitgeometry,
+            nclip=abs_nclip,
+            sigma=abs_sigma,
+            searchrad=abs_searchrad,
+            use2dhist=abs_use2dhist,
+            separation=abs_separation,
+            tolerance=abs_tolerance,
+        )
+        abs_how.check("abs_")
+        reference = np.column_stack(
+            to_plane(np.asarray(abs_refcat["RA"]), np.asarray(abs_refcat["DEC"]), ra0, dec0)
+        )
+        near = np.isfinite(reference).all(axis=1)
+        weight = abs_refcat["weight"][near] if "weight" in column_names(abs_refcat) else None
+        absolute = [
+            _fit_absolute(detections, island, reference[near], weight, abs_how)
+            for island in islands
+        ]
+
+    fits = {g: fit for island in islands for g, fit in island.items()}
+    island_of = {g: number for number, island in enumerate(islands) for g in island}
+    # Most of a pointing error is common to a visit: what cannot be fitted by itself goes along.
+    along = max(
+        (k for k, a in enumerate(absolute) if a.fit),
+        key=lambda k: absolute[k].n_matches,
+        default=None,
+    )
+    results = []
+    for g, (group, exposures) in enumerate(members.items()):
+        fit, (status, reason), absolute_status = fits[g], relative[g], "SKIPPED"
+        if absolute:
+            own = absolute[island_of[g]]
+            absolute_status = own.status
+            reason = "; ".join(filter(None, (reason, own.reason)))
+            if own.fit:
+                fit = own.fit.after(fit)
+            elif along is not None:
+                fit = absolute[along].fit.after(fit)
+                reason += f": goes with island {along}"
+        points = detections.points[detections.rows[g]]
+        centre = points.mean(axis=0) if len(points) else np.zeros(2)
+        (a, b), (c, d) = fit.matrix.tolist()
+        result = GroupAlignment(
+            group=group,
+            exposures=tuple(exposures),
+            island=island_of[g],
+            relative=status,
+            absolute=absolute_status,
+            reason=reason,
+            correction=None
+            if fit.is_identity()
+            else Correction(ra0, dec0, ((a, b), (c, d)), tuple(fit.shift.tolist())),
+            offset=tuple(((fit(centre) - centre) * MAS).tolist()),
+            rotation=float(np.degrees(np.arctan2(b - c, a + d)) * 3600),
+        )
+        results.append(result)
+    quality = dict(zip(names, _quality(detections, len(names)), strict=True))
+    _report(results, quality, absolute)
+    return Alignment(tuple(results), quality, tuple(absolute))
+
+
+def _fit_absolute(detections, island, reference, weight, how):
+    """Fit the stars of an island to the reference catalogue."""
+    members = sorted(island)
+    rows = np.concatenate([detections.rows[g] for g in members])
+    star = np.arange(len(rows))
+    if len(members) > 1:
+        rows = rows[detections.star[rows] >= 0]
+        star = np.unique(detections.star[rows], return_inverse=True)[1]
+    if not len(rows):
+        return AbsoluteFit("FAILED", "abs_refcat: no sources to match", None, 0)
+    group = np.searchsorted(members, detections.group[rows])
+    corrected = apply_fits([island[g] for g in members], detections.points[rows], group)
+    # Clipped measurements count only where a star has no others.
+    used = detections.used[rows]
+    count = np.where(np.bincount(star, used)[star] > 0, used, True)
+    own = None
+    if detections.weight is not None:
+        own = np.bincount(star, count * detections.weight[rows])
+        count = np.where(own[star] > 0, count * detections.weight[rows], count)
+    points = np.column_stack([np.bincount(star, c * count) for c in corrected.T])
+    points /= np.bincount(star, count)[:, np.newaxis]
+    flux = np.full(len(points), -np.inf)
+    np.fmax.at(flux, star, detections.flux[rows])
+    apart = brightest_apart(points, flux, how.separation)
+    points, own = points[apart], None if own is None else own[apart]
+    low, high = points.min(axis=0) - 2 * how.reach, points.max(axis=0) + 2 * how.reach
+    inside = ((reference >= low) & (reference <= high)).all(axis=1)
+    near, weight = reference[inside], None if weight is None else np.asarray(weight)[inside]
+    try:
+        fit, i, j, kept = match_and_fit(points, near, how, own, weight)
+    except FitError as error:
+        return AbsoluteFit("FAILED", f"abs_refcat: {error}", None, len(near))
+    residual = np.hypot(*(fit(points[i[kept]]) - near[j[kept]]).T)
+    return AbsoluteFit("COMPLETE", "", fit, len(near), int(kept.sum()), rms(residual) * MAS)
+
+
+def _quality(detections, n_exposures):
+    """Return the quality of each exposure."""
+    used, exposure = detections.used, detections.exposure
+    n_sources = np.bincount(exposure, minlength=n_exposures).tolist()
+    n_matches = np.bincount(exposure[used], minlength=n_exposures).tolist()
+    before, after = (
+        np.sqrt(np.bincount(exposure[used], distance[used] ** 2, n_exposures)).tolist()
+        for distance in (detections.before, detections.after)
+    )
+    return [
+        ExposureQuality(n, m, b / m**0.5 * MAS, a / m**0.5 * MAS)
+        if m
+        else ExposureQuality(n, 0, None, None)
+        for n, m, b, a in zip(n_sources, n_matches, before, after, strict=True)
+    ]
+
+
+def _report(groups, quality, absolute):
+    for g in groups:
+        if g.relative == "COMPLETE":
+            for name in g.exposures:
+                q = quality[name]
+                log.info(
+                    "%s: %d matches, rms %.2f mas before, %.2f mas after",
+                    name,
+                    q.n_matches,
+                    q.rms_before or np.nan,
+                    q.rms_after or np.nan,
+                )
+        if g.status == "FAILED":
+            log.warning("%s: alignment FAILED: %s", g.group, g.reason)
+    for number, fit in enumerate(absolute):
+        if fit.fit:
+            log.info(
+                "island %d: %d matches with the reference catalogue, rms %.2f mas",
+                number,
+                fit.n_matches,
+                fit.rms,
+            )
+    n_islands = len({g.island for g in groups})
+    if n_islands > 1:
+        log.warning("the exposures form %d islands that share no stars", n_islands)

@@ -1,0 +1,1 @@
+"""Steps of coronagraphy: alignment, subtraction of the star, contrast."""

@@ -1,0 +1,209 @@
+"""Products of coronagraphy on disk: ``_psfstack``, ``_psfalign``, ``_psfsub``.
+
+The flagged exposures, ``_crfints``, are written by `snakewebb.products.exposure_file.write_crf`.
+All are copies with other pixels of what they are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from snakewebb.errors import InputError
+from snakewebb.io.dq import DO_NOT_USE
+from snakewebb.io.planes import Planes
+from snakewebb.products.exposure_file import rewrite, write_copy
+from snakewebb.wcs.geometry import Correction, Geometry
+
+if TYPE_CHECKING:
+    from snakewebb.coronagraphy.align_refs import Aligned
+
+
+def write_psfstack(
+    source: str | Path,
+    target: str | Path,
+    planes: Mapping[str, np.ndarray],
+    *,
+    exposures: Sequence[str],
+    left_out: Sequence[str] = (),
+    asn: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the references' integrations.
+
+    Parameters
+    ----------
+    source : path
+        The first reference, whose metadata the stack gets.
+    target : path
+        The ``_psfstack`` to write.
+    planes : mapping
+        SCI, ERR, DQ: (K, ny, nx), from `snakewebb.coronagraphy.stack_refs.stack`.
+    exposures : sequence of str
+        Which exposure each integration is of.
+    left_out : sequence of str, optional
+        Integrations that are not in the stack.
+    asn : mapping, optional
+        For ``meta.asn``.
+    """
+    notes = {"exposures": list(exposures)}
+    if left_out:
+        notes["left_out"] = list(left_out)
+    write_copy(
+        source,
+        target,
+        {name: plane for name, plane in planes.items() if plane is not None},
+        statuses={"stack_psfs": "COMPLETE"},
+        metadata={"asn": asn or {}},
+        notes={"stack_psfs": notes},
+        whole=False,
+    )
+
+
+def write_psfalign(
+    source: str | Path,
+    target: str | Path,
+    aligned: Aligned,
+    *,
+    mask: str,
+    exposures: Sequence[str],
+    status: str = "COMPLETE",
+    asn: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the references as they were shifted onto an exposure's star.
+
+    Parameters
+    ----------
+    source : path
+        The ``_psfstack``.
+    target : path
+        The ``_psfalign`` to write.
+    aligned : Aligned
+        From `snakewebb.coronagraphy.align_refs.align`. Repaired pixels have values, and their
+        flags.
+    mask : str
+        Where the weights are from: a file's name, or "derived".
+    exposures : sequence of str
+        Which exposure each integration is of.
+    status : str, optional
+        SKIPPED if nothing was shifted.
+    asn : mapping, optional
+        For ``meta.asn``.
+    provenance : mapping, optional
+        More for ``meta.snakewebb.align_refs``.
+    """
+    notes = {
+        "exposures": list(exposures),
+        "mask": mask,
+        "shifts": aligned.shifts,
+        "shift_errors": aligned.shift_errors,
+        "beta": aligned.beta,
+        "residual": aligned.residual,
+        **(provenance or {}),
+    }
+    planes = {"SCI": aligned.data.astype(np.float32), "DQ": aligned.dq}
+    if aligned.err is not None:
+        planes["ERR"] = aligned.err.astype(np.float32)
+    write_copy(
+        source,
+        target,
+        planes,
+        statuses={"align_psfs": status},
+        metadata={"asn": asn or {}},
+        notes={"align_refs": notes},
+    )
+
+
+def write_psfsub(
+    source: str | Path,
+    target: str | Path,
+    data: np.ndarray,
+    err: np.ndarray | None,
+    bad: np.ndarray,
+    *,
+    model_err: np.ndarray | None = None,
+    statuses: Mapping[str, str] = MappingProxyType({"klip": "COMPLETE"}),
+    correction: Correction | None = None,
+    geometry: Geometry | None = None,
+    sip: Mapping[str, Any] | None = None,
+    asn: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write an exposure from which the star's light is subtracted.
+
+    Parameters
+    ----------
+    source : path
+        The ``_crfints``; what is not named here stays as it is there.
+    target : path
+        The ``_psfsub`` to write.
+    data, err : (T, ny, nx)
+        See `snakewebb.coronagraphy.klip.Subtracted`. VAR_POISSON becomes what ERR² is more than the
+        other variances, so that their sum is ERR².
+    bad : (T, ny, nx) bool
+        Pixels that were repaired for the subtraction: what they hold is no measurement, so they
+        become NaN and DO_NOT_USE, like those outside the search region.
+    model_err : (T, ny, nx), optional
+        The part of `err` that all integrations have in common. Its square becomes VAR_FLAT, as
+        the flat field's error is of that kind, too; see
+        `snakewebb.coronagraphy.combine.integrations`.
+    statuses : mapping, optional
+        ``klip`` is SKIPPED if the star's light was not subtracted, ``align_psfs`` FAILED if the
+        star was not found.
+    correction : Correction, optional
+        Of the pointing, that puts the star in its place; see
+        `snakewebb.coronagraphy.star.star_correction`.
+    geometry : Geometry, optional
+        The exposure's, as in `snakewebb.products.exposure_file.write_crf`.
+    sip : mapping, optional
+        Options of `snakewebb.wcs.sip.sip_keywords`.
+    asn : mapping, optional
+        For ``meta.asn``.
+    provenance : mapping, optional
+        For ``meta.snakewebb``, by step.
+    """
+    rewrite(
+        source,
+        target,
+        partial(_subtract, data=data, err=err, bad=bad, model_err=model_err, name=source),
+        statuses=statuses,
+        metadata={"asn": asn or {}},
+        notes=provenance or {},
+        pointing=None if correction is None else (correction, geometry, sip),
+    )
+
+
+def _subtract(
+    planes: Planes,
+    data: np.ndarray,
+    err: np.ndarray | None,
+    bad: np.ndarray,
+    model_err: np.ndarray | None,
+    name: str | Path,
+) -> None:
+    """Put an exposure without the star's light in place of it; see `write_psfsub`."""
+    shape = planes["SCI"].shape
+    if data.size != planes["SCI"].size:
+        raise InputError(f"{name}: has shape {shape}, its subtraction {data.shape}: run klip anew")
+    invalid = (bad | ~np.isfinite(data)).reshape(shape)
+    planes["DQ"][invalid] |= DO_NOT_USE
+    planes["SCI"] = data
+    if model_err is not None:
+        planes["VAR_FLAT"] = model_err**2
+    if err is not None:
+        planes["ERR"] = _blanked(err, invalid)
+        rest = sum(planes[n].reshape(shape) for n in ("VAR_RNOISE", "VAR_FLAT") if n in planes)
+        planes["VAR_POISSON"] = np.maximum(planes["ERR"].astype(np.float64) ** 2 - rest, 0.0)
+    for plane in planes:
+        if plane != "DQ":
+            planes[plane] = _blanked(planes[plane], invalid)
+
+
+def _blanked(plane: np.ndarray, invalid: np.ndarray) -> np.ndarray:
+    """Return a plane, float32, that is NaN where it is invalid."""
+    return np.where(invalid, np.nan, plane.reshape(invalid.shape)).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Files: FITS, ASDF, JSON, ECSV; headers, planes, data quality, provenance."""

@@ -1,0 +1,171 @@
+"""contrast, from the files of a coronagraphic product: what the workflow asks for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snakewebb.coronagraphy.combine import combiner, integrations, reducer
+from snakewebb.coronagraphy.contrast import Contrast, Unmeasurable, measure_contrast
+from snakewebb.coronagraphy.contrast import star_flux as in_jansky
+from snakewebb.coronagraphy.frame import Frame
+from snakewebb.coronagraphy.psf import PointSpread, model_psf, read_psf
+from snakewebb.coronagraphy.reduction import Target
+from snakewebb.io.names import product_exposure
+from snakewebb.io.planes import open_fits
+from snakewebb.references.filters import STOPS, Filter, passband
+from snakewebb.references.images import read_throughput
+
+log = logging.getLogger(__name__)
+
+SIMULATED = "Simulated by snakewebb"
+"""TITLE of files whose PSF the model has exactly."""
+APPROXIMATE = "a model that was not held to real stops: approximate, fluxes may be off by 30 %"
+
+
+def product_contrast(
+    target: Target,
+    subtracted: Sequence[str | Path],
+    stars: Mapping[str, Mapping[str, Any]],
+    *,
+    truncate: Sequence[int],
+    grid: Mapping[str, Any],
+    drizzle: Mapping[str, Any],
+    psf: str | Path | None = None,
+    throughput: str | Path | None = None,
+    abvegaoffset: str | Path | None = None,
+    star_flux: float | None = None,
+    star_abmag: float | None = None,
+    star_vegamag: float | None = None,
+) -> Contrast:
+    """Measure the contrast of a product by the reduction that it had.
+
+    Parameters
+    ----------
+    target : Target
+        Of `snakewebb.coronagraphy.reduction.read_target`, with all exposures.
+    subtracted : sequence of paths
+        ``_psfsub``: these are what was combined.
+    stars : mapping
+        Of `snakewebb.jobs.find_stars.locate_stars`.
+    truncate : sequence of int
+        As the target was read with.
+    grid, drizzle : mapping
+        Options of `snakewebb.wcs.grid.output_grid` and
+        `snakewebb.mosaicking.resample.drizzle_band`.
+    psf, throughput, abvegaoffset : path, optional
+        Reference files: an image of a star, of the coronagraph's throughput, ABVEGAOFFSET.
+    star_flux, star_abmag, star_vegamag : float, optional
+        The star's brightness without the coronagraph; one at most.
+
+    Returns
+    -------
+    Contrast
+        ``meta["contrast"]`` of its tables tells the ``status``, and the ``reason`` why something
+        is not known. They have no row, and the map no number, where the status is FAILED.
+
+    Raises
+    ------
+    InputError
+        A reference file does not fit.
+    """
+    subtracted = [path for path in subtracted if product_exposure(path) in target.exposures]
+    layout, inputs = integrations(subtracted, **grid)
+    exposures = [stars[product_exposure(path)] for path in subtracted]
+    place = exposures[0]["correction"]["ra0"], exposures[0]["correction"]["dec0"]
+    counts = np.cumsum([0, *(len(cube) for cube in target.cubes[:-1])])
+    frames = [
+        Frame.of_exposure(inputs[first].pixel_map.geometry, star["center"])
+        for first, star in zip(counts, exposures, strict=True)
+    ]
+    setup = _setup(subtracted[0])
+    jansky, reason = _jansky(star_flux, star_abmag, star_vegamag, abvegaoffset, setup)
+    transmission = read_throughput(throughput, target.cubes[0].shape[1:])
+    status, origin = "COMPLETE", "none"
+    try:
+        band = _band(setup)
+        image, origin = _psf(psf, setup, band, frames[0].pixel_scale)
+        combine = combiner(inputs, **drizzle)
+        measured = measure_contrast(
+            reducer(target.subtract, combine),
+            combine,
+            target.cubes,
+            frames,
+            image,
+            layout,
+            place,
+            wavelength=band.wavelength,
+            truncate=truncate,
+            star_jansky=jansky,
+            transmission=transmission,
+            pixfrac=drizzle.get("pixfrac", 1.0),
+        )
+    except Unmeasurable as error:
+        status, reason = "FAILED", "; ".join(filter(None, (str(error), reason)))
+        measured = Contrast.unknown(layout.shape, truncate)
+    if reason:
+        log.warning("contrast %s: %s", status, reason)
+    for table in (measured.curve, measured.sources):
+        table.meta["contrast"] = {"status": status, "reason": reason}
+        table.meta["psf"] = origin
+        if throughput:
+            table.meta["coronagraph_transmission"] = Path(throughput).name
+    return measured
+
+
+def _setup(path: str | Path) -> dict[str, str]:
+    """Return the keywords that tell with what an exposure was taken."""
+    names = ("INSTRUME", "FILTER", "EXP_TYPE", "TITLE")
+    with open_fits(path) as hdus:
+        return {name: str(hdus[0].header.get(name, "")) for name in names}
+
+
+def _band(setup: Mapping[str, str]) -> Filter:
+    band = passband(setup["INSTRUME"], setup["FILTER"])
+    if band is None:
+        raise Unmeasurable(
+            f"nothing is known of the filter {setup['FILTER']!r} of {setup['INSTRUME']!r}"
+        )
+    return band
+
+
+def _psf(
+    path: str | Path | None, setup: Mapping[str, str], band: Filter, pixel_scale: float
+) -> tuple[PointSpread, str]:
+    """Return the PSF, and where it is from."""
+    if path:
+        return read_psf(path), Path(path).name
+    margin = STOPS.get(setup["EXP_TYPE"], 0.0)
+    model = model_psf(band.wavelength, band.bandwidth, pixel_scale, margin=margin)
+    if setup["TITLE"] == SIMULATED:
+        return model, "the simulator's model"
+    log.warning("the PSF is %s: give reference_files.psf", APPROXIMATE)
+    return model, APPROXIMATE
+
+
+def _jansky(
+    flux: float | None,
+    abmag: float | None,
+    vegamag: float | None,
+    abvegaoffset: str | Path | None,
+    setup: Mapping[str, str],
+) -> tuple[float | None, str]:
+    """Return the star's flux, Jy, and why it is not known."""
+    offset = None
+    if vegamag is not None and not abvegaoffset:
+        return None, "the star's flux is unknown: a Vega magnitude needs an ABVEGAOFFSET file"
+    if vegamag is not None:
+        from snakewebb.references.photometry import MissingRow, vega_offset
+
+        # As without the coronagraph, of whose pupil masks the file knows nothing.
+        names = {"name": "INSTRUME", "filter": "FILTER"}
+        row = {key: setup[name] for key, name in names.items()} | {"pupil": "CLEAR"}
+        try:
+            offset = vega_offset(abvegaoffset, row)
+        except MissingRow as error:
+            return None, f"the star's flux is unknown: {error}"
+    return in_jansky(jansky=flux, abmag=abmag, vegamag=vegamag, vega_offset=offset), ""

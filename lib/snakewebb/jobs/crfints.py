@@ -1,0 +1,126 @@
+"""The flagged integrations of an exposure, of the target or a reference, from files to a file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from snakewebb.coronagraphy.outlier_detection import flag_outliers, neighbours, reason_to_skip
+from snakewebb.coronagraphy.stack_refs import read_cube, without_pixels
+from snakewebb.errors import InputError
+from snakewebb.io.asdf_tree import read_value
+from snakewebb.io.fits_structure import find, read_tree
+from snakewebb.io.headers import number, read_header
+from snakewebb.io.planes import check_exposure
+from snakewebb.products.exposure_file import write_crf
+
+log = logging.getLogger(__name__)
+
+
+def flag_integrations(
+    source: str | Path,
+    target: str | Path,
+    *,
+    others: Sequence[str | Path],
+    skip: bool,
+    asn: Mapping[str, Any],
+    **parameters: Any,
+) -> None:
+    """Flag outliers in the integrations of an exposure and write it.
+
+    Parameters
+    ----------
+    source, target : path
+        The ``_calints``, or a ``_cal``, which is one integration; and the ``_crfints``.
+    others : sequence of paths
+        The other exposures of the target, or of references.
+    skip : bool
+        Whether to flag nothing.
+    asn : mapping
+        For ``meta.asn``.
+    **parameters
+        See `snakewebb.coronagraphy.outlier_detection.flag_outliers`.
+
+    Raises
+    ------
+    InputError
+        The exposure cannot be used, or the others differ from it in size.
+    """
+    check_exposure(source)
+    cube = read_cube(source)
+    near = neighbours(source, others)
+    reason = reason_to_skip(len(cube["SCI"]), len(near))
+    if cube["ERR"] is None:
+        reason = "the exposure has neither errors nor variances"
+    if skip:
+        reason = "skip is set"
+    outliers = None
+    if not reason:
+        cubes = [_like(source, cube["SCI"].shape, path) for path in near]
+        outliers = flag_outliers(cube["SCI"], cube["ERR"], cube["DQ"], cubes, **parameters)
+    notes = {"reason": reason or "", "parameters": parameters}
+    if empty := without_pixels(cube):
+        log.warning("%s: integrations without a good pixel: %s", source, empty)
+        notes["without_pixels"] = empty
+    write_crf(
+        source,
+        target,
+        statuses={"outlier_detection": "SKIPPED" if reason else "COMPLETE"},
+        outliers=outliers,
+        asn=asn,
+        provenance={"outlier_detection": notes},
+        integrations=True,
+        corner=cut_corner(source),
+    )
+
+
+def cut_corner(path: str | Path) -> tuple[int, int] | None:
+    """Return where an exposure's image was cut out of the frame of its gWCS.
+
+    Other tools crop SCI, ERR and DQ and move CRPIX in the header, and leave the ASDF tree as it
+    was: the difference of its CRPIX tells.
+
+    Returns
+    -------
+    (x, y) or None
+        The pixel of the frame, from 0, that is the image's first. None if the image is not smaller
+        than the frame, there is no gWCS, or nothing tells.
+    """
+    try:
+        before = read_value(read_tree(path), "meta.wcsinfo") or {}
+    except ValueError:  # no gWCS, which a reference can do without
+        return None
+    header = read_header(path)
+    now = [number(header, key, path=path) for key in ("CRPIX1", "CRPIX2")]
+    then = [before.get(key) for key in ("crpix1", "crpix2")]
+    known = all(isinstance(place, int | float) for place in (*now, *then))
+    if known and all(round(t - n) == 0 for t, n in zip(then, now, strict=True)):
+        return None
+    from snakewebb.wcs.sampling import read_sky  # kernels, which whole frames don't need
+
+    ny, nx = find(path, "SCI").shape[-2:]
+    try:
+        box = read_sky(path).bounding_box
+    except InputError:  # a reference needs none
+        return None
+    if box is None or all(high <= n for (_, high), n in zip(box, (nx, ny), strict=True)):
+        return None
+    if not known:
+        log.warning("%s: is cut out of its gWCS's frame, nothing tells where", path)
+        return None
+    x, y = (round(t - n) for t, n in zip(then, now, strict=True))
+    log.info("%s: is cut out of its gWCS's frame at %d, %d", path, x, y)
+    return x, y
+
+
+def _like(source, shape, path):
+    """Return image and flags of another exposure, which has to be of the same size."""
+    other = read_cube(path)
+    if other["SCI"].shape[1:] != shape[1:]:
+        raise InputError(
+            f"{path}: has {other['SCI'].shape[2]} × {other['SCI'].shape[1]} pixels, {source} "
+            f"{shape[2]} × {shape[1]}: use one subarray"
+        )
+    return other["SCI"], other["DQ"]

@@ -1,0 +1,78 @@
+"""Job find_sources: the sources of one exposure."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snakewebb.errors import InputError
+from snakewebb.io.planes import read_planes
+from snakewebb.sources.star_finders import Sources, find_sources, refine, table_of
+from snakewebb.wcs.geometry import Geometry, PixelToSky
+
+log = logging.getLogger(__name__)
+
+
+def sources_of_exposure(
+    path: str | Path,
+    known: Mapping[str, Any],
+    sky: PixelToSky,
+    catalog: str | Path | None = None,
+    *,
+    skip: bool = False,
+    **options: Any,
+) -> Sources:
+    """Return the sources by which an exposure is aligned, with their positions on the sky.
+
+    Parameters
+    ----------
+    path : path
+        Stage-2 exposure with a gWCS.
+    known : mapping
+        What `snakewebb.wcs.exposure.locate` returns for it.
+    sky : PixelToSky
+        Likewise.
+    catalog : path, optional
+        Catalogue of the user's (`snakewebb.astrometry.catalogs.read_sources`) in place of a search.
+    skip : bool
+        Whether no sources are needed. Nor are they for a moving target.
+    **options
+        See `find_sources`.
+
+    Returns
+    -------
+    dict of (n,) arrays
+        ``id``, ``x``, ``y``, ``flux``, ``RA``, ``DEC`` (degrees, by the uncorrected gWCS), and
+        ``weight`` if `catalog` has it: the sources strictly inside the bounding box.
+
+    Raises
+    ------
+    InputError
+        A file cannot be used.
+    """
+    if known["dimensions"] != 2:
+        raise InputError(f"{path}: is a cube of integrations: image3 needs images (_cal)")
+    if skip or str(known["target_type"]).upper() == "MOVING":
+        sources = table_of([], [], [])
+    elif catalog:
+        from snakewebb.astrometry.catalogs import read_sources
+
+        given = read_sources(catalog)
+        sources = table_of(given.pop("x"), given.pop("y"), given.pop("flux")) | given
+        log.info("%d sources in %s", len(sources["id"]), catalog)
+    else:
+        planes = read_planes(path, ("SCI", "DQ"))
+        dq = np.zeros(planes["SCI"].shape, np.uint32) if planes["DQ"] is None else planes["DQ"]
+        sources = find_sources(planes["SCI"], dq, **options)
+        refine(sources, planes["SCI"], dq, options.get("kernel_fwhm", 2.5))
+    (x0, x1), (y0, y1) = Geometry.from_dict(known["geometry"]).bounding_box
+    x, y = sources["x"], sources["y"]
+    inside = (x > x0) & (x < x1) & (y > y0) & (y < y1)
+    ra, dec = sky.forward(x[inside], y[inside])
+    return {
+        **{name: column[inside] for name, column in sources.items()},
+        "RA": np.asarray(ra),
+        "DEC": np.asarray(dec),
+    }

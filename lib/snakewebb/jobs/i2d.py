@@ -1,0 +1,154 @@
+"""The mosaic of a product: its grid, then its pixels, from files to a file."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snakewebb.errors import InputError
+from snakewebb.io.bands import cut_rows, in_order
+from snakewebb.mosaicking.resample import band_inputs, drizzle_band, has_errors
+from snakewebb.mosaicking.sky_levels import remaining_sky
+from snakewebb.products.mosaic_file import write_i2d
+from snakewebb.wcs.exposure import Facts, open_facts
+from snakewebb.wcs.grid import mean_pixel_side, output_grid
+from snakewebb.wcs.layout import Layout, lay_out
+from snakewebb.wcs.output_wcs import read_grid
+
+log = logging.getLogger(__name__)
+
+DRIZZLED = 200
+"""Bytes a pixel of a band, see `snakewebb.mosaicking.resample.drizzle_band`."""
+
+
+def write_mosaic(
+    target: str | Path,
+    exposures: Sequence[str | Path],
+    facts_file: str | Path,
+    alignment: str | Path,
+    *,
+    exposure: str | None = None,
+    output_wcs: str | Path | None = None,
+    max_megapixels: float | None = None,
+    grid: Mapping[str, Any],
+    drizzle: Mapping[str, Any],
+    threads: int = 1,
+    **options: Any,
+) -> None:
+    """Resample exposures, corrected for pointing and sky, into a mosaic file.
+
+    Parameters
+    ----------
+    target : path
+        The ``_i2d`` to write.
+    exposures : sequence of paths
+        In the order of the product's.
+    facts_file : path
+        Of the product, see `snakewebb.wcs.exposure.open_facts`.
+    alignment : path
+        What `snakewebb.jobs.align.align_product` found, as JSON.
+    exposure : str, optional
+        Name of the only one to resample.
+    output_wcs, max_megapixels, grid
+        See `output_layout`.
+    drizzle : mapping
+        Parameters of `snakewebb.mosaicking.resample.drizzle_band`.
+    threads : int, optional
+        The result does not depend on it.
+    **options
+        Of `snakewebb.products.mosaic_file.write_i2d`.
+
+    Raises
+    ------
+    InputError
+        See `output_layout` and `snakewebb.mosaicking.resample.drizzle_band`.
+    """
+    with open_facts(facts_file) as facts:
+        layout = output_layout(
+            alignment,
+            facts,
+            [exposure] if exposure else None,
+            output_wcs=output_wcs,
+            max_megapixels=max_megapixels,
+            **grid,
+        )
+        files = dict(zip(layout.placements, exposures, strict=True))
+        sky = cache(lambda name: remaining_sky(files[name]))
+        height, width = layout.grid.shape
+        if not has_errors(exposures):
+            drizzle = {**drizzle, "enable_err": False}
+
+        def band(rows: slice) -> tuple[int, dict[str, np.ndarray | None]]:
+            inputs = band_inputs(layout, exposures, facts, rows, lambda name, known: sky(name))
+            return rows.start, vars(drizzle_band(inputs, layout.grid, rows, **drizzle))
+
+        context = 4 * (len(exposures) // 32 + 1)
+        bands = cut_rows(height, (DRIZZLED + context) * width, threads)
+        write_i2d(
+            target,
+            layout.grid,
+            in_order(band, bands, threads),
+            exposures,
+            parameters={**drizzle, **grid, "output_wcs": str(output_wcs or "")},
+            group_ids=[placement.group for placement in layout.placements.values()],
+            corners=[placement.corners for placement in layout.placements.values()],
+            **options,
+        )
+
+
+def output_layout(
+    alignment: str | Path,
+    facts: Facts,
+    names: Sequence[str] | None = None,
+    *,
+    output_wcs: str | Path | None = None,
+    **parameters: Any,
+) -> Layout:
+    """Place a product's exposures on its output grid.
+
+    Parameters
+    ----------
+    alignment : path
+        What `snakewebb.jobs.align.align_product` found, as JSON.
+    facts : callable
+        See `snakewebb.wcs.exposure.open_facts`.
+    names : sequence of str, optional
+        The exposures that are resampled; by default all.
+    output_wcs : path, optional
+        File with the grid to use; overrides the parameters but for ``output_shape``.
+    **parameters
+        Of `snakewebb.wcs.grid.output_grid`.
+
+    Raises
+    ------
+    InputError
+        The exposures do not fall on the grid, or it cannot be made.
+    """
+    aligned = Layout.from_dict(json.loads(Path(alignment).read_text())["layout"]).placements
+    geometries = {}
+    for name in names or aligned:
+        geometries[name] = facts(name)[1].corrected(aligned[name].correction)
+    if output_wcs:
+        side = mean_pixel_side(next(iter(geometries.values())))
+        grid = read_grid(output_wcs, side, parameters.get("output_shape"))
+    else:
+        grid = output_grid(geometries, **parameters)
+    for name, geometry in geometries.items():
+        if not np.isfinite(grid.sky_to_pixel(geometry.ra, geometry.dec)).all():
+            raise InputError(f"{name}: lies off the output grid: check output_wcs and crval")
+    groups = {name: aligned[name].group for name in geometries}
+    corrections = {name: aligned[name].correction for name in geometries}
+    layout = lay_out(geometries, groups, corrections, grid)
+    windows = [placement.bounds for placement in layout.placements.values()]
+    if not any(x0 < x1 and y0 < y1 for x0, x1, y0, y1 in windows):
+        raise InputError(
+            "no exposure falls on the output grid: check output_wcs, crval, crpix, output_shape"
+        )
+    log.info("mosaic of %d × %d pixels, %.4g arcsec each", *grid.shape[::-1], grid.cdelt * 3600)
+    return layout

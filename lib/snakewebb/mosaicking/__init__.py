@@ -1,0 +1,1 @@
+"""Steps of imaging that lie between alignment and the mosaic."""

@@ -1,0 +1,200 @@
+"""The median of a product's exposures.
+
+It is made a band of rows at a time, and does not depend on how it is cut into bands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+
+from snakewebb.errors import InputError
+from snakewebb.io.dq import bad_mask
+from snakewebb.io.planes import INVALIDATED, invalidate, read_planes
+from snakewebb.kernels.median import REACH, choose_of_two, median_of_windows
+from snakewebb.mosaicking.resample import Input, drizzle_band
+from snakewebb.wcs.grid import Grid, mean_pixel_side
+from snakewebb.wcs.pixel_map import PixelMap
+
+Window = tuple[int, int, int, int]
+"""First and last (excluded) row and column."""
+
+
+def median_band(
+    exposures: Sequence[Input],
+    typical: Mapping[str, Mapping[str, float]],
+    grid: Grid,
+    rows: slice,
+    *,
+    weight_type: str = "ivm",
+    pixfrac: float = 1.0,
+    kernel: str = "square",
+    maskpt: float = 0.7,
+    good_bits: str | int | None = "~DO_NOT_USE",
+    resample_data: bool = True,
+) -> np.ndarray:
+    """Return some rows of the median of a product's exposures, not yet chosen of just two values.
+
+    An exposure is drizzled and held on no more than the part of the band that it covers, one at a
+    time. The detectors of one group never overlap, so that the median of exposures is that of
+    groups.
+
+    Parameters
+    ----------
+    exposures : sequence of Input
+        At least those that fall on the band.
+    typical : mapping
+        By exposure name, what `typical_weights` found.
+    grid : Grid
+        That of the inputs' pixel maps.
+    rows : slice
+        Output rows of the band; of the detector if not `resample_data`.
+    weight_type, pixfrac, kernel, good_bits
+        See `snakewebb.mosaicking.resample.drizzle_band`.
+    maskpt : float, optional
+        A pixel counts if it has at least this fraction of the exposure's typical weight.
+    resample_data : bool, optional
+        If False, the median is of the exposures as they are, pixel by pixel of the detector.
+
+    Returns
+    -------
+    (2, h, nx) float32
+        Twice the median; but of just two values, of which neither has a majority against it, the
+        lower and the higher one. See `snakewebb.kernels.median.median_of_windows`, and `chosen`.
+
+    Raises
+    ------
+    InputError
+        See `drizzle_band`; or exposures to be compared on the detector differ in shape.
+    """
+    if not resample_data:
+        return _detector_median(exposures, typical, rows, weight_type, maskpt, good_bits)
+    start, stop, _ = rows.indices(grid.shape[0])
+    bounds = [exposure.pixel_map.bounds() for exposure in exposures]
+    windows = [(max(y0, start), min(y1, stop), x0, x1) for x0, x1, y0, y1 in bounds]
+    pairs = zip(exposures, windows, strict=True)
+    found = [(exposure, w) for exposure, w in pairs if w[0] < w[1] and w[2] < w[3]]
+    drop = 0.0 if kernel == "point" else pixfrac
+
+    def mosaic(exposure: Input, window: Window) -> np.ndarray:
+        top, bottom, *columns = window
+        cropped = _cropped(exposure, *columns)
+        band = drizzle_band(
+            [cropped],
+            cropped.pixel_map.grid,
+            slice(top, bottom),
+            pixfrac=pixfrac,
+            kernel=kernel,
+            weight_type=weight_type,
+            good_bits=good_bits,
+            enable_err=False,
+            enable_ctx=False,
+        )
+        weight = _spread(typical[exposure.name][weight_type], cropped.pixel_map, drop)
+        band.sci[(band.wht < maskpt * weight) | (band.wht == 0)] = np.nan
+        return band.sci
+
+    return _median(
+        (mosaic(exposure, window) for exposure, window in found),
+        [(top - start, bottom - start, *columns) for _, (top, bottom, *columns) in found],
+        (stop - start, grid.shape[1]),
+    )
+
+
+def chosen(bands: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Choose one of just two values, in bands of rows that follow one another.
+
+    What is around a pixel decides, in its own band and the next ones, so rows wait until those are
+    there.
+
+    Parameters
+    ----------
+    bands : iterable of (2, h, nx) float32
+        Of `median_band`, without gaps.
+
+    Yields
+    ------
+    (h, nx) float32
+        The median, in bands of other heights; see `snakewebb.kernels.median.choose_of_two`.
+    """
+    kept, done = None, 0
+    for band in chain(bands, [None]):
+        if band is not None:
+            kept = band if kept is None else np.concatenate((kept, band), axis=1)
+        if kept is None:
+            return
+        stop = kept.shape[1] - (REACH if band is not None else 0)
+        if stop > done:
+            out = np.empty((stop - done, kept.shape[2]), np.float32)
+            choose_of_two(*kept, done, out)
+            yield out
+            kept = kept[:, max(stop - REACH, 0) :]
+            done = min(stop, REACH)
+
+
+def _cropped(exposure: Input, left: int, right: int) -> Input:
+    """Return an exposure on some columns of its grid."""
+    grid = exposure.pixel_map.grid
+    crpix = grid.crpix[0] - left, grid.crpix[1]
+    part = replace(grid, crpix=crpix, shape=(grid.shape[0], right - left))
+    return replace(exposure, pixel_map=PixelMap(exposure.pixel_map.geometry, part))
+
+
+def _spread(weight: float, pixel_map: PixelMap, pixfrac: float) -> float:
+    """Return the mean weight of the output pixels that input pixels of equal weight reach.
+
+    The weight of an input pixel is spread over its area, s² output pixels, and lies on those that
+    its drop touches: all of them, if drops of side s pixfrac leave no gap of an output pixel.
+    """
+    side = mean_pixel_side(pixel_map.geometry) / pixel_map.grid.cdelt
+    return weight / min(side, 1 + pixfrac * side) ** 2
+
+
+def _detector_median(
+    exposures: Sequence[Input],
+    typical: Mapping[str, Mapping[str, float]],
+    rows: slice,
+    weight_type: str,
+    maskpt: float,
+    good_bits: str | int | None,
+) -> np.ndarray:
+    """Return some detector rows of the median of exposures."""
+    shape = exposures[0].pixel_map.geometry.shape
+    for exposure in exposures:
+        if exposure.pixel_map.geometry.shape != shape:
+            raise InputError(
+                f"{exposure.name}: has shape {exposure.pixel_map.geometry.shape}, but "
+                f"{exposures[0].name} {shape}: set outlier_detection.resample_data to true"
+            )
+
+    def image(exposure: Input) -> np.ndarray:
+        planes = read_planes(exposure.source, ("DQ", *INVALIDATED), rows)
+        invalidate(planes)
+        sci, dq, variance = (planes[name] for name in ("SCI", "DQ", "VAR_RNOISE"))
+        if dq is not None:
+            sci[(dq & np.uint32(bad_mask(good_bits))) != 0] = np.nan
+        if weight_type == "ivm" and variance is not None:
+            sci[variance * (maskpt * typical[exposure.name]["ivm"]) > 1] = np.nan
+        return sci
+
+    start, stop, _ = rows.indices(shape[0])
+    window = 0, stop - start, 0, shape[1]
+    return _median(map(image, exposures), [window] * len(exposures), (stop - start, shape[1]))
+
+
+def _median(
+    images: Iterable[np.ndarray], windows: Sequence[Window], shape: tuple[int, int]
+) -> np.ndarray:
+    """Return the median of images, taken one at a time, that each cover a window."""
+    sizes = [(bottom - top) * (right - left) for top, bottom, left, right in windows]
+    ends = np.cumsum(sizes, dtype=np.int64)
+    values = np.empty(sum(sizes), np.float32)
+    for image, size, end in zip(images, sizes, ends, strict=True):
+        values[end - size : end] = image.ravel()
+    table = np.column_stack((np.reshape(windows, (-1, 4)), ends - sizes)).astype(np.int64)
+    median = np.empty((2, *shape), np.float32)
+    median_of_windows(values, table, *median)
+    return median

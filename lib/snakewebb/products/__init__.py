@@ -1,0 +1,1 @@
+"""JWST products on disk."""

@@ -1,0 +1,150 @@
+"""Exposures that are changed through the data models of stdatamodels.
+
+That is slow, and done only where `snakewebb.products.exposure_file` cannot write a copy.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.io.fits.verify import VerifyWarning
+from stdatamodels import fits_support
+from stdatamodels.jwst.datamodels import CubeModel, ImageModel
+
+from snakewebb.errors import InputError
+from snakewebb.io.atomic import replacing
+from snakewebb.io.hdus import SUMS, forget_sums, open_copy, sound_hdu
+from snakewebb.io.planes import Planes, read_planes
+from snakewebb.io.provenance import cards, date, history, log_statuses
+from snakewebb.wcs.geometry import Correction, Geometry
+from snakewebb.wcs.gwcs_library import corrected_wcs, pixel_to_sky, sip_keywords
+from snakewebb.wcs.sampling import corners
+from snakewebb.wcs.sip import FITS_WCS
+from snakewebb.wcs.sphere import s_region
+
+ARRAYS = {
+    "DQ": "dq",
+    "SCI": "data",
+    "ERR": "err",
+    "VAR_POISSON": "var_poisson",
+    "VAR_RNOISE": "var_rnoise",
+    "VAR_FLAT": "var_flat",
+}
+"""Planes of an exposure and what the data models call them."""
+
+REFERENCE = ("v2_ref", "v3_ref", "ra_ref", "dec_ref", "roll_ref", "v3yangle", "vparity")
+
+
+def write_changed(
+    source: str | Path,
+    target: str | Path,
+    change: Callable[[Planes], None],
+    metadata: Mapping[str, Mapping[str, Any]],
+    statuses: Mapping[str, str],
+    notes: Mapping[str, Any],
+    *,
+    correction: Correction | None,
+    geometry: Geometry | None,
+    moving_target: bool,
+    sip: Mapping[str, Any] | None,
+    integrations: bool = False,
+) -> None:
+    """Write an exposure with other pixels, metadata and pointing.
+
+    Parameters
+    ----------
+    source, target : path
+        The exposure and the product to write.
+    change : callable
+        See `snakewebb.products.exposure_file.rewrite`.
+    metadata : mapping
+        By node of ``meta``: names and values.
+    statuses, correction, geometry, moving_target, sip, integrations
+        See `snakewebb.products.exposure_file.write_crf`.
+    notes : mapping
+        For ``meta.snakewebb``.
+    """
+    model = open_model(source, integrations=integrations)
+    if model.dq is None:
+        model.dq = np.zeros(model.data.shape, np.uint32)
+    known = {name: getattr(model, array) for name, array in ARRAYS.items()}
+    planes = {name: a for name, a in known.items() if np.shape(a) == model.data.shape}
+    change(planes)
+    for name, plane in planes.items():
+        setattr(model, ARRAYS[name], plane)
+    if correction is not None:
+        correct_pointing(model, correction, moving_target, sip)
+    elif geometry is not None:
+        model.meta.wcsinfo.s_region = s_region(*geometry.corners())
+    for node, values in metadata.items():
+        _assign(getattr(model.meta, node), values)
+    _assign(model.meta.cal_step, statuses)
+    _note(model, notes, statuses)
+    with replacing(target) as file, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
+        _header_list(model, target).writeto(file)
+    log_statuses(target, statuses)
+
+
+def open_model(path: str | Path, *, integrations: bool = False) -> ImageModel | CubeModel:
+    """Open an image or a cube as the data model it is, or an image as a cube of one integration."""
+    read_planes(path, ())
+    try:
+        with open_copy(path, integrations=integrations) as hdus:
+            forget_sums(hdus)
+            if "ASDF" in hdus:
+                hdus["ASDF"] = sound_hdu(path)
+            kind = CubeModel if len(hdus["SCI"].shape) == 3 else ImageModel
+            return kind(hdus)
+    except InputError:
+        raise
+    except Exception as error:  # asdf's and the schema's complaints are of many kinds
+        reason = (str(error).splitlines() or [repr(error)])[0]
+        raise InputError(f"{path}: cannot be read ({reason}): fetch the file again") from error
+
+
+def _assign(node: Any, values: Mapping[str, Any]) -> None:
+    """Set metadata; the data model checks them against its schema."""
+    for name, value in values.items():
+        setattr(node, name, value)
+
+
+def correct_pointing(
+    model: ImageModel, correction: Correction, moving_target: bool, sip: Mapping[str, Any] | None
+) -> None:
+    """Correct a model's gWCS, S_REGION and FITS WCS keywords."""
+    wcsinfo = model.meta.wcsinfo
+    known = {name: wcsinfo.instance.get(name) for name in (*REFERENCE, "crpix1", "crpix2")}
+    wcs = corrected_wcs(model.meta.wcs, correction, known, moving_target=moving_target)
+    model.meta.wcs = wcs
+    wcsinfo.s_region = s_region(*corners(pixel_to_sky(wcs), model.data.shape[-2:]))
+    for name in FITS_WCS:
+        wcsinfo.instance.pop(name, None)
+    if sip is not None:
+        keywords = {key.lower(): value for key, value in sip_keywords(wcs, known, **sip).items()}
+        # Not as attributes: the schema would be gone through for each of a hundred numbers.
+        wcsinfo.instance.update((name, keywords[name]) for name in FITS_WCS if name in keywords)
+
+
+def _note(model: ImageModel, notes: dict[str, Any], statuses: Mapping[str, str]) -> None:
+    """Keep our own metadata, and a few of them as keywords and history of the FITS header."""
+    model.meta.snakewebb = notes
+    extra = model.instance.setdefault("extra_fits", {}).setdefault("PRIMARY", {})
+    extra.setdefault("header", []).extend(cards(notes))
+    for unknown in model.instance["extra_fits"].values():
+        unknown["header"] = [c for c in unknown.get("header", []) if c[0] not in SUMS]
+    for entry in history(notes, statuses):
+        model.add_history_entry(entry)
+
+
+def _header_list(model: ImageModel | CubeModel, target: str | Path) -> fits.HDUList:
+    """Return a model in FITS form, ready to be written as `target`."""
+    model.meta.filename = Path(target).name
+    model.on_save(None)
+    model.meta.date = date()
+    return fits_support.to_fits(model.instance, model.schema)

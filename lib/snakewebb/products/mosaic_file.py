@@ -1,0 +1,387 @@
+"""Mosaics on disk: ``_i2d``.
+
+Such a file is what stdatamodels would write of an ``ImageModel``, so that everything that reads
+JWST products reads it. stdatamodels and gwcs would take longer to import than most mosaics take to
+drizzle, so headers, table and ASDF tree are put together here. What JWST's schema has no place for
+stands in ``meta.snakewebb`` of the tree, and the version of snakewebb also in the primary header.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from astropy.io import fits
+from astropy.io.fits.verify import VerifyWarning
+
+from snakewebb.errors import InputError
+from snakewebb.io import schema_table
+from snakewebb.io.asdf_tree import created, extension, fits_array, fits_hash, read_value
+from snakewebb.io.atomic import BLOCK, replacing
+from snakewebb.io.fits_structure import read_tree
+from snakewebb.io.headers import facts
+from snakewebb.io.provenance import cards, date, noted, plain
+from snakewebb.io.schema import attributes
+from snakewebb.products.blend import (
+    blend,
+    exposure_totals,
+    header_table,
+    read_metadata,
+    status_counts,
+    union_region,
+)
+from snakewebb.wcs.exposure import read_geometry
+from snakewebb.wcs.geometry import Geometry
+from snakewebb.wcs.grid import Grid
+from snakewebb.wcs.gwcs_yaml import grid_wcs
+from snakewebb.wcs.sip import FITS_WCS
+from snakewebb.wcs.sphere import ARCSEC
+
+log = logging.getLogger(__name__)
+
+VARIANCES = ("VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
+ARRAYS = {
+    "SCI": "data",
+    "ERR": "err",
+    "CON": "con",
+    "WHT": "wht",
+    "VAR_POISSON": "var_poisson",
+    "VAR_RNOISE": "var_rnoise",
+    "VAR_FLAT": "var_flat",
+}
+"""Planes of a mosaic and what the data model calls them."""
+
+FORMATS = {"U": "A", "b": "L", "i": "K", "f": "D"}
+"""Of columns in FITS tables, by NumPy's kinds: text, Boolean and numbers of 64 bits."""
+
+OF_DETECTORS = ("v2_ref", "v3_ref", "ra_ref", "dec_ref", "roll_ref", "v3yangle", "vparity")
+OF_DETECTORS += ("siaf_xref_sci", "siaf_yref_sci")
+"""Those of ``meta.wcsinfo`` that tell where a detector points, of which a mosaic has none."""
+
+
+def write_i2d(
+    target: str | Path,
+    grid: Grid,
+    bands: Iterable[tuple[int, Mapping[str, np.ndarray | None]]],
+    inputs: Sequence[str | Path],
+    *,
+    parameters: Mapping[str, Any],
+    group_ids: Sequence[str] | None = None,
+    corners: Sequence[np.ndarray] | None = None,
+    report_var: bool = True,
+    blendheaders: bool = True,
+    asn: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a mosaic, band by band: never more of it than a band is in memory.
+
+    Parameters
+    ----------
+    target : path
+        The ``_i2d`` to write.
+    grid : Grid
+        The mosaic's.
+    bands : iterable of (start, planes)
+        In row order: the first row, and arrays (rows, nx) by plane name: SCI, WHT, VAR_POISSON,
+        VAR_RNOISE, VAR_FLAT, ERR; CON is (planes, rows, nx). All bands have the same planes, of
+        which only SCI must be there. Without ERR, the error is the square root of the sum of the
+        variances, if these are there. Names may be in small letters, so ``[(0, vars(band))]``
+        serves for a `snakewebb.mosaicking.resample.Band`.
+    inputs : sequence of paths
+        The exposures in the mosaic, in order: their headers are blended.
+    parameters : mapping
+        Those of the resample step: ``pixfrac``, ``kernel``, ``fillval``, ``weight_type``, …
+    group_ids : sequence of str, optional
+        The exposures' groups: exposure times are summed once a group. By default from the
+        headers.
+    corners : sequence of (4, 2) arrays, optional
+        The exposures' corners in pixels of the grid, for S_REGION. By default from their gWCS.
+    report_var : bool, optional
+        Whether the variances are in the file.
+    blendheaders : bool, optional
+        Whether to blend; otherwise metadata are those of the first input, and there is no table.
+    asn : mapping, optional
+        ``pool_name``, ``table_name`` for ``meta.asn``.
+    provenance : mapping, optional
+        For ``meta.snakewebb``.
+
+    Raises
+    ------
+    InputError
+        An input cannot be read, the bands don't make up the grid, or hold nothing.
+    """
+    name = Path(target).name
+    rows = [read_metadata(path) for path in inputs]
+    group_ids = group_ids or [facts(path)["group_id"] for path in inputs]
+    values = _metadata(name, grid, rows, group_ids, parameters, blendheaders)
+    values["meta.wcsinfo.s_region"] = union_region(corners or _corners(inputs, grid), grid)
+    values |= {f"meta.asn.{key}": value for key, value in (asn or {}).items()}
+    notes = {**(provenance or {}), "resample": parameters, "statuses": status_counts(rows)}
+    tree = plain(values | {"cal_logs": _logs(inputs[0])})
+    tree |= {"meta.snakewebb": noted(notes), "meta.wcs": grid_wcs(grid)}
+    table = header_table(rows) if blendheaders else None
+    bands = iter(bands)
+    first = next(bands)
+    planes = {key: plane.shape[:-2] for key, plane in _finished(first[1], report_var).items()}
+    shapes = {key: (*shape, *grid.shape) for key, shape in planes.items()}
+    if "ERR" not in shapes:
+        tree.pop("meta.bunit_err", None)
+    head, tail = _frame(tree, shapes, table)
+    row, (ny, nx), empty = 0, grid.shape, True
+    with replacing(target) as file:
+        places = _reserve(file, head, shapes)
+        file.write(tail)
+        for start, band in chain([first], bands):
+            finished = _finished(band, report_var)
+            stop = row + len(finished["SCI"])
+            expected = {key: (*shape, stop - row, nx) for key, shape in planes.items()}
+            if start != row or expected != {key: plane.shape for key, plane in finished.items()}:
+                raise InputError(
+                    f"{name}: the band at row {start} does not fit in at row {row}: "
+                    "make bands in order, all with the same planes"
+                )
+            for key, plane in finished.items():
+                _write_rows(file, places[key], plane, row, grid.shape)
+            row = stop
+            empty &= not np.any(finished.get("WHT", np.isfinite(finished["SCI"])))
+        if empty:
+            raise InputError(
+                f"{name}: not one of its {len(inputs)} exposures has a usable pixel with a weight: "
+                "check their SCI, DQ and VAR_RNOISE"
+            )
+        if row != ny:
+            raise InputError(f"{name}: the bands end at row {row} of {ny}: make them all")
+    log.info("%s: %d × %d pixels from %d exposures", name, nx, ny, len(inputs))
+
+
+# --- metadata ------------------------------------------------------------------------------------
+
+
+def _metadata(
+    name: str,
+    grid: Grid,
+    rows: Sequence[Mapping[str, Any]],
+    group_ids: Sequence[str],
+    parameters: Mapping[str, Any],
+    blendheaders: bool,
+) -> dict[str, Any]:
+    """Return what JWST's schema says of a mosaic, by dotted path; None for what is not known."""
+    values = blend(rows if blendheaders else rows[:1]) | exposure_totals(rows, group_ids)
+    forgotten = {f"meta.wcsinfo.{key}" for key in (*FITS_WCS, *OF_DETECTORS)}
+    forgotten |= {"meta.background.level", "meta.background.subtracted"}
+    values = {key: value for key, value in values.items() if key not in forgotten}
+    names = {a.keyword: a.name for a in attributes() if a.hdu == "SCI"}
+    values |= {names[keyword]: value for keyword, value in grid_keywords(grid).items()}
+    resample = {key: parameters[key] for key in ("pixfrac", "kernel", "fillval", "weight_type")}
+    return {
+        **values,
+        **{f"meta.resample.{key}": value for key, value in resample.items()},
+        "meta.resample.pixel_scale_ratio": grid.pixel_scale_ratio,
+        "meta.photometry.pixelarea_steradians": grid.pixel_area,
+        "meta.photometry.pixelarea_arcsecsq": grid.pixel_area * ARCSEC**2,
+        "meta.cal_step.resample": "COMPLETE",
+        "meta.filename": name,
+        "meta.date": date(),
+        "meta.model_type": "ImageModel",
+    }
+
+
+def _corners(paths: Sequence[str | Path], grid: Grid) -> list[np.ndarray]:
+    """Return exposures' corners in pixels of a grid."""
+    geometries = [Geometry.from_dict(read_geometry(path)["geometry"]) for path in paths]
+    return [np.column_stack(grid.sky_to_pixel(*g.corners())) for g in geometries]
+
+
+def grid_keywords(grid: Grid) -> dict[str, Any]:
+    """Return the FITS WCS keywords of a mosaic's grid."""
+    (pc11, pc12), (pc21, pc22) = grid.pc
+    return {
+        "WCSAXES": 2,
+        "CRPIX1": grid.crpix[0] + 1,
+        "CRPIX2": grid.crpix[1] + 1,
+        "CRVAL1": grid.crval[0],
+        "CRVAL2": grid.crval[1],
+        "CTYPE1": "RA---TAN",
+        "CTYPE2": "DEC--TAN",
+        "CUNIT1": "deg",
+        "CUNIT2": "deg",
+        "CDELT1": grid.cdelt,
+        "CDELT2": grid.cdelt,
+        "PC1_1": pc11,
+        "PC1_2": pc12,
+        "PC2_1": pc21,
+        "PC2_2": pc22,
+        "RADESYS": "ICRS",
+    }
+
+
+def _logs(path: str | Path) -> Any:
+    """Return the logs of the earlier stages that an exposure may have in its ASDF tree."""
+    tree = read_tree(path)
+    try:
+        return read_value(tree, "cal_logs") if b"\ncal_logs:" in tree else None
+    except ValueError as error:
+        raise InputError(f"{path}: its ASDF tree cannot be read: fetch it again") from error
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def _frame(
+    tree: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], table: np.ndarray | None
+) -> tuple[dict[str, bytes], bytes]:
+    """Return headers by name, the primary one and those of planes, and what follows the planes."""
+    own, content = cards(tree["meta.snakewebb"]), b""
+    headers = {"PRIMARY": _primary_header()}
+    headers |= {name: _image_header(name, shape) for name, shape in shapes.items()}
+    _add_metadata(headers, tree)
+    for card in own:
+        headers["PRIMARY"].append(tuple(card), end=True)
+    for name in shapes:
+        headers[name].append(("EXTVER", 1, "extension value"), end=True)
+    tree = {**tree, "extra_fits.PRIMARY.header": own}
+    tree |= {ARRAYS[name]: fits_array(name, _dtype(name), shape) for name, shape in shapes.items()}
+    if table is not None:
+        headers["HDRTAB"], content = _table(table)
+        tree["hdrtab"] = fits_array("HDRTAB", table.dtype, table.shape)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
+        texts = {name: header.tostring() for name, header in headers.items()}
+    tree["_fits_hash"] = fits_hash(texts.values())
+    head = {name: text.encode("ascii") for name, text in texts.items()}
+    tail = head.pop("HDRTAB", b"") + content + bytes(-len(content) % BLOCK)
+    return head, tail + extension(created(tree))
+
+
+def _add_metadata(headers: Mapping[str, fits.Header], metadata: Mapping[str, Any]) -> None:
+    """Put metadata in the headers where they belong, under the headings of their sections."""
+    headings = dict(line.split(" ", 1) for line in schema_table.SECTIONS.strip().splitlines())
+    for attribute in attributes():
+        if attribute.name not in metadata:
+            continue
+        header, section = headers[attribute.hdu], attribute.name.split(".")[1]
+        if section in headings:
+            for line in ("", headings.pop(section), ""):
+                header.append((" ", line), end=True)
+        card = attribute.keyword, metadata[attribute.name], attribute.comment
+        header.append(card, end=True)
+
+
+def _primary_header() -> fits.Header:
+    return fits.Header(
+        [
+            ("SIMPLE", True, "conforms to FITS standard"),
+            ("BITPIX", 8, "array data type"),
+            ("NAXIS", 0, "number of array dimensions"),
+            ("EXTEND", True),
+        ]
+    )
+
+
+def _image_header(name: str, shape: tuple[int, ...]) -> fits.Header:
+    axes = [(f"NAXIS{axis + 1}", length) for axis, length in enumerate(shape[::-1])]
+    return fits.Header(
+        [
+            ("XTENSION", "IMAGE", "Image extension"),
+            ("BITPIX", 32 if name == "CON" else -32, "array data type"),
+            ("NAXIS", len(shape), "number of array dimensions"),
+            *axes,
+            ("PCOUNT", 0, "number of parameters"),
+            ("GCOUNT", 1, "number of groups"),
+            ("EXTNAME", name, "extension name"),
+        ]
+    )
+
+
+def _table(table: np.ndarray) -> tuple[fits.Header, bytes]:
+    """Return the header and the content of the extension HDRTAB.
+
+    Astropy's class for tables would import asdf.
+    """
+    columns = {name: _column(table[name]) for name in table.dtype.names}
+    header = fits.Header(
+        [
+            ("XTENSION", "BINTABLE", "binary table extension"),
+            ("BITPIX", 8, "array data type"),
+            ("NAXIS", 2, "number of array dimensions"),
+            ("NAXIS1", sum(c.shape[1] for c in columns.values()), "length of dimension 1"),
+            ("NAXIS2", len(table), "length of dimension 2"),
+            ("PCOUNT", 0, "number of group parameters"),
+            ("GCOUNT", 1, "number of groups"),
+            ("TFIELDS", len(columns), "number of table fields"),
+        ]
+    )
+    for number, (name, column) in enumerate(columns.items(), 1):
+        kind = table.dtype[name].kind
+        header[f"TTYPE{number}"] = name
+        header[f"TFORM{number}"] = f"{column.shape[1] if kind == 'U' else ''}{FORMATS[kind]}"
+    header["EXTNAME"] = ("HDRTAB", "extension name")
+    header["EXTVER"] = (1, "extension value")
+    return header, np.hstack(list(columns.values())).tobytes()
+
+
+def _column(values: np.ndarray) -> np.ndarray:
+    """Return the bytes of a column of a FITS table, a row for each."""
+    if values.dtype.kind == "b":
+        stored = np.where(values, b"T", b"F")
+    elif values.dtype.kind == "U":
+        stored = values.astype("S")
+    else:
+        stored = values.astype(values.dtype.newbyteorder(">"))
+    return np.ascontiguousarray(stored).view(np.uint8).reshape(len(values), -1)
+
+
+def _dtype(name: str) -> np.dtype:
+    return np.dtype(np.int32 if name == "CON" else np.float32)
+
+
+def _reserve(
+    file: BinaryIO, head: Mapping[str, bytes], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, int]:
+    """Write headers, leave room for the pixels, and return where these belong."""
+    places = {}
+    for name, header in head.items():
+        file.write(header)
+        if name in shapes:
+            places[name] = file.tell()
+            size = 4 * math.prod(shapes[name])
+            file.seek(-(-size // BLOCK) * BLOCK, io.SEEK_CUR)
+    return places
+
+
+def _write_rows(
+    file: BinaryIO, place: int, plane: np.ndarray, row: int, shape: tuple[int, int]
+) -> None:
+    """Write rows of an image, or of each image of a cube, where they belong."""
+    ny, nx = shape
+    images = np.ascontiguousarray(plane, plane.dtype.newbyteorder(">"))
+    count = math.prod(plane.shape[:-2])
+    for index, rows in enumerate(images.reshape(count, *plane.shape[-2:])):
+        file.seek(place + 4 * nx * (index * ny + row))
+        file.write(rows.view(np.uint8))
+
+
+def _finished(planes: Mapping[str, np.ndarray | None], report_var: bool) -> dict[str, np.ndarray]:
+    """Return a band's planes as they are in the file, in its order."""
+    known = {name.upper(): plane for name, plane in planes.items() if plane is not None}
+    variances = [known[name] for name in VARIANCES if name in known]
+    if variances and "ERR" not in known:
+        known["ERR"] = _error(variances)
+    if not report_var:
+        known = {name: plane for name, plane in known.items() if name not in VARIANCES}
+    return {n: known[n].astype(_dtype(n), copy=False) for n in ARRAYS if n in known}
+
+
+def _error(variances: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the error of a mosaic: NaN only where all variances are."""
+    total = np.full(variances[0].shape, np.nan, np.float32)
+    for variance in variances:
+        np.add(np.nan_to_num(total), variance, out=total, where=~np.isnan(variance))
+    return np.sqrt(total)

@@ -1,0 +1,1 @@
+"""Reference files of CRDS, and which one is for an exposure."""

@@ -1,0 +1,277 @@
+"""Pictures of a mosaic: block averages in an asinh stretch, with a sky grid.
+
+Of a mosaic, however large, some rows at a time are in memory. matplotlib is used without pyplot,
+whose import takes as long as the rest of it.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from astropy.table import Table
+from astropy.visualization.wcsaxes import WCSAxes
+from astropy.wcs import WCS
+from matplotlib.colors import FuncNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.transforms import Affine2D
+
+from snakewebb.errors import InputError
+from snakewebb.io.planes import open_fits
+from snakewebb.report.figures import PAGE_ASPECT, PAGE_WIDTH, STYLE, heading, save
+
+HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 5.65, 1.25, 1.05, 0.8, 0.85  # inches
+BLOCK_ROWS = 256
+NO_DATA = "0.82"
+BAR_LENGTHS = {
+    number * size: f"{number:g}{sign}"
+    for size, sign, less in (
+        (1, "″", (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)),
+        (60, "′", ()),
+        (3600, "°", ()),
+    )
+    for number in (*less, 1, 2, 5, 10, 20, 30)
+}  # arcsec
+KINDS = {"point-like": "#0072B2", "extended": "#D55E00"}  # of Okabe and Ito, for all eyes
+
+
+def plot_mosaic(i2d: str | Path, picture: str | Path) -> None:
+    """Draw a mosaic.
+
+    Parameters
+    ----------
+    i2d : path
+        The mosaic.
+    picture : path
+        The PNG to write.
+
+    Raises
+    ------
+    InputError
+        The mosaic cannot be read.
+    """
+    with matplotlib.rc_context(STYLE):
+        save(_draw(i2d, "inferno")[0], picture)
+
+
+def plot_sources(i2d: str | Path, catalog: str | Path, picture: str | Path) -> None:
+    """Draw a mosaic with its sources circled.
+
+    Parameters
+    ----------
+    i2d : path
+        The mosaic.
+    catalog : path
+        Its catalogue: ECSV with ``xcentroid``, ``ycentroid`` and ``is_extended``.
+    picture : path
+        The PNG to write.
+
+    Raises
+    ------
+    InputError
+        The mosaic cannot be read.
+    """
+    sources = Table.read(catalog, format="ascii.ecsv")
+    x, y = np.asarray(sources["xcentroid"]), np.asarray(sources["ycentroid"])
+    extended = np.asarray(sources["is_extended"], bool)
+    with matplotlib.rc_context(STYLE):
+        figure, axes, factor = _draw(i2d, "gray_r", sources.meta["source_catalog"]["reason"])
+        # Together the circles take a fifth of the image at most.
+        area = math.prod(axes.bbox.size / figure.dpi * 72)
+        size = np.clip(0.2 * area / max(len(x), 1), 3.5**2, 13**2)
+        pixels = Affine2D().translate(0.5, 0.5).scale(1 / factor).translate(-0.5, -0.5)
+        for (kind, color), chosen in zip(KINDS.items(), (~extended, extended), strict=True):
+            axes.scatter(
+                x[chosen],
+                y[chosen],
+                s=size,
+                facecolors="none",
+                edgecolors=color,
+                linewidths=0.9,
+                label=f"{chosen.sum()} {kind}",
+                transform=pixels + axes.transData,
+            )
+        figure.legend(loc="upper right", frameon=False)
+        save(figure, picture)
+
+
+def block_average(path: str | Path) -> tuple[np.ndarray, int]:
+    """Return a mosaic in blocks of pixels, of about the resolution of the picture.
+
+    Parameters
+    ----------
+    path : path
+        The mosaic.
+
+    Returns
+    -------
+    image : (ny, nx) float32
+        Means over what has data: is neither NaN nor exactly 0, a common ``fillval``. NaN where
+        nothing has. The last blocks may be cut.
+    factor : int
+        Pixels on a side of a block.
+    """
+    with open_fits(path) as hdus:
+        hdu = hdus["SCI"]
+        ny, nx = hdu.shape
+        dpi = STYLE["savefig.dpi"]
+        factor = max(1, int(nx // (PAGE_WIDTH * dpi)), int(ny // (HEIGHT * dpi)))
+        step = factor * max(1, BLOCK_ROWS // factor)
+        bands = []
+        for start in range(0, ny, step):
+            rows = hdu.section[start : start + step]
+            good = np.isfinite(rows) & (rows != 0)
+            total, number = (_block_sums(a, factor) for a in (np.where(good, rows, 0), good))
+            bands.append(np.where(number > 0, total / np.maximum(number, 1), np.nan))
+    return np.concatenate(bands).astype(np.float32), factor
+
+
+def _block_sums(array: np.ndarray, factor: int) -> np.ndarray:
+    ny, nx = array.shape
+    array = np.pad(array, ((0, -ny % factor), (0, -nx % factor)))
+    rows = sum(array[i::factor].astype(float) for i in range(factor))
+    return sum(rows[:, i::factor] for i in range(factor))
+
+
+def stretch(image: np.ndarray, number: int = 8) -> tuple[FuncNorm, np.ndarray]:
+    """Return an asinh stretch around the sky, and where to put the ticks of a colour bar.
+
+    Linear within two standard deviations of the sky, logarithmic far above.
+
+    Parameters
+    ----------
+    image : array
+        NaN where there is no data.
+    number : int
+        Of ticks.
+    """
+    values = image[np.isfinite(image)]
+    if not values.size:
+        values = np.zeros(1)
+    sky = float(np.median(values))
+    sigma = 1.4826 * float(np.median(np.abs(values - sky)))
+    low, high = (float(v) for v in np.percentile(values, (0.1, 99.97)))
+    low = max(low, sky - 3 * sigma)
+    if not low < high:
+        low, high = sky - max(1, abs(sky)), sky + max(1, abs(sky))
+    soft = 2 * sigma or high - low
+
+    def forward(value: np.ndarray) -> np.ndarray:
+        return np.arcsinh((value - sky) / soft)
+
+    def inverse(value: np.ndarray) -> np.ndarray:
+        return sky + soft * np.sinh(value)
+
+    ends = forward(np.array((low, high)))
+    margin = 0.04 * np.ptp(ends)
+    places = np.linspace(ends[0] + margin, ends[1] - margin, number)
+    ticks = [roundest(*inverse(place + margin * np.array((-1, 1)))) for place in places]
+    return FuncNorm((forward, inverse), low, high), np.array(ticks)
+
+
+def roundest(low: float, high: float) -> float:
+    """Return the number from low to high with the fewest digits, 5 and 2 before other digits."""
+    if low <= 0 <= high:
+        return 0.0
+    exponent = math.ceil(math.log10(max(abs(low), abs(high))))
+    while True:
+        for digit in (10, 5, 2, 1):
+            step = digit * 10.0 ** (exponent - 1)
+            number = math.ceil(low / step) * step
+            if number <= high:
+                return round(number, max(1 - exponent, 0))
+        exponent -= 1
+
+
+def _draw(path: str | Path, colors: str, note: str = "") -> tuple[Figure, WCSAxes, int]:
+    """Draw a mosaic; return its axes, too, and the number of its pixels on a side of theirs."""
+    with open_fits(path) as hdus:
+        if "SCI" not in hdus or len(hdus["SCI"].shape) != 2:
+            raise InputError(f"{path}: has no 2-D SCI extension: give an _i2d file")
+        primary, header = hdus[0].header, hdus["SCI"].header
+    image, factor = block_average(path)
+    ny, nx = image.shape
+    wcs = WCS(header, fix=False)[::factor, ::factor]
+
+    scale = 3600 * math.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix)))
+    inches = min((PAGE_WIDTH - LEFT - RIGHT) / nx, HEIGHT / ny)
+    width, height = nx * inches, ny * inches
+    high = BOTTOM + height + TOP
+    page = np.array((max(LEFT + width + RIGHT, PAGE_ASPECT * high), high))
+    left = (page[0] - width + LEFT - RIGHT) / 2
+    figure = Figure(figsize=page)
+
+    axes = WCSAxes(figure, _box(page, left, BOTTOM, width, height), wcs=wcs)
+    figure.add_axes(axes)
+    axes.set_facecolor(NO_DATA)
+    norm, ticks = stretch(image, int(np.clip(height / 0.3, 3, 8)))
+    shown = axes.imshow(image, cmap=colors, norm=norm, origin="lower", aspect="auto")
+    axes.autoscale(False)
+    _sky_grid(axes, wcs)
+    _scale_bar(figure, left, width, nx * scale)
+    _compass(figure, left + width + 0.45, wcs)
+
+    bar = figure.add_axes(_box(page, left + width + 0.12, BOTTOM, 0.16, height))
+    figure.colorbar(shown, cax=bar, extend="both", extendfrac=0.03)
+    bar.set_yticks(ticks, [f"{tick:.10g}" for tick in ticks])
+    bar.minorticks_off()
+    bar.set_title(header.get("BUNIT", ""), loc="left", fontsize=10, pad=8)
+
+    band = " ".join(str(primary[key]) for key in ("INSTRUME", "PUPIL", "FILTER") if key in primary)
+    size = f"{header['NAXIS1']} × {header['NAXIS2']} pixels of {scale / factor:.3g}″"
+    heading(figure, Path(path).name.removesuffix(".fits"), f"{band}, {size}", note)
+    return figure, axes, factor
+
+
+def _box(page: np.ndarray, *inches: float) -> np.ndarray:
+    return np.array(inches) / (*page, *page)
+
+
+def _sky_grid(axes: WCSAxes, wcs: WCS) -> None:
+    """Draw lines of equal RA and Dec, each labelled where they end more squarely."""
+    (across, up), _ = np.abs(wcs.pixel_scale_matrix)
+    axes.coords.grid(color="0.6", alpha=0.6, linewidth=0.6)
+    sides = "bl" if across > up else "lb"
+    # Letters that are high by themselves: mathematical text takes a quarter of a second.
+    axes.coords[0].set_separator(("ʰ", "ᵐ", "ˢ"))
+    for coordinate, name, side in zip(axes.coords, ("RA", "Dec"), sides, strict=True):
+        coordinate.set_ticks_position(side)
+        coordinate.set_ticklabel_position(side)
+        coordinate.set_axislabel_position(side)
+        coordinate.set_axislabel(name)
+        coordinate.set_ticks(number=9)
+        coordinate.set_ticklabel(exclude_overlapping=True)
+
+
+def _scale_bar(figure: Figure, left: float, width: float, arcsec: float) -> None:
+    """Draw a bar of a round length below an image, of a quarter of its width at most."""
+    length = max((n for n in BAR_LENGTHS if n <= 0.25 * arcsec), default=min(BAR_LENGTHS))
+    end = left + width * length / arcsec
+    inches = figure.dpi_scale_trans
+    bar = FancyArrowPatch(
+        (left, 0.2),
+        (end, 0.2),
+        arrowstyle="|-|,widthA=2,widthB=2",
+        shrinkA=0,
+        shrinkB=0,
+        lw=1.5,
+        transform=inches,
+    )
+    figure.add_artist(bar)
+    figure.text(end + 0.08, 0.2, BAR_LENGTHS[length], va="center", transform=inches)
+
+
+def _compass(figure: Figure, x: float, wcs: WCS) -> None:
+    """Draw arrows to the North and East."""
+    inches = figure.dpi_scale_trans
+    arrows = np.linalg.inv(wcs.pixel_scale_matrix).T
+    arrows *= 0.25 / np.linalg.norm(arrows, axis=1, keepdims=True)
+    foot = np.array((x, 0.36)) - arrows.mean(axis=0)
+    for name, arrow in zip("EN", arrows, strict=True):
+        style = {"arrowstyle": "->", "mutation_scale": 7, "shrinkA": 0, "shrinkB": 0}
+        figure.add_artist(FancyArrowPatch(foot, foot + arrow, transform=inches, **style))
+        tip = foot + 1.4 * arrow
+        figure.text(*tip, name, ha="center", va="center", fontsize=8, transform=inches)

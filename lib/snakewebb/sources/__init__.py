@@ -1,0 +1,1 @@
+"""Sources in an image: finding, deblending, measuring, cataloguing."""

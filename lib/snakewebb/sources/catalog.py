@@ -1,0 +1,313 @@
+"""The catalogue of a mosaic: sources, their shapes and aperture photometry.
+
+Parameters, columns and units are those of jwst's ``source_catalog`` step, the numbers those of
+photutils, which it uses. A mosaic is read in pieces of rows, so that it may be of any size. Only
+its planes SCI, ERR and WHT are read.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.table import QTable
+
+from snakewebb.errors import InputError
+from snakewebb.io.dq import DO_NOT_USE
+from snakewebb.references.photometry import MissingRow, aperture_parameters, vega_offset
+from snakewebb.sources.background import Background, NoPixel
+from snakewebb.sources.catalog_file import Catalog
+from snakewebb.sources.detection import find_segments
+from snakewebb.sources.mosaic import Mosaic, MosaicFile
+from snakewebb.sources.photometry import concentration, magnitudes, nearest_neighbour, photometry
+from snakewebb.sources.segmentation_map import Segmentation, piece_rows
+
+log = logging.getLogger(__name__)
+QUANTITIES = {"flux": "Flux", "abmag": "AB magnitude", "vegamag": "Vega magnitude"}
+KINDS = {  # dtype, unit and format of the columns
+    "label": (np.int64, None, None),
+    "flag": (bool, None, None),
+    "position": (np.float64, None, ".4f"),
+    "flux": (np.float64, u.Jy, ".6e"),
+    "mag": (np.float64, None, ".6f"),
+    "ratio": (np.float64, None, ".4f"),
+    "shape": (np.float64, None, ".6f"),
+    "length": (np.float64, u.pix, ".6f"),
+    "area": (np.float64, u.pix**2, None),
+    "angle": (np.float64, u.deg, ".6f"),
+}
+PACKAGES = ("numpy", "numba", "astropy")
+
+
+def source_catalog(
+    mosaic: Mosaic | MosaicFile,
+    *,
+    apcorr: str | Path | None = None,
+    abvegaoffset: str | Path | None = None,
+    aperture_ee1: int = 30,
+    aperture_ee2: int = 50,
+    aperture_ee3: int = 70,
+    ci1_star_threshold: float = 2.0,
+    ci2_star_threshold: float = 1.8,
+    starfinder: str = "segmentation",
+    snr_threshold: float = 3.0,
+    bkg_boxsize: int = 1000,
+    kernel_fwhm: float = 2.0,
+    minsep_fwhm: float = 0.0,
+    sigma_radius: float = 1.5,
+    sharplo: float = 0.5,
+    sharphi: float = 2.0,
+    roundlo: float = 0.0,
+    roundhi: float = 0.2,
+    brightest: int | None = 200,
+    peakmax: float | None = None,
+    npixels: int = 25,
+    connectivity: int = 8,
+    nlevels: int = 32,
+    contrast: float = 0.001,
+    multithresh_mode: str = "exponential",
+    localbkg_width: int = 0,
+    apermask_method: str = "correct",
+    kron_params: tuple[float, ...] | None = None,
+    deblend: bool = True,
+    scratch: BinaryIO | None = None,
+    threads: int = 1,
+) -> Catalog:
+    """Find the sources of a mosaic and measure them.
+
+    Parameters
+    ----------
+    mosaic : Mosaic
+        The image.
+    apcorr : path, optional
+        APCORR reference file (FITS): aperture radii and corrections. Without it the radii are 1, 2
+        and 3 pixels, the sky annulus 5 to 10, and nothing is corrected.
+    abvegaoffset : path, optional
+        ABVEGAOFFSET reference file (ASDF). Without it Vega magnitudes equal AB magnitudes.
+    aperture_ee1, aperture_ee2, aperture_ee3 : int
+        Encircled energies of the apertures in percent, increasing.
+    ci1_star_threshold, ci2_star_threshold : float
+        A source is extended if its fluxes grow by more than the first from the first to the second
+        aperture and by more than the second from there to the third.
+    starfinder : {"segmentation", "dao", "iraf"}
+        The algorithm; the other parameters are those of jwst's ``source_catalog``.
+        `snr_threshold` is in units of the background rms, `kernel_fwhm` in pixels, `peakmax` in
+        Jy. ``iraf`` and ``dao`` take `minsep_fwhm` … `peakmax` and leave the columns of
+        segments NaN; ``segmentation`` takes `npixels` … `deblend`. `apermask_method` and
+        `kron_params` change no column.
+    scratch : binary file, optional
+        Open for reading and writing, to keep 4 bytes a pixel in; by default in memory. The
+        catalogue's segmentation reads from it.
+    threads : int, optional
+        The result does not depend on it.
+
+    Returns
+    -------
+    Catalog
+        Without rows where nothing is found. Where a reference file has no row for this mosaic,
+        or where it is not in MJy/sr, the columns that need it are NaN.
+
+    Raises
+    ------
+    InputError
+        A reference file cannot be read, or the encircled energies do not increase.
+    """
+    energies = (aperture_ee1, aperture_ee2, aperture_ee3)
+    if not 0 < aperture_ee1 < aperture_ee2 < aperture_ee3 < 100:
+        raise InputError(f"aperture_ee {energies}: not increasing within 1 to 99: change them")
+    apertures, reason = aperture_parameters(
+        apcorr, mosaic.instrument, energies, mosaic.grid.pixel_scale_ratio
+    )
+    reasons = [mosaic.flaw, reason]
+    status = "FAILED" if any(reasons) else "COMPLETE"
+    offset = None
+    try:
+        offset = vega_offset(abvegaoffset, mosaic.instrument)
+    except MissingRow as error:
+        reasons.append(f"no Vega magnitudes: {error}")
+
+    segmentation = Segmentation(mosaic.shape)
+    columns, nothing = {}, f"no source {snr_threshold:g} sigma above the background"
+    try:
+        if starfinder == "segmentation":
+            columns, segmentation = find_segments(
+                mosaic,
+                Background(
+                    _sky_rows(mosaic), mosaic.shape, bkg_boxsize, piece_rows(mosaic.shape), threads
+                ),
+                snr_threshold=snr_threshold,
+                kernel_fwhm=kernel_fwhm,
+                npixels=npixels,
+                connectivity=int(connectivity),
+                nlevels=nlevels,
+                contrast=contrast,
+                multithresh_mode=multithresh_mode,
+                localbkg_width=localbkg_width,
+                deblend=deblend,
+                scratch=scratch,
+                threads=threads,
+            )
+        else:
+            columns = _stars(
+                mosaic,
+                starfinder=starfinder,
+                snr_threshold=snr_threshold,
+                bkg_boxsize=bkg_boxsize,
+                kernel_fwhm=kernel_fwhm,
+                minsep_fwhm=minsep_fwhm,
+                sigma_radius=sigma_radius,
+                sharplo=sharplo,
+                sharphi=sharphi,
+                roundlo=roundlo,
+                roundhi=roundhi,
+                brightest=brightest,
+                peakmax=peakmax,
+            )
+    except NoPixel:
+        nothing = "no pixel with a value, an error and a weight"
+    if not len(columns.get("label", ())):
+        columns = {}
+        reasons.append(nothing)
+    outcome = {"status": status, "sources": len(columns.get("label", ()))}
+    outcome["reason"] = "; ".join(filter(None, reasons))
+    if outcome["reason"]:
+        log.warning("the catalogue: %s", outcome["reason"])
+    if not columns:
+        return _catalog({}, mosaic, apertures, offset, outcome)
+
+    label, x, y = (columns[name] for name in ("label", "xcentroid", "ycentroid"))
+    columns["sky_centroid"] = _sky(mosaic.grid, x, y)
+    columns |= photometry(mosaic, x, y, apertures, kernel_fwhm)
+    columns |= concentration(columns, apertures, (ci1_star_threshold, ci2_star_threshold))
+    columns["nn_label"], columns["nn_dist"] = nearest_neighbour(label, x, y)
+    if "box" in columns:
+        bottom, top, left, right = columns["box"].T - 0.5
+        columns["sky_bbox_ll"] = _sky(mosaic.grid, left, bottom)
+        columns["sky_bbox_ul"] = _sky(mosaic.grid, left, top)
+        columns["sky_bbox_lr"] = _sky(mosaic.grid, right, bottom)
+        columns["sky_bbox_ur"] = _sky(mosaic.grid, right, top)
+        columns["sky_orientation"] = (180.0 - _north(mosaic.grid) + columns["orientation"]) % 360.0
+    if mosaic.flaw:
+        columns = {name: values for name, values in columns.items() if "_flux" not in name}
+    log.info("%d sources (%s, %g sigma)", len(label), starfinder, snr_threshold)
+    return _catalog(columns, mosaic, apertures, offset, outcome, segmentation)
+
+
+def _sky_rows(mosaic):
+    """Return what reads the rows of which a background is made."""
+
+    def rows(start, stop):
+        data, _, mask = mosaic.rows(start, stop)
+        return data, mask
+
+    return rows
+
+
+def _stars(mosaic, **options):
+    """Find sources by a star finder, on the whole mosaic at once."""
+    from snakewebb.sources.star_finders import find_sources
+
+    data, _, mask = mosaic.rows(0, mosaic.shape[0])
+    if not np.any(np.isfinite(data) & ~mask):
+        raise NoPixel
+    found = find_sources(data, mask * np.uint32(DO_NOT_USE), **options)
+    names = {"label": "id", "xcentroid": "x", "ycentroid": "y"}
+    return {name: np.asarray(found[column]) for name, column in names.items()}
+
+
+def _sky(grid, x, y):
+    return SkyCoord(*grid.pixel_to_sky(x, y), unit="deg")
+
+
+def _north(grid):
+    """Angle from +x to North at the reference pixel, anticlockwise, in degrees."""
+    ra, dec = grid.crval
+    x, y = grid.sky_to_pixel(ra, dec + 1 / 3600)
+    return np.degrees(np.arctan2(y - grid.crpix[1], x - grid.crpix[0]))
+
+
+def _catalog(columns, mosaic, apertures, offset, outcome, segmentation=None):
+    """Put the columns in order and add magnitudes and metadata; columns not given are NaN."""
+    number = outcome["sources"]
+    sums = ("isophotal", "aper_total", *(f"aper{energy}" for energy in apertures["aperture_ee"]))
+    for name in sums:
+        if f"{name}_flux" in columns:
+            mag, mag_err = magnitudes(columns[f"{name}_flux"], columns[f"{name}_flux_err"])
+            columns |= {f"{name}_abmag": mag, f"{name}_abmag_err": mag_err}
+            if offset is not None:
+                columns |= {f"{name}_vegamag": mag - offset, f"{name}_vegamag_err": mag_err}
+
+    nothing = np.full(number, np.nan)
+    table = QTable()
+    for name, (kind, description) in _layout(apertures["aperture_ee"]).items():
+        if kind == "sky":
+            table[name] = columns.get(name, SkyCoord(nothing, nothing, unit="deg"))
+        else:
+            dtype, unit, form = KINDS[kind]
+            values = np.asarray(columns.get(name, nothing)).astype(dtype)
+            table[name] = values if unit is None else u.Quantity(values, unit)
+            table[name].info.format = form
+        table[name].info.description = description
+
+    versions = {"Python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    table.meta = {
+        "versions": versions,
+        "aperture_params": apertures,
+        "abvega_offset": offset,
+        "source_catalog": outcome,
+    }
+    return Catalog(table, segmentation or Segmentation(mosaic.shape), outcome)
+
+
+def _layout(energies):
+    """Name, kind and description of the columns, in order."""
+    layout = {
+        "label": ("label", "Label of the source in the segmentation map"),
+        "xcentroid": ("position", "X of the centroid (0-based pixels)"),
+        "ycentroid": ("position", "Y of the centroid (0-based pixels)"),
+        "sky_centroid": ("sky", "Sky position of the centroid (ICRS)"),
+        "aper_bkg_flux": ("flux", "Local sky of a pixel: clipped median in the annulus"),
+        "aper_bkg_flux_err": ("flux", "Standard error of that median"),
+    }
+    for suffix, quantity in QUANTITIES.items():
+        kind = "flux" if suffix == "flux" else "mag"
+        for energy in energies:
+            text = f"{quantity} in the aperture of {energy} in aperture_ee"
+            layout[f"aper{energy}_{suffix}"] = (kind, text)
+            layout[f"aper{energy}_{suffix}_err"] = (kind, f"Error of aper{energy}_{suffix}")
+        text = f"{quantity} in the largest aperture, corrected to the total of a point source"
+        layout[f"aper_total_{suffix}"] = (kind, text)
+        layout[f"aper_total_{suffix}_err"] = (kind, f"Error of aper_total_{suffix}")
+    small, middle, large = energies
+    for wide, narrow in ((middle, small), (large, middle), (large, small)):
+        text = f"Concentration index: aper{wide}_flux / aper{narrow}_flux"
+        layout[f"CI_{wide}_{narrow}"] = ("ratio", text)
+    layout |= {
+        "is_extended": ("flag", "Both concentration indices are above the star thresholds"),
+        "sharpness": ("shape", "DAOFIND sharpness"),
+        "roundness": ("shape", "DAOFIND roundness (symmetry)"),
+        "nn_label": ("label", "Label of the nearest other source, -1 for none"),
+        "nn_dist": ("length", "Distance of the nearest other source"),
+    }
+    for suffix, quantity in QUANTITIES.items():
+        kind = "flux" if suffix == "flux" else "mag"
+        layout[f"isophotal_{suffix}"] = (kind, f"{quantity} in the segment")
+        layout[f"isophotal_{suffix}_err"] = (kind, f"Error of isophotal_{suffix}")
+    layout |= {
+        "isophotal_area": ("area", "Area of the segment"),
+        "semimajor_sigma": ("length", "Standard deviation along the major axis"),
+        "semiminor_sigma": ("length", "Standard deviation along the minor axis"),
+        "ellipticity": ("shape", "1 - semiminor_sigma / semimajor_sigma"),
+        "orientation": ("angle", "Major axis from +X, anticlockwise"),
+        "sky_orientation": ("angle", "Position angle of the major axis, from North to East"),
+    }
+    corners = {"ll": "lower left", "ul": "upper left", "lr": "lower right", "ur": "upper right"}
+    for corner, text in corners.items():
+        layout[f"sky_bbox_{corner}"] = ("sky", f"Sky position of the segment's {text} corner")
+    return layout

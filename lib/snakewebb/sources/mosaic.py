@@ -1,0 +1,134 @@
+"""A mosaic whose sources are catalogued, in memory or read in rows."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from snakewebb.errors import InputError
+from snakewebb.io.fits_structure import find, is_packed, read_tree
+from snakewebb.io.headers import value
+from snakewebb.io.planes import open_fits, read_pixels
+from snakewebb.wcs.grid import Grid, header_grid, is_within
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """What a catalogue is measured on.
+
+    Attributes
+    ----------
+    data, err : ndarray of float32, (ny, nx)
+        Flux of a pixel and its error, in Jy; the sky may still be in `data`. `err` is all NaN
+        where the mosaic has no errors.
+    mask : ndarray of bool, (ny, nx)
+        True where the mosaic has no weight, or no error though it has errors elsewhere.
+    grid : Grid
+        Where on the sky the pixels are; its pixel_scale_ratio is that over a detector pixel.
+    instrument : dict
+        ``name``, ``filter``, ``pupil``, ``detector``, ``subarray``: what selects the rows of
+        reference files.
+    flaw : str
+        Why `data` is in an unknown unit instead; "" if it is not.
+    """
+
+    data: np.ndarray
+    err: np.ndarray
+    mask: np.ndarray
+    grid: Grid
+    instrument: dict[str, str | None]
+    flaw: str = ""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx)."""
+        return self.data.shape
+
+    def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return some rows of data, err and mask."""
+        return self.data[start:stop], self.err[start:stop], self.mask[start:stop]
+
+
+class MosaicFile:
+    """A mosaic in a file, as `Mosaic` has it.
+
+    Parameters
+    ----------
+    path : path
+
+    Attributes
+    ----------
+    headers : (primary, SCI)
+    asdf : bytes
+        The ASDF extension.
+
+    Raises
+    ------
+    InputError
+        SCI, WHT, the WCS or the ASDF extension is missing or wrong.
+    """
+
+    def __init__(self, path: str | Path):
+        self._path = path
+        with open_fits(path) as hdus:
+            for name in ("SCI", "WHT"):
+                if (unit := find(path, name)) is None or len(unit.shape) != 2:
+                    raise InputError(f"{path}: has no 2-D {name} extension: give an _i2d file")
+            if "ASDF" not in hdus:
+                raise InputError(f"{path}: has no ASDF extension: give an _i2d file")
+            if is_packed(path):
+                raise InputError(f"{path}: is compressed: unpack it")
+            planes = {name: hdus[name] for name in ("SCI", "WHT", "ERR") if name in hdus}
+            for name, plane in planes.items():
+                if plane.shape != hdus["SCI"].shape:
+                    raise InputError(
+                        f"{path}: {name} has shape {plane.shape} but SCI {hdus['SCI'].shape}: "
+                        "make the mosaic again"
+                    )
+            units = [value(hdus["SCI"].header, "BUNIT", path)]
+            if "ERR" in planes:
+                units.append(value(planes["ERR"].header, "BUNIT", path) or "MJy/sr")
+            self._units = {name: find(path, name) for name in planes}
+            self.headers = primary, header = hdus[0].header, hdus["SCI"].header
+            self.shape = hdus["SCI"].shape
+            self.asdf = read_tree(path)
+        wrong = [unit for unit in units if unit != "MJy/sr"]
+        self.flaw = f"no fluxes: the mosaic is in {wrong[0]}, not MJy/sr" if wrong else ""
+        ratio = value(primary, "PXSCLRT", path)
+        if not is_within(ratio, 0.01, 100.0):
+            log.warning("%s: has no pixel_scale_ratio: apertures as for detector pixels", path)
+            ratio = 1.0
+        if "ERR" not in self._units:
+            log.warning("%s: has no ERR: the catalogue is without errors", path)
+        self.grid = header_grid(header, ratio, path)
+        area = value(header, "PIXAR_SR", path)
+        if not is_within(area, 0.5 * self.grid.pixel_area, 2.0 * self.grid.pixel_area):
+            log.warning("%s: PIXAR_SR is %s: that of the WCS counts", path, area)
+            area = self.grid.pixel_area
+        self._to_jansky = 1.0 if self.flaw else 1e6 * area
+        keys = {"name": "INSTRUME", "filter": "FILTER", "pupil": "PUPIL", "detector": "DETECTOR"}
+        keys |= {"subarray": "SUBARRAY"}
+        self.instrument = {name: value(primary, key, path) for name, key in keys.items()}
+
+    def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return some rows of data, err and mask, see `Mosaic`."""
+        mask = self._read("WHT", start, stop) == 0
+        data = self._read("SCI", start, stop)
+        data *= self._to_jansky
+        if "ERR" in self._units:
+            err = self._read("ERR", start, stop)
+            mask |= np.isnan(err)
+            err *= self._to_jansky
+        else:
+            mask |= np.isnan(data)
+            err = np.full_like(data, np.nan)
+        return data, err, mask
+
+    def _read(self, name, start, stop):
+        rows = read_pixels(self._path, self._units[name], slice(start, stop))
+        return rows.astype(np.float32, copy=False)

@@ -1,0 +1,140 @@
+"""Images in windows, and the segmentation map."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+import numpy as np
+
+PIECE = 4_000_000
+"""Pixels of a piece."""
+
+
+class Image(Protocol):
+    """What sources are sought in; see `snakewebb.sources.mosaic.Mosaic`."""
+
+    shape: tuple[int, int]
+
+    def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return some rows of data, errors and mask."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of an image that holds some sources and what is around them.
+
+    Attributes
+    ----------
+    members : ndarray of int
+        Which sources.
+    top, bottom, left, right : int
+        Its first row and column, and those behind its last ones.
+    """
+
+    members: np.ndarray
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+def piece_rows(shape: tuple[int, int]) -> int:
+    """Return how many rows make a piece."""
+    return max(PIECE // shape[1], 1)
+
+
+def windows(boxes: np.ndarray, shape: tuple[int, int]) -> Iterator[Window]:
+    """Share out sources to windows about as large as a piece.
+
+    Parameters
+    ----------
+    boxes : ndarray of int, (n, 4)
+        First and end row, first and end column of what must be seen of each source. A source
+        higher than a piece has a window of its own; others share whole rows.
+    shape : (ny, nx)
+        Of the image.
+    """
+    ny, nx = shape
+    rows = piece_rows(shape)
+    top, bottom, left, right = boxes.clip(0, np.array([ny, ny, nx, nx])).T
+    high = bottom - top > rows
+    order = np.flatnonzero(~high)
+    order = order[np.argsort(top[order], kind="stable")]
+    for members in np.split(order, np.flatnonzero(np.diff(top[order] // rows)) + 1):
+        if len(members):
+            yield Window(members, int(top[members[0]]), int(bottom[members].max()), 0, nx)
+    for i in np.flatnonzero(high):
+        yield Window(np.array([i]), *map(int, (top[i], bottom[i], left[i], right[i])))
+
+
+def read_window(image: Image, window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return data, errors and mask of a window."""
+    height, width = window.bottom - window.top, window.right - window.left
+    planes = tuple(np.empty((height, width), dtype) for dtype in (np.float32, np.float32, bool))
+    rows = piece_rows(image.shape)
+    for start in range(window.top, window.bottom, rows):
+        stop = min(start + rows, window.bottom)
+        for plane, part in zip(planes, image.rows(start, stop), strict=True):
+            plane[start - window.top : stop - window.top] = part[:, window.left : window.right]
+    return planes
+
+
+class Segmentation:
+    """A segmentation map, read by rows.
+
+    Parameters
+    ----------
+    shape : (ny, nx)
+    scratch : binary file, optional
+        Open for reading and writing, to keep 4 bytes a pixel in; by default in memory.
+    """
+
+    def __init__(self, shape: tuple[int, int], scratch: BinaryIO | None = None):
+        self.shape = tuple(shape)
+        self._file = io.BytesIO() if scratch is None else scratch
+        self._final = None
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """Return labels of sources, 0 for none: uint32, (stop - start, nx)."""
+        if self._final is None:
+            return np.zeros((stop - start, self.shape[1]), np.uint32)
+        return self._final[self._read(start, stop)]
+
+    def finish(self, labels: np.ndarray) -> None:
+        """Say what label each id stands for."""
+        self._final = labels
+
+    def _read(self, start, stop):
+        out = np.empty((stop - start, self.shape[1]), np.int32)
+        self._file.seek(4 * self.shape[1] * start)
+        self._file.readinto(out)
+        return out
+
+    def write(self, start: int, ids: np.ndarray) -> None:
+        """Write some rows of ids: int32, (rows, nx)."""
+        self._file.seek(4 * self.shape[1] * start)
+        self._file.write(ids)
+
+    def window(self, window: Window, lookup: np.ndarray) -> np.ndarray:
+        """Look up what the ids in a window stand for."""
+        out = np.empty((window.bottom - window.top, window.right - window.left), lookup.dtype)
+        for start, stop in self._chunks(window):
+            ids = self._read(start, stop)[:, window.left : window.right]
+            out[start - window.top : stop - window.top] = lookup[ids]
+        return out
+
+    def put(self, window: Window, ids: np.ndarray, lowest: int) -> None:
+        """Write the ids in a window that are not less than the lowest."""
+        for start, stop in self._chunks(window):
+            new = ids[start - window.top : stop - window.top]
+            old = self._read(start, stop)
+            np.copyto(old[:, window.left : window.right], new, where=new >= lowest)
+            self.write(start, old)
+
+    def _chunks(self, window):
+        rows = piece_rows(self.shape)
+        for start in range(window.top, window.bottom, rows):
+            yield start, min(start + rows, window.bottom)

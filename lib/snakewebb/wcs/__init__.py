@@ -1,0 +1,1 @@
+"""Nouns of the sky: geometry of exposures, grids, pixel maps, gWCS, SIP."""

@@ -1,0 +1,1 @@
+"""What is asked while the workflow is read: associations, configuration, checks."""

@@ -1,0 +1,158 @@
+"""What is asked of a product's exposures before any job runs: do they exist and belong together.
+
+Standard library only. Only headers of coronagraphic exposures are read, which are few; images are
+compared by the first job that has read them all (`snakewebb.jobs.align`). An exposure that cannot
+be read is left to the job that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from snakewebb.coronagraphy.strategy import library
+from snakewebb.errors import InputError
+from snakewebb.io.fits_structure import exposure_header, find, structure
+from snakewebb.references.select import canonical
+from snakewebb.workflow.associations import Member, Product
+
+LONGEST = 200
+"""Characters of an exposure's or product's name; 255 bytes with all that products add to it."""
+ALIKE = ("INSTRUME", "DETECTOR", "FILTER", "PUPIL", "CORONMSK", "SUBARRAY", "BUNIT")
+
+
+def check_path(path: str, lister: str) -> None:
+    """Raise where a file is missing, or Snakemake would not take its path for one.
+
+    Parameters
+    ----------
+    path : str
+    lister : str
+        What names it; for the message.
+
+    Raises
+    ------
+    InputError
+    """
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: there is no such file ({lister}): fetch it or mend its name")
+    if set(path) & set("{}<>"):
+        raise InputError(
+            f"{path}: has braces or angle brackets, which Snakemake takes for wildcards: rename it"
+        )
+
+
+def check_files(product: Product) -> None:
+    """Raise where an exposure is missing, or has a name that no product of it could have.
+
+    Raises
+    ------
+    InputError
+    """
+    if len(product.name) > LONGEST:
+        raise InputError(f"{product.table}: product name {product.name} is too long: shorten it")
+    for member in product.members:
+        check_path(member.path, f"{product.name} of {product.table}")
+        name = member.exposure
+        if not name or not name.isascii() or not name.isprintable():
+            raise InputError(
+                f"{member.path}: its name cannot be in those of products: rename it, in ASCII"
+            )
+        if len(name) > LONGEST:
+            raise InputError(f"{member.path}: its name is too long for products: shorten it")
+
+
+def check_together(
+    product: Product, *, strategy: str | None, images: Mapping[str, str | Path | None]
+) -> None:
+    """Raise where exposures of coronagraphy cannot be reduced together.
+
+    Parameters
+    ----------
+    product : Product
+    strategy : {'RDI', 'ADI', 'ADI+RDI'} or None
+        How the star is subtracted; None if it is not.
+    images : mapping
+        Reference files that are used: ``psfmask`` and ``throughput``, on the pixels of the
+        exposures; ``psf``, a square of odd size.
+
+    Raises
+    ------
+    InputError
+    """
+    science, psf = product.of_type("science"), product.of_type("psf")
+    if strategy and "RDI" in strategy and not psf:
+        raise InputError(
+            f"{product.name}: has no reference exposures: name psf members, or set klip.strategy "
+            "to ADI, or klip.skip"
+        )
+    used = [*science.values(), *(psf.values() if strategy and "RDI" in strategy else ())]
+    known = {member: header for member in used if (header := _header(member)) is not None}
+    _check_alike(known)
+    if strategy == "ADI":
+        _check_rolls(product, [known.get(member, {}) for member in science.values()])
+    shape = next((find(member.path, "SCI").shape[-2:] for member in known), None)
+    for name, path in images.items():
+        if path and shape:
+            _check_image(name, path, shape)
+
+
+def _header(member: Member) -> Mapping[str, str] | None:
+    try:
+        return exposure_header(member.path)
+    except InputError:
+        return None
+
+
+def _check_alike(known: Mapping[Member, Mapping[str, str]]) -> None:
+    """Raise where exposures differ in what they must have in common."""
+    setups = {member: _setup(member, header) for member, header in known.items()}
+    first = next(iter(setups), None)
+    for member, setup in setups.items():
+        for key, value in setup.items():
+            if value != (other := setups[first].get(key, value)):
+                raise InputError(
+                    f"{member.path}: its {key} is {value}, but that of {first.exposure} is "
+                    f"{other}: put them in products of their own"
+                )
+
+
+def _setup(member: Member, header: Mapping[str, str]) -> dict[str, str]:
+    """Return what is known of what exposures must have in common."""
+    setup = {key: header[key] for key in ALIKE if key in header}
+    if "CORONMSK" in setup:
+        setup["CORONMSK"] = canonical(setup["CORONMSK"])
+    return setup | {"size": " × ".join(map(str, find(member.path, "SCI").shape[:-3:-1]))}
+
+
+def _check_rolls(product: Product, science: Sequence[Mapping[str, str]]) -> None:
+    """Raise where an exposure has no other one turned against it; rolls may be unknown."""
+    try:
+        rolls = [float(header["ROLL_REF"]) for header in science]
+    except (KeyError, ValueError):
+        rolls = [0.0] if len(science) == 1 else []
+    for e, roll in enumerate(rolls):
+        others = [(o, other) for o, other in enumerate(rolls) if o != e]
+        try:
+            library("ADI", roll, (), others)
+        except InputError:
+            name = list(product.of_type("science"))[e]
+            raise InputError(
+                f"{product.name}: no other exposure is turned against {name}, as ADI needs: name "
+                "psf members and set klip.strategy to RDI, or set klip.skip"
+            ) from None
+
+
+def _check_image(name: str, path: str | Path, shape: tuple[int, ...]) -> None:
+    """Raise where the image of a reference file cannot have the right pixels."""
+    wanted = (unit for unit in structure(path) if unit.name == "SCI" or name != "psfmask")
+    image = next((unit.shape for unit in wanted if unit.shape), ())
+    if name == "psf":
+        if len(image) != 2 or image[0] != image[1] or image[0] % 2 == 0:
+            raise InputError(f"{path}: psf: has shape {image}: give a square of odd size")
+    elif image != shape:
+        raise InputError(
+            f"{path}: its image has shape {image}, the exposures {shape}: give the {name} for this "
+            "subarray"
+        )

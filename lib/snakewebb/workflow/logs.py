@@ -1,0 +1,94 @@
+"""What the logs of jobs say. Standard library only."""
+
+import logging
+import re
+from pathlib import Path
+
+DONE = "done in %.2f s: %.2f s of CPU, %.2f of them before its work began, %d MB of memory"
+"""The last message of a job that did its work."""
+
+STOPPED = "stopped"
+"""The last message of a job that was interrupted."""
+
+_SILENT = "ended without a word: see what it printed, and whether the disk is full"
+_DONE = re.compile(re.sub(r"%\S+", r"([\\d.]+)", DONE))
+_RECORD = re.compile(r"^\d{4}-\d\d-\d\d \S+ ([A-Z]+ [^:]+): (.*)$")
+# Of the message with which a job ends itself.
+_END = "ERROR root"
+# What faulthandler writes on a crash, and on a signal that ends the process.
+_CRASH = re.compile(r"^Fatal Python error: (.*)$")
+_SIGNAL = "Stack (most recent call first):"
+
+
+def cost(log: str | Path) -> dict[str, float]:
+    """Return what a job took: ``wall_s``, ``cpu_s``, ``start_s`` of these, ``peak_mb``.
+
+    Parameters
+    ----------
+    log : str or path
+        What `snakewebb.workflow.job.job` wrote of a job that did its work.
+    """
+    numbers = _DONE.findall(Path(log).read_text(errors="replace"))[-1]
+    return dict(zip(("wall_s", "cpu_s", "start_s", "peak_mb"), map(float, numbers), strict=True))
+
+
+def last_words(log: str | Path) -> str | None:
+    """Return in one line why a job failed; None if it did not.
+
+    Parameters
+    ----------
+    log : path
+        What `snakewebb.workflow.job.job` wrote.
+    """
+    try:
+        lines = Path(log).read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    source = message = ""
+    for line in lines:
+        if match := _RECORD.match(line):
+            source, message = match.groups()
+        elif match := _CRASH.match(line):
+            return (
+                f"crashed ({match[1]}): a defect of snakewebb or of a library: report it with this "
+                f"log; its last words: {message}"
+            )
+        elif line == _SIGNAL and source != _END:
+            return (
+                f"{STOPPED} by a signal: by hand, or at a limit of time; its last words: {message}"
+            )
+    if source == _END:
+        return message
+    if _DONE.fullmatch(message):
+        return None
+    if not source:
+        return _SILENT
+    return (
+        "killed, mostly for want of memory: give it more, or run fewer at a time with --cores; its "
+        f"last words: {message}"
+    )
+
+
+class Failures(logging.Handler):
+    """Snakemake's own records of jobs that failed, which it makes even when told to be quiet."""
+
+    def __init__(self):
+        super().__init__()
+        self._jobs: dict[str, list[str]] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note a job that failed: its log, and the files that it should have made."""
+        if getattr(record, "event", None) == "job_error" and record.log:
+            self._jobs[record.log[0]] = record.output
+
+    def reasons(self) -> list[tuple[str, str]]:
+        """Return the log of each job that failed for good, and in one line why it did."""
+        found = [
+            (log, last_words(log) or _SILENT)
+            for log, files in self._jobs.items()
+            # Another attempt may have made them.
+            if not all(Path(file).exists() for file in files)
+        ]
+        # What was stopped before it could say so was so with the others.
+        stopped = any(words.startswith(STOPPED) for _, words in found)
+        return [(log, STOPPED if stopped and words == _SILENT else words) for log, words in found]
