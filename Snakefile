@@ -12,17 +12,22 @@ include: "rules/coron3.smk"
 include: "rules/report.smk"
 
 
-check_made_files()
+if workflow.is_main_process:
+    try:
+        check_made(plan, lambda path: any(r.is_producer(path) for r in workflow.rules))
+    except InputError as error:
+        give_up(error)
 
 
 onerror:
-    tell_failures()
+    for message in FAILURES.messages():
+        tell(message)
 
 
 rule all:
     default_target: True
     input:
-        collect("{file}", file=targets()),
+        collect("{file}", file=plan.targets()),
     localrule: True
     message:
         "All products are made"

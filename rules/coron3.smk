@@ -3,8 +3,8 @@
 
 rule crfints:
     input:
-        exposure=member_file,
-        others=same_type,
+        exposure=of(plan.stage2_file),
+        others=of(plan.same_type),
     output:
         "<results>/{product}/{exposure}_{asn_id}_crfints.fits",
     log:
@@ -15,9 +15,9 @@ rule crfints:
         mem_mb=memory(600, 4),
         runtime=minutes,
     params:
-        library=library("crfints"),
+        code=code("crfints"),
         step=options("outlier_detection", "crfints"),
-        asn=asn_metadata,
+        asn=of(plan.asn_metadata),
     message:
         "Flag outliers in {wildcards.exposure}"
     script:
@@ -26,7 +26,7 @@ rule crfints:
 
 rule psfstack:
     input:
-        exposures=crfints_of("psf"),
+        exposures=of(plan.files, kind="crfints", exptype="psf"),
     output:
         "<results>/{product}/{product}_psfstack.fits",
     log:
@@ -37,8 +37,8 @@ rule psfstack:
         mem_mb=memory(600, 4),
         runtime=minutes,
     params:
-        library=library("psfstack"),
-        asn=asn_metadata,
+        code=code("psfstack"),
+        asn=of(plan.asn_metadata),
     message:
         "Stack the references of {wildcards.product}"
     script:
@@ -47,7 +47,7 @@ rule psfstack:
 
 rule find_stars:
     input:
-        exposures=crfints_of("science"),
+        exposures=of(plan.files, kind="crfints"),
         kernels=ancient("<results>/kernels.done"),
     output:
         "<results>/{product}/work/{product}_stars.json",
@@ -59,7 +59,7 @@ rule find_stars:
         mem_mb=memory(600, 4),
         runtime=minutes,
     params:
-        library=library("find_stars"),
+        code=code("find_stars"),
         step=options("align_refs", "repair"),
     message:
         "Find the star behind the coronagraph of {wildcards.product}"
@@ -69,7 +69,7 @@ rule find_stars:
 
 rule psfalign:
     input:
-        unpack(alignment_weights),
+        unpack(of(plan.alignment_weights)),
         exposure="<results>/{product}/{exposure}_{asn_id}_crfints.fits",
         stack="<results>/{product}/{product}_psfstack.fits",
         kernels=ancient("<results>/kernels.done"),
@@ -83,10 +83,10 @@ rule psfalign:
         mem_mb=memory(800, 8),
         runtime=minutes,
     params:
-        library=library("psfalign"),
+        code=code("psfalign"),
         repair=options("align_refs", "repair"),
         step=options("align_refs", "psfalign"),
-        asn=asn_metadata,
+        asn=of(plan.asn_metadata),
     message:
         "Align the references with {wildcards.exposure}"
     script:
@@ -96,8 +96,8 @@ rule psfalign:
 rule psfsub:
     input:
         exposure="<results>/{product}/{exposure}_{asn_id}_crfints.fits",
-        others=other_rolls,
-        references=aligned_references,
+        others=of(plan.other_rolls),
+        references=of(plan.aligned_reference),
         stars="<results>/{product}/work/{product}_stars.json",
         kernels=ancient("<results>/kernels.done"),
     output:
@@ -111,10 +111,10 @@ rule psfsub:
         mem_mb=memory(800, 10),
         runtime=minutes,
     params:
-        library=library("psfsub"),
+        code=code("psfsub"),
         repair=options("align_refs", "repair"),
-        step=klip_options,
-        asn=asn_metadata,
+        step=of(plan.klip_options),
+        asn=of(plan.asn_metadata),
     message:
         "Subtract the star from {wildcards.exposure}"
     script:
@@ -123,7 +123,7 @@ rule psfsub:
 
 rule coron_i2d:
     input:
-        exposures=psfsub_exposures,
+        exposures=of(plan.subtracted),
         kernels=ancient("<results>/kernels.done"),
     output:
         "<results>/{product}/{product}{modes}_i2d.fits",
@@ -137,12 +137,12 @@ rule coron_i2d:
         mem_mb=memory(900, 8),
         runtime=minutes,
     params:
-        library=library("coron_i2d"),
+        code=code("coron_i2d"),
         grid=options("resample", "grid"),
         drizzle=options("resample", "drizzle"),
         step=options("resample", "i2d"),
         max_megapixels=config["max_mosaic_megapixels"],
-        asn=asn_metadata,
+        asn=of(plan.asn_metadata),
     message:
         "Combine the exposures of {wildcards.product}"
     script:
@@ -151,10 +151,10 @@ rule coron_i2d:
 
 rule contrast:
     input:
-        unpack(contrast_references),
-        exposures=crfints_of("science"),
-        references=all_aligned_references,
-        subtracted=psfsub_exposures,
+        unpack(of(plan.references, names=("psf", "throughput", "abvegaoffset"))),
+        exposures=of(plan.files, kind="crfints"),
+        references=of(plan.aligned_references),
+        subtracted=of(plan.subtracted),
         mosaic="<results>/{product}/{product}_i2d.fits",
         stars="<results>/{product}/work/{product}_stars.json",
         kernels=ancient("<results>/kernels.done"),
@@ -171,13 +171,13 @@ rule contrast:
         mem_mb=memory(900, 10),
         runtime=minutes,
     params:
-        library=library("contrast"),
+        code=code("contrast"),
         repair=options("align_refs", "repair"),
-        klip=contrast_klip_options,
+        klip=of(plan.contrast_klip_options),
         grid=options("resample", "grid"),
         drizzle=options("resample", "drizzle"),
         max_megapixels=config["max_mosaic_megapixels"],
-        star=star_brightness,
+        star=of(plan.star_brightness),
     message:
         "Measure the contrast of {wildcards.product}"
     script:

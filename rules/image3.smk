@@ -33,8 +33,8 @@ rule write_association:
     conda:
         "../envs/snakewebb.yaml"
     params:
-        library=library("write_association"),
-        files=listed_files,
+        code=code("write_association"),
+        files=of(plan.listed_files),
     message:
         "Write the association of {wildcards.product}"
     script:
@@ -43,8 +43,8 @@ rule write_association:
 
 rule find_sources:
     input:
-        exposure=calibrated,
-        catalog=custom_catalog,
+        exposure=of(plan.stage2_file),
+        catalog=of(plan.custom_catalog),
         kernels=ancient("<results>/kernels.done"),
     output:
         "<results>/{product}/work/{exposure}_facts.json",
@@ -56,9 +56,9 @@ rule find_sources:
         mem_mb=memory(700, 2),
         runtime=minutes,
     params:
-        library=library("find_sources"),
+        code=code("find_sources"),
         step=options("tweakreg", "find_sources"),
-        group_id=group_id,
+        group_id=of(plan.group_id),
     message:
         "Find stars in {wildcards.exposure}"
     script:
@@ -67,8 +67,8 @@ rule find_sources:
 
 rule align:
     input:
-        facts=per_exposure("<results>/{product}/work/{exposure}_facts.json"),
-        refcat=reference_catalog,
+        facts=of(plan.facts_files),
+        refcat=of(plan.reference_catalog),
     output:
         alignment="<results>/{product}/work/{product}_alignment.json",
         facts="<results>/{product}/work/{product}_facts.zip",
@@ -80,7 +80,7 @@ rule align:
         mem_mb=memory(800, 20),
         runtime=minutes,
     params:
-        library=library("align"),
+        code=code("align"),
         tweakreg=options("tweakreg", "align"),
         find_sources=options("tweakreg", "find_sources"),
         assign_mtwcs=options("assign_mtwcs", "align"),
@@ -93,10 +93,10 @@ rule align:
 
 rule skymatch:
     input:
-        exposures=calibrated_exposures,
+        exposures=of(plan.stage2_files),
         facts="<results>/{product}/work/{product}_facts.zip",
         alignment="<results>/{product}/work/{product}_alignment.json",
-        skylist=sky_list,
+        skylist=of(plan.sky_list),
         kernels=ancient("<results>/kernels.done"),
     output:
         "<results>/{product}/work/{product}_sky.json",
@@ -106,10 +106,10 @@ rule skymatch:
         "../envs/snakewebb.yaml"
     threads: 4
     resources:
-        mem_mb=memory_of_threads(600, 1.5),
+        mem_mb=memory(600, 1.5, largest="exposures"),
         runtime=minutes,
     params:
-        library=library("skymatch"),
+        code=code("skymatch"),
         step=options("skymatch", "skymatch"),
     message:
         "Match the sky levels of {wildcards.product}"
@@ -119,10 +119,10 @@ rule skymatch:
 
 rule median:
     input:
-        exposures=calibrated_exposures,
+        exposures=of(plan.stage2_files),
         facts="<results>/{product}/work/{product}_facts.zip",
         alignment="<results>/{product}/work/{product}_alignment.json",
-        sky=matched_sky,
+        sky=of(plan.sky_file),
         kernels=ancient("<results>/kernels.done"),
     output:
         "<results>/{product}/work/{product}_median.fits",
@@ -135,7 +135,7 @@ rule median:
         mem_mb=memory(1500, 0.05),
         runtime=minutes,
     params:
-        library=library("median"),
+        code=code("median"),
         step=options("outlier_detection", "median"),
     message:
         "Take the median of {wildcards.product}"
@@ -145,11 +145,11 @@ rule median:
 
 rule crf:
     input:
-        exposure=calibrated,
+        exposure=of(plan.stage2_file),
         facts="<results>/{product}/work/{exposure}_facts.json",
         alignment="<results>/{product}/work/{product}_alignment.json",
-        sky=matched_sky,
-        median=median_file,
+        sky=of(plan.sky_file),
+        median=of(plan.median_file),
         kernels=ancient("<results>/kernels.done"),
     output:
         "<results>/{product}/{exposure}_{asn_id}_crf.fits",
@@ -158,15 +158,15 @@ rule crf:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=memory_of_exposure(700, 2.5),
+        mem_mb=memory(700, 2.5, largest="exposure"),
         runtime=minutes,
     params:
-        library=library("crf"),
+        code=code("crf"),
         outlier_detection=options("outlier_detection", "crf"),
         median=options("outlier_detection", "median"),
-        sip=sip_options,
+        sip=of(plan.sip_options),
         skymatch=options("skymatch", "crf"),
-        asn=asn_metadata,
+        asn=of(plan.asn_metadata),
     message:
         "Flag outliers in {wildcards.exposure}"
     script:
@@ -175,10 +175,10 @@ rule crf:
 
 rule i2d:
     input:
-        exposures=per_exposure("<results>/{product}/{exposure}_{asn_id}_crf.fits"),
+        exposures=of(plan.files, kind="crf"),
         facts="<results>/{product}/work/{product}_facts.zip",
         alignment="<results>/{product}/work/{product}_alignment.json",
-        output_wcs=output_wcs,
+        output_wcs=of(plan.output_wcs),
         kernels=ancient("<results>/kernels.done"),
     output:
         "<results>/{product}/{product}_i2d.fits",
@@ -193,12 +193,12 @@ rule i2d:
         mem_mb=memory(1500, 0.05),
         runtime=minutes,
     params:
-        library=library("i2d"),
+        code=code("i2d"),
         drizzle=options("resample", "drizzle"),
         grid=options("resample", "grid"),
         step=options("resample", "i2d"),
         max_megapixels=config["max_mosaic_megapixels"],
-        asn=asn_metadata,
+        asn=of(plan.asn_metadata),
     message:
         "Drizzle the mosaic of {wildcards.product}"
     script:
@@ -221,12 +221,12 @@ rule exposure_i2d:
         mem_mb=memory(1200, 4),
         runtime=minutes,
     params:
-        library=library("i2d"),
+        code=code("i2d"),
         drizzle=options("resample", "drizzle"),
         grid=options("resample", "exposure_i2d"),
         step=options("resample", "i2d"),
         max_megapixels=config["max_mosaic_megapixels"],
-        asn=asn_metadata,
+        asn=of(plan.asn_metadata),
     message:
         "Rectify {wildcards.exposure}"
     script:
@@ -235,7 +235,7 @@ rule exposure_i2d:
 
 rule source_catalog:
     input:
-        unpack(photometric_references),
+        unpack(of(plan.references, names=("apcorr", "abvegaoffset"))),
         mosaic="<results>/{product}/{product}_i2d.fits",
         kernels=ancient("<results>/kernels.done"),
     output:
@@ -247,12 +247,12 @@ rule source_catalog:
     priority: 1
     conda:
         "../envs/snakewebb.yaml"
-    threads: catalog_threads
+    threads: of(plan.catalog_threads)
     resources:
         mem_mb=memory(1200, 0),
         runtime=minutes,
     params:
-        library=library("source_catalog"),
+        code=code("source_catalog"),
         step=options("source_catalog", "source_catalog"),
     message:
         "Catalogue the sources of {wildcards.product}"

@@ -21,7 +21,7 @@ rule plot_mosaic:
         mem_mb=memory(800, 0),
         runtime=minutes,
     params:
-        library=library("plot_mosaic"),
+        code=code("plot_mosaic"),
     message:
         "Draw the mosaic of {wildcards.product}"
     script:
@@ -47,7 +47,7 @@ rule plot_sources:
         mem_mb=memory(800, 0),
         runtime=minutes,
     params:
-        library=library("plot_sources"),
+        code=code("plot_sources"),
     message:
         "Draw the sources of {wildcards.product}"
     script:
@@ -57,8 +57,8 @@ rule plot_sources:
 rule plot_exposures:
     input:
         alignment="<results>/{product}/work/{product}_alignment.json",
-        sky=matched_sky,
-        exposures=per_exposure("<results>/{product}/{exposure}_{asn_id}_crf.fits"),
+        sky=of(plan.sky_file),
+        exposures=of(plan.files, kind="crf"),
     output:
         alignment=report(
             "<results>/{product}/plots/{product}_alignment.png",
@@ -92,7 +92,7 @@ rule plot_exposures:
         mem_mb=memory(800, 0),
         runtime=minutes,
     params:
-        library=library("plot_exposures"),
+        code=code("plot_exposures"),
     message:
         "Plot the alignment, sky and outliers of {wildcards.product}"
     script:
@@ -101,7 +101,7 @@ rule plot_exposures:
 
 rule plot_companions:
     input:
-        unpack(detections),
+        unpack(of(plan.detections)),
         mosaic="<results>/{product}/{product}_i2d.fits",
         stars="<results>/{product}/work/{product}_stars.json",
     output:
@@ -121,7 +121,7 @@ rule plot_companions:
         mem_mb=memory(800, 0),
         runtime=minutes,
     params:
-        library=library("plot_companions"),
+        code=code("plot_companions"),
     message:
         "Draw the combined image of {wildcards.product}"
     script:
@@ -147,7 +147,7 @@ rule plot_contrast:
         mem_mb=memory(800, 0),
         runtime=minutes,
     params:
-        library=library("plot_contrast"),
+        code=code("plot_contrast"),
     message:
         "Plot the contrast of {wildcards.product}"
     script:
@@ -156,9 +156,9 @@ rule plot_contrast:
 
 rule plot_coron:
     input:
-        exposures=flagged_members,
-        references=all_aligned_references,
-        subtracted=psfsub_exposures,
+        exposures=of(plan.used_exposures),
+        references=of(plan.aligned_references),
+        subtracted=of(plan.subtracted),
     output:
         subtraction=report(
             "<results>/{product}/plots/{product}_subtraction.png",
@@ -192,10 +192,10 @@ rule plot_coron:
         mem_mb=memory(800, 0),
         runtime=minutes,
     params:
-        library=library("plot_coron"),
-        exposures=science_names,
-        members=flagged_names,
-        truncate=all_truncations,
+        code=code("plot_coron"),
+        exposures=of(plan.science_names),
+        members=of(plan.used_names),
+        truncate=of(plan.all_modes),
     message:
         "Plot the subtraction and alignment of {wildcards.product}"
     script:

@@ -277,12 +277,12 @@ def test_no_script_reads_the_whole_configuration(repo):
         assert "snakemake.config" not in script.read_text(), script
 
 
-def test_every_rule_has_log_environment_and_library(repo):
+def test_every_rule_has_log_environment_and_code(repo):
     for path in (repo / "rules").glob("*.smk"):
         for rule in path.read_text().split("\nrule ")[1:]:
             words = ["log:", "conda:", "message:"]
             if not rule.startswith("kernels:"):
-                words.append("library=library(")
+                words.append("code=code(")
             for word in words:
                 assert word in rule, (path.name, rule.split(":")[0], word)
 

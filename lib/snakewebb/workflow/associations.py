@@ -15,13 +15,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from glob import glob
 from pathlib import Path
 from typing import Any
 
 from snakewebb.errors import InputError, reason
 from snakewebb.io import strict
 from snakewebb.io.fits_structure import find
-from snakewebb.io.names import _FITS, exposure_name, product_name
+from snakewebb.io.names import FITS, exposure_name, product_name
 
 KINDS = {"image3": "image3", "coron3": "coron3", "image": "image3", "mosaic": "image3"}
 """What snakewebb makes by ``asn_type``; the last two are names that image3 had before 2017."""
@@ -135,7 +136,7 @@ def read(path: str | Path) -> list[Product]:
         The file is missing, is no association, or not one of stage 3.
     """
     path = Path(path)
-    if _FITS.search(path.name):
+    if FITS.search(path.name):
         return [_of_files(exposure_name(path), {"science": [path]}, path, "none")]
     try:
         table = strict.read(path)
@@ -295,6 +296,24 @@ def read_catfile(path: str | Path) -> dict[str, str]:
     if not catalogs:
         raise InputError(f"{path}: catfile lists no exposure: give exposures and catalogues")
     return {name: catalog for name, catalog in catalogs.items() if catalog}
+
+
+def matching(patterns: str | Iterable[str]) -> list[str]:
+    """Return the files of one pattern or several.
+
+    Raises
+    ------
+    InputError
+        A pattern matches no file.
+    """
+    files = []
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        # Names may have brackets in them.
+        matches = [pattern] if os.path.isfile(pattern) else sorted(glob(pattern))
+        if not matches:
+            raise InputError(f"{pattern}: no file matches: check 'products'")
+        files += matches
+    return files
 
 
 def of_files(name: str, files: Mapping[str, Iterable[str | Path]]) -> Product:

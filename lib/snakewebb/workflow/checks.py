@@ -1,25 +1,126 @@
-"""What is asked of a product's exposures before any job runs: do they exist and belong together.
+"""What is asked of a plan before any job runs: do its files exist, and belong together.
 
-Standard library only. Only headers of coronagraphic exposures are read, which are few; images are
-compared by the first job that has read them all (`snakewebb.jobs.align`). An exposure that cannot
-be read is left to the job that needs it.
+Standard library only, but for the user's output grid. Only headers of coronagraphic exposures are
+read, which are few; images are compared by the first job that has read them all
+(`snakewebb.jobs.align`). An exposure that cannot be read is left to the job that needs it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from snakewebb.coronagraphy.strategy import library
 from snakewebb.errors import InputError
+from snakewebb.io.dq import bad_mask
 from snakewebb.io.fits_structure import exposure_header, find, structure
 from snakewebb.references.select import canonical
 from snakewebb.workflow.associations import Member, Product
+from snakewebb.workflow.plan import Plan
 
 LONGEST = 200
 """Characters of an exposure's or product's name; 255 bytes with all that products add to it."""
 ALIKE = ("INSTRUME", "DETECTOR", "FILTER", "PUPIL", "CORONMSK", "SUBARRAY", "BUNIT")
+
+
+def check_plan(plan: Plan) -> None:
+    """Raise where something stands in the way of a product, as far as it can be known by now.
+
+    Raises
+    ------
+    InputError
+    """
+    for name, product in plan.products.items():
+        _check_bits(plan, name)
+        check_files(product)
+        if plan.config["exposure_i2d"]:
+            for exposure in product.of_type("science"):
+                if name == f"{exposure}_{product.asn_id}":
+                    raise InputError(
+                        f"{name}: is the name of its exposure's _i2d, too: give the product another"
+                    )
+        for lister, path in _named_files(plan, name).items():
+            if path:
+                check_path(path, lister)
+        if product.coronagraphic:
+            _check_coronagraphy(plan, name)
+
+
+def check_made(plan: Plan, is_made: Callable[[str], bool]) -> None:
+    """Raise where a file is missing, or no grid, that a product of this workflow may be, too.
+
+    Parameters
+    ----------
+    plan : Plan
+    is_made : function of a path
+        Whether a rule makes it.
+
+    Raises
+    ------
+    InputError
+    """
+    for product in plan.products:
+        if (catalog := plan.reference_catalog(product)) and not is_made(catalog):
+            check_path(catalog, "tweakreg.abs_refcat")
+        if (path := plan.output_wcs(product)) and not is_made(path):
+            check_path(path, "resample.output_wcs")
+            from snakewebb.wcs.output_wcs import read_grid  # NumPy, which others do without
+
+            read_grid(path, 1.0, plan.steps(product)["resample"]["output_shape"])
+
+
+def remarks(plan: Plan) -> list[str]:
+    """Return what associations and catalogues hold, or lack, without an error."""
+    found, unused = [], Counter()
+    for name, product in plan.products.items():
+        unused.update(product.unused)
+        number, given = len(product.of_type("science")), len(plan.catalogs[name])
+        step = plan.steps(name)["tweakreg"]
+        if step["use_custom_catalogs"] and not step["skip"] and given < number:
+            found.append(
+                f"{name}: {number - given} of {number} exposures have no custom catalogue: their "
+                "stars are searched"
+            )
+    if unused:
+        listed = ", ".join(f"{what} ({number})" for what, number in unused.items())
+        found.append(f"associations hold what is not used: {listed}")
+    return found
+
+
+def _check_bits(plan: Plan, product: str) -> None:
+    """Raise where a parameter names a DQ bit that there is none."""
+    for step, parameters in plan.steps(product).items():
+        for key in {"dqbits", "good_bits", "bad_bits"} & parameters.keys():
+            try:
+                bad_mask(parameters[key])
+            except InputError as error:
+                raise InputError(f"steps.{step}.{key}: {error}") from None
+
+
+def _named_files(plan: Plan, product: str) -> dict[str, str | None]:
+    """Return the files that a configuration names for a product, by what names them."""
+    named = dict(plan.reference_files(product))
+    sky = plan.steps(product)["skymatch"]
+    if sky["skymethod"] == "user" and not sky["skip"]:
+        named["skylist"] = sky["skylist"] or "skymatch.skylist"
+    return named | {f"catalogue of {e}": path for e, path in plan.catalogs[product].items()}
+
+
+def _check_coronagraphy(plan: Plan, product: str) -> None:
+    """Raise where exposures or reference files of coronagraphy do not belong together."""
+    images = []
+    if plan.subtracts(product, "RDI") and plan.runs(product, "align_refs"):
+        images.append("psfmask")
+    if plan.has_contrast(product):
+        images += ["psf", "throughput"]
+    files = plan.reference_files(product)
+    check_together(
+        plan.products[product],
+        strategy=plan.steps(product)["klip"]["strategy"] if plan.runs(product, "klip") else None,
+        images={name: files[name] for name in images},
+    )
 
 
 def check_path(path: str, lister: str) -> None:

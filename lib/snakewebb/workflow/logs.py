@@ -92,3 +92,10 @@ class Failures(logging.Handler):
         # What was stopped before it could say so was so with the others.
         stopped = any(words.startswith(STOPPED) for _, words in found)
         return [(log, STOPPED if stopped and words == _SILENT else words) for log, words in found]
+
+    def messages(self) -> list[str]:
+        """Return in one line each why jobs failed, and what to do then."""
+        reasons = self.reasons()
+        mend = "" if all(words.startswith(STOPPED) for _, words in reasons) else "mend this and "
+        last = f"{mend}give the same command again: what is made stays"
+        return [*(f"{path}: {words}" for path, words in reasons), last]

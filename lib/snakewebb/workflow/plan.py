@@ -1,0 +1,361 @@
+"""What a configuration asks for: products, their steps, the files of each, the targets.
+
+Standard library only: every job of a workflow makes the plan anew when it parses the Snakefile.
+Paths are those that rules know, below ``<results>`` (a path variable of Snakemake); what a rule
+reads or makes for a product is a method, named after it, whose parameters are the rule's wildcards.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from snakewebb.errors import InputError
+from snakewebb.io.names import product_name
+from snakewebb.references import select
+from snakewebb.workflow import associations
+from snakewebb.workflow import config as configuration
+from snakewebb.workflow.associations import Product
+
+Options = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be made, and of what.
+
+    Attributes
+    ----------
+    config : mapping
+        The configuration, completed (`snakewebb.workflow.config.complete`).
+    schema : mapping
+        The schema that it was completed with.
+    products : mapping
+        By name, in the order in which they stand in the configuration.
+    catalogs : mapping
+        The user's source catalogues: by product, by exposure.
+    """
+
+    config: Mapping[str, Any]
+    schema: Mapping[str, Any]
+    products: Mapping[str, Product]
+    catalogs: Mapping[str, Mapping[str, str]]
+
+    def steps(self, product: str) -> Mapping[str, Any]:
+        """Return the parameters of all steps that hold for a product."""
+        return self.config["products"].get(product, {}).get("steps", self.config["steps"])
+
+    def options(self, product: str, step: str, rule: str) -> Options:
+        """Return the parameters of a step that a rule uses for a product."""
+        return configuration.options(self.steps(product), self.schema, step, rule)
+
+    def runs(self, product: str, step: str) -> bool:
+        """Return whether a step of a product is not skipped."""
+        return not self.steps(product)[step]["skip"]
+
+    def subtracts(self, product: str, references: str) -> bool:
+        """Return whether a star is subtracted with ``RDI`` references, or with ``ADI``."""
+        return self.runs(product, "klip") and references in self.steps(product)["klip"]["strategy"]
+
+    def has_contrast(self, product: str) -> bool:
+        """Return whether a product's contrast is to be measured."""
+        return all(self.runs(product, step) for step in ("klip", "resample", "contrast"))
+
+    def of_files(self) -> list[str]:
+        """Return the products that have no association, but files of their own."""
+        return [n for n, p in self.config["products"].items() if p["science"] or p["psf"]]
+
+    def listed_files(self, product: str) -> dict[str, list[str]]:
+        """Return the files of a product without an association, by exptype."""
+        entry = self.config["products"][product]
+        return {t: associations.matching(entry[t]) for t in ("science", "psf")}
+
+    def of_kind(self, coronagraphic: bool) -> list[str]:
+        """Return the names of the products of coronagraphy, or of the others."""
+        return [n for n, p in self.products.items() if p.coronagraphic == coronagraphic]
+
+    def truncations(self, product: str) -> dict[str, int]:
+        """Return numbers of modes by what they add to the names of files, the headline first."""
+        numbers = self.steps(product)["klip"]["truncate"]
+        first, *others = numbers if isinstance(numbers, list) else [numbers]
+        return {"": first, **{f"_k{number}": number for number in others}}
+
+    def reference_files(self, product: str) -> Mapping[str, Any]:
+        """Return the paths of reference files that hold for a product."""
+        files = self.config["products"].get(product, self.config)["reference_files"]
+        if not isinstance(files["psfmask"], dict):
+            return files
+        first = self.products[product].members[0].path
+        return {**files, "psfmask": select.choose(files["psfmask"], first)}
+
+    def stage2_file(self, product: str, exposure: str, asn_id: str | None = None) -> str:
+        """Return the calibrated file of an exposure, of the target or a reference.
+
+        Raises
+        ------
+        InputError
+            The product has no such exposure, or its files have another id.
+        """
+        known = self.products[product]
+        member = known.of_type("science").get(exposure) or known.of_type("psf").get(exposure)
+        if member is None:
+            raise InputError(f"{exposure} is no exposure of {product}")
+        if asn_id not in (None, known.asn_id):
+            raise InputError(f"files of {product} have the id {known.asn_id}")
+        return member.path
+
+    def stage2_files(self, product: str) -> list[str]:
+        """Return the calibrated files of a product's target."""
+        return [member.path for member in self.products[product].of_type("science").values()]
+
+    def same_type(self, product: str, exposure: str) -> list[str]:
+        """Return the calibrated files of the other exposures of the target, or of references."""
+        known = self.products[product]
+        kind = "science" if exposure in known.of_type("science") else "psf"
+        return [m.path for name, m in known.of_type(kind).items() if name != exposure]
+
+    def files(self, product: str, kind: str, exptype: str = "science") -> list[str]:
+        """Return a file of each exposure of a product, such as all ``crf``."""
+        known = self.products[product]
+        return [
+            f"<results>/{product}/{exposure}_{known.asn_id}_{kind}.fits"
+            for exposure in known.of_type(exptype)
+        ]
+
+    def facts_files(self, product: str) -> list[str]:
+        """Return what find_sources writes of each exposure."""
+        exposures = self.products[product].of_type("science")
+        return [f"<results>/{product}/work/{exposure}_facts.json" for exposure in exposures]
+
+    def group_id(self, product: str, exposure: str) -> str:
+        """Return the group that the association gives an exposure; empty if it does not."""
+        return self.products[product].of_type("science")[exposure].group_id or ""
+
+    def custom_catalog(self, product: str, exposure: str) -> str | list[str]:
+        """Return the user's source catalogue of an exposure, if there is one."""
+        return self.catalogs[product].get(exposure) or []
+
+    def reference_catalog(self, product: str) -> str | list[str]:
+        """Return the file of the absolute reference catalogue, unless it is a service's name."""
+        name = self.steps(product)["tweakreg"]["abs_refcat"]
+        used = self.runs(product, "tweakreg") and name
+        return name if used and not re.fullmatch(r"(?i)GAIA\w*", name) else []
+
+    def sky_list(self, product: str) -> str | list[str]:
+        """Return the user's table of sky levels, if there is to be one."""
+        step = self.steps(product)["skymatch"]
+        return step["skylist"] if step["skymethod"] == "user" else []
+
+    def sky_file(self, product: str) -> str | list[str]:
+        """Return the file of matched sky levels, unless the step is skipped."""
+        skips = not self.runs(product, "skymatch")
+        return [] if skips else f"<results>/{product}/work/{product}_sky.json"
+
+    def median_file(self, product: str) -> str | list[str]:
+        """Return the median of all exposures, unless outliers are not to be flagged."""
+        skips = not self.runs(product, "outlier_detection")
+        return [] if skips else f"<results>/{product}/work/{product}_median.fits"
+
+    def sip_options(self, product: str) -> Options | None:
+        """Return how to make a product's SIP keywords; None if there are to be none."""
+        own = self.options(product, "tweakreg", "crf")
+        wanted = own.pop("sip_approx")
+        return {key.removeprefix("sip_"): own[key] for key in own} if wanted else None
+
+    def output_wcs(self, product: str) -> str | list[str]:
+        """Return the file with the user's output grid, if there is one."""
+        return self.steps(product)["resample"]["output_wcs"] or []
+
+    def asn_metadata(self, product: str) -> dict[str, str]:
+        """Return what a product's metadata say of its association."""
+        own = self.products[product]
+        return {"asn_id": own.asn_id, "pool_name": own.pool, "table_name": own.table}
+
+    def references(self, product: str, names: tuple[str, ...]) -> dict[str, str]:
+        """Return those of some reference files that are given, by name."""
+        files = self.reference_files(product)
+        return {name: files[name] for name in names if files[name]}
+
+    def catalog_threads(self, product: str) -> int:
+        """Return how many threads make a catalogue: one, beside which pictures have room."""
+        return 1 if len(self.products[product].of_type("science")) < 16 else 2
+
+    def aligned_references(self, product: str) -> list[str]:
+        """Return the references shifted onto each exposure's star, where they are used."""
+        return self.files(product, "psfalign") if self.subtracts(product, "RDI") else []
+
+    def aligned_reference(self, product: str, exposure: str, asn_id: str) -> list[str]:
+        """Return the references shifted onto one exposure's star, where they are used."""
+        own = f"<results>/{product}/{exposure}_{asn_id}_psfalign.fits"
+        return [own] if self.subtracts(product, "RDI") else []
+
+    def other_rolls(self, product: str, exposure: str, asn_id: str) -> list[str]:
+        """Return the flagged other exposures of the target, where they are references."""
+        own = f"<results>/{product}/{exposure}_{asn_id}_crfints.fits"
+        files = self.files(product, "crfints") if self.subtracts(product, "ADI") else []
+        return [path for path in files if path != own]
+
+    def alignment_weights(self, product: str) -> dict[str, str]:
+        """Return what the weights for aligning references are from, unless that is skipped."""
+        if not self.runs(product, "align_refs"):
+            return {}
+        stars = f"<results>/{product}/work/{product}_stars.json"
+        return {"stars": stars, **self.references(product, ("psfmask",))}
+
+    def klip_options(self, product: str, modes: str) -> Options:
+        """Return the parameters of klip with the one number of modes that a file is for."""
+        number = self.truncations(product).get(modes) or int(modes.removeprefix("_k"))
+        return {**self.options(product, "klip", "psfsub"), "truncate": number}
+
+    def contrast_klip_options(self, product: str) -> Options:
+        """Return the parameters of klip with all numbers of modes."""
+        return {**self.options(product, "klip", "contrast"), "truncate": self.all_modes(product)}
+
+    def all_modes(self, product: str) -> list[int]:
+        """Return all numbers of modes of a product, the headline first."""
+        return list(self.truncations(product).values())
+
+    def star_brightness(self, product: str) -> Options:
+        """Return what is known of a star's brightness: of the config, else the association."""
+        own = self.options(product, "contrast", "contrast")
+        given = any(value is not None for value in own.values())
+        return own if given else {**own, **self.products[product].star}
+
+    def subtracted(self, product: str, modes: str = "") -> list[str]:
+        """Return the subtracted exposures of a product, with the number of modes of a mosaic."""
+        return self.files(product, f"{modes}_psfsub"[1:])
+
+    def detections(self, product: str) -> dict[str, str]:
+        """Return the point sources and the SNR map of a product, unless there are to be none."""
+        own = f"<results>/{product}/{product}"
+        files = {"detections": f"{own}_detections.ecsv", "snr": f"{own}_snr.fits"}
+        return files if self.has_contrast(product) else {}
+
+    def science_names(self, product: str) -> list[str]:
+        """Return the names of a product's exposures of the target."""
+        return list(self.products[product].of_type("science"))
+
+    def used_names(self, product: str) -> list[str]:
+        """Return the names of a product's exposures, without references that are not used."""
+        references = self.subtracts(product, "RDI")
+        return [
+            *self.science_names(product),
+            *(self.products[product].of_type("psf") if references else ()),
+        ]
+
+    def used_exposures(self, product: str) -> list[str]:
+        """Return the flagged exposures of these."""
+        psf = self.files(product, "crfints", "psf") if self.subtracts(product, "RDI") else []
+        return [*self.files(product, "crfints"), *psf]
+
+    def targets(self) -> list[str]:
+        """Return the files that are made when none is asked for."""
+        files = []
+        for name, product in self.products.items():
+            files += [f"<results>/{name}/{name}_asn.json"] if name in self.of_files() else []
+            files += self._coron3(name) if product.coronagraphic else self._image3(name)
+        return files
+
+    def _image3(self, product: str) -> list[str]:
+        own, plots = f"<results>/{product}/{product}", f"<results>/{product}/plots/{product}"
+        work = f"<results>/{product}/work/{product}"
+        kinds = ["crf", "i2d"] if self.config["exposure_i2d"] else ["crf"]
+        files = [file for kind in kinds for file in self.files(product, kind)]
+        # Where a job failed, Snakemake keeps a record as if it had been done. Without its file,
+        # but with what an earlier run made from it, the file is made again only if it is asked for.
+        files += [*self.facts_files(product), f"{work}_alignment.json", f"{work}_facts.zip"]
+        files += [f for f in (self.sky_file(product), self.median_file(product)) if f]
+        files += [f"{plots}_{name}.png" for name in ("alignment", "sky", "outliers")]
+        files.append(f"{plots}_status.html")
+        if self.runs(product, "resample"):
+            files += [f"{own}_i2d.fits", f"{plots}_mosaic.png"]
+            if self.runs(product, "source_catalog"):
+                files += [f"{own}_cat.ecsv", f"{own}_segm.fits", f"{plots}_sources.png"]
+        return files
+
+    def _coron3(self, product: str) -> list[str]:
+        own, plots = f"<results>/{product}/{product}", f"<results>/{product}/plots/{product}"
+        all_modes = self.truncations(product)
+        files = [*self.used_exposures(product), *self.aligned_references(product)]
+        files += [file for modes in all_modes for file in self.subtracted(product, modes)]
+        if self.subtracts(product, "RDI"):
+            files.append(f"{own}_psfstack.fits")
+        files.append(f"<results>/{product}/work/{product}_stars.json")
+        files += [f"{plots}_{name}.png" for name in ("subtraction", "shifts", "eigenvalues")]
+        files.append(f"{plots}_coron_status.html")
+        if self.runs(product, "resample"):
+            files += [f"{own}{modes}_i2d.fits" for modes in all_modes]
+            files.append(f"{plots}_mosaic.png")
+        if self.has_contrast(product):
+            files += [f"{own}_contrast.ecsv", *self.detections(product).values()]
+            files.append(f"{plots}_contrast.png")
+        return files
+
+
+def read_plan(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Plan:
+    """Return the plan of a configuration, with the associations and catalogues that it names.
+
+    Parameters
+    ----------
+    config : mapping
+        As the user wrote it.
+    schema : mapping
+
+    Raises
+    ------
+    InputError
+        Something of it is wrong, or there is nothing to do.
+    """
+    config = configuration.complete(config, schema)
+    config["products"] = _by_product_name(config["products"])
+    plan = Plan(config, schema, {}, {})
+    found = [p for path in config["associations"] for p in associations.read(path)]
+    found += [associations.of_files(name, plan.listed_files(name)) for name in plan.of_files()]
+    _check_names(config["products"], found)
+    plan = replace(plan, products={product.name: product for product in found})
+    return replace(plan, catalogs={name: _catalogs(plan, name) for name in plan.products})
+
+
+def _by_product_name(products: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration of products by the names that these have."""
+    named: dict[str, Any] = {}
+    for name, entry in products.items():
+        if named.setdefault(product_name(name), entry) is not entry:
+            raise InputError(f"products.{name}: is given under two names: keep one")
+    return named
+
+
+def _check_names(configured: Mapping[str, Any], found: list[Product]) -> None:
+    """Raise where a product stands twice in the configuration, or in no association."""
+    names = Counter(product.name for product in found)
+    for name, count in names.items():
+        if count > 1:
+            tables = ", ".join(p.table for p in found if p.name == name)
+            raise InputError(
+                f"product {name} stands in the config {count} times ({tables}): keep one"
+            )
+    for name in configured:
+        if name not in names:
+            raise InputError(
+                f"products.{name}: no association has this product: known are "
+                f"{', '.join(names) or 'none'}; or give 'science'"
+            )
+    if not found:
+        raise InputError(
+            "nothing to do: list your associations under 'associations' in config.yaml"
+        )
+
+
+def _catalogs(plan: Plan, product: str) -> dict[str, str]:
+    """Return the user's source catalogues of a product by exposure."""
+    step, own = plan.steps(product)["tweakreg"], plan.products[product]
+    if not step["use_custom_catalogs"] or step["skip"] or own.coronagraphic:
+        return {}
+    exposures = own.of_type("science")
+    if step["catfile"]:
+        listed = associations.read_catfile(step["catfile"])
+        return {exposure: listed[exposure] for exposure in exposures if exposure in listed}
+    return {e: m.tweakreg_catalog for e, m in exposures.items() if m.tweakreg_catalog}

@@ -1,0 +1,218 @@
+"""The plan of a configuration: policy, without Snakemake."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from snakewebb.errors import InputError
+from snakewebb.workflow.plan import read_plan
+from workflow import REPO
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+SCHEMA = yaml.load((REPO / "config" / "schema.yaml").read_text(), LOADER)
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """A function: the plan of an image3 product ``x`` and a coron3 product ``y``."""
+    monkeypatch.chdir(tmp_path)
+    members = {
+        "x": [("a_cal.fits", "science"), ("b_cal.fits", "science")],
+        "y": [
+            ("s_calints.fits", "science"),
+            ("t_calints.fits", "science"),
+            ("r_calints.fits", "psf"),
+        ],
+    }
+    for name, kind, asn_id in (("x", "image3", "o001"), ("y", "coron3", "c1001")):
+        listed = [{"expname": file, "exptype": exptype} for file, exptype in members[name]]
+        product = {"name": name, "members": listed, "star_abmag": 5.0} if name == "y" else None
+        product = product or {"name": name, "members": listed}
+        table = {"asn_type": kind, "asn_id": asn_id, "products": [product]}
+        Path(f"{name}.json").write_text(json.dumps(table))
+
+    def plan(associations=("x.json", "y.json"), **config):
+        return read_plan({"associations": list(associations), **config}, SCHEMA)
+
+    return plan
+
+
+def names(files):
+    return {file.removeprefix("<results>/") for file in files}
+
+
+IMAGES = {"a_o001_crf.fits", "b_o001_crf.fits"}
+WORK = {"a_facts.json", "b_facts.json", "x_alignment.json", "x_facts.zip"}
+PLOTS = {"alignment.png", "sky.png", "outliers.png", "status.html"}
+CUBES = {"s_c1001_crfints.fits", "t_c1001_crfints.fits"}
+
+
+def test_products_by_name_and_kind(make):
+    plan = make()
+    assert list(plan.products) == ["x", "y"]
+    assert plan.of_kind(coronagraphic=True) == ["y"]
+    assert plan.of_kind(coronagraphic=False) == ["x"]
+
+
+def test_targets_of_an_image3_product(make):
+    assert names(make(["x.json"]).targets()) == {
+        *(f"x/{name}" for name in IMAGES),
+        *(f"x/work/{name}" for name in WORK | {"x_sky.json", "x_median.fits"}),
+        *(f"x/plots/x_{name}" for name in PLOTS | {"mosaic.png", "sources.png"}),
+        *("x/x_i2d.fits", "x/x_cat.ecsv", "x/x_segm.fits"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("step", "without"),
+    [
+        ("skymatch", {"x/work/x_sky.json"}),
+        ("outlier_detection", {"x/work/x_median.fits"}),
+        ("source_catalog", {"x/x_cat.ecsv", "x/x_segm.fits", "x/plots/x_sources.png"}),
+        (
+            "resample",
+            {"x/x_i2d.fits", "x/plots/x_mosaic.png", "x/x_cat.ecsv", "x/x_segm.fits"}
+            | {"x/plots/x_sources.png"},
+        ),
+        ("tweakreg", set()),
+    ],
+)
+def test_a_skipped_step_makes_nothing(make, step, without):
+    whole, less = make(["x.json"]), make(["x.json"], steps={step: {"skip": True}})
+    assert names(whole.targets()) - names(less.targets()) == without
+    assert names(less.targets()) < names(whole.targets()) or not without
+
+
+def test_exposures_are_rectified_on_demand(make):
+    more = names(make(["x.json"], exposure_i2d=True).targets()) - names(make(["x.json"]).targets())
+    assert more == {"x/a_o001_i2d.fits", "x/b_o001_i2d.fits"}
+
+
+def test_targets_of_a_coron3_product(make):
+    plan = make(["y.json"], steps={"klip": {"truncate": [50, 5]}})
+    plots = ("subtraction.png", "shifts.png", "eigenvalues.png", "coron_status.html", "mosaic.png")
+    assert names(plan.targets()) == {
+        *(f"y/{name}" for name in CUBES | {"r_c1001_crfints.fits"}),
+        *("y/s_c1001_psfalign.fits", "y/t_c1001_psfalign.fits", "y/y_psfstack.fits"),
+        *(f"y/{e}_c1001{modes}_psfsub.fits" for e in "st" for modes in ("", "_k5")),
+        *("y/y_i2d.fits", "y/y_k5_i2d.fits", "y/work/y_stars.json"),
+        *("y/y_contrast.ecsv", "y/y_detections.ecsv", "y/y_snr.fits"),
+        *(f"y/plots/y_{name}" for name in (*plots, "contrast.png")),
+    }
+
+
+def test_adi_needs_no_references(make):
+    plan = make(["y.json"], steps={"klip": {"strategy": "ADI"}})
+    assert not any("psfalign" in f or "psfstack" in f or "/r_" in f for f in plan.targets())
+    assert plan.used_names("y") == ["s", "t"]
+    assert names(plan.other_rolls("y", "s", "c1001")) == {"y/t_c1001_crfints.fits"}
+    assert make(["y.json"]).other_rolls("y", "s", "c1001") == []
+    assert plan.aligned_reference("y", "s", "c1001") == plan.aligned_references("y") == []
+
+
+def test_without_subtraction_there_is_no_contrast(make):
+    plan = make(["y.json"], steps={"klip": {"skip": True}})
+    assert not plan.has_contrast("y")
+    assert plan.detections("y") == {}
+    assert not any("contrast" in file or "snr" in file for file in plan.targets())
+
+
+def test_numbers_of_modes(make):
+    plan = make(steps={"klip": {"truncate": [50, 5]}})
+    assert plan.truncations("y") == {"": 50, "_k5": 5}
+    assert plan.klip_options("y", "")["truncate"] == 50
+    assert plan.klip_options("y", "_k5")["truncate"] == 5
+    assert plan.klip_options("y", "_k7")["truncate"] == 7
+    assert plan.contrast_klip_options("y")["truncate"] == [50, 5]
+    assert names(plan.subtracted("y", "_k5")) == {f"y/{e}_c1001_k5_psfsub.fits" for e in "st"}
+
+
+def test_the_configuration_goes_before_the_association(make):
+    assert make().star_brightness("y")["star_abmag"] == 5.0
+    own = make(steps={"contrast": {"star_vegamag": 3.0}}).star_brightness("y")
+    assert (own["star_vegamag"], own["star_abmag"]) == (3.0, None)
+
+
+def test_a_product_has_steps_of_its_own(make):
+    plan = make(
+        steps={"resample": {"pixfrac": 0.9}},
+        products={"x": {"steps": {"resample": {"pixfrac": 0.5}}}},
+    )
+    assert plan.options("x", "resample", "drizzle")["pixfrac"] == 0.5
+    assert plan.options("y", "resample", "drizzle")["pixfrac"] == 0.9
+
+
+def test_files_of_an_exposure(make):
+    plan = make()
+    assert plan.stage2_file("x", "a", "o001") == plan.stage2_file("x", "a") == "a_cal.fits"
+    assert plan.stage2_file("y", "r", "c1001") == "r_calints.fits"
+    assert plan.same_type("y", "s") == ["t_calints.fits"]
+    assert plan.same_type("y", "r") == []
+    with pytest.raises(InputError, match="c is no exposure of x"):
+        plan.stage2_file("x", "c")
+    with pytest.raises(InputError, match="files of x have the id o001"):
+        plan.stage2_file("x", "a", "c1001")
+
+
+@pytest.mark.parametrize("name", ["GAIADR3", "gaiadr2", "GAIAREFCAT", ""])
+def test_a_service_is_no_file(make, name):
+    assert make(steps={"tweakreg": {"abs_refcat": name}}).reference_catalog("x") == []
+    assert make(steps={"tweakreg": {"abs_refcat": "a.ecsv"}}).reference_catalog("x") == "a.ecsv"
+
+
+def test_sip_options(make):
+    assert make(steps={"tweakreg": {"sip_approx": False}}).sip_options("x") is None
+    options = make(steps={"tweakreg": {"sip_degree": 4}}).sip_options("x")
+    assert options["degree"] == 4
+    assert "approx" not in options
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"associations": []}, "nothing to do"),
+        ({"associations": ["x.json", "x.json"]}, "product x stands in the config 2 times"),
+        ({"products": {"z": {}}}, "products.z: no association has this product: known are x, y"),
+        ({"products": {"x": {}, "x_i2d.fits": {}}}, "given under two names"),
+        ({"products": {"z": {"science": "none*.fits"}}}, "none.*: no file matches"),
+    ],
+)
+def test_what_cannot_be_planned(make, config, message):
+    with pytest.raises(InputError, match=message):
+        make(**config)
+
+
+def test_a_product_of_files(make):
+    for name in ("c_cal.fits", "d_cal.fits"):
+        Path(name).touch()
+    plan = make([], products={"z": {"science": "*_cal.fits"}})
+    assert plan.stage2_files("z") == ["c_cal.fits", "d_cal.fits"]
+    assert "<results>/z/z_asn.json" in plan.targets()
+
+
+def test_custom_catalogs(make):
+    Path("cats.txt").write_text("a_cal.fits a.ecsv\nb_cal.fits\n")
+    step = {"use_custom_catalogs": True, "catfile": "cats.txt"}
+    plan = make(steps={"tweakreg": step})
+    assert plan.custom_catalog("x", "a") == "a.ecsv"
+    assert plan.custom_catalog("x", "b") == []
+    assert plan.catalogs["y"] == {}
+
+
+def test_planning_imports_nothing_heavy():
+    program = (
+        "import sys, snakewebb.workflow.plan, snakewebb.workflow.checks\n"
+        "print({'numpy', 'astropy', 'asdf', 'numba', 'scipy'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(REPO / "lib")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "set()", done.stderr
