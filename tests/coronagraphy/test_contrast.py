@@ -25,7 +25,7 @@ from snakewebb.coronagraphy.noise import (
 )
 from snakewebb.coronagraphy.psf import model_psf, read_psf
 from snakewebb.errors import InputError
-from snakewebb.kernels.ring_noise import ring_statistics
+from snakewebb.kernels.noise import ring_statistics
 from snakewebb.mosaicking.resample import Input
 from snakewebb.references.filters import FILTERS
 from snakewebb.simulate.coronagraph import Coronagraph, Mask

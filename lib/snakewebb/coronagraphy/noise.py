@@ -10,7 +10,7 @@ from scipy.signal import fftconvolve
 from scipy.stats import norm, t
 
 from snakewebb.coronagraphy.psf import PointSpread
-from snakewebb.kernels.ring_noise import ring_statistics
+from snakewebb.kernels.noise import ring_statistics
 
 CORE = 1.5
 """Radius in units of the FWHM within which fluxes are measured and found sources masked."""

@@ -16,7 +16,7 @@ import yaml
 from astropy.io import fits
 
 from snakewebb.errors import InputError
-from snakewebb.io.asdf_tree import NDARRAY, changed, extension, read_node
+from snakewebb.io.asdf_tree import NDARRAY, changed, extension, read_node, read_value
 from snakewebb.io.fits_structure import find, open_unpacked, read_tree, structure
 from snakewebb.io.planes import PLANES, lost_extensions, misfits, read_planes
 
@@ -116,3 +116,13 @@ def _arrays(node: yaml.Node, place: str = "") -> Iterator[tuple[str, str]]:
             yield from ((at, str(source)) for source in sources)
         else:
             yield from _arrays(below, at)
+
+
+def unknown_cards(tree: bytes) -> dict[str, list]:
+    """Return the cards that are not in JWST's schema, by extension, as stdatamodels keeps them.
+
+    Without check sums, see `forget_sums`.
+    """
+    found = read_value(tree, "extra_fits") or {}
+    cards = {name: unknown["header"] for name, unknown in found.items() if "header" in unknown}
+    return {name: [card for card in kept if card[0] not in SUMS] for name, kept in cards.items()}

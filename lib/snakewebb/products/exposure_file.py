@@ -28,7 +28,7 @@ from snakewebb.io.asdf_tree import changed, extension, fits_hash, read_node, rea
 from snakewebb.io.atomic import replacing
 from snakewebb.io.dq import DO_NOT_USE, OUTLIER
 from snakewebb.io.fits_structure import find
-from snakewebb.io.hdus import SUMS, forget_sums, open_copy, sound_tree
+from snakewebb.io.hdus import forget_sums, open_copy, sound_tree, unknown_cards
 from snakewebb.io.headers import facts
 from snakewebb.io.planes import INVALIDATED, Planes, invalidate, left_out, read_planes
 from snakewebb.io.provenance import cards, date, history, log_statuses, noted, plain
@@ -308,7 +308,7 @@ def write_copy(
             if pointing[0] is not None:
                 dropped += [f"meta.wcsinfo.{name}" for name in FITS_WCS]
             changes |= _point(hdus["SCI"].header, *pointing)
-        unknown = _unknown(tree) if whole else {}
+        unknown = unknown_cards(tree) if whole else {}
         changes |= {f"extra_fits.{name}.header": others for name, others in unknown.items()}
         if agree:
             ours = [keyword for keyword, *_ in own]
@@ -334,7 +334,7 @@ def _strip(hdus: fits.HDUList, tree: bytes, planes: Planes) -> list[str]:
     for hdu in list(hdus[1:]):
         if hdu.name not in (*planes, "ASDF"):
             hdus.remove(hdu)
-    for name, unknown in _unknown(tree).items():
+    for name, unknown in unknown_cards(tree).items():
         for keyword, *_ in unknown if name in hdus else []:
             hdus[name].header.remove(keyword, ignore_missing=True, remove_all=True)
     hdus[0].header.remove("HISTORY", ignore_missing=True, remove_all=True)
@@ -350,16 +350,6 @@ def _cut(steps: Any, corner: tuple[int, int], shape: tuple[int, int], name: str 
     except ValueError as error:
         log.warning("%s: keeps the gWCS of the frame that it was cut out of (%s)", name, error)
         return steps
-
-
-def _unknown(tree: bytes) -> dict[str, list]:
-    """Return the cards that are not in JWST's schema, by extension, as stdatamodels keeps them.
-
-    Without check sums, see `snakewebb.io.hdus.forget_sums`.
-    """
-    found = read_value(tree, "extra_fits") or {}
-    cards = {name: unknown["header"] for name, unknown in found.items() if "header" in unknown}
-    return {name: [card for card in kept if card[0] not in SUMS] for name, kept in cards.items()}
 
 
 def _resized(tree: bytes, planes: Planes) -> dict[str, list[int]]:
