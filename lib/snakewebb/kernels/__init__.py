@@ -1,12 +1,8 @@
 """Compiled kernels: arrays and scalars only."""
 
-import sys
+from snakewebb.startup import without_module
 
 # numba looks for SciPy's BLAS, of which the kernels make no use and whose import would take
 # longer than loading them all.
-_BLAS = "scipy.linalg.cython_blas"
-if _BLAS not in sys.modules:
-    sys.modules[_BLAS] = None
+with without_module("scipy.linalg.cython_blas"):
     import numba.np.arraymath  # noqa: F401
-
-    del sys.modules[_BLAS]

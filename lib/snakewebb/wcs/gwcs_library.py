@@ -18,7 +18,6 @@ from typing import Any
 
 import asdf
 import numpy as np
-import yaml
 from astropy import coordinates
 from astropy import units as u
 from astropy.modeling import CompoundModel, models
@@ -28,18 +27,15 @@ from stdatamodels import asdf_in_fits
 from snakewebb.errors import InputError
 from snakewebb.io.hdus import sound_hdu
 from snakewebb.io.planes import open_fits
+from snakewebb.startup import fast_yaml
 from snakewebb.wcs import sip
 from snakewebb.wcs.geometry import Correction, PixelToSky
 from snakewebb.wcs.sphere import to_plane
 
 log = logging.getLogger(__name__)
 
-# asdf reads the manifests of all its types when it is first used, by a parser written in Python,
-# which takes half a second. The same parser in C, where there is one, takes a tenth of that.
-_SLOW = yaml.SafeLoader
-yaml.SafeLoader = getattr(yaml, "CSafeLoader", _SLOW)
-asdf.get_config().extensions  # noqa: B018
-yaml.SafeLoader = _SLOW
+with fast_yaml():
+    asdf.get_config().extensions  # noqa: B018 - read when they are first asked for
 
 
 def read_wcs(path: str | Path) -> WCS:

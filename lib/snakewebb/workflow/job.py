@@ -11,7 +11,6 @@ modules being imported, where there is none, takes a fifth of a job's start.
 import contextlib
 import faulthandler
 import fcntl
-import gc
 import logging
 import os
 import re
@@ -24,9 +23,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from snakewebb.errors import InputError
+from snakewebb.startup import collect_garbage, put_off_garbage
 from snakewebb.workflow.logs import DONE, STOPPED
 
-gc.disable()
+put_off_garbage()
 _BEGIN = time.perf_counter()
 
 
@@ -43,8 +43,7 @@ def job(log: str) -> Iterator[None]:
         Path of the log file.
     """
     start = time.process_time()
-    gc.freeze()
-    gc.enable()
+    collect_garbage()
     try:
         if log != _GUARDED:
             _open_log(log)
