@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from snakewebb.io import asdf_arrays, asdf_tree
 from snakewebb.io.asdf_arrays import array
-from snakewebb.io.asdf_tree import changed, check, read_node, read_table, read_value, value
+from snakewebb.io.asdf_tree import AsdfTree
 
 COLUMNS = {
     "filter": ["F200W", "F1"],
@@ -29,7 +29,7 @@ def test_tables_are_read(tmp_path, storage, compression):
     path = tmp_path / "table.asdf"
     file = asdf.AsdfFile({"first": np.arange(5), "table": Table(COLUMNS)})
     file.write_to(path, all_array_storage=storage, all_array_compression=compression)
-    table = read_table(path.read_bytes(), "table")
+    table = AsdfTree(path.read_bytes()).table("table")
     assert list(table) == list(COLUMNS)
     for name, column in COLUMNS.items():
         read = table[name].astype(str) if name == "pupil" else table[name]
@@ -48,18 +48,18 @@ def test_tables_are_read(tmp_path, storage, compression):
 )
 def test_no_table(content):
     with pytest.raises(ValueError, match=r"no ASDF file|a broken|no table|an array"):
-        read_table(content, "table")
+        AsdfTree(content).table("table")
 
 
 def test_parts_of_arrays(tmp_path):
     whole = np.arange(60.0).reshape(6, 10)
     path = tmp_path / "views.asdf"
     asdf.AsdfFile({"whole": whole, "part": whole[1::2, ::-3], "number": 4}).write_to(path)
-    content = path.read_bytes()
+    tree = AsdfTree(path.read_bytes())
     for place, expected in (("whole", whole), ("part", whole[1::2, ::-3]), ("number", 4)):
-        np.testing.assert_array_equal(value(read_node(content, place), content), expected)
+        np.testing.assert_array_equal(tree.read(tree.node(place)), expected)
     with pytest.raises(ValueError, match="for a value"):
-        value(read_node(content, "asdf_library"), content)
+        tree.read(tree.node("asdf_library"))
 
 
 def tree_of(text: str) -> bytes:
@@ -80,36 +80,36 @@ TREES = {
 def test_trees_are_bounded(monkeypatch, trouble):
     monkeypatch.setattr(asdf_tree, "MAX_NODES", 50 if "nodes" in trouble else 1000)
     with pytest.raises(ValueError, match=trouble):
-        read_node(tree_of(TREES[trouble]), "a")
+        AsdfTree(tree_of(TREES[trouble])).node("a")
 
 
 def test_what_stands_in_several_places_counts_each_time(monkeypatch):
     text = tree_of("{a: &a [[1]], b: [*a, *a, {c: *a}]}")
     monkeypatch.setattr(asdf_tree, "MAX_NODES", 20)
     monkeypatch.setattr(asdf_tree, "MAX_DEPTH", 5)
-    assert read_value(text, "b") == [[[1]], [[1]], {"c": [[1]]}]
+    assert AsdfTree(text).value("b") == [[[1]], [[1]], {"c": [[1]]}]
     asdf_tree._check_tree.cache_clear()
     monkeypatch.setattr(asdf_tree, "MAX_DEPTH", 4)
     with pytest.raises(ValueError, match="deeper than 4"):
-        read_value(text, "b")
+        AsdfTree(text).value("b")
     monkeypatch.setattr(asdf_tree, "MAX_DEPTH", 5)
     monkeypatch.setattr(asdf_tree, "MAX_NODES", 10)
     with pytest.raises(ValueError, match="more than 10"):
-        read_value(text, "b")
+        AsdfTree(text).value("b")
 
 
 @pytest.mark.parametrize("scalar", ["!!int ''", "!!float x", "!!timestamp x", "!!bool x", "!odd x"])
 def test_scalars_that_are_not_what_their_tag_says(scalar):
     with pytest.raises(ValueError, match=r"is no (tag:|!)"):
-        read_value(tree_of(f"{{a: {scalar}}}"), "a")
+        AsdfTree(tree_of(f"{{a: {scalar}}}")).value("a")
 
 
 def test_only_what_is_asked_for_is_looked_at():
     text = tree_of("{a: 1, b: !!int '', {c: 1}: 2}")
-    assert read_value(text, "a") == 1
-    assert read_value(text, "c") is None
+    assert AsdfTree(text).value("a") == 1
+    assert AsdfTree(text).value("c") is None
     with pytest.raises(ValueError, match="a collection for a name"):
-        read_value(text, "")
+        AsdfTree(text).value("")
 
 
 BLOCK = b"\xd3BLK\x00\x30" + struct.pack(">I4sQQQ16s", 0, bytes(4), 32, 32, 32, b"") + bytes(32)
@@ -228,9 +228,9 @@ def test_blocks_that_become_more_than_they_say(monkeypatch):
 
 
 def test_a_whole_file_is_checked():
-    check(tree_of("{a: 1}") + BLOCK)
+    AsdfTree(tree_of("{a: 1}") + BLOCK).check_blocks()
     with pytest.raises(ValueError, match="cut short"):
-        check(tree_of("{a: 1}") + BLOCK[:-1])
+        AsdfTree(tree_of("{a: 1}") + BLOCK[:-1]).check_blocks()
 
 
 def test_a_tree_is_changed(tmp_path):
@@ -243,7 +243,8 @@ def test_a_tree_is_changed(tmp_path):
     asdf.AsdfFile(tree).write_to(path)
     new = {"a": [1, "b"], "small": 1e-9, "word": "1.0e-9", "date": "2026-01-02"}
     changes = {"meta.number": 4, "meta.sub.new": new, "meta.text": "on: off", "a.b.c": [True]}
-    path.write_bytes(changed(path.read_bytes(), changes, ["meta.gone", "meta.absent", "table"]))
+    tree = AsdfTree(path.read_bytes())
+    path.write_bytes(tree.change(changes, ["meta.gone", "meta.absent", "table"]).to_bytes())
     with asdf.open(path) as file:
         assert dict(file["meta"]) == {
             "name": "1e5",
@@ -255,5 +256,5 @@ def test_a_tree_is_changed(tmp_path):
         np.testing.assert_array_equal(file["array"], np.arange(10.0))
         assert file["a"] == {"b": {"c": [True]}}
         assert "table" not in file
-    assert read_value(path.read_bytes(), "meta.sub.new") == new
-    assert read_value(path.read_bytes(), "meta.sub.old.new") is None
+    assert AsdfTree(path.read_bytes()).value("meta.sub.new") == new
+    assert AsdfTree(path.read_bytes()).value("meta.sub.old.new") is None

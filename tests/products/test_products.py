@@ -19,6 +19,7 @@ from agreement import assert_same, header, is_consistent
 from snakewebb import __version__
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE, OUTLIER
+from snakewebb.io.exposure_file import ExposureFile
 from snakewebb.io.schema import attributes
 from snakewebb.products import exposure_file
 from snakewebb.products.exposure_file import write_crf
@@ -354,9 +355,7 @@ def write_both(monkeypatch, folder, source, **findings):
     """Return a copy and what stdatamodels writes in its place."""
     paths = folder / "copy" / "a_crf.fits", folder / "written" / "a_crf.fits"
     correction = findings["correction"]
-    assert exposure_file._is_copyable(
-        source, correction and (correction, findings["geometry"], None)
-    )
+    assert exposure_file._is_copyable(ExposureFile(source), correction, findings.get("geometry"))
     for path in paths:
         path.parent.mkdir()
         with monkeypatch.context() as context:

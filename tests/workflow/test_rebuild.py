@@ -262,7 +262,7 @@ def test_a_kernel_edited_changes_the_result_and_back(
     config = {"associations": [str(observations["moving"])]}
     sky = copy / "results" / product.name / "work" / f"{product.name}_sky.json"
     target = ("--allowed-rules", "skymatch", "--", str(sky.relative_to(copy)))
-    kernel = checkout / "lib" / "snakewebb" / "kernels" / "sky.py"
+    kernel = checkout / "lib" / "snakewebb" / "kernels" / "skymatch.py"
     source, before = kernel.read_text(), json.loads(sky.read_text())
     assert source.count("return start + width *") == 1
     edit = source.replace("return start + width *", "return 2.0 * start + width *")
@@ -299,7 +299,7 @@ def test_code_edited(plan, field, jobs, names, checkout, file, rules):
 
 def test_code_edited_and_a_parameter_changed(plan, field, jobs, names, checkout):
     """A kernel that must be compiled again hides no other reason."""
-    path = checkout / "lib" / "snakewebb" / "kernels" / "sky.py"
+    path = checkout / "lib" / "snakewebb" / "kernels" / "skymatch.py"
     change = {"tweakreg": {"snr_threshold": 20}}
     with edited(path, path.read_text() + "\n# edited\n"):
         assert plan(field, steps=change) == jobs(after("find_sources"), names["field"])

@@ -121,7 +121,7 @@ def test_every_truncation_has_products_of_its_own(results, product):
 def test_detections_and_contrast(results, product, observation):
     truth = json.loads(next((observation.parent / "truth").glob("*.json")).read_text())
     companion, folder = truth["companions"][0], results / product.name
-    found = Table.read(folder / f"{product.name}detections_of.ecsv")
+    found = Table.read(folder / f"{product.name}_detections.ecsv")
     brightest = found[np.argmax(found["snr"])]
     assert brightest["separation"] == pytest.approx(companion["separation"], abs=0.03)
     assert brightest["pa"] == pytest.approx(companion["position_angle"], abs=1.5)

@@ -43,107 +43,132 @@ asdf_library: !core/software-1.0.0 {name: snakewebb}
 """
 
 
-def created(values: Mapping[str, Any]) -> bytes:
-    """Return an ASDF file whose tree has these values; see `changed`."""
-    return changed(EMPTY, {"asdf_library.version": __version__, **values}, ())
-
-
-def changed(content: bytes, changes: Mapping[str, Any], dropped: Iterable[str]) -> bytes:
-    """Return an ASDF file with another tree.
+class AsdfTree:
+    """An ASDF file in memory: its tree, parsed once, and what stands before and after it.
 
     Parameters
     ----------
     content : bytes
         An ASDF file.
-    changes : mapping
-        Values in builtin types, or nodes, by their place, such as ``meta.filename``; what is above
-        is made where it is not there. A function is given the node that stands there, and returns
-        another.
-    dropped : iterable of str
-        Places to be left out, if they are there.
 
     Raises
     ------
     ValueError
         It is no ASDF file, or a broken one.
     """
-    head, tree, blocks = _parts(content)
-    for place in dropped:
-        above, _, name = place.rpartition(".")
-        parent = _node(tree, above)
-        if isinstance(parent, yaml.MappingNode):
-            parent.value = [pair for pair in parent.value if pair[0].value != name]
-    represent = SafeRepresenter(sort_keys=False).represent_data
-    for place, value in changes.items():
-        value = value(_node(tree, place)) if callable(value) else value
-        _put(tree, place, value if isinstance(value, yaml.Node) else represent(value))
-    text = yaml.serialize(
-        tree, Dumper=yaml.CSafeDumper, explicit_start=True, version=(1, 1), tags=TAGS
-    )
-    # an index of blocks would be wrong now, and need not be there
-    blocks = blocks[: blocks.rfind(INDEX)] if INDEX in blocks else blocks
-    return head + text.rstrip().removesuffix("...").rstrip().encode() + END + blocks
+
+    def __init__(self, content: bytes) -> None:
+        head, _, self._blocks = content.partition(END)
+        start = head.find(b"%YAML")
+        if not head.startswith(b"#ASDF") or start < 0:
+            raise ValueError("no ASDF file")
+        text = head[start:] + b"\n"
+        try:
+            _check_tree(text)
+            self._tree = yaml.compose(text.decode(), Loader=yaml.CSafeLoader)
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ValueError("a broken ASDF tree") from error
+        if not isinstance(self._tree, yaml.MappingNode):
+            raise ValueError("an ASDF tree without names")
+        self._head = head[:start]
+
+    def node(self, place: str = "") -> yaml.Node | None:
+        """Return the node at a place, such as ``meta.filename``; None if nothing stands there."""
+        return _node(self._tree, place)
+
+    def value(self, place: str) -> Any:
+        """Return what stands at a place, without tags; None if nothing does.
+
+        Raises
+        ------
+        ValueError
+            A scalar is not what its tag says.
+        """
+        node = self.node(place)
+        return None if node is None else _plain(node)
+
+    def read(self, node: yaml.Node) -> Any:
+        """Return what a node holds: a number, a text, None, an array, or a list of such.
+
+        Raises
+        ------
+        ValueError
+            It holds something else, or an array that the file does not hold.
+        """
+        if node.tag.startswith(NDARRAY):
+            return array(_plain(node), self._blocks)
+        if isinstance(node, yaml.ScalarNode) and node.tag.startswith(YAML):
+            return _plain(node)
+        if isinstance(node, yaml.SequenceNode) and node.tag.startswith(YAML):
+            return [self.read(item) for item in node.value]
+        raise ValueError(f"{node.tag} for a value")
+
+    def table(self, name: str) -> dict[str, np.ndarray]:
+        """Return the columns of the astropy table at a key of the tree.
+
+        Raises
+        ------
+        ValueError
+            There is no such table, or it is stored in a way that is not known here.
+        """
+        columns = self.node(f"{name}.columns")
+        if not isinstance(columns, yaml.SequenceNode):
+            raise ValueError(f"no table {name}")
+        table = {}
+        for column in map(_plain, columns.value):
+            if not isinstance(column, dict) or not {"name", "data"} <= column.keys():
+                raise ValueError(f"table {name} has a column without name or data")
+            table[str(column["name"])] = array(column["data"], self._blocks)
+        return table
+
+    def check_blocks(self) -> None:
+        """Raise where the file promises more than it can hold.
+
+        What asdf is to read, which checks less, goes through this first.
+
+        Raises
+        ------
+        ValueError
+        """
+        for _ in walk_blocks(self._blocks):
+            pass
+
+    def change(self, changes: Mapping[str, Any], dropped: Iterable[str] = ()) -> AsdfTree:
+        """Change the tree in place, and return it.
+
+        Parameters
+        ----------
+        changes : mapping
+            Values in builtin types, or nodes, by their place; what is above is made where it is
+            not there. A function is given the node that stands there, and returns another.
+        dropped : iterable of str
+            Places to be left out before that, if they are there.
+        """
+        for place in dropped:
+            above, _, name = place.rpartition(".")
+            parent = self.node(above)
+            if isinstance(parent, yaml.MappingNode):
+                parent.value = [pair for pair in parent.value if pair[0].value != name]
+        represent = SafeRepresenter(sort_keys=False).represent_data
+        for place, value in changes.items():
+            value = value(self.node(place)) if callable(value) else value
+            _put(self._tree, place, value if isinstance(value, yaml.Node) else represent(value))
+        return self
+
+    def to_bytes(self) -> bytes:
+        """Return the ASDF file."""
+        text = yaml.serialize(
+            self._tree, Dumper=yaml.CSafeDumper, explicit_start=True, version=(1, 1), tags=TAGS
+        )
+        # an index of blocks would be wrong now, and need not be there
+        blocks = self._blocks
+        blocks = blocks[: blocks.rfind(INDEX)] if INDEX in blocks else blocks
+        return self._head + text.rstrip().removesuffix("...").rstrip().encode() + END + blocks
 
 
-def read_value(content: bytes, place: str) -> Any:
-    """Return what stands at a place of an ASDF tree, without tags; None if nothing does.
-
-    Raises
-    ------
-    ValueError
-        It is no ASDF file, or a broken one.
-    """
-    node = read_node(content, place)
-    return None if node is None else _plain(node)
-
-
-def read_node(content: bytes, place: str) -> yaml.Node | None:
-    """Return the node at a place of an ASDF tree; None if nothing stands there.
-
-    Raises
-    ------
-    ValueError
-        It is no ASDF file, or a broken one.
-    """
-    return _node(_parts(content)[1], place)
-
-
-def check(content: bytes) -> None:
-    """Raise where an ASDF file is broken, or promises more than it can hold.
-
-    What asdf is to read, which checks less, goes through this first.
-
-    Raises
-    ------
-    ValueError
-    """
-    _, _, blocks = _parts(content)
-    for _ in walk_blocks(blocks):
-        pass
-
-
-def value(node: yaml.Node, content: bytes) -> Any:
-    """Return what a node holds: a number, a text, None, an array, or a list of such.
-
-    Parameters
-    ----------
-    node : yaml.Node
-        From `read_node`.
-    content : bytes
-        The ASDF file.
-
-    Raises
-    ------
-    ValueError
-        It holds something else.
-    """
-    if node.tag.startswith(NDARRAY):
-        return array(_plain(node), content)
-    if isinstance(node, yaml.ScalarNode) and node.tag.startswith(YAML):
-        return _plain(node)
-    if isinstance(node, yaml.SequenceNode) and node.tag.startswith(YAML):
-        return [value(item, content) for item in node.value]
-    raise ValueError(f"{node.tag} for a value")
+def created(values: Mapping[str, Any]) -> bytes:
+    """Return an ASDF file whose tree has these values; see `AsdfTree.change`."""
+    return AsdfTree(EMPTY).change({"asdf_library.version": __version__, **values}).to_bytes()
 
 
 def fits_array(name: str, dtype: np.dtype, shape: tuple[int, ...]) -> yaml.Node:
@@ -189,50 +214,6 @@ def extension(content: bytes) -> bytes:
     header["TTYPE1"], header["TFORM1"] = "ASDF_METADATA", f"{len(content)}B"
     header["EXTNAME"] = "ASDF"
     return header.tostring().encode("ascii") + content + bytes(-len(content) % BLOCK)
-
-
-def read_table(content: bytes, name: str) -> dict[str, np.ndarray]:
-    """Return the columns of an astropy table in an ASDF file.
-
-    Parameters
-    ----------
-    content : bytes
-        An ASDF file.
-    name : str
-        The table's key in the tree.
-
-    Raises
-    ------
-    ValueError
-        There is no such table, or it is stored in a way that is not known here.
-    """
-    _, tree, blocks = _parts(content)
-    columns = _node(tree, f"{name}.columns")
-    if not isinstance(columns, yaml.SequenceNode):
-        raise ValueError(f"no table {name}")
-    table = {}
-    for column in map(_plain, columns.value):
-        if not isinstance(column, dict) or not {"name", "data"} <= column.keys():
-            raise ValueError(f"table {name} has a column without name or data")
-        table[str(column["name"])] = array(column["data"], blocks)
-    return table
-
-
-def _parts(content: bytes) -> tuple[bytes, yaml.Node, bytes]:
-    """Return what is before the tree of an ASDF file, the tree, and the blocks."""
-    head, _, blocks = content.partition(END)
-    start = head.find(b"%YAML")
-    if not head.startswith(b"#ASDF") or start < 0:
-        raise ValueError("no ASDF file")
-    text = head[start:] + b"\n"
-    try:
-        _check_tree(text)
-        tree = yaml.compose(text.decode(), Loader=yaml.CSafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError("a broken ASDF tree") from error
-    if not isinstance(tree, yaml.MappingNode):
-        raise ValueError("an ASDF tree without names")
-    return head[:start], tree, blocks
 
 
 @lru_cache(maxsize=8)

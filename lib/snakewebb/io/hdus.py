@@ -16,7 +16,7 @@ import yaml
 from astropy.io import fits
 
 from snakewebb.errors import InputError
-from snakewebb.io.asdf_tree import NDARRAY, changed, extension, read_node, read_value
+from snakewebb.io.asdf_tree import NDARRAY, AsdfTree, extension
 from snakewebb.io.fits_structure import find, open_unpacked, read_tree, structure
 from snakewebb.io.planes import PLANES, lost_extensions, misfits, read_planes
 
@@ -84,27 +84,27 @@ def _store_plainly(hdus: fits.HDUList, path: str | Path, names: list[str]) -> No
             hdus[hdus.index_of(name)] = fits.ImageHDU(planes[name], header, name=name)
 
 
-def sound_tree(path: str | Path) -> bytes:
-    """Return the ASDF file in a product, without arrays that are not there or do not fit.
+def sound_tree(path: str | Path) -> AsdfTree:
+    """Return the ASDF tree in a product, without arrays that are not there or do not fit.
 
     Raises
     ------
     ValueError
         It is no ASDF file.
     """
-    tree = read_tree(path)
+    tree = AsdfTree(read_tree(path))
     lost = set(lost_extensions(path))
     if find(path, "SCI") is not None:
         lost |= {(name, 1) for name in misfits(path)}
     if not lost:
         return tree
     sources = {f"fits:{name},{number}" for name, number in lost}
-    return changed(tree, {}, [place for place, at in _arrays(read_node(tree, "")) if at in sources])
+    return tree.change({}, [place for place, at in _arrays(tree.node()) if at in sources])
 
 
 def sound_hdu(path: str | Path) -> fits.BinTableHDU:
     """Return the extension that holds `sound_tree`."""
-    return fits.BinTableHDU.fromstring(extension(sound_tree(path)))
+    return fits.BinTableHDU.fromstring(extension(sound_tree(path).to_bytes()))
 
 
 def _arrays(node: yaml.Node, place: str = "") -> Iterator[tuple[str, str]]:
@@ -118,11 +118,11 @@ def _arrays(node: yaml.Node, place: str = "") -> Iterator[tuple[str, str]]:
             yield from _arrays(below, at)
 
 
-def unknown_cards(tree: bytes) -> dict[str, list]:
+def unknown_cards(tree: AsdfTree) -> dict[str, list]:
     """Return the cards that are not in JWST's schema, by extension, as stdatamodels keeps them.
 
     Without check sums, see `forget_sums`.
     """
-    found = read_value(tree, "extra_fits") or {}
+    found = tree.value("extra_fits") or {}
     cards = {name: unknown["header"] for name, unknown in found.items() if "header" in unknown}
     return {name: [card for card in kept if card[0] not in SUMS] for name, kept in cards.items()}

@@ -10,7 +10,7 @@ from typing import Any
 from snakewebb.coronagraphy.outlier_detection import flag_outliers, neighbours, reason_to_skip
 from snakewebb.coronagraphy.stack_refs import read_cube, without_pixels
 from snakewebb.errors import InputError
-from snakewebb.io.asdf_tree import read_value
+from snakewebb.io.asdf_tree import AsdfTree
 from snakewebb.io.fits_structure import find, read_tree
 from snakewebb.io.headers import number, read_header
 from snakewebb.io.planes import check_exposure
@@ -89,7 +89,7 @@ def cut_corner(path: str | Path) -> tuple[int, int] | None:
         than the frame, there is no gWCS, or nothing tells.
     """
     try:
-        before = read_value(read_tree(path), "meta.wcsinfo") or {}
+        before = AsdfTree(read_tree(path)).value("meta.wcsinfo") or {}
     except ValueError:  # no gWCS, which a reference can do without
         return None
     header = read_header(path)

@@ -24,19 +24,19 @@ from astropy.io import fits
 from astropy.io.fits.verify import VerifyWarning
 
 from snakewebb.errors import InputError
-from snakewebb.io.asdf_tree import changed, extension, fits_hash, read_node, read_value
+from snakewebb.io.asdf_tree import AsdfTree, extension, fits_hash
 from snakewebb.io.atomic import replacing
 from snakewebb.io.dq import DO_NOT_USE, OUTLIER
+from snakewebb.io.exposure_file import ExposureFile
 from snakewebb.io.fits_structure import find
-from snakewebb.io.hdus import forget_sums, open_copy, sound_tree, unknown_cards
-from snakewebb.io.headers import facts
-from snakewebb.io.planes import INVALIDATED, Planes, invalidate, left_out, read_planes
+from snakewebb.io.hdus import forget_sums, open_copy, unknown_cards
+from snakewebb.io.headers import facts, header_of
+from snakewebb.io.planes import Planes, invalidate, left_out
 from snakewebb.io.provenance import cards, date, history, log_statuses, noted, plain
 from snakewebb.io.schema import attributes
+from snakewebb.wcs.change import WcsChange, correction_change, cutout_change
 from snakewebb.wcs.geometry import Correction, Geometry
-from snakewebb.wcs.gwcs_yaml import corrected_steps, cut_steps, is_correctable
-from snakewebb.wcs.sip import FITS_WCS, sip_keywords, sky_of
-from snakewebb.wcs.sphere import s_region
+from snakewebb.wcs.gwcs_yaml import is_correctable
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ Pointing = tuple[Correction | None, Geometry | None, Mapping[str, Any] | None]
 
 
 def write_crf(
-    source: str | Path,
+    source: str | Path | ExposureFile,
     target: str | Path,
     *,
     statuses: Mapping[str, str],
@@ -74,8 +74,10 @@ def write_crf(
 
     Parameters
     ----------
-    source, target : path
-        A ``_cal`` (or ``_calints``) and the ``_crf`` (or ``_crfints``) to write.
+    source : path or ExposureFile
+        A ``_cal`` (or ``_calints``).
+    target : path
+        The ``_crf`` (or ``_crfints``) to write.
     statuses : mapping
         COMPLETE, SKIPPED or FAILED by step: ``tweakreg`` or ``assign_mtwcs``, ``skymatch``,
         ``outlier_detection``.
@@ -113,20 +115,21 @@ def write_crf(
     InputError
         The source cannot be read.
     """
+    source = ExposureFile(source)
     notes = noted(provenance or {})
-    if reasons := left_out(source):
+    if reasons := left_out(source.path):
         notes["left_out"] = reasons
     if outliers is not None:
         fraction = {"fraction": float(np.mean(outliers))}
         notes["outlier_detection"] = notes.get("outlier_detection", {}) | fraction
     metadata = {"asn": asn or {}, "wcsinfo": wcsinfo or {}}
     if geometry is None and correction is None:
-        geometry = _geometry(source)
+        geometry = _geometry(source.path)
     taken = 0.0
     if sky is not None and sky["level"] is not None:
         metadata["background"] = {name: sky[name] for name in ("level", "subtracted", "method")}
         if sky["subtracted"]:
-            known = facts(source)
+            known = facts(source.path)
             taken = sky["level"] - (known["sky_level"] or 0.0) * bool(known["sky_subtracted"])
     rewrite(
         source,
@@ -143,7 +146,7 @@ def write_crf(
 
 
 def rewrite(
-    source: str | Path,
+    source: str | Path | ExposureFile,
     target: str | Path,
     change: Callable[[Planes], None],
     *,
@@ -159,8 +162,9 @@ def rewrite(
 
     Parameters
     ----------
-    source, target : path
-        The exposure and the product to write.
+    source : path or ExposureFile
+    target : path
+        The product to write.
     change : callable
         Changes planes: DQ, without flags if the exposure has none, and those of ``INVALIDATED``
         that are there. It may add others of these.
@@ -176,24 +180,28 @@ def rewrite(
         See `write_crf`.
     """
     said = {"statuses": statuses, "notes": noted(notes), "metadata": plain(metadata)}
+    source = ExposureFile(source)
+    correction, geometry, sip = pointing or (None, None, None)
     special = moving_target or metadata.get("wcsinfo")
-    if not special and _is_copyable(source, pointing):
-        known = read_planes(source, ("DQ", *INVALIDATED))
-        planes = {name: plane for name, plane in known.items() if plane is not None}
-        planes.setdefault("DQ", np.zeros(planes["SCI"].shape, np.uint32))
+    if not special and _is_copyable(source, correction, geometry):
+        planes = source.planes
         if integrations:
             ny, nx = planes["SCI"].shape[-2:]
             planes = {name: plane.reshape(-1, ny, nx) for name, plane in planes.items()}
         change(planes)
-        write_copy(source, target, planes, **said, pointing=pointing, corner=corner)
+        wcs = None
+        if corner is not None:  # the geometry is that of the whole frame
+            wcs = cutout_change(corner, planes["SCI"].shape[-2:], str(source))
+        elif geometry is not None:
+            wcs = correction_change(geometry, correction, sip, _reference_pixel(source))
+        write_copy(source, target, planes, **said, wcs=wcs)
     else:
         from snakewebb.products.datamodels import (
             write_changed,  # stdatamodels and gwcs, a second of imports
         )
 
-        correction, geometry, sip = pointing or (None, None, None)
         write_changed(
-            source,
+            source.path,
             target,
             change,
             **said,
@@ -224,18 +232,20 @@ def _change(planes: Planes, outliers: np.ndarray | None, sky: float) -> None:
     planes["SCI"] -= sky
 
 
-def _is_copyable(path: str | Path, pointing: Pointing | None) -> bool:
+def _is_copyable(
+    source: ExposureFile, correction: Correction | None, geometry: Geometry | None
+) -> bool:
     """Return whether a file, with its pointing corrected, can be written as a copy."""
-    if find(path, "SCI") is None or find(path, "ASDF") is None:
+    if find(source.path, "SCI") is None or source.tree is None:
         return False
-    try:
-        steps = read_node(sound_tree(path), "meta.wcs.steps")
-    except ValueError:
-        return False
-    correction, geometry, _ = pointing or (None, None, None)
     if correction is None:
         return True
-    return geometry is not None and is_correctable(steps, geometry)
+    return geometry is not None and is_correctable(source.tree.node("meta.wcs.steps"), geometry)
+
+
+def _reference_pixel(source: ExposureFile) -> tuple[float | None, float | None]:
+    header = header_of(source.path, find(source.path, "SCI"))
+    return header.get("CRPIX1"), header.get("CRPIX2")
 
 
 def _hash(hdus: fits.HDUList) -> str:
@@ -243,15 +253,14 @@ def _hash(hdus: fits.HDUList) -> str:
 
 
 def write_copy(
-    source: str | Path,
+    source: str | Path | ExposureFile,
     target: str | Path,
     planes: Planes,
     *,
     statuses: Mapping[str, str],
     notes: Mapping[str, Any],
     metadata: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
-    pointing: Pointing | None = None,
-    corner: tuple[int, int] | None = None,
+    wcs: WcsChange | None = None,
     whole: bool = True,
 ) -> None:
     """Write a copy of a product with other pixels, metadata and pointing.
@@ -262,12 +271,16 @@ def write_copy(
 
     Parameters
     ----------
-    source, target : path
-        A product with DQ and an ASDF tree, and the one to write.
+    source : path or ExposureFile
+        A product with DQ and an ASDF tree.
+    target : path
+        The one to write.
     planes : mapping
         Arrays by extension name.
-    statuses, notes, metadata, pointing, corner
-        See `rewrite`; there is a pointing or a corner.
+    statuses, notes, metadata
+        See `rewrite`.
+    wcs : WcsChange, optional
+        What of its WCS is new.
     whole : bool, optional
         If not, the copy has just these planes, of SCI, ERR and DQ, and what JWST's keywords say: no
         other extension, unknown keyword, history or gWCS.
@@ -278,10 +291,11 @@ def write_copy(
     for node, values in {**metadata, "cal_step": statuses}.items():
         places |= {f"{node}.{name}": value for name, value in values.items()}
     own = cards(notes)
-    tree = sound_tree(source)
-    with warnings.catch_warnings(), open_copy(source) as hdus:
+    source = ExposureFile(source)
+    tree = source.tree
+    with warnings.catch_warnings(), open_copy(source.path) as hdus:
         warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
-        agree = read_value(tree, "_fits_hash") == _hash(hdus)
+        agree = tree.value("_fits_hash") == _hash(hdus)
         agree &= hdus[0].header.get("DATAMODL") == model
         forget_sums(hdus)
         dropped = ["_fits_hash"] if whole else _strip(hdus, tree, planes)
@@ -301,13 +315,11 @@ def write_copy(
             hdus[0].header.add_history(entry)
         changes["meta.snakewebb"] = notes
         changes |= _resized(tree, planes)
-        if corner is not None:  # the geometry is that of the whole frame
-            shape = planes["SCI"].shape[-2:]
-            changes["meta.wcs.steps"] = partial(_cut, corner=corner, shape=shape, name=source)
-        elif pointing is not None:
-            if pointing[0] is not None:
-                dropped += [f"meta.wcsinfo.{name}" for name in FITS_WCS]
-            changes |= _point(hdus["SCI"].header, *pointing)
+        if wcs is not None:
+            _write_keywords(hdus["SCI"].header, wcs)
+            dropped += [f"meta.wcsinfo.{name.lower()}" for name in wcs.forgotten]
+            changes |= {f"meta.wcsinfo.{key.lower()}": v for key, v in wcs.keywords.items()}
+            changes |= {} if wcs.steps is None else {"meta.wcs.steps": wcs.steps}
         unknown = unknown_cards(tree) if whole else {}
         changes |= {f"extra_fits.{name}.header": others for name, others in unknown.items()}
         if agree:
@@ -322,11 +334,11 @@ def write_copy(
             except fits.VerifyError as error:
                 reason = " ".join(str(error).split())
                 raise InputError(f"{source}: cannot be copied ({reason:.120}): mend it") from error
-            file.write(extension(changed(tree, changes, dropped)))
+            file.write(extension(tree.change(changes, dropped).to_bytes()))
     log_statuses(target, statuses)
 
 
-def _strip(hdus: fits.HDUList, tree: bytes, planes: Planes) -> list[str]:
+def _strip(hdus: fits.HDUList, tree: AsdfTree, planes: Planes) -> list[str]:
     """Leave the planes, and of the headers what JWST's schema knows.
 
     Returns the places in the tree of what does not stay.
@@ -339,23 +351,14 @@ def _strip(hdus: fits.HDUList, tree: bytes, planes: Planes) -> list[str]:
             hdus[name].header.remove(keyword, ignore_missing=True, remove_all=True)
     hdus[0].header.remove("HISTORY", ignore_missing=True, remove_all=True)
     kept = ("asdf_library", "history", "meta", *(CUBE[name] for name in planes))
-    names = [name.value for name, _ in read_node(tree, "").value]
+    names = [name.value for name, _ in tree.node().value]
     return ["meta.wcs", "history.entries", *(name for name in names if name not in kept)]
 
 
-def _cut(steps: Any, corner: tuple[int, int], shape: tuple[int, int], name: str | Path) -> Any:
-    """Return the gWCS of a part of a frame or, with a warning, of the whole."""
-    try:
-        return cut_steps(steps, corner, shape)
-    except ValueError as error:
-        log.warning("%s: keeps the gWCS of the frame that it was cut out of (%s)", name, error)
-        return steps
-
-
-def _resized(tree: bytes, planes: Planes) -> dict[str, list[int]]:
+def _resized(tree: AsdfTree, planes: Planes) -> dict[str, list[int]]:
     """Return what to change in a tree for the shapes of planes."""
     names = {name: CUBE.get(name, name.lower()) for name in planes}
-    there = [key.value for key, _ in read_node(tree, "").value]
+    there = [key.value for key, _ in tree.node().value]
     return {
         f"{names[name]}.shape": list(plane.shape)
         for name, plane in planes.items()
@@ -363,32 +366,17 @@ def _resized(tree: bytes, planes: Planes) -> dict[str, list[int]]:
     }
 
 
-def _point(
-    header: fits.Header,
-    correction: Correction | None,
-    geometry: Geometry,
-    sip: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """Correct the keywords that tell an image's pointing, and return what to change in the tree."""
-    corrected = geometry.corrected(correction)
-    keywords: dict[str, Any] = {"S_REGION": s_region(*corrected.corners())}
-    if correction is not None and sip is not None:
-        crpix = header.get("CRPIX1"), header.get("CRPIX2")
-        keywords |= sip_keywords(sky_of(corrected), corrected.bounding_box, crpix, **sip)
+def _write_keywords(header: fits.Header, wcs: WcsChange) -> None:
+    """Put the keywords of a WCS into the header of an image, in the order of JWST's schema."""
     comments = {a.keyword: a.comment for a in attributes() if a.name.startswith("meta.wcsinfo.")}
     place = min((header.index(key) for key in comments if key in header), default=len(header))
     for key, comment in comments.items():
-        if key in keywords and key not in header:
-            header.insert(place, (key, keywords[key], comment))
-        elif key in keywords:
-            header[key] = (keywords[key], comment)
+        if key in wcs.keywords and key not in header:
+            header.insert(place, (key, wcs.keywords[key], comment))
+        elif key in wcs.keywords:
+            header[key] = (wcs.keywords[key], comment)
         if key in header:
             place = header.index(key) + 1
-    changes = {f"meta.wcsinfo.{key.lower()}": value for key, value in keywords.items()}
-    if correction is None:
-        return changes
-    for key in map(str.upper, FITS_WCS):
-        if key not in keywords:
+    for key in wcs.forgotten:
+        if key not in wcs.keywords:
             header.remove(key, ignore_missing=True)
-    changes["meta.wcs.steps"] = lambda steps: corrected_steps(steps, geometry, correction)
-    return changes

@@ -23,7 +23,7 @@ from astropy.io.fits.verify import VerifyWarning
 
 from snakewebb.errors import InputError
 from snakewebb.io import schema_table
-from snakewebb.io.asdf_tree import created, extension, fits_array, fits_hash, read_value
+from snakewebb.io.asdf_tree import AsdfTree, created, extension, fits_array, fits_hash
 from snakewebb.io.atomic import BLOCK, replacing
 from snakewebb.io.fits_structure import read_tree
 from snakewebb.io.headers import facts
@@ -226,7 +226,7 @@ def _logs(path: str | Path) -> Any:
     """Return the logs of the earlier stages that an exposure may have in its ASDF tree."""
     tree = read_tree(path)
     try:
-        return read_value(tree, "cal_logs") if b"\ncal_logs:" in tree else None
+        return AsdfTree(tree).value("cal_logs") if b"\ncal_logs:" in tree else None
     except ValueError as error:
         raise InputError(f"{path}: its ASDF tree cannot be read: fetch it again") from error
 

@@ -14,7 +14,7 @@ import numpy as np
 from astropy.table import Table
 
 from snakewebb.errors import InputError
-from snakewebb.io.asdf_tree import read_table
+from snakewebb.io.asdf_tree import AsdfTree
 from snakewebb.io.planes import open_fits
 from snakewebb.io.tables import numbers, reading, words
 
@@ -160,7 +160,7 @@ def vega_offset(abvegaoffset: str | Path | None, instrument: Mapping[str, str | 
         log.warning("no ABVEGAOFFSET file: Vega magnitudes equal AB magnitudes")
         return 0.0
     with reading(abvegaoffset, VEGA_REMEDY):
-        table = Table(read_table(Path(abvegaoffset).read_bytes(), "abvega_offset"))
+        table = Table(AsdfTree(Path(abvegaoffset).read_bytes()).table("abvega_offset"))
     rows = _rows(table, abvegaoffset, instrument, VEGA_KEYS, ("abvega_offset",))
     low, high = VEGA_LIMITS
     offsets = numbers(

@@ -12,7 +12,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import QTable
 
-from snakewebb.io.asdf_tree import changed, extension
+from snakewebb.io.asdf_tree import AsdfTree, extension
 from snakewebb.io.atomic import BLOCK, replacing
 from snakewebb.io.hdus import forget_sums
 from snakewebb.io.provenance import date, history, plain
@@ -125,4 +125,4 @@ def _segmentation_hdus(catalog, mosaic, cat, segm):
     changes |= {f"meta.{place}": given for place, given, _ in cards.values()}
     changes["meta.snakewebb"] = plain({"source_catalog": catalog.status})
     dropped = ["_fits_hash", "extra_fits", *OWN_PLANES, *(f"meta.{name}" for name in OWN_METADATA)]
-    return primary, image, changed(mosaic.asdf, changes, dropped)
+    return primary, image, AsdfTree(mosaic.asdf).change(changes, dropped).to_bytes()

@@ -15,7 +15,7 @@ from functools import reduce
 import numpy as np
 import yaml
 
-from snakewebb.io.asdf_tree import read_node, value
+from snakewebb.io.asdf_tree import AsdfTree
 from snakewebb.wcs.geometry import PixelToSky
 from snakewebb.wcs.gwcs_transforms import TRANSFORMS, Transform, UnknownWCS, chain, number
 
@@ -42,14 +42,15 @@ def read_tree(content: bytes, place: str = "meta.wcs") -> PixelToSky:
         There is none, or not all of it is understood.
     """
     try:
-        *steps, last = _steps(read_node(content, place))
+        tree = AsdfTree(content)
+        *steps, last = _steps(tree.node(place))
         nodes = [step["transform"] for step in steps]
         with np.errstate(all="ignore"):  # of numbers that are no angles, which will show
-            whole = reduce(chain, (_transform(node, content) for node in nodes))
+            whole = reduce(chain, (_transform(node, tree) for node in nodes))
         if (whole.inputs, whole.outputs) != (2, 2) or _is_there(last.get("transform")):
             raise UnknownWCS("not from pixels to sky")
-        _check_frame(last["frame"], content)
-        box = _bounding_box(nodes[0], content)
+        _check_frame(last["frame"], tree)
+        box = _bounding_box(nodes[0], tree)
     except Exception as error:  # whatever is odd is for gwcs to judge
         raise UnknownWCS(f"a gWCS stored in an unknown way: {error!r:.200}") from error
     return PixelToSky(whole.forward, whole.inverse, box)
@@ -64,7 +65,8 @@ def read_transform(content: bytes, place: str) -> Transform:
         There is none, or not all of it is understood.
     """
     try:
-        return _transform(read_node(content, place), content)
+        tree = AsdfTree(content)
+        return _transform(tree.node(place), tree)
     except Exception as error:
         raise UnknownWCS(f"a transform stored in an unknown way: {error!r:.200}") from error
 
@@ -77,16 +79,17 @@ def tangent_point(content: bytes, place: str) -> tuple[float, float] | None:
     content, place
         As for `read_tree`, which understands the gWCS.
     """
-    for step in _steps(read_node(content, place)):
+    tree = AsdfTree(content)
+    for step in _steps(tree.node(place)):
         for node in _nodes(step["transform"]) if _is_there(step.get("transform")) else ():
             kind = TAG.fullmatch(node.tag)
             if kind and kind[1] in ("fitswcs_imaging", "rotate3d"):
                 fields = {key.value: field for key, field in node.value}
                 if kind[1] == "fitswcs_imaging":
-                    ra, dec = map(float, value(fields["crval"], content))
+                    ra, dec = map(float, tree.read(fields["crval"]))
                     return ra, dec
-                if value(fields["direction"], content) == "native2celestial":
-                    ra, dec = (number(value(fields[name], content)) for name in ("phi", "theta"))
+                if tree.read(fields["direction"]) == "native2celestial":
+                    ra, dec = (number(tree.read(fields[name])) for name in ("phi", "theta"))
                     return ra, dec
     return None
 
@@ -121,7 +124,7 @@ def _fields(node: yaml.Node, *kinds: str) -> dict[str, yaml.Node]:
     return {key.value: field for key, field in node.value}
 
 
-def _transform(node: yaml.Node, content: bytes) -> Transform:
+def _transform(node: yaml.Node, tree: AsdfTree) -> Transform:
     """Return the transform that a node describes."""
     fields = _fields(node, *TRANSFORMS)
     # before version 1.2 of its tag a transform does not name them
@@ -129,7 +132,7 @@ def _transform(node: yaml.Node, content: bytes) -> Transform:
     stored = fields.pop("inverse", None)
     fields.pop("bounding_box", None)
     parameters = {
-        name: _parameter(name, field, content)
+        name: _parameter(name, field, tree)
         for name, field in fields.items()
         if name not in IRRELEVANT
     }
@@ -137,17 +140,17 @@ def _transform(node: yaml.Node, content: bytes) -> Transform:
     for names, count in zip(named, (made.inputs, made.outputs), strict=True):
         if names is not None and len(names.value) != count:
             raise UnknownWCS(f"{node.tag} of {count} coordinates, but {len(names.value)} names")
-    inverse = made.inverse if stored is None else _transform(stored, content).forward
+    inverse = made.inverse if stored is None else _transform(stored, tree).forward
     return Transform(made.inputs, made.outputs, made.forward, inverse)
 
 
-def _parameter(name: str, field: yaml.Node, content: bytes) -> object:
+def _parameter(name: str, field: yaml.Node, tree: AsdfTree) -> object:
     if name == "forward":
-        return [_transform(part, content) for part in field.value]
-    return _transform(field, content) if name == "projection" else value(field, content)
+        return [_transform(part, tree) for part in field.value]
+    return _transform(field, tree) if name == "projection" else tree.read(field)
 
 
-def _check_frame(node: yaml.Node, content: bytes) -> None:
+def _check_frame(node: yaml.Node, tree: AsdfTree) -> None:
     """Raise where a frame may be another than RA and Dec, ICRS, degrees."""
     if isinstance(node, yaml.ScalarNode):  # just a name
         return
@@ -155,14 +158,14 @@ def _check_frame(node: yaml.Node, content: bytes) -> None:
     reference = fields["reference_frame"]
     if not ICRS.fullmatch(reference.tag):
         raise UnknownWCS(f"the frame {reference.tag}")
-    if "axes_order" in fields and value(fields["axes_order"], content) != [0, 1]:
+    if "axes_order" in fields and tree.read(fields["axes_order"]) != [0, 1]:
         raise UnknownWCS("axes in another order")
     if any(unit.value != "deg" for unit in fields["unit"].value):
         raise UnknownWCS("other units than degrees")
 
 
 def _bounding_box(
-    node: yaml.Node, content: bytes
+    node: yaml.Node, tree: AsdfTree
 ) -> tuple[tuple[float, float], tuple[float, float]] | None:
     """Return the bounding box of a transform of pixels, ((x0, x1), (y0, y1)); None without."""
     fields = {key.value: field for key, field in node.value}
@@ -170,12 +173,12 @@ def _bounding_box(
         return None
     stored = fields["bounding_box"]
     if isinstance(stored, yaml.SequenceNode):
-        box = value(stored, content)[::-1]  # of the last axis first
+        box = tree.read(stored)[::-1]  # of the last axis first
     else:
         stored = _fields(stored, "property/bounding_box")
-        if value(stored["ignore"], content):
+        if tree.read(stored["ignore"]):
             raise UnknownWCS("a bounding box of some axes")
-        intervals = {key.value: value(ends, content) for key, ends in stored["intervals"].value}
-        box = [intervals.pop(name) for name in value(fields["inputs"], content)]
+        intervals = {key.value: tree.read(ends) for key, ends in stored["intervals"].value}
+        box = [intervals.pop(name) for name in tree.read(fields["inputs"])]
     (x0, x1), (y0, y1) = (map(number, interval) for interval in box)
     return (x0, x1), (y0, y1)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from snakewebb.errors import InputError
-from snakewebb.io.asdf_tree import check, read_node, read_value
+from snakewebb.io.asdf_tree import AsdfTree
 from snakewebb.io.planes import open_fits
 from snakewebb.wcs.geometry import PixelToSky
 from snakewebb.wcs.grid import Grid
@@ -82,12 +82,11 @@ def _read(path: str | Path) -> _Stored:
     """Read a file, by gwcs where it is stored in a way that only that knows."""
     content, place, size = _content(path)
     try:
-        check(content)
-        if read_node(content, place) is None:
+        tree = AsdfTree(content)
+        tree.check_blocks()
+        if tree.node(place) is None:
             raise InputError(f"{path}: output_wcs has no key '{place}': save the gWCS under it")
-        own, *beside = (
-            read_value(content, name) for name in (f"{place}.pixel_shape", *BESIDE, *UNUSED)
-        )
+        own, *beside = map(tree.value, (f"{place}.pixel_shape", *BESIDE, *UNUSED))
         try:
             sky, crval = read_tree(content, place), tangent_point(content, place)
         except UnknownWCS as error:

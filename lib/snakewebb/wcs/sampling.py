@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from snakewebb.errors import InputError
-from snakewebb.io.asdf_tree import check
+from snakewebb.io.asdf_tree import AsdfTree
 from snakewebb.io.fits_structure import read_tree
 from snakewebb.wcs.geometry import Geometry, PixelToSky
 from snakewebb.wcs.grid import Grid
@@ -70,7 +70,7 @@ def read_sky(path: str | Path) -> PixelToSky:
     except UnknownWCS as error:
         log.info("%s: its WCS is left to gwcs: %s", path, error)
     try:
-        check(content)
+        AsdfTree(content).check_blocks()
     except ValueError as error:
         raise InputError(f"{path}: its gWCS cannot be read ({error}): fetch it again") from error
     from snakewebb.wcs.gwcs_library import pixel_to_sky, read_wcs

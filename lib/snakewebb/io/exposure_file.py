@@ -1,0 +1,64 @@
+"""An opened exposure: what steps ask of its file is read when it is first asked for, and once."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from snakewebb.io.asdf_tree import AsdfTree
+from snakewebb.io.fits_structure import find
+from snakewebb.io.hdus import sound_tree
+from snakewebb.io.planes import INVALIDATED, VARIANCES, Planes, read_planes
+
+
+class ExposureFile:
+    """The file of an exposure, or of a product made of one.
+
+    Parameters
+    ----------
+    path : path or ExposureFile
+    """
+
+    def __init__(self, path: str | Path | ExposureFile) -> None:
+        self.path = path.path if isinstance(path, ExposureFile) else Path(path)
+        if isinstance(path, ExposureFile):
+            self.__dict__.update(path.__dict__)
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @cached_property
+    def tree(self) -> AsdfTree | None:
+        """Its ASDF tree, as `snakewebb.io.hdus.sound_tree` has it; None if there is none."""
+        if find(self.path, "ASDF") is None:
+            return None
+        try:
+            return sound_tree(self.path)
+        except ValueError:
+            return None
+
+    @cached_property
+    def planes(self) -> Planes:
+        """DQ, without flags if the file has none, and those of ``INVALIDATED`` that are there.
+
+        What changes them in place changes what others see.
+        """
+        known = read_planes(self.path, ("DQ", *INVALIDATED))
+        planes = {name: plane for name, plane in known.items() if plane is not None}
+        planes.setdefault("DQ", np.zeros(planes["SCI"].shape, np.uint32))
+        return planes
+
+    def measured(self) -> Planes:
+        """Return SCI, ERR and DQ; without ERR it is what the variances amount to, else None."""
+        planes = {name: self.planes.get(name) for name in ("SCI", "ERR", "DQ")}
+        if planes["ERR"] is None:
+            variances = [self.planes[name] for name in VARIANCES if name in self.planes]
+            with np.errstate(invalid="ignore"):
+                planes["ERR"] = np.sqrt(sum(variances)) if variances else None
+        return planes

@@ -1,0 +1,92 @@
+"""How the WCS of a product differs from that of the exposure it is made of.
+
+Products are written by `snakewebb.products.exposure_file`, which knows no corrections: it is told
+the steps of the gWCS and the keywords.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import yaml
+
+from snakewebb.wcs.geometry import Correction, Geometry
+from snakewebb.wcs.gwcs_yaml import corrected_steps, cut_steps
+from snakewebb.wcs.sip import FITS_WCS, sip_keywords, sky_of
+from snakewebb.wcs.sphere import s_region
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WcsChange:
+    """What of a WCS is new.
+
+    Attributes
+    ----------
+    steps : yaml.Node, or callable that makes one of that which is there; optional
+        The steps of the gWCS; None if they stay.
+    keywords : mapping, optional
+        FITS keywords, also of ``meta.wcsinfo``.
+    forgotten : collection of str, optional
+        Keywords that no longer hold; those of `keywords` are set all the same.
+    """
+
+    steps: yaml.Node | Callable[[yaml.Node], yaml.Node] | None = None
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    forgotten: Collection[str] = ()
+
+
+def correction_change(
+    geometry: Geometry,
+    correction: Correction | None = None,
+    sip: Mapping[str, Any] | None = None,
+    crpix: tuple[float | None, float | None] = (None, None),
+) -> WcsChange:
+    """Return what a correction of the pointing changes.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        The exposure's, uncorrected.
+    correction : Correction, optional
+        None: the pointing stays, but S_REGION is made from the geometry.
+    sip : mapping, optional
+        Options of `snakewebb.wcs.sip.sip_keywords`; None for no FITS WCS keywords.
+    crpix : (x, y), optional
+        The reference pixel of the old keywords.
+    """
+    corrected = geometry.corrected(correction)
+    keywords: dict[str, Any] = {"S_REGION": s_region(*corrected.corners())}
+    if correction is None:
+        return WcsChange(keywords=keywords)
+    if sip is not None:
+        keywords |= sip_keywords(sky_of(corrected), corrected.bounding_box, crpix, **sip)
+    steps = partial(corrected_steps, geometry=geometry, correction=correction)
+    return WcsChange(steps, keywords, [name.upper() for name in FITS_WCS])
+
+
+def cutout_change(corner: tuple[int, int], shape: tuple[int, int], name: str) -> WcsChange:
+    """Return what changes where an image is a part of the frame that its gWCS is for.
+
+    Parameters
+    ----------
+    corner : (x, y)
+        The frame's pixel that is the image's first.
+    shape : (ny, nx)
+    name : str
+        Of the file; for a warning where the gWCS stays that of the frame.
+    """
+
+    def steps(known: yaml.Node) -> yaml.Node:
+        try:
+            return cut_steps(known, corner, shape)
+        except ValueError as error:
+            log.warning("%s: keeps the gWCS of the frame that it was cut out of (%s)", name, error)
+            return known
+
+    return WcsChange(steps)
