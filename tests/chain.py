@@ -15,7 +15,7 @@ from snakewebb.wcs.layout import Layout
 DRIZZLE = {"pixfrac": 1.0, "kernel": "square", "fillval": "NAN", "weight_type": "ivm"}
 
 
-def image3(folder, paths, *, tweakreg=None, drizzle=None, catalog=False):
+def image3(folder, paths, *, tweakreg=None, skip_mtwcs=False, drizzle=None, catalog=False):
     """Do all steps of a product in this process; return the outcome of each exposure."""
     folder.mkdir(exist_ok=True)
     single, crfs = [], []
@@ -33,13 +33,13 @@ def image3(folder, paths, *, tweakreg=None, drizzle=None, catalog=False):
         facts,
         tweakreg_options={"skip": False, "abs_refcat": "", "minobj": 4, **(tweakreg or {})},
         find_options={},
-        assign_mtwcs_options={"skip": False},
+        assign_mtwcs_options={"skip": skip_mtwcs},
     )
     write_json(alignment, aligned)
     layout = Layout.from_dict(aligned["layout"])
     matched = match_exposures(paths, facts, layout) | {"parameters": {}}
     write_json(sky, matched)
-    write_median(median, layout, paths, facts, matched["exposures"])
+    write_median(median, aligned, paths, facts, matched["exposures"])
     for path, known, name in zip(paths, single, layout.placements, strict=True):
         crfs.append(folder / f"{name}_o001_crf.fits")
         finish_exposure(

@@ -256,7 +256,7 @@ def flag_outliers(sci, err, model, background, snr, scale):
         center = float(model[j, i])
         steps = [abs(center - float(model[near])) for near in neighbours(j, i, 1)]
         steepness = max((step for step in steps if not np.isnan(step)), default=0.0)
-        noise = 0.0 if np.isnan(err[j, i]) else float(err[j, i])
+        noise = float(err[j, i]) if err[j, i] > 0 else np.inf
         return abs(float(sci[j, i]) - center - background) > (
             scale[which] * steepness + snr[which] * noise
         )

@@ -243,3 +243,17 @@ def test_contradicting_parameters(change, message):
     with pytest.raises(InputError, match=message):
         Matching(**change).check("abs_")
     Matching().check()
+
+
+@pytest.mark.parametrize("angle", [0, 45, 100])
+@pytest.mark.parametrize("scatter", [0.0, 0.01])
+def test_a_line_of_stars_does_not_tell_what_is_beside_it(angle, scatter):
+    """A map without limits would take all of the sky to the line."""
+    rng = np.random.default_rng(angle)
+    along = np.array((np.cos(np.radians(angle)), np.sin(np.radians(angle))))
+    line = np.linspace(-60, 60, 20)[:, None] * along
+    moved = line + np.array((0.3, -0.2)) + rng.normal(scale=scatter, size=line.shape)
+    with pytest.raises(FitError, match=r"the fit stretches the sky by .* along a line"):
+        match_and_fit(moved, line, Matching(fitgeometry="general"))
+    fit, *_ = match_and_fit(moved, line, Matching(fitgeometry="rshift"))
+    assert_allclose(fit(np.zeros(2)), (-0.3, 0.2), atol=0.01)

@@ -13,6 +13,7 @@ from stdatamodels.jwst.datamodels import CubeModel, ImageModel
 from chain import image3
 from snakewebb.errors import InputError
 from snakewebb.io import fits_structure
+from snakewebb.io import planes as planes_module
 from snakewebb.io.planes import VARIANCES, check_exposure, read_planes, read_window, write_rows
 from snakewebb.products.exposure_file import write_crf
 from snakewebb.simulate import observation as simulate
@@ -300,6 +301,48 @@ def test_errors_stand_for_variances_that_are_not_there(paths, plain, tmp_path):
         assert np.nanmedian(ratio) == pytest.approx(1.0, abs=0.05)
         assert_allclose(made["VAR_POISSON"].data, made["ERR"].data ** 2, rtol=1e-6)
         assert not np.isfinite(made["VAR_RNOISE"].data).any()
+
+
+def filled(value, *names):
+    def edit(hdus):
+        for name in names:
+            hdus[name].data[:] = value
+
+    return edit
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, -1.0])
+@pytest.mark.parametrize("names", [("ERR",), ("VAR_RNOISE",), ("ERR", *VARIANCES)])
+def test_errors_that_are_none_are_as_if_they_were_not_there(paths, tmp_path, value, names):
+    path = edited(paths[0], tmp_path / "a_cal.fits", filled(value, *names))
+    planes = planes_module.read_measured(path)
+    assert np.isfinite(planes["SCI"]).mean() > 0.9
+    assert (planes["ERR"] is None) is (len(names) > 1)
+    assert f"{names[0]} holds no error" in planes_module.left_out(path)
+    write_crf(path, tmp_path / "a_o001_crf.fits", statuses=STATUSES)
+    crf = read_planes(tmp_path / "a_o001_crf.fits")
+    assert crf[names[0]] is None
+    assert np.isfinite(crf["SCI"]).mean() > 0.9
+
+
+def test_one_good_error_is_enough(paths, tmp_path):
+    def edit(hdus):
+        hdus["ERR"].data[:] = np.nan
+        hdus["ERR"].data[3, 4] = 1.0
+
+    path = edited(paths[0], tmp_path / "a_cal.fits", edit)
+    assert read_planes(path, ("ERR",))["ERR"][3, 4] == 1.0
+
+
+def test_no_error_flags_no_outlier_and_stops_no_mosaic(paths, plain, tmp_path):
+    edit = filled(0.0, "ERR", "VAR_RNOISE")
+    odd = [edited(path, tmp_path / path.name, edit) for path in paths]
+    image3(tmp_path / "x", odd)
+    with fits.open(plain) as expected, fits.open(tmp_path / "x" / "x_i2d.fits") as made:
+        both = np.isfinite(made["SCI"].data) & np.isfinite(expected["SCI"].data)
+        assert both.sum() > 0.95 * np.isfinite(expected["SCI"].data).sum()
+    for path in (tmp_path / "x").glob("*_crf.fits"):
+        assert fits.getval(path, "SWB_OUTL") < 0.02
 
 
 def test_a_mosaic_is_read_however_it_is_stored(plain, tmp_path):

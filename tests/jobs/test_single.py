@@ -54,7 +54,7 @@ def crf(source, folder, refcat):
     layout = Layout.from_dict(aligned["layout"])
     matched = match_exposures([source], folder / "facts.zip", layout) | {"parameters": {}}
     write_json(folder / "sky.json", matched)
-    write_median(folder / "m.fits", layout, [source], folder / "facts.zip", matched["exposures"])
+    write_median(folder / "m.fits", aligned, [source], folder / "facts.zip", matched["exposures"])
     target = folder / "one_a3001_crf.fits"
     finish_exposure(
         source,

@@ -550,8 +550,22 @@ def test_an_exposure_without_errors(exposures):
         flag_outliers(planes, exposures.inputs["e0"].pixel_map, lambda *window: None, 0.0)
 
 
+def alignment(*groups, step="tweakreg", status="COMPLETE"):
+    exposures = {str(k): {"status": status, "reason": "no MT_RA"} for k in range(len(groups))}
+    layout = {"exposures": {str(k): {"group": group} for k, group in enumerate(groups)}}
+    return {"step": step, "exposures": exposures, "layout": layout}
+
+
 def test_when_there_is_nothing_to_compare():
-    assert reason_to_skip(["a"]) == "there is one exposure only"
-    assert "of one group" in reason_to_skip(["a", "a"])
-    assert reason_to_skip(["a", "a"], resample_data=False) is None
-    assert reason_to_skip(["a", "b"]) is None
+    assert reason_to_skip(alignment("a")) == "there is one exposure only"
+    assert "of one group" in reason_to_skip(alignment("a", "a"))
+    assert reason_to_skip(alignment("a", "a"), resample_data=False) is None
+    assert reason_to_skip(alignment("a", "b")) is None
+
+
+def test_what_moves_between_exposures_is_compared_if_it_is_aligned():
+    assert reason_to_skip(alignment("a", "b", status="FAILED")) is None  # its stars did not match
+    lost = alignment("a", "b", step="assign_mtwcs", status="FAILED")
+    assert "would be flagged: no MT_RA" in reason_to_skip(lost)
+    assert reason_to_skip(lost, resample_data=False) is None  # the telescope follows the target
+    assert reason_to_skip(alignment("a", "b", step="assign_mtwcs", status="SKIPPED")) is None

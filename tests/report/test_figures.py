@@ -17,7 +17,7 @@ from matplotlib.image import imread
 from snakewebb.errors import InputError
 from snakewebb.report.figures import drawn, plot_alignment, plot_outliers, plot_sky
 from snakewebb.report.pictures import block_average, plot_mosaic, plot_sources, roundest, stretch
-from snakewebb.report.status import read_status, write_table
+from snakewebb.report.status import outlier_status, read_status, write_table
 
 GREY, BLUE, RED, ORANGE = (209, 209, 209), (0, 114, 178), (213, 94, 0), (230, 159, 0)
 
@@ -365,6 +365,20 @@ class Cells(HTMLParser):
     def handle_data(self, data):
         if {"td", "th"} & set(self.open):
             self.rows[-1][-1] += data
+
+
+@pytest.mark.parametrize("reason", ["it is so", *("x" * n + " yz" * n for n in range(28, 42))])
+def test_reasons_of_any_length_are_read_whole(reason):
+    """Cards of a history hold 72 characters."""
+    primary = fits.Header({"S_OUTLIR": "SKIPPED"})
+    for line in (
+        "of others",
+        "snakewebb: outlier_detection SKIPPED: before",
+        f"snakewebb: outlier_detection SKIPPED: {reason}",
+        "snakewebb: resample FAILED: not this",
+    ):
+        primary.add_history(line)
+    assert outlier_status(primary)["reason"] == reason.strip()
 
 
 def test_status_and_table(tmp_path):

@@ -216,6 +216,23 @@ def test_an_unusable_image(caplog):
     assert "no usable pixel" in caplog.text
 
 
+@pytest.mark.parametrize("starfinder", ["iraf", "dao", "segmentation"])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 3e38, np.nan])
+def test_what_is_no_number_spoils_no_source(starfinder, value):
+    """A few such pixels, one of them in a star: the others are found as without them."""
+    image, dq, truth = image_of_stars()
+    options = {"starfinder": starfinder, "sharplo": 0.2, "roundlo": -1.0, "roundhi": 1.0}
+    expected = find_sources(image, dq, **options)
+    x, y, _ = truth[3].astype(int)
+    image[y, x] = image[0, 0] = image[100, 100:103] = value
+    found = find_sources(image, dq, **options)
+    assert all(np.isfinite(column).all() for column in found.values())
+    far = np.hypot(expected["x"] - x, expected["y"] - y) > 12
+    assert far.sum() > 20
+    places = np.column_stack((expected["x"], expected["y"]))[far]
+    assert (distances(found, places) < 0.2).mean() > 0.9  # save those next to the bad pixels
+
+
 @pytest.fixture(scope="module")
 def exposure(tmp_path_factory):
     """A small simulated exposure: its file, what is known of it, and its way to the sky."""
@@ -304,6 +321,13 @@ def test_a_bad_pixel_does_not_pull_a_position():
     found = np.array([20.0]), np.array([20.0])
     windowed_centroids(image, 1.06, *found)
     assert np.hypot(found[0][0] - 20.2, found[1][0] - 19.9) < 0.05
+
+
+def test_a_place_that_is_no_number_stays():
+    x, y = np.array([np.nan, 20.0, np.inf]), np.array([20.0, np.nan, -np.inf])
+    windowed_centroids(star(20, 20), 1.0, x, y)
+    assert_array_equal(x, [np.nan, 20.0, np.inf])
+    assert_array_equal(y, [20.0, np.nan, -np.inf])
 
 
 def test_positions_that_cannot_be_measured_stay():

@@ -298,7 +298,8 @@ def test_results_do_not_depend_on_threads_bands_and_pieces(
     product, folder = names["field"], results / names["field"].name
     work = folder / "work" / product.name
     facts, alignment = f"{work}_facts.zip", f"{work}_alignment.json"
-    layout = Layout.from_dict(json.loads(Path(alignment).read_text())["layout"])
+    aligned = json.loads(Path(alignment).read_text())
+    layout = Layout.from_dict(aligned["layout"])
     calibrated = [observations["field"].parent / f"{name}_cal.fits" for name in layout.placements]
     flagged = [folder / f"{name}_{product.asn_id}_crf.fits" for name in layout.placements]
     monkeypatch.setattr(bands, "MEMORY", 3_000_000)
@@ -308,7 +309,7 @@ def test_results_do_not_depend_on_threads_bands_and_pieces(
     known = json.loads(Path(f"{work}_sky.json").read_text())
     assert sky["exposures"] == known["exposures"]
 
-    write_median(tmp_path / "median.fits", layout, calibrated, facts, sky["exposures"], threads=3)
+    write_median(tmp_path / "median.fits", aligned, calibrated, facts, sky["exposures"], threads=3)
     same_pixels(tmp_path / "median.fits", f"{work}_median.fits")
 
     made = tmp_path / f"{product.name}_i2d.fits"

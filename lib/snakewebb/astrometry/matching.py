@@ -17,6 +17,9 @@ from snakewebb.errors import InputError
 # The smallest number of points that fixes the map.
 FIT_GEOMETRIES = {"shift": 1, "rshift": 2, "rscale": 2, "general": 3}
 
+STRETCH = 0.05
+"""By more than this share no telescope's scale is off along any direction."""
+
 
 @dataclass(frozen=True)
 class Affine:
@@ -289,7 +292,8 @@ def match_and_fit(
     Raises
     ------
     FitError
-        Too few matches, chance matches, or a correction beyond the search radius.
+        Too few matches, chance matches, or a correction beyond the search radius or of a scale that
+        no telescope has.
     """
     if min(len(points), len(reference)) < how.needed:
         raise FitError(
@@ -316,6 +320,13 @@ def match_and_fit(
     if np.median(residual) > how.tolerance / 3:
         raise FitError(
             f"{len(i)} matches scatter by {np.median(residual):.2f} arcsec, as chance pairs do"
+        )
+    stretch = np.linalg.svd(fit.matrix, compute_uv=False) - 1
+    worst = stretch[np.argmax(np.abs(stretch))]
+    if abs(worst) > STRETCH:
+        raise FitError(
+            f"the fit stretches the sky by {100 * worst:.0f} %: {len(i)} matches, near each other "
+            "or along a line, do not determine it"
         )
     moved = np.hypot(*(fit(points) - points).T).max()
     if moved > 2 * how.reach:

@@ -233,10 +233,10 @@ def _deviating(
     image: np.ndarray, err: np.ndarray, median: np.ndarray, threshold: float
 ) -> np.ndarray:
     """Return where an image is off the median by more than its noise allows."""
-    noise = np.nan_to_num(err.astype(np.float64))
+    noise = np.where(err > 0, err.astype(np.float64), np.inf)  # which may be off by anything
     difference = np.abs(image.astype(np.float64) - median)
     flagged = difference > threshold * noise
-    deviations = np.divide(difference, noise, out=np.full(image.shape, np.nan), where=noise > 0)
+    deviations = difference / noise
     rows, columns = np.nonzero(flagged)
     scatter = local_scatter(deviations, rows, columns, HALF_BOX)
     limit = threshold * np.fmax(TO_SIGMA * scatter, 1.0)

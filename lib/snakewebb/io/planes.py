@@ -44,7 +44,8 @@ PLANES = {
     "VAR_FLAT": np.float32,
 }
 VARIANCES = ("VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
-INVALIDATED = ("SCI", "ERR", *VARIANCES)
+ERRORS = ("ERR", *VARIANCES)
+INVALIDATED = ("SCI", *ERRORS)
 DISPENSABLE = ("AREA", *VARIANCES)
 """Planes that are left out if they do not fit to SCI, as if they were not there."""
 
@@ -97,7 +98,8 @@ def read_planes(
     -------
     dict
         Native, C-contiguous array by name; None where the file has no such extension or an
-        empty one, or one of ``DISPENSABLE`` that does not fit to SCI (see `left_out`).
+        empty one, one of ``DISPENSABLE`` that does not fit to SCI, or errors that are none (see
+        `left_out`).
 
     Raises
     ------
@@ -106,7 +108,7 @@ def read_planes(
         SCI, or DQ holds what are no flags.
     """
     places, _ = _places(str(path), version(path))
-    wanted = {name: places[name] for name in names if name in places}
+    wanted = {name: places[name] for name in names if has_plane(path, name)}
     planes: Planes = dict.fromkeys(names)
     for name, pixels in zip(wanted, _pixels(path, list(wanted.values()), rows), strict=True):
         planes[name] = _flags(pixels, path) if name == "DQ" else _floats(pixels)
@@ -122,7 +124,8 @@ def read_measured(path: str | Path) -> Planes:
     if planes["ERR"] is None:
         variances = [v for v in read_planes(path, VARIANCES).values() if v is not None]
         with np.errstate(invalid="ignore"):
-            planes["ERR"] = np.sqrt(sum(variances)) if variances else None
+            err = np.sqrt(sum(variances)) if variances else np.zeros(1)
+        planes["ERR"] = err if (err > 0).any() else None
     return planes
 
 
@@ -169,7 +172,7 @@ def check_exposure(path: str | Path) -> None:
     InputError
         See `read_planes` and `snakewebb.io.headers.facts`; or a card cannot be read.
     """
-    reasons = left_out(path)
+    reasons = _unfit(path)
     facts(path)
     check_cards(path)
     if reasons:
@@ -179,9 +182,16 @@ def check_exposure(path: str | Path) -> None:
 def left_out(path: str | Path) -> list[str]:
     """Return what of an exposure is not used, and why.
 
-    Dispensable are AREA and variances of another shape than SCI, and extensions that are named in
-    the ASDF tree but not there.
+    Dispensable are AREA and variances of another shape than SCI, extensions that are named in the
+    ASDF tree but not there, and errors and variances that hold no number (ERR and VAR_RNOISE: none
+    above 0), which programs write that know none.
     """
+    blank = sorted(misfits(path) - set(_places(str(path), version(path))[1]))
+    return [*_unfit(path), *(f"{name} holds no error" for name in blank)]
+
+
+def _unfit(path: str | Path) -> list[str]:
+    """Return what headers tell of `left_out`."""
     reasons = [*_places(str(path), version(path))[1].values()]
     if lost := lost_extensions(path):
         reasons.append(f"{', '.join(name for name, _ in lost)}: in the ASDF tree, but not there")
@@ -189,8 +199,15 @@ def left_out(path: str | Path) -> list[str]:
 
 
 def misfits(path: str | Path) -> set[str]:
-    """Return which of the ``DISPENSABLE`` planes of a file do not fit to its SCI."""
-    return set(_places(str(path), version(path))[1])
+    """Return which planes of a file do not fit to its SCI, or are errors that are none."""
+    places, unfit = _places(str(path), version(path))
+    return {*unfit, *(name for name in places if not has_plane(path, name))}
+
+
+def has_plane(path: str | Path, name: str) -> bool:
+    """Return whether a file has a plane of which something can be used; see `left_out`."""
+    key = str(path), version(path)
+    return name in _places(*key)[0] and not (name in ERRORS and _is_blank(*key, name))
 
 
 def image_shape(path: str | Path) -> tuple[int, ...]:
@@ -209,6 +226,19 @@ def lost_extensions(path: str | Path) -> list[tuple[str, int]]:
     there = {(unit.name, unit.version) for unit in structure(path)}
     named = NAMED.findall(read_tree(path))
     return sorted({(name.decode("ascii", "replace"), int(v)) for name, v in named} - there)
+
+
+@lru_cache(maxsize=5000)
+def _is_blank(path: str, version: tuple[int, int], name: str) -> bool:
+    """Return whether errors or variances are none, in all of a plane."""
+    unit = _places(path, version)[0][name]
+    least = 0.0 if name in ("ERR", "VAR_RNOISE") else -math.inf
+    middle = unit.shape[-2] // 2
+    for rows in (slice(middle, middle + 1), slice(None)):  # the first mostly has some
+        (pixels,) = _pixels(path, [unit], rows)
+        if ((pixels > least) & (pixels < math.inf)).any():
+            return False
+    return True
 
 
 @lru_cache(maxsize=1000)

@@ -80,7 +80,9 @@ def align_product(
     if options.pop("skip"):
         exposures = {name: {"status": "SKIPPED", "reason": "skip is set"} for name in known}
     elif moving:
-        exposures, corrections = mtwcs.assign_mtwcs(known)
+        exposures, corrections = mtwcs.assign_mtwcs(
+            known, {name: geometry.center() for name, geometry in geometries.items()}
+        )
     else:
         name = options.pop("abs_refcat")
         if name:

@@ -78,10 +78,9 @@ def finish_exposure(
     else:
         statuses["skymatch"], provenance["skymatch"] = "SKIPPED", {"reason": "skip is set"}
     outliers = None
-    groups = [placement.group for placement in layout.placements.values()]
     reason = "skip is set"
     if median_file:
-        reason = reason_to_skip(groups, resample_data=outlier_detection["resample_data"])
+        reason = reason_to_skip(alignment, resample_data=outlier_detection["resample_data"])
     planes = {} if reason else read_measured(source)
     if not reason and planes["ERR"] is None:
         reason = "the exposure has neither errors nor variances"

@@ -23,7 +23,7 @@ DRIZZLED = 120
 
 def write_median(
     target: str | Path,
-    layout: Layout,
+    alignment: Mapping[str, Any],
     sources: Sequence[str | Path],
     facts_file: str | Path,
     skies: Mapping[str, Mapping[str, Any]],
@@ -38,8 +38,8 @@ def write_median(
     ----------
     target : path
         FITS; `snakewebb.io.bands.read_rows` reads it.
-    layout : Layout
-        The product's.
+    alignment : mapping
+        The product's, see `snakewebb.jobs.align.align_product`.
     sources : sequence of paths
         Its exposures, in the layout's order.
     facts_file : path
@@ -57,6 +57,7 @@ def write_median(
     InputError
         See `median_band`.
     """
+    layout = Layout.from_dict(alignment["layout"])
     with open_facts(facts_file) as facts:
         height, width = layout.grid.shape
         stacked = layout.columns_per_row()
@@ -64,8 +65,7 @@ def write_median(
             # On the detector every exposure falls on every band.
             height, width = facts(next(iter(layout.placements)))[1].shape
             stacked = width * len(sources)
-        groups = [placement.group for placement in layout.placements.values()]
-        if reason_to_skip(groups, resample_data=resample_data):
+        if reason_to_skip(alignment, resample_data=resample_data):
             height = 0
 
         def band(rows: slice) -> np.ndarray:

@@ -29,6 +29,8 @@ def windowed_centroids(image, sigma, x, y):
     half = int(np.ceil(REACH * sigma))
     edge = np.empty(8 * half)
     for k in range(x.size):
+        if not (np.isfinite(x[k]) and np.isfinite(y[k])):
+            continue
         column = int(np.floor(x[k] + 0.5))
         row = int(np.floor(y[k] + 0.5))
         top, bottom, left, right = row - half, row + half, column - half, column + half

@@ -63,7 +63,8 @@ def flag(sci, err, model, background, snr1, snr2, scale1, scale2, flagged):
     Parameters
     ----------
     sci, err, model : (ny, nx) float32
-        A pixel that is NaN in ``sci`` or ``model`` is not flagged; NaN in ``err`` counts as 0.
+        A pixel that is NaN in ``sci`` or ``model`` is not flagged, nor is one whose ``err`` is not
+        above 0: nothing tells how far it may be off.
     background, snr1, snr2, scale1, scale2 : float
     flagged : (ny, nx) bool
         The result.
@@ -85,8 +86,8 @@ def flag(sci, err, model, background, snr1, snr2, scale1, scale2, flagged):
                 if step > steepness:  # never where it is NaN
                     steepness = step
             noise = np.float64(err[j, i])
-            if np.isnan(noise):
-                noise = 0.0
+            if not noise > 0.0:
+                noise = np.inf
             difference = abs(sci[j, i] - center - background)
             seed[j, i] = difference > scale1 * steepness + snr1 * noise
             flagged[j, i] = difference > scale2 * steepness + snr2 * noise

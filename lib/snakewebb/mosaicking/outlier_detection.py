@@ -8,7 +8,8 @@ Each exposure is compared with the median of all, sampled where its pixels fall 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -24,13 +25,25 @@ TILE_ROWS = 64
 """The coordinates of so many rows stay in the second-level cache."""
 
 
-def reason_to_skip(groups: Sequence[str], *, resample_data: bool = True) -> str | None:
-    """Return why exposures of the given groups cannot be compared; None if they can.
+def reason_to_skip(alignment: Mapping[str, Any], *, resample_data: bool = True) -> str | None:
+    """Return why the exposures of a product cannot be compared; None if they can.
 
-    Groups are compared on the sky; exposures, if not `resample_data`, on the detector.
+    Groups are compared on the sky; exposures, if not `resample_data`, on the detector. A moving
+    target that was not brought to rest on the sky is nowhere in the median: all of it would be
+    flagged. With ``assign_mtwcs.skip`` it is, as was asked for: of stars that makes a clean mosaic.
+
+    Parameters
+    ----------
+    alignment : mapping
+        See `snakewebb.jobs.align.align_product`.
+    resample_data : bool, optional
     """
+    groups = [placed["group"] for placed in alignment["layout"]["exposures"].values()]
     if not resample_data and len(groups) > 1:
         return None
+    lost = {end["reason"] for end in alignment["exposures"].values() if end["status"] == "FAILED"}
+    if alignment["step"] == "assign_mtwcs" and lost:
+        return f"the moving target, which is not aligned, would be flagged: {lost.pop()}"
     return reason_alone(groups)
 
 
@@ -88,7 +101,8 @@ def flag_outliers(
         flagged = np.empty(sci.shape, bool)
         flag(sci, err, model, background, snr1, snr2, scale1, scale2, flagged)
     else:
-        flagged = np.abs(sci - read_median(*map(slice, sci.shape))) > snr1 * np.nan_to_num(err)
+        noise = np.where(err > 0, err, np.float32(np.inf))
+        flagged = np.abs(sci - read_median(*map(slice, sci.shape))) > snr1 * noise
     log.info("%d pixels flagged, %.3f %%", flagged.sum(), 100 * flagged.mean())
     return flagged
 

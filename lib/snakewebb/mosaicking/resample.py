@@ -12,8 +12,7 @@ import numpy as np
 
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE, bad_mask
-from snakewebb.io.fits_structure import find
-from snakewebb.io.planes import PLANES, Planes, read_planes
+from snakewebb.io.planes import ERRORS, PLANES, Planes, has_plane, read_planes
 from snakewebb.kernels.drizzle import MARGIN, add_exposure, divide_totals, drizzle_square
 from snakewebb.wcs.exposure import Facts
 from snakewebb.wcs.grid import Grid
@@ -222,11 +221,10 @@ def has_errors(sources: Iterable[str | Path | Planes]) -> bool:
 
     If none has, a mosaic of them is made without (``enable_err``).
     """
-    names = ("ERR", *VARIANCES)
     return any(
-        any(source.get(name) is not None for name in names)
+        any(source.get(name) is not None for name in ERRORS)
         if isinstance(source, dict)
-        else any((unit := find(source, name)) and unit.shape for name in names)
+        else any(has_plane(source, name) for name in ERRORS)
         for source in sources
     )
 

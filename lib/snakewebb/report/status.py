@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -103,9 +104,13 @@ def read_status(
 def outlier_status(primary: Mapping[str, Any]) -> dict[str, Any]:
     """Return how outlier_detection ended, from an exposure's primary header."""
     status = primary.get("S_OUTLIR", "SKIPPED")
-    start = f"snakewebb: outlier_detection {status}: "
-    reasons = [line for line in primary.get("HISTORY", ()) if line.startswith(start)]
-    reason = reasons[-1].removeprefix(start) if reasons else ""
+    # A card holds 72 characters, without the space that may be last; what is longer goes on.
+    lines = (
+        line.ljust(72) if len(line) > 70 else f"{line}\n" for line in primary.get("HISTORY", ())
+    )
+    entry = rf"snakewebb: outlier_detection {status}: (.*?) *(?=snakewebb: |$)"
+    reasons = re.findall(entry, "".join(lines), re.MULTILINE)
+    reason = reasons[-1] if reasons else ""
     return {"status": status, "reason": reason, "fraction": primary.get("SWB_OUTL")}
 
 

@@ -67,6 +67,9 @@ def find_sources(
         ``id`` (from 1), ``x``, ``y`` (0-based pixels), ``flux``; empty where nothing is found.
     """
     mask = (dq & (DO_NOT_USE | NON_SCIENCE)) != 0
+    infinite = np.isinf(sci)
+    if infinite.any():
+        sci, mask = np.where(infinite, np.float32(np.nan), sci), mask | infinite
     if not np.any(np.isfinite(sci) & ~mask):
         log.warning("no usable pixel: no sources")
         return table_of([], [], [])
@@ -107,6 +110,9 @@ def find_sources(
             n_brightest=brightest,
             peak_max=peakmax,
         )
+    finite = np.all([np.isfinite(found[name]) for name in ("x", "y", "flux")], axis=0)
+    if not finite.all():
+        found = table_of(*(found[name][finite] for name in ("x", "y", "flux")))
     log.info("%d sources (%s, %g sigma)", len(found["id"]), starfinder, snr_threshold)
     return found
 
@@ -183,7 +189,8 @@ def _daofind(image, mask, threshold, fwhm, **options):
     peaks = _peaks(smooth, detector.threshold_eff, mask, options["min_separation"])
     found = None
     if len(peaks):
-        with warnings.catch_warnings(), use_future_column_names():
+        # What is too bright for float32 has no roundness, and is left out by photutils.
+        with warnings.catch_warnings(), use_future_column_names(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore", NoDetectionsWarning)
             found = DAOStarFinder(threshold, fwhm, xycoords=peaks, **options)(image)
     if found is None:
@@ -219,7 +226,8 @@ def _segments(image, mask, threshold, fwhm, *, finder, photometry):
     from photutils.utils import NoDetectionsWarning
 
     smooth = image
-    with warnings.catch_warnings(), use_future_column_names():
+    # Sums of what is too bright for float32 are no numbers, and left out by `find_sources`.
+    with warnings.catch_warnings(), use_future_column_names(), np.errstate(all="ignore"):
         # No source is no fault; nor is a bad region larger than the kernel, where none is sought.
         warnings.simplefilter("ignore", NoDetectionsWarning)
         warnings.filterwarnings("ignore", message="nan_treatment='interpolate'")
@@ -238,7 +246,8 @@ def refine(sources: Sources, sci: np.ndarray, dq: np.ndarray, fwhm: float) -> No
 
     Those of the star finders move with the phase of the pixels: by 0.05 pixels for NIRCam.
     """
-    image = np.where((dq & (DO_NOT_USE | NON_SCIENCE)) != 0, np.float32(np.nan), sci)
+    bad = ((dq & (DO_NOT_USE | NON_SCIENCE)) != 0) | np.isinf(sci)
+    image = np.where(bad, np.float32(np.nan), sci)
     windowed_centroids(image, fwhm * FWHM_TO_SIGMA, sources["x"], sources["y"])
 
 
