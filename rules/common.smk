@@ -100,6 +100,12 @@ def of(method, **given):
     return value
 
 
+def optional(method):
+    """Return the same for an input file that need not be: Snakemake wants an empty list then."""
+    path = of(method)
+    return lambda wildcards: path(wildcards) or []
+
+
 def options(step, rule):
     """Return a function of the wildcards: the parameters of a step that a rule uses."""
     return of(plan.options, step=step, rule=rule)

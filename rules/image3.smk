@@ -44,7 +44,7 @@ rule write_association:
 rule find_sources:
     input:
         exposure=of(plan.stage2_file),
-        catalog=of(plan.custom_catalog),
+        catalog=optional(plan.custom_catalog),
         kernels=ancient("<results>/kernels.done"),
     output:
         "<results>/{product}/work/{exposure}_facts.json",
@@ -68,7 +68,7 @@ rule find_sources:
 rule align:
     input:
         facts=of(plan.facts_files),
-        refcat=of(plan.reference_catalog),
+        refcat=optional(plan.reference_catalog),
     output:
         alignment="<results>/{product}/work/{product}_alignment.json",
         facts="<results>/{product}/work/{product}_facts.zip",
@@ -96,7 +96,7 @@ rule skymatch:
         exposures=of(plan.stage2_files),
         facts="<results>/{product}/work/{product}_facts.zip",
         alignment="<results>/{product}/work/{product}_alignment.json",
-        skylist=of(plan.sky_list),
+        skylist=optional(plan.sky_list),
         kernels=ancient("<results>/kernels.done"),
     output:
         "<results>/{product}/work/{product}_sky.json",
@@ -122,7 +122,7 @@ rule median:
         exposures=of(plan.stage2_files),
         facts="<results>/{product}/work/{product}_facts.zip",
         alignment="<results>/{product}/work/{product}_alignment.json",
-        sky=of(plan.sky_file),
+        sky=optional(plan.sky_file),
         kernels=ancient("<results>/kernels.done"),
     output:
         "<results>/{product}/work/{product}_median.fits",
@@ -148,8 +148,8 @@ rule crf:
         exposure=of(plan.stage2_file),
         facts="<results>/{product}/work/{exposure}_facts.json",
         alignment="<results>/{product}/work/{product}_alignment.json",
-        sky=of(plan.sky_file),
-        median=of(plan.median_file),
+        sky=optional(plan.sky_file),
+        median=optional(plan.median_file),
         kernels=ancient("<results>/kernels.done"),
     output:
         "<results>/{product}/{exposure}_{asn_id}_crf.fits",
@@ -178,7 +178,7 @@ rule i2d:
         exposures=of(plan.files, kind="crf"),
         facts="<results>/{product}/work/{product}_facts.zip",
         alignment="<results>/{product}/work/{product}_alignment.json",
-        output_wcs=of(plan.output_wcs),
+        output_wcs=optional(plan.output_wcs),
         kernels=ancient("<results>/kernels.done"),
     output:
         "<results>/{product}/{product}_i2d.fits",

@@ -57,7 +57,7 @@ rule plot_sources:
 rule plot_exposures:
     input:
         alignment="<results>/{product}/work/{product}_alignment.json",
-        sky=of(plan.sky_file),
+        sky=optional(plan.sky_file),
         exposures=of(plan.files, kind="crf"),
     output:
         alignment=report(

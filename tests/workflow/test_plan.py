@@ -161,7 +161,7 @@ def test_files_of_an_exposure(make):
 
 @pytest.mark.parametrize("name", ["GAIADR3", "gaiadr2", "GAIAREFCAT", ""])
 def test_a_service_is_no_file(make, name):
-    assert make(steps={"tweakreg": {"abs_refcat": name}}).reference_catalog("x") == []
+    assert make(steps={"tweakreg": {"abs_refcat": name}}).reference_catalog("x") is None
     assert make(steps={"tweakreg": {"abs_refcat": "a.ecsv"}}).reference_catalog("x") == "a.ecsv"
 
 
@@ -200,7 +200,7 @@ def test_custom_catalogs(make):
     step = {"use_custom_catalogs": True, "catfile": "cats.txt"}
     plan = make(steps={"tweakreg": step})
     assert plan.custom_catalog("x", "a") == "a.ecsv"
-    assert plan.custom_catalog("x", "b") == []
+    assert plan.custom_catalog("x", "b") is None
     assert plan.catalogs["y"] == {}
 
 

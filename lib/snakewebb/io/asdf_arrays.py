@@ -20,7 +20,7 @@ MAGIC = b"\xd3BLK"
 HEADER = struct.Struct(">I4sQQQ")
 """Of a block, after its magic number and length: flags, compression, space, used and full size."""
 
-UNPACKERS = {b"zlib": zlib.decompressobj, b"bzp2": bz2.BZ2Decompressor}
+UNPACKERS: dict[bytes, Any] = {b"zlib": zlib.decompressobj, b"bzp2": bz2.BZ2Decompressor}
 STORED_AS_IT_IS = b"\0\0\0\0"
 TEXT = {"ascii": "S", "ucs4": "U"}
 NUMBERS = {

@@ -20,7 +20,7 @@ from collections import ChainMap
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from snakewebb.errors import InputError
 from snakewebb.io.atomic import BLOCK
@@ -34,7 +34,7 @@ PACKERS = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ\0": lzma}
 """By the first bytes of a packed file, whatever its name."""
 FOREIGN = {b"PK\x03\x04": "a zip archive", b"\x1f\x9d": "packed by compress"}
 
-STORED = {
+STORED: Mapping[tuple[int, float], str] = {
     (8, 0): "u1",
     (16, 0): ">i2",
     (32, 0): ">i4",
@@ -86,7 +86,7 @@ def version(path: str | Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def open_unpacked(path: str | Path) -> BinaryIO:
+def open_unpacked(path: str | Path) -> io.BufferedIOBase:
     """Open a file for reading; one packed by gzip, bzip2 or xz is unpacked into memory.
 
     Raises
@@ -185,7 +185,7 @@ def exposure_header(path: str | Path) -> Mapping[str, str]:
         return ChainMap(_texts(_header(file, path, "XTENSION")), first)
 
 
-def _texts(cards: Mapping[str, bytes]) -> dict[str, str]:
+def _texts(cards: Mapping[str, str]) -> dict[str, str]:
     return {key: _text(value) for key, value in cards.items()}
 
 
@@ -210,7 +210,7 @@ def _structure(path: str, version: tuple[int, int]) -> tuple[Unit, ...]:
     return tuple(units)
 
 
-def _header(file: BinaryIO, path: str | Path, first: str) -> dict[str, str]:
+def _header(file: io.BufferedIOBase, path: str | Path, first: str) -> dict[str, str]:
     """Return what follows the keywords of a header, read up to its end."""
     cards: dict[str, str] = {}
     for number in range(MOST_BLOCKS):
@@ -276,7 +276,7 @@ def _unit(cards: Mapping[str, str], name: str, header: int, start: int, path: st
         name,
         number,
         kind,
-        shape if kind == "IMAGE" and math.prod(shape) else (),
+        shape if kind == "IMAGE" and 0 not in shape else (),
         header,
         start,
         size,

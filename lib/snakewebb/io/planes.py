@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from astropy.io import fits
@@ -268,7 +268,7 @@ def _places(path: str, version: tuple[int, int]) -> tuple[dict[str, Unit], dict[
     return places, misfits
 
 
-def _read_rows(file: BinaryIO, unit: Unit, rows: slice) -> np.ndarray:
+def _read_rows(file: BufferedIOBase, unit: Unit, rows: slice) -> np.ndarray:
     """Read rows of each image of a unit whose bytes are its pixels."""
     *images, height, width = unit.shape
     start, stop, _ = rows.indices(height)
@@ -276,7 +276,7 @@ def _read_rows(file: BinaryIO, unit: Unit, rows: slice) -> np.ndarray:
     data = np.empty((math.prod(images), max(stop - start, 0), width), dtype.newbyteorder("="))
     for index, image in enumerate(data):
         file.seek(unit.start + (index * height + start) * width * dtype.itemsize)
-        if file.readinto(image) != image.nbytes:
+        if file.readinto(image.data) != image.nbytes:
             raise InputError(f"{unit.name}: is cut short: fetch the file again")
     # In place: memory that is touched for the first time costs more than the work on it.
     if not dtype.isnative:
@@ -345,7 +345,7 @@ def write_rows(path: str | Path, shape: tuple[int, int], bands: Iterable[np.ndar
     with replacing(path) as file:
         file.write(header.tostring().encode("ascii"))
         for band in bands:
-            file.write(band.astype(">f4"))
+            file.write(band.astype(">f4").data)
         file.write(bytes(-file.tell() % BLOCK))
 
 
@@ -372,6 +372,6 @@ def read_window(path: str | Path, rows: slice, columns: slice) -> np.ndarray:
     with open(path, "rb", buffering=0) as file:
         for row, line in enumerate(window, top):
             file.seek(place + line.itemsize * (row * shape[1] + left))
-            if file.readinto(line) != line.nbytes:
+            if file.readinto(line.data) != line.nbytes:
                 raise InputError(f"{path}: is cut short: remove the file and run again")
     return window.astype(np.float32)

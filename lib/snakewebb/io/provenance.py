@@ -110,7 +110,10 @@ def read_notes(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: has no notes of snakewebb: remove it and run again") from error
 
 
-class _Plain(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Plain(_Loader):
     """Reads YAML and passes over what needs another package to be understood."""
 
 

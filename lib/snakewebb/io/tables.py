@@ -85,8 +85,8 @@ def numbers(
     if values.dtype.kind not in "iuf":
         raise InputError(f"{path}: column {name} does not hold numbers: give decimals")
     values = np.where(np.ma.getmaskarray(table[name]), np.nan, values.astype(np.float64))
-    rows = np.arange(len(values)) if rows is None else np.asarray(rows, int)
-    values = values[rows]
+    index = np.arange(len(values)) if rows is None else np.asarray(rows, int)
+    values = values[index]
     good = np.isfinite(values) & (low <= values) & (values <= high)
     if holes:
         good |= np.isnan(values)
@@ -94,7 +94,7 @@ def numbers(
         first = np.argmin(good)
         more = f", and {(~good).sum() - 1} more" if (~good).sum() > 1 else ""
         raise InputError(
-            f"{path}: column {name} holds {values[first]:g} in row {rows[first] + 1}{more}: give "
+            f"{path}: column {name} holds {values[first]:g} in row {index[first] + 1}{more}: give "
             f"{_span(low, high)}"
         )
     return values

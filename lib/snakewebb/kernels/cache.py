@@ -60,9 +60,9 @@ def folder() -> Path | None:
     for module in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(module.name.encode())
         digest.update(module.read_bytes())
-    caches = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
+    given = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
     try:
-        caches = Path(caches) if caches else Path.home() / ".cache"
+        caches = Path(given) if given else Path.home() / ".cache"
     except RuntimeError:
         return None
     return caches / "snakewebb" / digest.hexdigest()[:16]

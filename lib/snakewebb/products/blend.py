@@ -34,7 +34,7 @@ SIMPLIFICATION = 0.05
 """How far, in pixels, the outline of a mosaic may be off."""
 
 
-KINDS = {"string": {str}, "number": {int, float}, "integer": {int}, "boolean": {bool}}
+KINDS = {"string": (str,), "number": (int, float), "integer": (int,), "boolean": (bool,)}
 """Types of values by their names in the schema."""
 
 

@@ -131,7 +131,7 @@ def correct_pointing(
         wcsinfo.instance.update((name, keywords[name]) for name in FITS_WCS if name in keywords)
 
 
-def _note(model: ImageModel, notes: dict[str, Any], statuses: Mapping[str, str]) -> None:
+def _note(model: ImageModel, notes: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
     """Keep our own metadata, and a few of them as keywords and history of the FITS header."""
     model.meta.snakewebb = notes
     extra = model.instance.setdefault("extra_fits", {}).setdefault("PRIMARY", {})

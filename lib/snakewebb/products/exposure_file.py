@@ -179,7 +179,7 @@ def rewrite(
     moving_target, integrations, corner
         See `write_crf`.
     """
-    said = {"statuses": statuses, "notes": noted(notes), "metadata": plain(metadata)}
+    said: dict = {"statuses": statuses, "notes": noted(notes), "metadata": plain(metadata)}
     source = ExposureFile(source)
     correction, geometry, sip = pointing or (None, None, None)
     special = moving_target or metadata.get("wcsinfo")
@@ -305,7 +305,7 @@ def write_copy(
                 agree = False
             hdus[name].data = planes[name]
             hdus[name].update_header()
-        changes = {f"meta.{place}": value for place, value in places.items()}
+        changes: dict[str, Any] = {f"meta.{place}": value for place, value in places.items()}
         for known in attributes():
             if known.hdu == "PRIMARY" and known.name in changes:
                 hdus[0].header[known.keyword] = (changes[known.name], known.comment)

@@ -61,8 +61,8 @@ ARRAYS = {
 FORMATS = {"U": "A", "b": "L", "i": "K", "f": "D"}
 """Of columns in FITS tables, by NumPy's kinds: text, Boolean and numbers of 64 bits."""
 
-OF_DETECTORS = ("v2_ref", "v3_ref", "ra_ref", "dec_ref", "roll_ref", "v3yangle", "vparity")
-OF_DETECTORS += ("siaf_xref_sci", "siaf_yref_sci")
+OF_DETECTORS: tuple[str, ...] = ("v2_ref", "v3_ref", "ra_ref", "dec_ref", "roll_ref", "v3yangle")
+OF_DETECTORS += ("vparity", "siaf_xref_sci", "siaf_yref_sci")
 """Those of ``meta.wcsinfo`` that tell where a detector points, of which a mosaic has none."""
 
 

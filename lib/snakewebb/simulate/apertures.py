@@ -87,9 +87,8 @@ class Pointing:
         ra, dec = np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))
         east = up @ (-np.sin(ra), np.cos(ra), 0)
         north = up @ (-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec))
-        return tuple(
-            float(np.degrees(angle)) for angle in (ra % (2 * np.pi), dec, np.arctan2(east, north))
-        )
+        ra, dec, roll = np.degrees(ra % (2 * np.pi)), np.degrees(dec), np.arctan2(east, north)
+        return float(ra), float(dec), float(np.degrees(roll))
 
 
 def _rotation(axis: str, degrees: float) -> np.ndarray:
@@ -104,7 +103,9 @@ def _rotation(axis: str, degrees: float) -> np.ndarray:
 def apertures() -> dict[str, Aperture]:
     """Return all apertures of the table by SIAF name."""
     table = json.loads(Path(__file__).with_name("apertures.json").read_text(encoding="utf-8"))
-    return {name: Aperture(**row) for name, row in table["apertures"].items()}
+    pairs = ("full_size", "start", "size", "reference")
+    rows = table["apertures"].items()
+    return {n: Aperture(**row | {p: tuple(row[p]) for p in pairs}) for n, row in rows}
 
 
 def imaging_aperture(detector: str) -> Aperture:
@@ -113,14 +114,17 @@ def imaging_aperture(detector: str) -> Aperture:
     return next(row for row in rows if row.size == row.full_size)
 
 
-def central_subarray(aperture: Aperture, npix: int | None) -> tuple[tuple[int, int], ...]:
+def central_subarray(
+    aperture: Aperture, npix: int | None
+) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return start (1-based x, y) and size of a square of ``npix`` about the reference point.
 
     None gives the whole aperture.
     """
     if npix is None:
-        return tuple(aperture.start), tuple(aperture.size)
-    return tuple(int(np.ceil(r - npix / 2)) for r in aperture.reference), (npix, npix)
+        return aperture.start, aperture.size
+    x, y = (int(np.ceil(r - npix / 2)) for r in aperture.reference)
+    return (x, y), (npix, npix)
 
 
 def wcsinfo(aperture: Aperture, pointing: Pointing) -> dict[str, float | int]:
@@ -202,7 +206,7 @@ def make_wcs(
 
 def _bounding_box(aperture: Aperture, size: tuple[int, int]) -> tuple[tuple[float, float], ...]:
     nx, ny = size
-    if aperture.detector == "MIRIMAGE" and tuple(size) == tuple(aperture.full_size):
+    if aperture.detector == "MIRIMAGE" and size == aperture.full_size:
         return (3.5, nx - 4.5), (-0.5, ny - 0.5)
     return (-0.5, nx - 0.5), (-0.5, ny - 0.5)
 

@@ -158,7 +158,9 @@ def center_of(frame: Frame) -> tuple[float, float]:
 
 def scale_at(frame: Frame, center: tuple[float, float]) -> tuple[float, float]:
     """Return arcsec a pixel along x and y at the reference point."""
-    target = frame.wcs(*center)
-    here = Correction(*map(float, target), ((1.0, 0.0), (0.0, 1.0)), (0.0, 0.0))
-    *_, jacobian = scene.locate(frame.wcs, frame.size[::-1], *np.transpose([target]), here, 0.0)
-    return tuple(map(float, np.linalg.norm(jacobian[0], axis=0)))
+    ra, dec = map(float, frame.wcs(*center))
+    here = Correction(ra, dec, ((1.0, 0.0), (0.0, 1.0)), (0.0, 0.0))
+    at = np.array([ra]), np.array([dec])
+    *_, jacobian = scene.locate(frame.wcs, frame.size[::-1], *at, here, 0.0)
+    x, y = map(float, np.linalg.norm(jacobian[0], axis=0))
+    return x, y

@@ -5,6 +5,7 @@ Lengths are metres in pupils, arcsec in masks, nanometres in wavefronts.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -112,7 +113,7 @@ class Coronagraph:
 
     def image(
         self,
-        position: tuple[float, float] | np.ndarray,
+        position: Collection[float],
         wavefront: np.ndarray | float = 0.0,
         *,
         masked: bool = True,
@@ -151,7 +152,7 @@ class Coronagraph:
 
         It is 1 where there is no mask, and does not count the stop.
         """
-        position = tuple(c + o / s for c, o, s in zip(self.center, (x, y), self.scale, strict=True))
+        position = [c + o / s for c, o, s in zip(self.center, (x, y), self.scale, strict=True)]
         light = self._at_stop(position, 0.0, self.wavelength, True)
         return float((np.abs(light) ** 2).sum() / (self.stop**2).sum())
 
@@ -178,7 +179,7 @@ class Coronagraph:
         return np.clip(result, 0, 1).astype(np.float32)
 
     def _at_stop(
-        self, position: tuple[float, float], wavefront: np.ndarray | float, colour: float, on: bool
+        self, position: Collection[float], wavefront: np.ndarray | float, colour: float, on: bool
     ) -> np.ndarray:
         """Return the field behind the stop, (n, n) complex."""
         x, pupil = self.pupil

@@ -73,14 +73,14 @@ def write(coronagraphic: CoronagraphicObservation, folder: str | Path) -> Path:
     for exposure in exposures:
         model, rays = simulate(coronagraphic, telescope, exposure)
         model.save(folder / f"{exposure.name}_calints.fits")
-        np.savez_compressed(truth / f"{exposure.name}_cosmic_rays.npz", **rays)
+        np.savez_compressed(truth / f"{exposure.name}_cosmic_rays.npz", allow_pickle=False, **rays)
         log.info("%s simulated", exposure.name)
 
     throughput = optics.throughput_map()
     name = coronagraphic.product
     fits.writeto(truth / f"{name}_throughput.fits", throughput, overwrite=True)
     wavefronts = [static + modes.wavefront(e.coefficients.mean(axis=0)) for e in exposures]
-    fits.writeto(truth / f"{name}_wavefront.fits", np.float32(wavefronts), overwrite=True)
+    fits.writeto(truth / f"{name}_wavefront.fits", np.array(wavefronts, np.float32), overwrite=True)
     write_psfmask(coronagraphic, throughput, flaws, folder / "references" / "psfmask.fits")
     content = truth_of(coronagraphic, exposures, optics, modes, static)
     observation.write_json(truth / f"{name}.json", content)
@@ -223,11 +223,11 @@ def simulate(
         planes.append(integration)
         struck.append(rays)
     cubes = {name: np.stack([plane[name] for plane in planes]) for name in planes[0]}
-    rays = {
+    of_all = {
         name: np.concatenate([getattr(ray, name) for ray in struck])
         for name in ("x", "y", "brightness", "significance")
     }
-    rays["integration"] = np.repeat(np.arange(len(struck)), [len(ray.x) for ray in struck])
+    of_all["integration"] = np.repeat(np.arange(len(struck)), [len(ray.x) for ray in struck])
     meta = metadata(coronagraphic, exposure, nominal_area)
     model = datamodels.CubeModel(
         {
@@ -237,7 +237,7 @@ def simulate(
             "meta": {**meta, "wcs": frame.wcs},
         }
     )
-    return model, rays
+    return model, of_all
 
 
 def integration_times(exposure: Exposure) -> np.ndarray:

@@ -174,7 +174,7 @@ def believed_frames(observation: Observation) -> list[list[Frame]]:
     if observation.wcs is not None:
         return [
             [
-                Frame(i, name, *by_detector[name], (1, 1), tuple(rows[name].full_size))
+                Frame(i, name, *by_detector[name], (1, 1), rows[name].full_size)
                 for name in observation.detectors
             ]
             for i, by_detector in enumerate(observation.wcs)
@@ -204,7 +204,8 @@ def target_position(observation: Observation, exposure: int) -> tuple[float, flo
     """Return RA and Dec (degrees) of the target in the middle of an exposure."""
     hours = (exposure * (observation.exposure_time + OVERHEAD)) / 3600
     east, north = (rate * hours for rate in observation.motion)
-    return tuple(map(float, from_plane(east, north, observation.ra, observation.dec)))
+    ra, dec = map(float, from_plane(east, north, observation.ra, observation.dec))
+    return ra, dec
 
 
 def pointed_at(
@@ -216,7 +217,8 @@ def pointed_at(
     x, y = dither
     east = -x * np.cos(angle) + y * np.sin(angle)
     north = x * np.sin(angle) + y * np.cos(angle)
-    return tuple(map(float, from_plane(east, north, *target_position(observation, exposure))))
+    ra, dec = map(float, from_plane(east, north, *target_position(observation, exposure)))
+    return ra, dec
 
 
 def random_sources(observation: Observation, frames: list[Frame]) -> Table:
@@ -224,13 +226,14 @@ def random_sources(observation: Observation, frames: list[Frame]) -> Table:
     plane = middle(frames)
     outlines = np.array([to_plane(*frame.corners(), *plane) for frame in frames])
     low, high = outlines.min(axis=(0, 2)) - SCENE_MARGIN, outlines.max(axis=(0, 2)) + SCENE_MARGIN
-    center = tuple(map(float, from_plane(*(low + high) / 2, *plane)))
+    xi, eta = (low + high) / 2
+    ra, dec = map(float, from_plane(xi, eta, *plane))
     x, y = outlines[0]
     frame_area = 0.5 * abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))
     frames_in_scene = np.prod(high - low) / frame_area
     return scene.random_catalog(
         np.random.default_rng([observation.seed, 0]),
-        center,
+        (ra, dec),
         tuple(high - low),
         stars=round(observation.stars * frames_in_scene),
         galaxies=round(observation.galaxies * frames_in_scene),

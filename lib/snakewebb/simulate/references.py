@@ -87,7 +87,7 @@ def aperture_table(psf: Psf, header: fits.Header) -> Table:
         table["subarray"] = header["SUBARRAY"]
     else:
         table["pupil"] = header["PUPIL"]
-    table["eefraction"] = np.float32(ENERGIES)
+    table["eefraction"] = np.array(ENERGIES, np.float32)
     table["radius"] = np.float32(radii)
     table["apcorr"] = np.float32(1 / inside)
     table["skyin"], table["skyout"] = np.float32(inner), np.float32(outer)

@@ -238,7 +238,8 @@ def paint(
         wcs, area.shape, sources["ra"].data, sources["dec"].data, truth, psf.size / 2
     )
     for row, xc, yc, slopes in zip(sources[index], x, y, jacobian, strict=True):
-        size, shape = psf.size, 1.0
+        size = psf.size
+        shape: np.ndarray | float = 1.0
         if row["type"] == "galaxy":
             ellipse = np.linalg.inv(slopes) @ _axes(row)
             reach = SERSIC_CUT * np.linalg.norm(ellipse, axis=0).max() + psf.size / 4

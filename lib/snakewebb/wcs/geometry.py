@@ -12,7 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from snakewebb.wcs.sphere import from_plane, to_plane, unit_vectors
+from snakewebb.wcs.sphere import from_plane, mean_direction, to_plane, unit_vectors
+
+Box = tuple[tuple[float, float], tuple[float, float]]
+"""Ends in x and in y, pixels."""
+Matrix = tuple[tuple[float, float], tuple[float, float]]
+"""2×2, rows first."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +34,9 @@ class PixelToSky:
         The pixel coordinates within which it holds.
     """
 
-    forward: Callable[..., tuple[np.ndarray, np.ndarray]]
-    inverse: Callable[..., tuple[np.ndarray, np.ndarray]] | None
-    bounding_box: tuple[tuple[float, float], tuple[float, float]] | None
+    forward: Callable[..., tuple[np.ndarray, ...]]
+    inverse: Callable[..., tuple[np.ndarray, ...]] | None
+    bounding_box: Box | None
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Correction:
 
     ra0: float
     dec0: float
-    matrix: tuple[tuple[float, float], tuple[float, float]]
+    matrix: Matrix
     shift: tuple[float, float]
 
     def apply(self, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -62,12 +67,9 @@ class Correction:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Correction:
         """Make a correction from what `to_dict` returned."""
-        return cls(
-            values["ra0"],
-            values["dec0"],
-            tuple(tuple(row) for row in values["matrix"]),
-            tuple(values["shift"]),
-        )
+        (a, b), (c, d) = values["matrix"]
+        east, north = values["shift"]
+        return cls(values["ra0"], values["dec0"], ((a, b), (c, d)), (east, north))
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Geometry:
     vparity: int
 
     @property
-    def bounding_box(self) -> tuple[tuple[float, float], tuple[float, float]]:
+    def bounding_box(self) -> Box:
         """The pixel coordinates within which the WCS holds, ((x0, x1), (y0, y1))."""
         x, y = self.x_nodes, self.y_nodes
         return (float(x[0]), float(x[-1])), (float(y[0]), float(y[-1]))
@@ -136,10 +138,7 @@ class Geometry:
 
     def center(self) -> tuple[float, float]:
         """Return RA and Dec, degrees, of the middle of the corners."""
-        x, y, z = unit_vectors(*self.corners()).sum(axis=0)
-        return float(np.degrees(np.arctan2(y, x)) % 360), float(
-            np.degrees(np.arctan2(z, np.hypot(x, y)))
-        )
+        return mean_direction(unit_vectors(*self.corners()))
 
     def to_dict(self) -> dict[str, Any]:
         """Return a form that JSON can hold."""

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from numpy.typing import ArrayLike
 
 from snakewebb.errors import InputError
 from snakewebb.io.headers import value
-from snakewebb.wcs.geometry import Geometry
+from snakewebb.wcs.geometry import Geometry, Matrix
 from snakewebb.wcs.sphere import from_plane, to_plane, unit_vectors
 
 MAX_SPARSITY = 4.0
@@ -43,20 +44,19 @@ class Grid:
     crval: tuple[float, float]
     crpix: tuple[float, float]
     cdelt: float
-    pc: tuple[tuple[float, float], tuple[float, float]]
+    pc: Matrix
     shape: tuple[int, int]
     pixel_scale_ratio: float = 1.0
 
-    def sky_to_pixel(self, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def sky_to_pixel(self, ra: ArrayLike, dec: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Return 0-based pixel coordinates of RA, Dec in degrees."""
         xi, eta = to_plane(ra, dec, *self.crval)
         (a, b), (c, d) = self.pc
         scale = self.cdelt * 3600.0 * (a * d - b * c)
-        return (d * xi - b * eta) / scale + self.crpix[0], (a * eta - c * xi) / scale + self.crpix[
-            1
-        ]
+        x0, y0 = self.crpix
+        return (d * xi - b * eta) / scale + x0, (a * eta - c * xi) / scale + y0
 
-    def pixel_to_sky(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def pixel_to_sky(self, x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Return RA and Dec in degrees of 0-based pixel coordinates."""
         (a, b), (c, d) = self.pc
         u, v = np.asarray(x) - self.crpix[0], np.asarray(y) - self.crpix[1]
@@ -145,7 +145,7 @@ def output_grid(
         angle = np.radians(rotation)
     cos, sin, parity = float(np.cos(angle)), float(np.sin(angle)), first.vparity
     pc = ((parity * cos, sin), (-parity * sin, cos))
-    bare = Grid(tuple(crval), (0.0, 0.0), float(cdelt), pc, (0, 0), float(pixel_scale_ratio))
+    bare = Grid(crval, (0.0, 0.0), float(cdelt), pc, (0, 0), float(pixel_scale_ratio))
     x, y = bare.sky_to_pixel(ra, dec)
     if np.isnan(x).any():
         far = [
@@ -156,7 +156,8 @@ def output_grid(
         raise InputError(
             f"{far[0]}: lies more than 90 degrees off the tangent point: check its WCS, or crval"
         )
-    offset = (-float(x.min()), -float(y.min())) if crpix is None else tuple(map(float, crpix))
+    x0, y0 = (-x.min(), -y.min()) if crpix is None else crpix
+    offset = float(x0), float(y0)
     if output_shape is None:
         shape = (int(y.max() + offset[1] + 0.5), int(x.max() + offset[0] + 0.5))
     else:

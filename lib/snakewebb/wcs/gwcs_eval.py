@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 
 from snakewebb.io.asdf_tree import AsdfTree
-from snakewebb.wcs.geometry import PixelToSky
+from snakewebb.wcs.geometry import Box, PixelToSky
 from snakewebb.wcs.gwcs_transforms import TRANSFORMS, Transform, UnknownWCS, chain, number
 
 TAG = re.compile(r"tag:stsci\.edu:(?:asdf/transform|gwcs)/([a-z0-9_/]+)-1\.\d+\.\d+")
@@ -164,9 +164,7 @@ def _check_frame(node: yaml.Node, tree: AsdfTree) -> None:
         raise UnknownWCS("other units than degrees")
 
 
-def _bounding_box(
-    node: yaml.Node, tree: AsdfTree
-) -> tuple[tuple[float, float], tuple[float, float]] | None:
+def _bounding_box(node: yaml.Node, tree: AsdfTree) -> Box | None:
     """Return the bounding box of a transform of pixels, ((x0, x1), (y0, y1)); None without."""
     fields = {key.value: field for key, field in node.value}
     if "bounding_box" not in fields:

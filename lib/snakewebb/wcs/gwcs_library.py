@@ -191,15 +191,10 @@ def _in_telescope_plane(
     ra, dec = wcs(x, y, with_bounding_box=False)
     roll = np.radians(wcsinfo["roll_ref"])
     turn = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
-    before, after = (
-        turn
-        @ to_plane(
-            *(np.asarray(v) / 3600.0 for v in sky_to_v2v3(*sky)),
-            wcsinfo["v2_ref"] / 3600.0,
-            wcsinfo["v3_ref"] / 3600.0,
-        )
-        for sky in ((ra, dec), correction.apply(np.asarray(ra), np.asarray(dec)))
-    )
+    v2_ref, v3_ref = wcsinfo["v2_ref"] / 3600.0, wcsinfo["v3_ref"] / 3600.0
+    skies = (ra, dec), correction.apply(np.asarray(ra), np.asarray(dec))
+    planes = (np.asarray(sky_to_v2v3(*sky)) / 3600.0 for sky in skies)
+    before, after = (turn @ to_plane(v2, v3, v2_ref, v3_ref) for v2, v3 in planes)
     design = np.column_stack((*before, np.ones(x.size)))
     solution, *_ = np.linalg.lstsq(design, after.T)
     return solution[:2].T, solution[2]
@@ -260,7 +255,8 @@ def read_projection(
         if isinstance(model, CompoundModel):
             transforms += [model.left, model.right]
         elif isinstance(model, FITSImagingWCSTransform):
-            crval = tuple(map(float, model.crval.value))
+            ra, dec = model.crval.value
+            crval = float(ra), float(dec)
         elif isinstance(model, models.RotateNative2Celestial):
             crval = float(model.lon.value), float(model.lat.value)
     return pixel_to_sky(wcs), crval

@@ -7,7 +7,7 @@ there, and returns a `Transform`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -124,14 +124,14 @@ def _scale(factor: float) -> Transform:
 
 
 def _affine(matrix: Sequence[Sequence[float]], translation: Sequence[float]) -> Transform:
-    matrix = np.array(matrix, float).reshape(2, 2)
+    linear = np.array(matrix, float).reshape(2, 2)
     dx, dy = np.array(translation, float).reshape(2)
 
     def inverse(x, y):
-        return _times(np.linalg.inv(matrix), x - dx, y - dy)
+        return _times(np.linalg.inv(linear), x - dx, y - dy)
 
     def forward(x, y):
-        u, v = _times(matrix, x, y)
+        u, v = _times(linear, x, y)
         return u + dx, v + dy
 
     return Transform(2, 2, forward, inverse)
@@ -228,7 +228,7 @@ def _fitswcs_imaging(
         _affine(pc, [0.0, 0.0]),
         _concatenate([_scale(step) for step in cdelt]),
         projection,
-        _rotate3d(*crval, 180.0, "native2celestial"),
+        _rotate3d(crval[0], crval[1], 180.0, "native2celestial"),
     )
     return reduce(chain, parts)
 
@@ -262,7 +262,7 @@ def _angles(x, y, z):
     return lon, np.degrees(np.arctan2(z, across))
 
 
-def _rotation(angles: Sequence[float], axes: str) -> np.ndarray:
+def _rotation(angles: Iterable[float], axes: str) -> np.ndarray:
     """Return the matrix that turns the frame about axes, one after the other; radians."""
     whole = np.eye(3)
     for angle, axis in zip(angles, axes, strict=True):

@@ -164,11 +164,11 @@ def _tan_grid(
         raise InputError(
             f"{path}: output_wcs has pixels of {3600 * cdelt:.3g} arcsec: check cdelt and pc"
         )
-    crpix = -np.linalg.solve(cd, solution[2])
-    pc = tuple(tuple(map(float, row)) for row in cd / cdelt)
+    x0, y0 = (-np.linalg.solve(cd, solution[2])).tolist()
+    (a, b), (c, d) = (cd / cdelt).tolist()
     ratio = cdelt / input_pixel_side
-    grid = Grid((ra0 % 360.0, dec0), tuple(map(float, crpix)), cdelt, pc, shape, ratio)
-    error = np.hypot(*np.subtract(grid.sky_to_pixel(*from_plane(xi, eta, ra0, dec0)), (x, y)))
-    if not error.max() < MAX_MAP_ERROR:
+    grid = Grid((ra0 % 360.0, dec0), (x0, y0), cdelt, ((a, b), (c, d)), shape, ratio)
+    off = np.hypot(*np.subtract(grid.sky_to_pixel(*from_plane(xi, eta, ra0, dec0)), (x, y)))
+    if not off.max() < MAX_MAP_ERROR:
         raise InputError(f"{path}: output_wcs is distorted, no plain TAN projection: simplify it")
     return grid

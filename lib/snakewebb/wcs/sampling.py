@@ -15,7 +15,7 @@ import numpy as np
 from snakewebb.errors import InputError
 from snakewebb.io.asdf_tree import AsdfTree
 from snakewebb.io.fits_structure import read_tree
-from snakewebb.wcs.geometry import Geometry, PixelToSky
+from snakewebb.wcs.geometry import Box, Geometry, PixelToSky
 from snakewebb.wcs.grid import Grid
 from snakewebb.wcs.gwcs_eval import read_tree as read_gwcs
 from snakewebb.wcs.gwcs_transforms import UnknownWCS
@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 
 FEWEST_NODES = 33
 MOST_NODES = 513
-
-Box = tuple[tuple[float, float], tuple[float, float]]
 
 MAX_REFERENCE_DISTANCE = 0.25
 """Degrees from the middle of an image to its reference point; JWST sees a third of a degree."""
@@ -138,7 +136,7 @@ def _nodes(
         ra, dec = _lattice(sky, x, y)
         _check_lattice(ra, dec, name)
         geometry = Geometry(
-            shape=tuple(shape),
+            shape=shape,
             x_nodes=x,
             y_nodes=y,
             ra=ra,
@@ -201,8 +199,8 @@ def _pixel_scale(sky: PixelToSky, wcsinfo: dict[str, Any], box: Box) -> float:
     """
     x, y = map(float, np.mean(box, axis=1))
     place = wcsinfo["ra_ref"], wcsinfo["dec_ref"]
-    at = find_pixel(sky, *place, (x, y)) if sky.inverse is None else sky.inverse(*place)
-    at = [float(c) for c in at]
+    found = find_pixel(sky, *place, (x, y)) if sky.inverse is None else sky.inverse(*place)
+    at = [float(c) for c in found]
     if all(low - MARGIN <= c <= high + MARGIN for c, (low, high) in zip(at, box, strict=True)):
         x, y = at
     ra, dec = sky.forward(np.array([x, x + 1, x]), np.array([y, y, y + 1]))
@@ -230,7 +228,8 @@ def find_pixel(
     at = np.array(start)
     for _ in range(MOST_STEPS):
         around = at[:, None] + [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
-        plane = np.array(to_plane(*map(np.asarray, sky.forward(*around)), ra, dec))
+        alpha, delta = map(np.asarray, sky.forward(*around))
+        plane = np.array(to_plane(alpha, delta, ra, dec))
         slopes = plane[:, 1:] - plane[:, :1]
         if not np.isfinite(plane).all() or not np.linalg.det(slopes):
             break

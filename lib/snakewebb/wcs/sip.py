@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from snakewebb.wcs.geometry import Geometry
+from snakewebb.wcs.geometry import Box, Geometry
 from snakewebb.wcs.sphere import to_plane
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def sky_of(geometry: Geometry) -> Lattice:
 
 def sip_keywords(
     sky: Lattice,
-    bounding_box: Sequence[Sequence[float]],
+    bounding_box: Box,
     crpix: Sequence[float | None],
     *,
     max_pix_error: float = 0.01,

@@ -73,7 +73,7 @@ def check_made(plan: Plan, is_made: Callable[[str], bool]) -> None:
 
 def remarks(plan: Plan) -> list[str]:
     """Return what associations and catalogues hold, or lack, without an error."""
-    found, unused = [], Counter()
+    found, unused = [], Counter[str]()
     for name, product in plan.products.items():
         unused.update(product.unused)
         number, given = len(product.of_type("science")), len(plan.catalogs[name])

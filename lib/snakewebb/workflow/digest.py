@@ -54,7 +54,7 @@ def _needs(file: Path, root: Path) -> list[Path]:
     that lie beside it and that it names.
     """
     source = file.read_text(encoding="utf-8")
-    names = set()
+    names: set[str] = set()
     for node in _imports(ast.parse(source)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)

@@ -86,7 +86,7 @@ def _peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
 
 
-def _open_log(path: str) -> None:
+def _open_log(path: str) -> logging.FileHandler:
     handler = logging.FileHandler(path)
     # Some file systems have no locks.
     with contextlib.suppress(OSError):
@@ -101,13 +101,13 @@ def _open_log(path: str) -> None:
     # The line that tells of a full disk is not to be buried under logging's own complaints.
     logging.raiseExceptions = False
     logging.info("process %d on %s", os.getpid(), os.uname().nodename)
+    return handler
 
 
 def _guard(log: str) -> None:
     """From now on tell whatever ends this process, in its log if no more can be done."""
     sys.excepthook = lambda kind, error, trace: _end(log, error)
-    _open_log(log)
-    (handler,) = logging.root.handlers
+    handler = _open_log(log)
     faulthandler.enable(handler.stream)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:

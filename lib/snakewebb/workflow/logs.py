@@ -72,14 +72,15 @@ def last_words(log: str | Path) -> str | None:
 class Failures(logging.Handler):
     """Snakemake's own records of jobs that failed, which it makes even when told to be quiet."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._jobs: dict[str, list[str]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """Note a job that failed: its log, and the files that it should have made."""
-        if getattr(record, "event", None) == "job_error" and record.log:
-            self._jobs[record.log[0]] = record.output
+        told = vars(record)
+        if told.get("event") == "job_error" and told["log"]:
+            self._jobs[told["log"][0]] = told["output"]
 
     def reasons(self) -> list[tuple[str, str]]:
         """Return the log of each job that failed for good, and in one line why it did."""

@@ -134,30 +134,30 @@ class Plan:
         """Return the group that the association gives an exposure; empty if it does not."""
         return self.products[product].of_type("science")[exposure].group_id or ""
 
-    def custom_catalog(self, product: str, exposure: str) -> str | list[str]:
+    def custom_catalog(self, product: str, exposure: str) -> str | None:
         """Return the user's source catalogue of an exposure, if there is one."""
-        return self.catalogs[product].get(exposure) or []
+        return self.catalogs[product].get(exposure)
 
-    def reference_catalog(self, product: str) -> str | list[str]:
+    def reference_catalog(self, product: str) -> str | None:
         """Return the file of the absolute reference catalogue, unless it is a service's name."""
         name = self.steps(product)["tweakreg"]["abs_refcat"]
         used = self.runs(product, "tweakreg") and name
-        return name if used and not re.fullmatch(r"(?i)GAIA\w*", name) else []
+        return name if used and not re.fullmatch(r"(?i)GAIA\w*", name) else None
 
-    def sky_list(self, product: str) -> str | list[str]:
+    def sky_list(self, product: str) -> str | None:
         """Return the user's table of sky levels, if there is to be one."""
         step = self.steps(product)["skymatch"]
-        return step["skylist"] if step["skymethod"] == "user" else []
+        return step["skylist"] if step["skymethod"] == "user" else None
 
-    def sky_file(self, product: str) -> str | list[str]:
+    def sky_file(self, product: str) -> str | None:
         """Return the file of matched sky levels, unless the step is skipped."""
         skips = not self.runs(product, "skymatch")
-        return [] if skips else f"<results>/{product}/work/{product}_sky.json"
+        return None if skips else f"<results>/{product}/work/{product}_sky.json"
 
-    def median_file(self, product: str) -> str | list[str]:
+    def median_file(self, product: str) -> str | None:
         """Return the median of all exposures, unless outliers are not to be flagged."""
         skips = not self.runs(product, "outlier_detection")
-        return [] if skips else f"<results>/{product}/work/{product}_median.fits"
+        return None if skips else f"<results>/{product}/work/{product}_median.fits"
 
     def sip_options(self, product: str) -> Options | None:
         """Return how to make a product's SIP keywords; None if there are to be none."""
@@ -165,9 +165,9 @@ class Plan:
         wanted = own.pop("sip_approx")
         return {key.removeprefix("sip_"): own[key] for key in own} if wanted else None
 
-    def output_wcs(self, product: str) -> str | list[str]:
+    def output_wcs(self, product: str) -> str | None:
         """Return the file with the user's output grid, if there is one."""
-        return self.steps(product)["resample"]["output_wcs"] or []
+        return self.steps(product)["resample"]["output_wcs"] or None
 
     def asn_metadata(self, product: str) -> dict[str, str]:
         """Return what a product's metadata say of its association."""
