@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from pathlib import Path
 
@@ -19,16 +18,11 @@ class ExposureFile:
 
     Parameters
     ----------
-    path : path or ExposureFile
+    path : path
     """
 
-    def __init__(self, path: str | Path | ExposureFile) -> None:
-        self.path = path.path if isinstance(path, ExposureFile) else Path(path)
-        if isinstance(path, ExposureFile):
-            self.__dict__.update(path.__dict__)
-
-    def __fspath__(self) -> str:
-        return os.fspath(self.path)
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
 
     def __str__(self) -> str:
         return str(self.path)
@@ -62,3 +56,8 @@ class ExposureFile:
             with np.errstate(invalid="ignore"):
                 planes["ERR"] = np.sqrt(sum(variances)) if variances else None
         return planes
+
+
+def opened(source: str | Path | ExposureFile) -> ExposureFile:
+    """Return the exposure at a path, or the one that is opened already."""
+    return source if isinstance(source, ExposureFile) else ExposureFile(source)

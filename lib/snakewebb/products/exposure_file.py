@@ -27,7 +27,7 @@ from snakewebb.errors import InputError
 from snakewebb.io.asdf_tree import AsdfTree, extension, fits_hash
 from snakewebb.io.atomic import replacing
 from snakewebb.io.dq import DO_NOT_USE, OUTLIER
-from snakewebb.io.exposure_file import ExposureFile
+from snakewebb.io.exposure_file import ExposureFile, opened
 from snakewebb.io.fits_structure import find
 from snakewebb.io.hdus import forget_sums, open_copy, unknown_cards
 from snakewebb.io.headers import facts, header_of
@@ -115,7 +115,7 @@ def write_crf(
     InputError
         The source cannot be read.
     """
-    source = ExposureFile(source)
+    source = opened(source)
     notes = noted(provenance or {})
     if reasons := left_out(source.path):
         notes["left_out"] = reasons
@@ -180,7 +180,7 @@ def rewrite(
         See `write_crf`.
     """
     said: dict = {"statuses": statuses, "notes": noted(notes), "metadata": plain(metadata)}
-    source = ExposureFile(source)
+    source = opened(source)
     correction, geometry, sip = pointing or (None, None, None)
     special = moving_target or metadata.get("wcsinfo")
     if not special and _is_copyable(source, correction, geometry):
@@ -291,7 +291,7 @@ def write_copy(
     for node, values in {**metadata, "cal_step": statuses}.items():
         places |= {f"{node}.{name}": value for name, value in values.items()}
     own = cards(notes)
-    source = ExposureFile(source)
+    source = opened(source)
     tree = source.tree
     with warnings.catch_warnings(), open_copy(source.path) as hdus:
         warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
