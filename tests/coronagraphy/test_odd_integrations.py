@@ -11,7 +11,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from stdatamodels.jwst.datamodels import CubeModel
 
 from scripts import options, run
-from snakewebb.coronagraphy.reduction import read_target
 from snakewebb.coronagraphy.star import reference_pixel
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE
@@ -131,7 +130,6 @@ def coron3(folder, science, psf, **klip):
             {"exposure": flagged[path], "stack": stack, "stars": stars},
             aligned[-1],
             log=log,
-            wildcards={"exposure": name},
             repair=repair,
             step=options("align_refs", "psfalign"),
         )
@@ -245,14 +243,17 @@ def test_contrast_combines_what_the_mosaic_does(spoiled, tmp_path, monkeypatch):
         raise InputError("enough")
 
     monkeypatch.setattr(contrast_job, "measure_contrast", measured)
-    stars = json.loads(Path(spoiled["stars"]).read_text())
-    target = read_target(
-        spoiled["targets"], spoiled["aligned"], stars, repair={}, strategy="RDI", truncate=[4]
+    files = contrast_job.ProductFiles(
+        spoiled["targets"],
+        spoiled["aligned"],
+        spoiled["subtracted"],
+        spoiled["mosaic"],
+        spoiled["stars"],
     )
+    options = contrast_job.ContrastOptions({"strategy": "RDI", "truncate": [4]})
+    out = contrast_job.ContrastFiles(*(tmp_path / name for name in ("c.ecsv", "d.ecsv", "s.fits")))
     with pytest.raises(InputError, match="enough"):
-        contrast_job.product_contrast(
-            target, spoiled["subtracted"], stars, truncate=[4], grid={}, drizzle={}
-        )
+        contrast_job.measure_product(files, out, options)
 
 
 def test_an_exposure_without_a_good_pixel_leaves_the_other(observation, tmp_path):
@@ -340,7 +341,7 @@ def test_a_cropped_exposure_has_the_wcs_of_its_part(observation, tmp_path):
 
     (path,) = edited(tmp_path / "a", observation["science"][:1], {0: [crop]})
     target = tmp_path / "a_o1_crfints.fits"
-    flag_integrations(path, target, others=[], skip=True, asn={})
+    flag_integrations(path, target, step={"skip": True})
     whole, part = (read_sky(each) for each in (observation["science"][0], target))
     x, y = np.array([0.0, 3.5, 49.0]), np.array([0.0, 30.0, 47.0])
     assert_allclose(part.forward(x, y), whole.forward(x + 12, y + 7), rtol=0, atol=1e-12)

@@ -142,18 +142,18 @@ def test_a_vega_magnitude_without_its_offset_leaves_the_flux_unknown(tmp_path):
     table = Table({"filter": ["F335M"], "pupil": ["CLEAR"], "abvega_offset": [1.5]})
     asdf.AsdfFile({"abvega_offset": table}).write_to(path)
     setup = {"INSTRUME": "NIRCAM", "FILTER": "F335M"}
-    jansky, reason = contrast._jansky(None, None, 6.0, path, setup)
+    jansky, reason = contrast._jansky(path, setup, star_vegamag=6.0)
     assert jansky == pytest.approx(10 ** (-0.4 * (7.5 - 8.9)))
     assert reason == ""
     for file, words in (
         (None, "needs an ABVEGAOFFSET file"),
         (path, "has no row for filter F444W"),
     ):
-        jansky, reason = contrast._jansky(None, None, 6.0, file, setup | {"FILTER": "F444W"})
+        jansky, reason = contrast._jansky(file, setup | {"FILTER": "F444W"}, star_vegamag=6.0)
         assert jansky is None
         assert reason.startswith("the star's flux is unknown: ")
         assert words in reason
-    assert contrast._jansky(None, None, None, None, setup) == (None, "")
+    assert contrast._jansky(None, setup) == (None, "")
 
 
 def test_what_cannot_be_measured_is_told(tmp_path, monkeypatch, caplog):
@@ -168,8 +168,9 @@ def test_what_cannot_be_measured_is_told(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(Frame, "of_exposure", classmethod(lambda cls, *args: frame))
     target = SimpleNamespace(cubes=[np.zeros((1, *SHAPE))], subtract=None, exposures=["a"])
     stars = {"a": {"center": (3.0, 3.0), "correction": {"ra0": 1.0, "dec0": 2.0}}}
-    options = {"truncate": [50, 10], "grid": {}, "drizzle": {}, "star_vegamag": 6.0}
-    found = contrast.product_contrast(target, ["a"], stars, **options)
+    files = contrast.ProductFiles([], [], ["a"], "", "")
+    options = contrast.ContrastOptions({"truncate": [50, 10]}, star={"star_vegamag": 6.0})
+    found = contrast.product_contrast(target, files, stars, options)
     reason = (
         "nothing is known of the filter 'CLEAR' of 'NIRCAM'; "
         "the star's flux is unknown: a Vega magnitude needs an ABVEGAOFFSET file"

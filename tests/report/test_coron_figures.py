@@ -1,5 +1,6 @@
 """Plots of a coronagraphic product."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -38,6 +39,11 @@ def write_image(path, image, name, angle=30.0):
     return path
 
 
+def write_stars(path):
+    path.write_text(json.dumps({"a": {"correction": {"ra0": PLACE[0], "dec0": PLACE[1]}}}))
+    return path
+
+
 def write_sources(path, number, relative=True):
     rng = np.random.default_rng(1)
     table = Table({name: rng.uniform(0.3, 1, number) for name in SOURCE_COLUMNS})
@@ -69,8 +75,8 @@ def fits_the_report(path):
 def test_contrast(tmp_path, relative, number):
     curve = write_curve(tmp_path / "c.ecsv", relative)
     sources = write_sources(tmp_path / "s.ecsv", number, relative)
-    plot_contrast(curve, sources, tmp_path / "a.png")
-    plot_contrast(curve, sources, tmp_path / "b.png")
+    plot_contrast(tmp_path / "a.png", curve=curve, detections=sources)
+    plot_contrast(tmp_path / "b.png", curve=curve, detections=sources)
     assert fits_the_report(tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
@@ -99,9 +105,10 @@ def test_companions(tmp_path, number):
     i2d = write_image(tmp_path / "i2d.fits", rng.normal(size=(60, 70)), "SCI")
     snr = write_image(tmp_path / "snr.fits", np.full((60, 70), np.nan), "SNR")
     sources = write_sources(tmp_path / "s.ecsv", number)
-    plot_companions(i2d, PLACE, tmp_path / "a.png", sources=sources, snr=snr)
+    stars = write_stars(tmp_path / "stars.json")
+    plot_companions(tmp_path / "a.png", mosaic=i2d, stars=stars, detections=sources, snr=snr)
     assert fits_the_report(tmp_path / "a.png")
-    plot_companions(i2d, PLACE, tmp_path / "b.png")
+    plot_companions(tmp_path / "b.png", mosaic=i2d, stars=stars)
     assert fits_the_report(tmp_path / "b.png")
 
 
@@ -211,10 +218,10 @@ def made_of(tmp_path, monkeypatch, align, klip):
     known = {"klip": klip, "align_refs": align}
     monkeypatch.setattr(coron_figures, "read_notes", lambda path: known)
     image = np.random.default_rng(3).normal(size=(60, 70))
-    made = {"a": write_image(tmp_path / "a.fits", image, "SCI")}
+    made = [write_image(tmp_path / "a_o001_crfints.fits", image, "SCI")]
     names = ("subtraction.png", "shifts.png", "eigenvalues.png", "status.html")
     out = SimpleNamespace(**{name.partition(".")[0]: tmp_path / name for name in names})
-    plot_product(made, made, made, [50, 2], out)
+    plot_product(out, exposures=made, references=made, subtracted=made, truncate=[50, 2])
     return out
 
 
@@ -238,12 +245,14 @@ def test_a_contrast_that_is_not_known_says_why(tmp_path):
     for name, table in (("c.ecsv", unknown.curve), ("s.ecsv", unknown.sources)):
         table.meta["contrast"] = {"status": "FAILED", "reason": "no ring about the star has data"}
         table.write(tmp_path / name, format="ascii.ecsv")
-    plot_contrast(tmp_path / "c.ecsv", tmp_path / "s.ecsv", tmp_path / "a.png")
+    sources = tmp_path / "s.ecsv"
+    plot_contrast(tmp_path / "a.png", curve=tmp_path / "c.ecsv", detections=sources)
     picture = imread(tmp_path / "a.png")
     assert (picture[..., :3] < 0.5).all(axis=-1).sum() > 500
     i2d = write_image(tmp_path / "i2d.fits", np.full((60, 70), np.nan), "SCI")
     snr = write_image(tmp_path / "snr.fits", np.full((60, 70), np.nan), "SNR")
-    plot_companions(i2d, PLACE, tmp_path / "b.png", sources=tmp_path / "s.ecsv", snr=snr)
+    stars = write_stars(tmp_path / "stars.json")
+    plot_companions(tmp_path / "b.png", mosaic=i2d, stars=stars, detections=sources, snr=snr)
 
 
 def test_a_curve_of_nothing_but_nan_is_drawn(tmp_path):
@@ -252,7 +261,8 @@ def test_a_curve_of_nothing_but_nan_is_drawn(tmp_path):
     for name in ("before", "raw", "contrast", "throughput"):
         table[name] = np.nan
     table.write(path, format="ascii.ecsv", overwrite=True)
-    plot_contrast(path, write_sources(tmp_path / "s.ecsv", 0), tmp_path / "a.png")
+    sources = write_sources(tmp_path / "s.ecsv", 0)
+    plot_contrast(tmp_path / "a.png", curve=path, detections=sources)
     assert fits_the_report(tmp_path / "a.png")
 
 

@@ -186,7 +186,7 @@ def read_target(
     stars: Mapping[str, Mapping[str, Any]],
     *,
     repair: Mapping[str, Any],
-    strategy: str,
+    strategy: str = "RDI",
     truncate: Sequence[int],
     inner_radius: float = 0.0,
     outer_radius: float | None = None,

@@ -1,11 +1,14 @@
-"""The flagged integrations of an exposure, of the target or a reference, from files to a file."""
+"""Job crfints: an exposure, of the target or a reference, with its outliers flagged."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+
+import numpy as np
 
 from snakewebb.coronagraphy.outlier_detection import flag_outliers, neighbours, reason_to_skip
 from snakewebb.coronagraphy.stack_refs import read_cube, without_pixels
@@ -20,59 +23,57 @@ log = logging.getLogger(__name__)
 
 
 def flag_integrations(
-    source: str | Path,
+    exposure: str | Path,
     target: str | Path,
     *,
-    others: Sequence[str | Path],
-    skip: bool,
-    asn: Mapping[str, Any],
-    **parameters: Any,
+    others: Sequence[str | Path] = (),
+    step: Mapping[str, Any] = MappingProxyType({}),
+    asn: Mapping[str, Any] | None = None,
 ) -> None:
     """Flag outliers in the integrations of an exposure and write it.
 
     Parameters
     ----------
-    source, target : path
+    exposure, target : path
         The ``_calints``, or a ``_cal``, which is one integration; and the ``_crfints``.
-    others : sequence of paths
+    others : sequence of paths, optional
         The other exposures of the target, or of references.
-    skip : bool
-        Whether to flag nothing.
-    asn : mapping
+    step : mapping, optional
+        ``skip``, and parameters of `snakewebb.coronagraphy.outlier_detection.flag_outliers`.
+    asn : mapping, optional
         For ``meta.asn``.
-    **parameters
-        See `snakewebb.coronagraphy.outlier_detection.flag_outliers`.
 
     Raises
     ------
     InputError
         The exposure cannot be used, or the others differ from it in size.
     """
-    check_exposure(source)
-    cube = read_cube(source)
-    near = neighbours(source, others)
+    parameters = {name: value for name, value in step.items() if name != "skip"}
+    check_exposure(exposure)
+    cube = read_cube(exposure)
+    near = neighbours(exposure, others)
     reason = reason_to_skip(len(cube["SCI"]), len(near))
     if cube["ERR"] is None:
         reason = "the exposure has neither errors nor variances"
-    if skip:
+    if step.get("skip"):
         reason = "skip is set"
     outliers = None
     if not reason:
-        cubes = [_like(source, cube["SCI"].shape, path) for path in near]
+        cubes = [_like(exposure, cube["SCI"].shape, path) for path in near]
         outliers = flag_outliers(cube["SCI"], cube["ERR"], cube["DQ"], cubes, **parameters)
     notes = {"reason": reason or "", "parameters": parameters}
     if empty := without_pixels(cube):
-        log.warning("%s: integrations without a good pixel: %s", source, empty)
+        log.warning("%s: integrations without a good pixel: %s", exposure, empty)
         notes["without_pixels"] = empty
     write_crf(
-        source,
+        exposure,
         target,
         statuses={"outlier_detection": "SKIPPED" if reason else "COMPLETE"},
         outliers=outliers,
         asn=asn,
         provenance={"outlier_detection": notes},
         integrations=True,
-        corner=cut_corner(source),
+        corner=cut_corner(exposure),
     )
 
 
@@ -115,12 +116,14 @@ def cut_corner(path: str | Path) -> tuple[int, int] | None:
     return x, y
 
 
-def _like(source, shape, path):
+def _like(
+    exposure: str | Path, shape: tuple[int, ...], path: str | Path
+) -> tuple[np.ndarray, np.ndarray]:
     """Return image and flags of another exposure, which has to be of the same size."""
     other = read_cube(path)
     if other["SCI"].shape[1:] != shape[1:]:
         raise InputError(
-            f"{path}: has {other['SCI'].shape[2]} × {other['SCI'].shape[1]} pixels, {source} "
+            f"{path}: has {other['SCI'].shape[2]} × {other['SCI'].shape[1]} pixels, {exposure} "
             f"{shape[2]} × {shape[1]}: use one subarray"
         )
     return other["SCI"], other["DQ"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,37 @@ from snakewebb.coronagraphy.repair import repair as fixed
 from snakewebb.coronagraphy.stack_refs import read_usable
 from snakewebb.coronagraphy.star import find_star, reference_pixel, star_correction, star_position
 from snakewebb.errors import InputError
+from snakewebb.io.atomic import write_json
 from snakewebb.io.names import product_exposure
 from snakewebb.wcs.exposure import read_geometry
 from snakewebb.wcs.geometry import Geometry
 
 log = logging.getLogger(__name__)
+
+
+def stars_of_product(
+    exposures: Sequence[str | Path],
+    target: str | Path,
+    *,
+    step: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Find the star in the exposures of a product, and write where it is.
+
+    Parameters
+    ----------
+    exposures : sequence of paths
+        ``_crfints`` of the science exposures.
+    target : path
+        The JSON to write, see `locate_stars`.
+    step : mapping, optional
+        Options of `snakewebb.coronagraphy.repair.repair`.
+
+    Raises
+    ------
+    InputError
+        See `locate_stars`.
+    """
+    write_json(target, locate_stars(exposures, **step))
 
 
 def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, dict[str, Any]]:

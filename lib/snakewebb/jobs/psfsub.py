@@ -1,10 +1,11 @@
-"""An exposure without its star, from files to a file."""
+"""Job psfsub: an exposure without its star."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,53 +19,51 @@ from snakewebb.wcs.geometry import Correction, Geometry
 
 
 def subtract_star(
-    source: str | Path,
+    exposure: str | Path,
     target: str | Path,
     *,
-    others: Sequence[str | Path],
+    others: Sequence[str | Path] = (),
     references: Sequence[str | Path],
-    stars_file: str | Path,
-    repair: Mapping[str, Any],
-    truncate: int,
-    skip: bool,
-    asn: Mapping[str, Any],
-    **klip: Any,
+    stars: str | Path,
+    repair: Mapping[str, Any] = MappingProxyType({}),
+    step: Mapping[str, Any],
+    asn: Mapping[str, Any] | None = None,
 ) -> None:
     """Subtract the star's light from an exposure and write what is left.
 
     Parameters
     ----------
-    source, target : path
+    exposure, target : path
         The ``_crfints`` and the ``_psfsub`` to write.
-    others : sequence of paths
+    others : sequence of paths, optional
         ``_crfints`` of the same star at other rolls, for ADI.
     references : sequence of paths
         ``_psfalign``, see `snakewebb.coronagraphy.reduction.read_target`.
-    stars_file : path
-        What `snakewebb.jobs.find_stars.locate_stars` found, as JSON.
-    repair : mapping
+    stars : path
+        What `snakewebb.jobs.find_stars.stars_of_product` wrote.
+    repair : mapping, optional
         Options of `snakewebb.coronagraphy.repair.repair`.
-    truncate : int
-        Number of modes.
-    skip : bool
-        Whether to leave the star.
-    asn : mapping
+    step : mapping
+        ``skip``, ``truncate`` (one number of modes), and other parameters of
+        `snakewebb.coronagraphy.reduction.read_target`.
+    asn : mapping, optional
         For ``meta.asn``.
-    **klip
-        Other parameters of `snakewebb.coronagraphy.reduction.read_target`.
 
     Raises
     ------
     InputError
         See `snakewebb.coronagraphy.reduction.read_target`.
     """
-    stars = json.loads(Path(stars_file).read_text())
+    known = json.loads(Path(stars).read_text())
+    klip = dict(step)
+    skip, truncate = klip.pop("skip", False), klip.pop("truncate")
     reduction = read_target(
-        [source, *others], references, stars, repair=repair, truncate=[truncate], **klip
+        [exposure, *others], references, known, repair=repair, truncate=[truncate], **klip
     )
-    name = product_exposure(source)
-    notes = {"parameters": {"skip": skip, "truncate": truncate, **klip}, "star": stars[name]}
-    count, *shape = read_cube(source)["SCI"].shape
+    name = product_exposure(exposure)
+    star = known[name]
+    notes = {"parameters": {"skip": skip, "truncate": truncate, **klip}, "star": star}
+    count, *shape = read_cube(exposure)["SCI"].shape
     kept = np.zeros(count, bool)
     data, err, model_err, bad = np.empty((0, *shape)), None, None, np.empty((0, *shape), bool)
     if skip:
@@ -80,26 +79,26 @@ def subtract_star(
         data, err, model_err = made.data, made.err, made.model_err
         notes["modes"] = made.modes
         if made.radius is not None:
-            notes["radius"] = made.radius * stars[product_exposure(source)]["pixel_scale"]
+            notes["radius"] = made.radius * star["pixel_scale"]
         notes["eigenvalues"] = [values.tolist() for values in made.eigenvalues]
         notes["references"] = [len(chosen) for chosen in made.references]
     if not kept.all():
         notes["without_pixels"] = (np.flatnonzero(~kept) + 1).tolist()
     provenance = {"klip": notes}
     statuses = {"klip": "SKIPPED" if "reason" in notes else "COMPLETE"}
-    if "reason" in stars[name]:
+    if "reason" in star:
         statuses["align_psfs"] = "FAILED"
-        provenance["align_refs"] = {"reason": stars[name]["reason"]}
+        provenance["align_refs"] = {"reason": star["reason"]}
     write_psfsub(
-        source,
+        exposure,
         target,
         _among(kept, data, np.nan),
         None if err is None else _among(kept, err, np.nan),
         _among(kept, bad, True),
         model_err=None if model_err is None else _among(kept, model_err, np.nan),
         statuses=statuses,
-        correction=Correction.from_dict(stars[name]["correction"]),
-        geometry=Geometry.from_dict(read_geometry(source)["geometry"]),
+        correction=Correction.from_dict(star["correction"]),
+        geometry=Geometry.from_dict(read_geometry(exposure)["geometry"]),
         sip={},
         asn=asn,
         provenance=provenance,
