@@ -14,11 +14,13 @@ from snakewebb.coronagraphy.contrast import Contrast, star_flux
 from snakewebb.coronagraphy.contrast_tables import CURVE_COLUMNS, DESCRIPTIONS
 from snakewebb.coronagraphy.frame import Frame
 from snakewebb.coronagraphy.psf import read_psf
+from snakewebb.coronagraphy.star_position import StarPosition
 from snakewebb.errors import InputError
 from snakewebb.jobs import contrast
 from snakewebb.references import images
 from snakewebb.references.filters import FILTERS, passband
 from snakewebb.references.images import read_psfmask
+from snakewebb.wcs.geometry import Correction
 
 SHAPE = (7, 9)
 
@@ -167,7 +169,8 @@ def test_what_cannot_be_measured_is_told(tmp_path, monkeypatch, caplog):
     frame = Frame((3.0, 3.0), ((16.0, 0.0), (0.0, 16.0)))
     monkeypatch.setattr(Frame, "of_exposure", classmethod(lambda cls, *args: frame))
     target = SimpleNamespace(cubes=[np.zeros((1, *SHAPE))], subtract=None, exposures=["a"])
-    stars = {"a": {"center": (3.0, 3.0), "correction": {"ra0": 1.0, "dec0": 2.0}}}
+    correction = Correction(1.0, 2.0, ((1.0, 0.0), (0.0, 1.0)), (0.0, 0.0))
+    stars = {"a": StarPosition((3.0, 3.0), (0.1, 0.1), correction, 0.0, 0.063)}
     files = contrast.ProductFiles([], [], ["a"], "", "")
     options = contrast.ContrastOptions({"truncate": [50, 10]}, star={"star_vegamag": 6.0})
     found = contrast.product_contrast(target, files, stars, options)

@@ -1,6 +1,5 @@
 """Plots of a coronagraphic product."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,12 +11,14 @@ from matplotlib.image import imread
 
 from snakewebb.coronagraphy.contrast import Contrast
 from snakewebb.coronagraphy.contrast_tables import DESCRIPTIONS, SOURCE_COLUMNS
+from snakewebb.coronagraphy.star_position import StarPosition, write_stars
 from snakewebb.report import coron_figures
 from snakewebb.report.alignment_figures import plot_eigenvalues, plot_shifts
 from snakewebb.report.contrast_figures import plot_contrast
 from snakewebb.report.coron_figures import plot_product
 from snakewebb.report.coron_status import write_status
 from snakewebb.report.subtraction_figures import north_up, plot_companions, plot_subtraction
+from snakewebb.wcs.geometry import Correction
 
 STAR = (30.4, 24.8)
 PLACE = (150.0002, -29.9999)
@@ -39,9 +40,9 @@ def write_image(path, image, name, angle=30.0):
     return path
 
 
-def write_stars(path):
-    path.write_text(json.dumps({"a": {"correction": {"ra0": PLACE[0], "dec0": PLACE[1]}}}))
-    return path
+def star(center=STAR, error=(0.01, 0.01), pixel_scale=0.063):
+    correction = Correction(*PLACE, ((1.0, 0.0), (0.0, 1.0)), (0.1, 0.2))
+    return StarPosition(center, error, correction, 110.0, pixel_scale)
 
 
 def write_sources(path, number, relative=True):
@@ -105,7 +106,8 @@ def test_companions(tmp_path, number):
     i2d = write_image(tmp_path / "i2d.fits", rng.normal(size=(60, 70)), "SCI")
     snr = write_image(tmp_path / "snr.fits", np.full((60, 70), np.nan), "SNR")
     sources = write_sources(tmp_path / "s.ecsv", number)
-    stars = write_stars(tmp_path / "stars.json")
+    stars = tmp_path / "stars.json"
+    write_stars(stars, {"a": star()})
     plot_companions(tmp_path / "a.png", mosaic=i2d, stars=stars, detections=sources, snr=snr)
     assert fits_the_report(tmp_path / "a.png")
     plot_companions(tmp_path / "b.png", mosaic=i2d, stars=stars)
@@ -163,7 +165,7 @@ def notes(**changes):
         "residual": [0.1] * 3,
     }
     klip = {
-        "star": {"center": STAR, "error": [0.01, 0.01], "pixel_scale": 0.063},
+        "star": star().to_dict(),
         "modes": [3],
         "references": [3],
         "eigenvalues": [[3.0, 2.0, 1.0]],
@@ -178,11 +180,8 @@ ODD = {
     "shifts unknown": {"shifts": [[np.nan] * 2] * 3, "shift_errors": [[np.nan] * 2] * 3},
     "one shift unknown": {"shifts": [[0.1, 0.2], [np.nan, np.nan], [0.0, 0.0]]},
     "no references": {"exposures": [], "shifts": [], "shift_errors": [], "residual": []},
-    "an error unknown": {"star": {"center": STAR, "pixel_scale": 0.063}},
-    "errors NaN": {"star": {"center": STAR, "error": [np.nan] * 2, "pixel_scale": 0.063}},
-    "a star off the image": {
-        "star": {"center": (-300.0, 9.0), "error": [1, 1], "pixel_scale": 0.1}
-    },
+    "errors NaN": {"star": star(error=(np.nan, np.nan)).to_dict()},
+    "a star off the image": {"star": star((-300.0, 9.0), (1.0, 1.0), 0.1).to_dict()},
     "no modes": {"modes": [], "references": [], "eigenvalues": [[]]},
     "modes of nothing": {"modes": [0], "references": [0], "eigenvalues": [[0.0, 0.0], [np.nan]]},
 }
@@ -251,7 +250,8 @@ def test_a_contrast_that_is_not_known_says_why(tmp_path):
     assert (picture[..., :3] < 0.5).all(axis=-1).sum() > 500
     i2d = write_image(tmp_path / "i2d.fits", np.full((60, 70), np.nan), "SCI")
     snr = write_image(tmp_path / "snr.fits", np.full((60, 70), np.nan), "SNR")
-    stars = write_stars(tmp_path / "stars.json")
+    stars = tmp_path / "stars.json"
+    write_stars(stars, {"a": star()})
     plot_companions(tmp_path / "b.png", mosaic=i2d, stars=stars, detections=sources, snr=snr)
 
 

@@ -27,7 +27,7 @@ from snakewebb.simulate import coronagraphy
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
 from snakewebb.wcs.exposure import locate, read_geometry
-from snakewebb.wcs.geometry import Correction, Geometry
+from snakewebb.wcs.geometry import Geometry
 from snakewebb.wcs.output_wcs import read_grid
 from workflow import planned, snakemake
 
@@ -578,16 +578,16 @@ def test_a_star_that_is_not_found_is_where_the_header_says(tmp_path, coron):
     stars = locate_stars([flat, coron[0]])
     (lost,) = (star for name, star in stars.items() if name == "flat")
     header = fits.getheader(flat, "SCI")
-    assert lost["center"] == [header["CRPIX1"] - 1, header["CRPIX2"] - 1]
-    assert np.isnan(lost["error"]).all()
-    assert lost["reason"].startswith("the star is taken to be at CRPIX: ")
+    assert lost.center == (header["CRPIX1"] - 1, header["CRPIX2"] - 1)
+    assert np.isnan(lost.error).all()
+    assert lost.reason.startswith("the star is taken to be at CRPIX: ")
     # Both are brought to where the star is that was found.
     (other,) = (star for name, star in stars.items() if name != "flat")
     assert other == found
     geometry = Geometry.from_dict(read_geometry(coron[0])["geometry"])
-    moved = geometry.corrected(Correction.from_dict(lost["correction"]))
-    place = star_position(geometry, found["center"])
-    assert star_position(moved, lost["center"]) == pytest.approx(place, abs=1e-9)
+    moved = geometry.corrected(lost.correction)
+    place = star_position(geometry, found.center)
+    assert star_position(moved, lost.center) == pytest.approx(place, abs=1e-9)
 
 
 # --- end to end -----------------------------------------------------------------------------------

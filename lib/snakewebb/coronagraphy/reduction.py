@@ -16,6 +16,7 @@ from snakewebb.coronagraphy.klip import Library, Subtracted
 from snakewebb.coronagraphy.repair import repair as fixed
 from snakewebb.coronagraphy.stack_refs import read_usable
 from snakewebb.coronagraphy.star_light import StarLight, find_light
+from snakewebb.coronagraphy.star_position import StarPosition
 from snakewebb.coronagraphy.strategy import library
 from snakewebb.errors import InputError
 from snakewebb.io.dq import NON_SCIENCE
@@ -183,7 +184,7 @@ class Target:
 def read_target(
     exposures: Sequence[str | Path],
     references: Sequence[str | Path],
-    stars: Mapping[str, Mapping[str, Any]],
+    stars: Mapping[str, StarPosition],
     *,
     repair: Mapping[str, Any],
     strategy: str = "RDI",
@@ -201,7 +202,7 @@ def read_target(
     references : sequence of paths
         ``_psfalign`` of the first of these, or of all that are to be subtracted; none for ADI.
     stars : mapping
-        Of `locate_stars`.
+        By exposure.
     repair : mapping
         Options of `snakewebb.coronagraphy.repair.repair`.
     strategy, truncate
@@ -241,9 +242,9 @@ def read_target(
     found = [stars[name] for name in names]
     repaired = [fixed(cube["SCI"], cube["DQ"], cube["ERR"], **repair) for cube in raw]
     groups = read_notes(references[0])["align_refs"]["exposures"] if references else []
-    centers = np.array([star["center"] for star in found])
+    centers = np.array([star.center for star in found])
     subtract = reduction(
-        [star["roll"] for star in found],
+        [star.roll for star in found],
         images,
         centers[None, :] - centers[:, None],
         strategy=strategy,
@@ -254,9 +255,9 @@ def read_target(
         mask=[
             search_region(
                 cube["DQ"],
-                star["center"],
-                inner_radius / star["pixel_scale"],
-                (np.inf if outer_radius is None else outer_radius) / star["pixel_scale"],
+                star.center,
+                inner_radius / star.pixel_scale,
+                (np.inf if outer_radius is None else outer_radius) / star.pixel_scale,
             )
             for cube, star in zip(raw, found, strict=True)
         ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from snakewebb.coronagraphy.contrast_file import write_contrast
 from snakewebb.coronagraphy.frame import Frame
 from snakewebb.coronagraphy.psf import PointSpread, model_psf, read_psf
 from snakewebb.coronagraphy.reduction import Target, read_target
+from snakewebb.coronagraphy.star_position import StarPosition, read_stars
 from snakewebb.io.names import product_exposure
 from snakewebb.io.planes import open_fits
 from snakewebb.references.filters import STOPS, Filter, passband
@@ -97,7 +97,7 @@ def measure_product(files: ProductFiles, out: ContrastFiles, options: ContrastOp
     InputError
         A file cannot be read, or does not fit.
     """
-    stars = json.loads(Path(files.stars).read_text())
+    stars = read_stars(files.stars)
     target = read_target(
         files.exposures, files.references, stars, repair=options.repair, **options.klip
     )
@@ -108,7 +108,7 @@ def measure_product(files: ProductFiles, out: ContrastFiles, options: ContrastOp
 def product_contrast(
     target: Target,
     files: ProductFiles,
-    stars: Mapping[str, Mapping[str, Any]],
+    stars: Mapping[str, StarPosition],
     options: ContrastOptions,
 ) -> Contrast:
     """Measure the contrast of a product by the reduction that it had.
@@ -119,7 +119,7 @@ def product_contrast(
         Of `snakewebb.coronagraphy.reduction.read_target`, with all exposures.
     files : ProductFiles
     stars : mapping
-        Of `snakewebb.jobs.find_stars.locate_stars`.
+        By exposure.
     options : ContrastOptions
 
     Returns
@@ -137,10 +137,9 @@ def product_contrast(
     subtracted = [path for path in files.subtracted if product_exposure(path) in target.exposures]
     layout, inputs = integrations(subtracted, max_megapixels=options.max_megapixels, **options.grid)
     exposures = [stars[product_exposure(path)] for path in subtracted]
-    place = exposures[0]["correction"]["ra0"], exposures[0]["correction"]["dec0"]
     counts = np.cumsum([0, *(len(cube) for cube in target.cubes[:-1])])
     frames = [
-        Frame.of_exposure(inputs[first].pixel_map.geometry, star["center"])
+        Frame.of_exposure(inputs[first].pixel_map.geometry, star.center)
         for first, star in zip(counts, exposures, strict=True)
     ]
     setup = _setup(subtracted[0])
@@ -158,7 +157,7 @@ def product_contrast(
             frames,
             image,
             layout,
-            place,
+            exposures[0].sky,
             wavelength=band.wavelength,
             truncate=truncate,
             star_jansky=jansky,

@@ -14,8 +14,8 @@ import numpy as np
 from snakewebb.coronagraphy.repair import repair as fixed
 from snakewebb.coronagraphy.stack_refs import read_usable
 from snakewebb.coronagraphy.star import find_star, reference_pixel, star_correction, star_position
+from snakewebb.coronagraphy.star_position import StarPosition, write_stars
 from snakewebb.errors import InputError
-from snakewebb.io.atomic import write_json
 from snakewebb.io.names import product_exposure
 from snakewebb.wcs.exposure import read_geometry
 from snakewebb.wcs.geometry import Geometry
@@ -36,7 +36,7 @@ def stars_of_product(
     exposures : sequence of paths
         ``_crfints`` of the science exposures.
     target : path
-        The JSON to write, see `locate_stars`.
+        The file to write, of `snakewebb.coronagraphy.star_position.write_stars`.
     step : mapping, optional
         Options of `snakewebb.coronagraphy.repair.repair`.
 
@@ -45,10 +45,10 @@ def stars_of_product(
     InputError
         See `locate_stars`.
     """
-    write_json(target, locate_stars(exposures, **step))
+    write_stars(target, locate_stars(exposures, **step))
 
 
-def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, dict[str, Any]]:
+def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, StarPosition]:
     """Find the star in the exposures of a product, and how to bring all to one place on the sky.
 
     Parameters
@@ -61,10 +61,7 @@ def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, dict[
     Returns
     -------
     dict
-        For JSON, by exposure: ``center`` and its ``error`` (x, y; 0-based pixels), the
-        ``correction`` of the pointing that puts the star where the first exposure has it, the
-        ``roll`` (degrees) and the ``pixel_scale`` (arcsec). Where no star is found ``reason`` says
-        why; the center is where the header says (CRPIX), and its error is NaN.
+        By exposure. The star's place on the sky is where the first exposure that shows it has it.
 
     Raises
     ------
@@ -92,13 +89,13 @@ def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, dict[
     _, geometry, center, *_ = min(known, key=lambda exposure: (exposure[4] != "", not exposure[5]))
     place = star_position(geometry, center)
     return {
-        name: {
-            "center": list(map(float, center)),
-            "error": list(map(float, error)),
-            "correction": star_correction(geometry, center, *place).to_dict(),
-            "roll": geometry.roll_ref,
-            "pixel_scale": 3600 * geometry.pixel_scale,
-            **({"reason": reason} if reason else {}),
-        }
+        name: StarPosition(
+            (float(center[0]), float(center[1])),
+            (float(error[0]), float(error[1])),
+            star_correction(geometry, center, *place),
+            geometry.roll_ref,
+            3600 * geometry.pixel_scale,
+            reason,
+        )
         for name, geometry, center, error, reason, _ in known
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +13,7 @@ from snakewebb.coronagraphy.repair import repair as fixed
 from snakewebb.coronagraphy.stack_refs import read_usable
 from snakewebb.coronagraphy.star import disc
 from snakewebb.coronagraphy.star_light import find_light
+from snakewebb.coronagraphy.star_position import read_stars
 from snakewebb.io.names import product_exposure
 from snakewebb.io.provenance import read_notes
 from snakewebb.references.images import read_psfmask
@@ -69,7 +69,7 @@ def align_references(
     if reason:
         mask, aligned = "none", unaligned(data, err, dq)
     else:
-        center = json.loads(Path(stars).read_text())[product_exposure(exposure)]["center"]
+        center = read_stars(stars)[product_exposure(exposure)].center
         shape = data.shape[1:]
         if psfmask:
             mask, weights = Path(psfmask).name, read_psfmask(psfmask, shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -13,9 +12,10 @@ import numpy as np
 from snakewebb.coronagraphy.files import write_psfsub
 from snakewebb.coronagraphy.reduction import read_target
 from snakewebb.coronagraphy.stack_refs import read_cube
+from snakewebb.coronagraphy.star_position import read_stars
 from snakewebb.io.names import product_exposure
 from snakewebb.wcs.exposure import read_geometry
-from snakewebb.wcs.geometry import Correction, Geometry
+from snakewebb.wcs.geometry import Geometry
 
 
 def subtract_star(
@@ -54,7 +54,7 @@ def subtract_star(
     InputError
         See `snakewebb.coronagraphy.reduction.read_target`.
     """
-    known = json.loads(Path(stars).read_text())
+    known = read_stars(stars)
     klip = dict(step)
     skip, truncate = klip.pop("skip", False), klip.pop("truncate")
     reduction = read_target(
@@ -62,7 +62,7 @@ def subtract_star(
     )
     name = product_exposure(exposure)
     star = known[name]
-    notes = {"parameters": {"skip": skip, "truncate": truncate, **klip}, "star": star}
+    notes = {"parameters": {"skip": skip, "truncate": truncate, **klip}, "star": star.to_dict()}
     count, *shape = read_cube(exposure)["SCI"].shape
     kept = np.zeros(count, bool)
     data, err, model_err, bad = np.empty((0, *shape)), None, None, np.empty((0, *shape), bool)
@@ -79,16 +79,16 @@ def subtract_star(
         data, err, model_err = made.data, made.err, made.model_err
         notes["modes"] = made.modes
         if made.radius is not None:
-            notes["radius"] = made.radius * star["pixel_scale"]
+            notes["radius"] = made.radius * star.pixel_scale
         notes["eigenvalues"] = [values.tolist() for values in made.eigenvalues]
         notes["references"] = [len(chosen) for chosen in made.references]
     if not kept.all():
         notes["without_pixels"] = (np.flatnonzero(~kept) + 1).tolist()
     provenance = {"klip": notes}
     statuses = {"klip": "SKIPPED" if "reason" in notes else "COMPLETE"}
-    if "reason" in star:
-        statuses["align_psfs"] = "FAILED"
-        provenance["align_refs"] = {"reason": star["reason"]}
+    if star.reason:
+        statuses["align_psfs"] = star.status
+        provenance["align_refs"] = {"reason": star.reason}
     write_psfsub(
         exposure,
         target,
@@ -97,7 +97,7 @@ def subtract_star(
         _among(kept, bad, True),
         model_err=None if model_err is None else _among(kept, model_err, np.nan),
         statuses=statuses,
-        correction=Correction.from_dict(star["correction"]),
+        correction=star.correction,
         geometry=Geometry.from_dict(read_geometry(exposure)["geometry"]),
         sip={},
         asn=asn,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from snakewebb.coronagraphy.star_position import StarPosition
 from snakewebb.io.names import product_exposure
 from snakewebb.io.planes import open_fits, read_planes
 from snakewebb.io.provenance import read_notes
@@ -49,12 +50,13 @@ def plot_product(
         spectra = {name: notes.get("eigenvalues", []) for name, notes in klip.items()}
         plot_eigenvalues(spectra, truncate, out.eigenvalues)
     with drawn(out.subtraction):
+        stars = {name: StarPosition.from_dict(notes["star"]) for name, notes in klip.items()}
         pairs = {}
         for path in subtracted[:MOST_PAIRS]:
             name = product_exposure(path)
             before, after = (read_planes(p, ("SCI",))["SCI"] for p in (flagged[name], path))
-            pairs[name] = before, after, klip[name]["star"]["center"]
+            pairs[name] = before, after, stars[name].center
         with open_fits(path) as hdus:
             unit = hdus["SCI"].header.get("BUNIT", "")
-        scale, number = klip[name]["star"]["pixel_scale"], len(subtracted)
+        scale, number = stars[name].pixel_scale, len(subtracted)
         plot_subtraction(pairs, scale, out.subtraction, unit=unit, number=number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 
+from snakewebb.coronagraphy.star_position import read_stars
 from snakewebb.io.planes import open_fits
 from snakewebb.report.alignment_figures import MOST_PAIRS
 from snakewebb.report.axes import HEIGHT, read_table, short
@@ -115,8 +115,7 @@ def plot_companions(
     snr : path, optional
         The SNR map, to be drawn beside the image.
     """
-    place = next(iter(json.loads(Path(stars).read_text()).values()))["correction"]
-    star = place["ra0"], place["dec0"]
+    star = next(iter(read_stars(stars).values())).sky
     found = read_table(detections) if detections else []
     panels = [(mosaic, "SCI", "combined image")] + ([(snr, "SNR", "SNR")] if snr else [])
     with matplotlib.rc_context(STYLE):
