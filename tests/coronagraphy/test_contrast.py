@@ -11,7 +11,7 @@ from scipy.stats import norm, t
 
 from naive import ring_statistics as naive_ring
 from snakewebb.coronagraphy.combine import combiner
-from snakewebb.coronagraphy.contrast import Contrast, Unmeasurable, measure_contrast, star_flux
+from snakewebb.coronagraphy.contrast import Contrast, Unmeasurable, measure_contrast
 from snakewebb.coronagraphy.contrast_file import write_contrast
 from snakewebb.coronagraphy.detection import detect
 from snakewebb.coronagraphy.frame import Frame
@@ -24,6 +24,7 @@ from snakewebb.coronagraphy.noise import (
     small_sample_penalty,
 )
 from snakewebb.coronagraphy.psf import model_psf, read_psf
+from snakewebb.coronagraphy.star_brightness import StarBrightness
 from snakewebb.errors import InputError
 from snakewebb.kernels.ring_noise import ring_statistics
 from snakewebb.mosaicking.resample import Input
@@ -525,14 +526,15 @@ def test_a_failed_contrast_is_in_the_history_of_the_map(tmp_path):
 
 
 def test_star_flux():
-    assert star_flux(abmag=8.9) == pytest.approx(1)
-    assert star_flux(vegamag=5.0, vega_offset=2.0) == star_flux(abmag=7.0)
-    assert star_flux(jansky=3.0) == 3.0
-    assert star_flux() is None
+    assert StarBrightness(star_abmag=8.9).jansky() == pytest.approx(1)
+    bright = StarBrightness(star_abmag=7.0).jansky()
+    assert StarBrightness(star_vegamag=5.0).jansky(2.0) == bright
+    assert StarBrightness(star_flux=3.0).jansky() == 3.0
+    assert StarBrightness().jansky() is None
     with pytest.raises(InputError, match="more than one"):
-        star_flux(jansky=3.0, abmag=2.0)
+        StarBrightness(star_flux=3.0, star_abmag=2.0).jansky()
     with pytest.raises(InputError, match="ABVEGAOFFSET"):
-        star_flux(vegamag=3.0)
+        StarBrightness(star_vegamag=3.0).jansky()
 
 
 def test_products(tmp_path, measured):

@@ -8,7 +8,7 @@ from agreement import assert_same, is_consistent
 from snakewebb import __version__
 from snakewebb.coronagraphy.align_refs import Aligned, unaligned
 from snakewebb.coronagraphy.combine import integrations
-from snakewebb.coronagraphy.files import write_psfalign, write_psfstack, write_psfsub
+from snakewebb.coronagraphy.files import Residual, write_psfalign, write_psfstack, write_psfsub
 from snakewebb.coronagraphy.stack_refs import stack
 from snakewebb.coronagraphy.star import star_correction, star_position
 from snakewebb.errors import InputError
@@ -179,11 +179,8 @@ def test_psfsub(exposures, tmp_path, number):
     write_psfsub(
         source,
         target,
-        data,
-        err,
-        bad,
-        correction=correction,
-        sip={},
+        Residual(data, err, bad),
+        pointing=(correction, None, {}),
         asn=ASN,
         provenance={"klip": {"truncate": 50, "modes": [12]}},
     )
@@ -214,6 +211,7 @@ def test_psfsub_is_what_stdatamodels_would_write(exposures, tmp_path, monkeypatc
         model.save(source)
     geometry = Geometry.from_dict(read_geometry(source)["geometry"])
     ra, dec = star_position(geometry, (15.2, 16.7))
+    correction = star_correction(geometry, (15.2, 16.7), ra + 1e-4, dec + 1e-4)
     ones = np.ones((2, *SHAPE))
     for path in paths:
         path.parent.mkdir()
@@ -224,13 +222,8 @@ def test_psfsub_is_what_stdatamodels_would_write(exposures, tmp_path, monkeypatc
             write_psfsub(
                 source,
                 path,
-                0.5 * ones,
-                3.0 * ones,
-                ones == 0,
-                model_err=2.0 * ones,
-                correction=star_correction(geometry, (15.2, 16.7), ra + 1e-4, dec + 1e-4),
-                geometry=geometry,
-                sip={},
+                Residual(0.5 * ones, 3.0 * ones, ones == 0, 2.0 * ones),
+                pointing=(correction, geometry, {}),
                 asn=ASN,
                 provenance={"klip": {"truncate": 50, "modes": [12]}},
             )
@@ -246,9 +239,8 @@ def test_error_of_the_model_does_not_average_out(exposures, tmp_path, number):
     err = np.full((2, *SHAPE), np.hypot(own, common))
     bad = np.zeros(err.shape, bool)
     bad[0, :, 20:] = True
-    write_psfsub(
-        exposures[number], target, np.ones(err.shape), err, bad, model_err=np.full_like(err, common)
-    )
+    residual = Residual(np.ones(err.shape), err, bad, np.full_like(err, common))
+    write_psfsub(exposures[number], target, residual)
     grid, inputs = integrations([target])
     band = drizzle_band(inputs, grid, slice(0, grid.shape[0]), weight_type=None)
     planes = [band.var_rnoise, band.var_poisson, band.var_flat]

@@ -10,10 +10,11 @@ from astropy.io import fits
 from astropy.table import Table
 from numpy.testing import assert_array_equal
 
-from snakewebb.coronagraphy.contrast import Contrast, star_flux
+from snakewebb.coronagraphy.contrast import Contrast
 from snakewebb.coronagraphy.contrast_tables import CURVE_COLUMNS, DESCRIPTIONS
 from snakewebb.coronagraphy.frame import Frame
 from snakewebb.coronagraphy.psf import read_psf
+from snakewebb.coronagraphy.star_brightness import StarBrightness
 from snakewebb.coronagraphy.star_position import StarPosition
 from snakewebb.errors import InputError
 from snakewebb.jobs import contrast
@@ -115,15 +116,15 @@ NONSENSE = [np.nan, np.inf, -np.inf, 1e30, -1e30, 99.0]
 @pytest.mark.parametrize("value", NONSENSE)
 def test_magnitudes_of_no_star_are_refused(value):
     with pytest.raises(InputError, match="is no brightness: give"):
-        star_flux(abmag=value)
+        StarBrightness(star_abmag=value).jansky()
     with pytest.raises(InputError, match="is no brightness: give"):
-        star_flux(vegamag=value, vega_offset=1.0)
+        StarBrightness(star_vegamag=value).jansky(1.0)
 
 
 @pytest.mark.parametrize("value", [*NONSENSE[:-1], 0.0, -1.0])
 def test_fluxes_of_no_star_are_refused(value):
     with pytest.raises(InputError, match="is no brightness: give 1e-09 to"):
-        star_flux(jansky=value)
+        StarBrightness(star_flux=value).jansky()
 
 
 def test_filters_that_are_not_in_the_table_have_the_wavelength_of_their_name():
@@ -143,19 +144,19 @@ def test_a_vega_magnitude_without_its_offset_leaves_the_flux_unknown(tmp_path):
     path = tmp_path / "v.asdf"
     table = Table({"filter": ["F335M"], "pupil": ["CLEAR"], "abvega_offset": [1.5]})
     asdf.AsdfFile({"abvega_offset": table}).write_to(path)
-    setup = {"INSTRUME": "NIRCAM", "FILTER": "F335M"}
-    jansky, reason = contrast._jansky(path, setup, star_vegamag=6.0)
+    setup, star = {"INSTRUME": "NIRCAM", "FILTER": "F335M"}, StarBrightness(star_vegamag=6.0)
+    jansky, reason = contrast._jansky(star, path, setup)
     assert jansky == pytest.approx(10 ** (-0.4 * (7.5 - 8.9)))
     assert reason == ""
     for file, words in (
         (None, "needs an ABVEGAOFFSET file"),
         (path, "has no row for filter F444W"),
     ):
-        jansky, reason = contrast._jansky(file, setup | {"FILTER": "F444W"}, star_vegamag=6.0)
+        jansky, reason = contrast._jansky(star, file, setup | {"FILTER": "F444W"})
         assert jansky is None
         assert reason.startswith("the star's flux is unknown: ")
         assert words in reason
-    assert contrast._jansky(None, setup) == (None, "")
+    assert contrast._jansky(StarBrightness(), None, setup) == (None, "")
 
 
 def test_what_cannot_be_measured_is_told(tmp_path, monkeypatch, caplog):

@@ -14,7 +14,7 @@ from chain import image3
 from snakewebb.coronagraphy.align_refs import align
 from snakewebb.coronagraphy.klip import Library
 from snakewebb.coronagraphy.outlier_detection import neighbours, reason_to_skip
-from snakewebb.coronagraphy.repair import repair
+from snakewebb.coronagraphy.repair import repair_pixels
 from snakewebb.coronagraphy.stack_refs import read_cube, stack
 from snakewebb.coronagraphy.star import disc, star_position
 from snakewebb.errors import InputError
@@ -524,20 +524,20 @@ def test_one_integration_and_one_reference(tmp_path, coron):
     target, reference = map(read_cube, coron)
     assert neighbours(coron[0], []) == []
     assert "one" in reason_to_skip(1, 0)
-    image, _, _ = repair(target["SCI"], target["DQ"])
-    data, err, bad = repair(reference["SCI"], reference["DQ"], reference["ERR"])
+    image, _, _ = repair_pixels(target["SCI"], target["DQ"])
+    data, err, bad = repair_pixels(reference["SCI"], reference["DQ"], reference["ERR"])
     mask = disc(image.shape[1:], (31.0, 31.0))
     aligned = align(image[0], data, err, reference["DQ"], mask, bad=bad)
     library = Library(aligned.data, aligned.err)
-    (made,) = library.subtract(image, np.sqrt(np.abs(image)) + 1, truncate=[50])
+    (made,) = library.subtract(image, np.sqrt(np.abs(image)) + 1)
     assert np.max(made.modes) == 1, "no more modes than references"
     assert np.isfinite(made.data).any()
 
 
 def test_references_of_another_shape(tmp_path, coron):
     target, reference = map(read_cube, coron)
-    image, _, _ = repair(target["SCI"], target["DQ"])
-    data, err, _ = repair(reference["SCI"], reference["DQ"], reference["ERR"])
+    image, _, _ = repair_pixels(target["SCI"], target["DQ"])
+    data, err, _ = repair_pixels(reference["SCI"], reference["DQ"], reference["ERR"])
     cropped = (plane[:, :-4] for plane in (data, err, reference["DQ"]))
     with pytest.raises(InputError) as caught:
         align(image[0], *cropped, disc(image.shape[1:], (31.0, 31.0)))

@@ -156,9 +156,6 @@ def test_contrast_is_that_of_the_products_own_reduction(results, product, config
         [f"{name}crfints.fits" for name in names],
         [f"{name}psfalign.fits" for name in names],
         stars,
-        repair={},
-        strategy="RDI",
-        truncate=[50],
     )
     _, inputs = integrations([f"{name}psfsub.fits" for name in names])
     (image,) = reducer(target.subtract, combiner(inputs))(target.cubes)

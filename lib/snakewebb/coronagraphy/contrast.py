@@ -25,7 +25,6 @@ from snakewebb.coronagraphy.frame import Frame
 from snakewebb.coronagraphy.injection import Cubes, Reduce, throughput
 from snakewebb.coronagraphy.noise import Rings, flux_map, small_sample_penalty
 from snakewebb.coronagraphy.psf import PointSpread
-from snakewebb.errors import InputError
 from snakewebb.wcs.grid import Grid
 from snakewebb.wcs.sphere import ARCSEC
 
@@ -33,7 +32,6 @@ log = logging.getLogger(__name__)
 
 TELESCOPE = 6.5
 """Diameter that λ/D refers to, metres; that of JWST's documents."""
-AB_ZERO_POINT = 8.9
 SIGMA = 5.0
 """Of the contrast curve, and of detections."""
 LADDER = 8
@@ -47,8 +45,6 @@ WHOLE = 0.95
 """Part of the farthest of these rings that has to have data; beyond, its throughput holds."""
 GOLDEN = 137.508
 """Degrees from one separation's companions to those of the next: no two lie in a row."""
-FLUXES = (1e-9, 1e7)
-"""Jy; that of no star is beyond."""
 
 
 class Unmeasurable(Exception):  # noqa: N818 - an outcome, not an error of the user
@@ -83,46 +79,6 @@ class Contrast:
         for table in tables:
             describe(table, {"sigma": SIGMA, "headline_truncate": int(truncate[0])}, True)
         return cls(*tables, np.full(shape, np.nan, np.float32))
-
-
-def star_flux(
-    *,
-    abmag: float | None = None,
-    vegamag: float | None = None,
-    jansky: float | None = None,
-    vega_offset: float | None = None,
-) -> float | None:
-    """Return the star's flux in Jy from one of three; None if none is given.
-
-    Parameters
-    ----------
-    abmag, vegamag, jansky : float, optional
-        In the observation's filter.
-    vega_offset : float, optional
-        AB less Vega magnitude, of the ABVEGAOFFSET reference file.
-
-    Raises
-    ------
-    InputError
-        More than one is given, a Vega magnitude without the offset, or what no star has.
-    """
-    if sum(value is not None for value in (abmag, vegamag, jansky)) > 1:
-        raise InputError("star: more than one of abmag, vegamag and jansky: give one")
-    if vegamag is not None:
-        if vega_offset is None:
-            raise InputError(
-                "star: a Vega magnitude needs an ABVEGAOFFSET file: give reference_files."
-                "abvegaoffset, or abmag"
-            )
-        abmag = vegamag + vega_offset
-    if abmag is not None:
-        exponent = -0.4 * (abmag - AB_ZERO_POINT)
-        jansky = 10**exponent if abs(exponent) < 300 else np.nan
-    low, high = FLUXES
-    if jansky is not None and not low <= jansky <= high:
-        given = jansky if abmag is None else abmag
-        raise InputError(f"star: {given:g} is no brightness: give {low:g} to {high:g} Jy, or AB")
-    return jansky
 
 
 def measure_contrast(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from snakewebb.coronagraphy.repair import bad_pixels
+from snakewebb.coronagraphy.repair import RepairOptions, bad_pixels
 from snakewebb.errors import InputError
 from snakewebb.io.planes import Planes, invalidate, read_measured
 
@@ -89,7 +89,7 @@ def read_cube(path: str | Path) -> Planes:
 
 
 def read_usable(
-    path: str | Path, bad_bits: str | int | None = "DO_NOT_USE"
+    path: str | Path, bad_bits: str | int | None = RepairOptions.bad_bits
 ) -> tuple[Planes, np.ndarray]:
     """Read an exposure as `read_cube` does, without integrations that have no good pixel.
 
@@ -120,7 +120,7 @@ def read_usable(
     return {name: None if cube is None else cube[kept] for name, cube in cubes.items()}, kept
 
 
-def without_pixels(cubes: Planes, bad_bits: str | int | None = "DO_NOT_USE") -> list[int]:
+def without_pixels(cubes: Planes, bad_bits: str | int | None = RepairOptions.bad_bits) -> list[int]:
     """Return the numbers, from 1, of integrations that have no good pixel."""
     bad = bad_pixels(cubes["SCI"], cubes["DQ"], bad_bits)
     if cubes["ERR"] is not None:

@@ -12,11 +12,13 @@ import numpy as np
 
 from snakewebb.coronagraphy.combine import combiner, integrations, reducer
 from snakewebb.coronagraphy.contrast import Contrast, Unmeasurable, measure_contrast
-from snakewebb.coronagraphy.contrast import star_flux as in_jansky
 from snakewebb.coronagraphy.contrast_file import write_contrast
 from snakewebb.coronagraphy.frame import Frame
+from snakewebb.coronagraphy.klip import KlipOptions
 from snakewebb.coronagraphy.psf import PointSpread, model_psf, read_psf
 from snakewebb.coronagraphy.reduction import Target, read_target
+from snakewebb.coronagraphy.repair import RepairOptions
+from snakewebb.coronagraphy.star_brightness import StarBrightness
 from snakewebb.coronagraphy.star_position import StarPosition, read_stars
 from snakewebb.io.names import product_exposure
 from snakewebb.io.planes import open_fits
@@ -70,23 +72,21 @@ class ContrastOptions:
 
     Attributes
     ----------
-    klip, repair : mapping
-        Parameters of `snakewebb.coronagraphy.reduction.read_target`.
+    klip, repair, star : mapping
+        Of `snakewebb.coronagraphy.klip.KlipOptions`, `snakewebb.coronagraphy.repair.RepairOptions`
+        and `snakewebb.coronagraphy.star_brightness.StarBrightness`.
     grid, drizzle : mapping
         Those of `snakewebb.wcs.grid.output_grid` and `snakewebb.mosaicking.resample.drizzle_band`.
     max_megapixels : float, optional
         See `snakewebb.wcs.grid.output_grid`.
-    star : mapping
-        One at most of ``star_flux`` (Jy), ``star_abmag`` and ``star_vegamag``, without the
-        coronagraph.
     """
 
-    klip: Mapping[str, Any]
+    klip: Mapping[str, Any] = field(default_factory=dict)
     repair: Mapping[str, Any] = field(default_factory=dict)
+    star: Mapping[str, Any] = field(default_factory=dict)
     grid: Mapping[str, Any] = field(default_factory=dict)
     drizzle: Mapping[str, Any] = field(default_factory=dict)
     max_megapixels: float | None = None
-    star: Mapping[str, Any] = field(default_factory=dict)
 
 
 def measure_product(files: ProductFiles, out: ContrastFiles, options: ContrastOptions) -> None:
@@ -98,9 +98,8 @@ def measure_product(files: ProductFiles, out: ContrastFiles, options: ContrastOp
         A file cannot be read, or does not fit.
     """
     stars = read_stars(files.stars)
-    target = read_target(
-        files.exposures, files.references, stars, repair=options.repair, **options.klip
-    )
+    how = RepairOptions(**options.repair), KlipOptions(**options.klip)
+    target = read_target(files.exposures, files.references, stars, *how)
     measured = product_contrast(target, files, stars, options)
     write_contrast(measured, files.mosaic, out.curve, out.detections, out.snr)
 
@@ -133,7 +132,7 @@ def product_contrast(
     InputError
         A reference file does not fit.
     """
-    truncate = options.klip["truncate"]
+    truncate = KlipOptions(**options.klip).truncations
     subtracted = [path for path in files.subtracted if product_exposure(path) in target.exposures]
     layout, inputs = integrations(subtracted, max_megapixels=options.max_megapixels, **options.grid)
     exposures = [stars[product_exposure(path)] for path in subtracted]
@@ -143,7 +142,7 @@ def product_contrast(
         for first, star in zip(counts, exposures, strict=True)
     ]
     setup = _setup(subtracted[0])
-    jansky, reason = _jansky(files.abvegaoffset, setup, **options.star)
+    jansky, reason = _jansky(StarBrightness(**options.star), files.abvegaoffset, setup)
     transmission = read_throughput(files.throughput, target.cubes[0].shape[1:])
     status, origin = "COMPLETE", "none"
     try:
@@ -208,18 +207,13 @@ def _psf(
 
 
 def _jansky(
-    abvegaoffset: str | Path | None,
-    setup: Mapping[str, str],
-    *,
-    star_flux: float | None = None,
-    star_abmag: float | None = None,
-    star_vegamag: float | None = None,
+    star: StarBrightness, abvegaoffset: str | Path | None, setup: Mapping[str, str]
 ) -> tuple[float | None, str]:
     """Return the star's flux, Jy, and why it is not known."""
     offset = None
-    if star_vegamag is not None and not abvegaoffset:
-        return None, "the star's flux is unknown: a Vega magnitude needs an ABVEGAOFFSET file"
-    if star_vegamag is not None:
+    if star.star_vegamag is not None:
+        if not abvegaoffset:
+            return None, "the star's flux is unknown: a Vega magnitude needs an ABVEGAOFFSET file"
         from snakewebb.references.photometry import MissingRow, vega_offset
 
         # As without the coronagraph, of whose pupil masks the file knows nothing.
@@ -229,6 +223,4 @@ def _jansky(
             offset = vega_offset(abvegaoffset, row)
         except MissingRow as error:
             return None, f"the star's flux is unknown: {error}"
-    return in_jansky(
-        jansky=star_flux, abmag=star_abmag, vegamag=star_vegamag, vega_offset=offset
-    ), ""
+    return star.jansky(offset), ""

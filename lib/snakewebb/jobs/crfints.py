@@ -10,7 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from snakewebb.coronagraphy.outlier_detection import flag_outliers, neighbours, reason_to_skip
+from snakewebb.coronagraphy.outlier_detection import (
+    OutlierOptions,
+    flag_outliers,
+    neighbours,
+    reason_to_skip,
+)
 from snakewebb.coronagraphy.stack_refs import read_cube, without_pixels
 from snakewebb.errors import InputError
 from snakewebb.io.asdf_tree import read_value
@@ -39,7 +44,7 @@ def flag_integrations(
     others : sequence of paths, optional
         The other exposures of the target, or of references.
     step : mapping, optional
-        ``skip``, and parameters of `snakewebb.coronagraphy.outlier_detection.flag_outliers`.
+        Of `snakewebb.coronagraphy.outlier_detection.OutlierOptions`.
     asn : mapping, optional
         For ``meta.asn``.
 
@@ -48,20 +53,23 @@ def flag_integrations(
     InputError
         The exposure cannot be used, or the others differ from it in size.
     """
-    parameters = {name: value for name, value in step.items() if name != "skip"}
+    options = OutlierOptions(**step)
     check_exposure(exposure)
     cube = read_cube(exposure)
     near = neighbours(exposure, others)
     reason = reason_to_skip(len(cube["SCI"]), len(near))
     if cube["ERR"] is None:
         reason = "the exposure has neither errors nor variances"
-    if step.get("skip"):
+    if options.skip:
         reason = "skip is set"
     outliers = None
     if not reason:
         cubes = [_like(exposure, cube["SCI"].shape, path) for path in near]
-        outliers = flag_outliers(cube["SCI"], cube["ERR"], cube["DQ"], cubes, **parameters)
-    notes = {"reason": reason or "", "parameters": parameters}
+        outliers = flag_outliers(cube["SCI"], cube["ERR"], cube["DQ"], cubes, options)
+    notes = {
+        "reason": reason or "",
+        "parameters": {"good_bits": options.good_bits, "snr": options.snr},
+    }
     if empty := without_pixels(cube):
         log.warning("%s: integrations without a good pixel: %s", exposure, empty)
         notes["without_pixels"] = empty

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from snakewebb.coronagraphy.repair import repair as fixed
+from snakewebb.coronagraphy.repair import RepairOptions, repair_pixels
 from snakewebb.coronagraphy.stack_refs import read_usable
 from snakewebb.coronagraphy.star import find_star, reference_pixel, star_correction, star_position
 from snakewebb.coronagraphy.star_position import StarPosition, write_stars
@@ -38,25 +38,26 @@ def stars_of_product(
     target : path
         The file to write, of `snakewebb.coronagraphy.star_position.write_stars`.
     step : mapping, optional
-        Options of `snakewebb.coronagraphy.repair.repair`.
+        Of `snakewebb.coronagraphy.repair.RepairOptions`.
 
     Raises
     ------
     InputError
         See `locate_stars`.
     """
-    write_stars(target, locate_stars(exposures, **step))
+    write_stars(target, locate_stars(exposures, RepairOptions(**step)))
 
 
-def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, StarPosition]:
+def locate_stars(
+    paths: Sequence[str | Path], options: RepairOptions = RepairOptions()
+) -> dict[str, StarPosition]:
     """Find the star in the exposures of a product, and how to bring all to one place on the sky.
 
     Parameters
     ----------
     paths : sequence of paths
         ``_crfints`` of the science exposures.
-    **options
-        See `snakewebb.coronagraphy.repair.repair`.
+    options : RepairOptions, optional
 
     Returns
     -------
@@ -70,11 +71,11 @@ def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, StarP
     """
     known = []
     for path in paths:
-        cube, usable = read_usable(path, options.get("bad_bits", "DO_NOT_USE"))
+        cube, usable = read_usable(path, options.bad_bits)
         geometry = Geometry.from_dict(read_geometry(path)["geometry"])
         center, error, reason = reference_pixel(path), (math.nan, math.nan), "has no good pixel"
         if usable.any():
-            data, _, bad = fixed(cube["SCI"], cube["DQ"], **options)
+            data, _, bad = repair_pixels(cube["SCI"], cube["DQ"], options=options)
             try:
                 center, error = find_star(data.mean(axis=0), center, ~bad.any(axis=0))
                 reason = ""

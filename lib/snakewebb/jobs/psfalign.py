@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from snakewebb.coronagraphy.align_refs import align, unaligned
 from snakewebb.coronagraphy.files import write_psfalign
-from snakewebb.coronagraphy.repair import repair as fixed
+from snakewebb.coronagraphy.repair import RepairOptions, repair_pixels
 from snakewebb.coronagraphy.stack_refs import read_usable
 from snakewebb.coronagraphy.star import disc
 from snakewebb.coronagraphy.star_light import find_light
@@ -44,7 +45,7 @@ def align_references(
         A PSFMASK reference file with the weights of pixels. By default the star's surroundings
         count.
     repair : mapping, optional
-        Options of `snakewebb.coronagraphy.repair.repair`.
+        Of `snakewebb.coronagraphy.repair.RepairOptions`.
     step : mapping, optional
         ``skip``: whether to leave the references where they are.
     asn : mapping, optional
@@ -56,12 +57,12 @@ def align_references(
         A file cannot be read, or their sizes differ.
     """
     names = read_notes(stack)["stack_psfs"]["exposures"]
-    bits = repair.get("bad_bits", "DO_NOT_USE")
-    science, usable = read_usable(exposure, bits)
-    references, kept = read_usable(stack, bits)
+    options = RepairOptions(**repair)
+    science, usable = read_usable(exposure, options.bad_bits)
+    references, kept = read_usable(stack, options.bad_bits)
     names = [name for name, is_kept in zip(names, kept, strict=True) if is_kept]
     dq = references["DQ"]
-    data, err, bad = fixed(references["SCI"], dq, references["ERR"], **repair)
+    data, err, bad = repair_pixels(references["SCI"], dq, references["ERR"], options)
     reason = "skip is set" if step.get("skip") else ""
     if not usable.any():
         reason = "no integration of the target has a good pixel"
@@ -75,7 +76,7 @@ def align_references(
             mask, weights = Path(psfmask).name, read_psfmask(psfmask, shape)
         else:
             mask, weights = "derived", disc(shape, center)
-        cube, _, missing = fixed(science["SCI"], science["DQ"], **repair)
+        cube, _, missing = repair_pixels(science["SCI"], science["DQ"], options=options)
         image = cube.mean(axis=0)
         light = find_light(image, data, center, names)
         weights = weights * (light.alone if light else 1.0)
@@ -90,5 +91,5 @@ def align_references(
         exposures=names,
         status=status,
         asn=asn,
-        provenance={"parameters": dict(repair), "reason": reason},
+        provenance={"parameters": asdict(options), "reason": reason},
     )

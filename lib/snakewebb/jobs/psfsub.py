@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from snakewebb.coronagraphy.files import write_psfsub
+from snakewebb.coronagraphy.files import Residual, write_psfsub
+from snakewebb.coronagraphy.klip import KlipOptions
 from snakewebb.coronagraphy.reduction import read_target
+from snakewebb.coronagraphy.repair import RepairOptions
 from snakewebb.coronagraphy.stack_refs import read_cube
 from snakewebb.coronagraphy.star_position import read_stars
 from snakewebb.io.names import product_exposure
@@ -26,7 +29,7 @@ def subtract_star(
     references: Sequence[str | Path],
     stars: str | Path,
     repair: Mapping[str, Any] = MappingProxyType({}),
-    step: Mapping[str, Any],
+    step: Mapping[str, Any] = MappingProxyType({}),
     asn: Mapping[str, Any] | None = None,
 ) -> None:
     """Subtract the star's light from an exposure and write what is left.
@@ -42,10 +45,9 @@ def subtract_star(
     stars : path
         What `snakewebb.jobs.find_stars.stars_of_product` wrote.
     repair : mapping, optional
-        Options of `snakewebb.coronagraphy.repair.repair`.
-    step : mapping
-        ``skip``, ``truncate`` (one number of modes), and other parameters of
-        `snakewebb.coronagraphy.reduction.read_target`.
+        Of `snakewebb.coronagraphy.repair.RepairOptions`.
+    step : mapping, optional
+        Of `snakewebb.coronagraphy.klip.KlipOptions`, with one number of modes.
     asn : mapping, optional
         For ``meta.asn``.
 
@@ -55,18 +57,16 @@ def subtract_star(
         See `snakewebb.coronagraphy.reduction.read_target`.
     """
     known = read_stars(stars)
-    klip = dict(step)
-    skip, truncate = klip.pop("skip", False), klip.pop("truncate")
-    reduction = read_target(
-        [exposure, *others], references, known, repair=repair, truncate=[truncate], **klip
-    )
+    options = KlipOptions(**step)
+    exposures = [exposure, *others]
+    reduction = read_target(exposures, references, known, RepairOptions(**repair), options)
     name = product_exposure(exposure)
     star = known[name]
-    notes = {"parameters": {"skip": skip, "truncate": truncate, **klip}, "star": star.to_dict()}
+    notes = {"parameters": asdict(options), "star": star.to_dict()}
     count, *shape = read_cube(exposure)["SCI"].shape
     kept = np.zeros(count, bool)
     data, err, model_err, bad = np.empty((0, *shape)), None, None, np.empty((0, *shape), bool)
-    if skip:
+    if options.skip:
         notes["reason"] = "skip is set"
     if name not in reduction.exposures:
         notes["reason"] = "no integration has a good pixel"
@@ -92,14 +92,14 @@ def subtract_star(
     write_psfsub(
         exposure,
         target,
-        _among(kept, data, np.nan),
-        None if err is None else _among(kept, err, np.nan),
-        _among(kept, bad, True),
-        model_err=None if model_err is None else _among(kept, model_err, np.nan),
+        Residual(
+            _among(kept, data, np.nan),
+            None if err is None else _among(kept, err, np.nan),
+            _among(kept, bad, True),
+            None if model_err is None else _among(kept, model_err, np.nan),
+        ),
         statuses=statuses,
-        correction=star.correction,
-        geometry=Geometry.from_dict(read_geometry(exposure)["geometry"]),
-        sip={},
+        pointing=(star.correction, Geometry.from_dict(read_geometry(exposure)["geometry"]), {}),
         asn=asn,
         provenance=provenance,
     )
