@@ -28,6 +28,7 @@ from snakewebb.coronagraphy.noise import CORE, Rings, flux_at, flux_map
 from snakewebb.coronagraphy.psf import model_psf
 from snakewebb.coronagraphy.reduction import Roll, reduction
 from snakewebb.coronagraphy.repair import repair_pixels
+from snakewebb.coronagraphy.scene import Scene as ContrastScene
 from snakewebb.coronagraphy.stack_refs import read_cube
 from snakewebb.io.dq import BITS, DO_NOT_USE
 from snakewebb.io.planes import read_planes
@@ -216,14 +217,14 @@ class Scene:
         subtract = reduction(rolls, self.klip())
         reduce = reducer(subtract, combiner(inputs))
         frames = [Frame.of_exposure(*pair) for pair in zip(geometries, stars, strict=True)]
-        setting = cubes, frames, psf, Frame.of_grid(grid, *self.place()), psf.drizzled()
+        scene = ContrastScene(cubes, frames, psf, grid, tuple(self.place()))
         found: dict[str, list[float]] = {"faint": [], "own": []}
         for number, companion in enumerate(self.truth["companions"]):
             s, pa, flux = (companion[key] for key in ("separation", "position_angle", "flux"))
             twins = [(s, (pa + turn) % 360, flux / 10) for turn in TURNS]
-            found["faint"].append(float(throughput(reduce, *setting, twins).mean()))
+            found["faint"].append(float(throughput(reduce, scene, twins).mean()))
             own = [(s, pa, -flux * self.transmitted(number))]
-            found["own"].append(float(throughput(reduce, *setting, own)[0, 0]))
+            found["own"].append(float(throughput(reduce, scene, own)[0, 0]))
         return found
 
     def place(self) -> np.ndarray:

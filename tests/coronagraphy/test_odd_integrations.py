@@ -233,10 +233,10 @@ def test_products_keep_their_integrations(spoiled):
 
 
 def test_contrast_combines_what_the_mosaic_does(spoiled, tmp_path, monkeypatch):
-    def measured(reduce, combine, cubes, frames, *args, **options):
-        assert [len(cube) for cube in cubes] == [2, 3]
-        assert len(frames) == 2
-        (image,) = reduce(cubes)
+    def measured(reduce, combine, scene, **options):
+        assert [len(cube) for cube in scene.cubes] == [2, 3]
+        assert len(scene.frames) == 2
+        (image,) = reduce(scene.cubes)
         with fits.open(spoiled["mosaic"]) as hdus:
             assert_allclose(image, hdus["SCI"].data, rtol=1e-5, atol=1e-5)
         raise InputError("enough")

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from snakewebb.coronagraphy.combine import combiner, integrations, reducer
-from snakewebb.coronagraphy.contrast import Contrast, Unmeasurable, measure_contrast
+from snakewebb.coronagraphy.contrast import Contrast, measure_contrast
 from snakewebb.coronagraphy.contrast_file import write_contrast
 from snakewebb.coronagraphy.frame import Frame
 from snakewebb.coronagraphy.klip import KlipOptions
+from snakewebb.coronagraphy.noise_curve import Unmeasurable
 from snakewebb.coronagraphy.psf import PointSpread, model_psf, read_psf
 from snakewebb.coronagraphy.reduction import Target, read_target
 from snakewebb.coronagraphy.repair import RepairOptions
+from snakewebb.coronagraphy.scene import Scene
 from snakewebb.coronagraphy.star_brightness import StarBrightness
 from snakewebb.coronagraphy.star_position import StarPosition, read_stars
 from snakewebb.io.names import product_exposure
@@ -152,16 +154,18 @@ def product_contrast(
         measured = measure_contrast(
             reducer(target.subtract, combine),
             combine,
-            target.cubes,
-            frames,
-            image,
-            layout,
-            exposures[0].sky,
+            Scene(
+                target.cubes,
+                frames,
+                image,
+                layout,
+                exposures[0].sky,
+                transmission,
+                options.drizzle.get("pixfrac", 1.0),
+            ),
             wavelength=band.wavelength,
             truncate=truncate,
             star_jansky=jansky,
-            transmission=transmission,
-            pixfrac=options.drizzle.get("pixfrac", 1.0),
         )
     except Unmeasurable as error:
         status, reason = "FAILED", "; ".join(filter(None, (str(error), reason)))
