@@ -207,7 +207,7 @@ class Scene:
         cubes, references = [], []
         for name in self.names:
             cube = read_cube(self.product(name, "crfints"))
-            cubes.append(repair_pixels(cube["SCI"], cube["DQ"])[0])
+            cubes.append(repair_pixels(cube.data, cube.dq)[0])
             references.append(read_planes(self.product(name, "psfalign"), ("SCI",))["SCI"])
         grid, inputs = integrations([self.product(name, "psfsub") for name in self.names])
         firsts = np.cumsum([0, *(len(cube) for cube in cubes[:-1])])

@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--modes", type=int, nargs="+", default=[5, 20])
     options = parser.parse_args()
     cube = read_cube(options.crfints)
-    target, *_ = repair_pixels(cube["SCI"], cube["DQ"])
+    target, *_ = repair_pixels(cube.data, cube.dq)
     references = read_planes(options.psfalign, ("SCI",))["SCI"].astype(np.float64)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -322,7 +322,7 @@ def test_real_star_is_found(real_data):
     # the files were made so that the star is at CRPIX
     path = sorted((real_data / "aumic_f356w").glob("*_calints.fits"))[0]
     planes = read_cube(path)
-    data, _, bad = repair_pixels(planes["SCI"], planes["DQ"])
+    data, _, bad = repair_pixels(planes.data, planes.dq)
     assert (bad[0, 0]).all()
     center, error = find_star(data[0], (152, 172), ~bad[0])
     assert (np.abs(center - (150, 174)) < 3 * error).all()

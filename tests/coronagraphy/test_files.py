@@ -49,31 +49,31 @@ def exposures(tmp_path_factory):
 
 
 def test_psfstack(exposures, tmp_path):
-    planes, names, _ = stack(exposures)
-    assert planes["SCI"].shape == (4, *SHAPE)
+    references, names, _ = stack(exposures)
+    assert references.data.shape == (4, *SHAPE)
     assert names == [path.name for path in exposures for _ in range(2)]
     target = tmp_path / "p_psfstack.fits"
-    write_psfstack(exposures[0], target, planes, exposures=names, asn=ASN)
+    write_psfstack(exposures[0], target, references, exposures=names, asn=ASN)
     with CubeModel(target) as model:
         assert model.meta.cal_step.stack_psfs == "COMPLETE"
         assert model.meta.asn.table_name == "an_asn.json"
         assert model.meta.snakewebb.stack_psfs.instance["exposures"] == names
-        assert_array_equal(model.data, planes["SCI"])
-        assert_array_equal(model.dq, planes["DQ"])
+        assert_array_equal(model.data, references.data)
+        assert_array_equal(model.dq, references.dq)
 
 
 def test_an_image_is_stacked_too(exposures, tmp_path):
     cal = exposures[0].with_name(exposures[0].name.replace("_o001_crfints", "_cal"))
-    planes, names, _ = stack([cal])
-    write_psfstack(cal, tmp_path / "p_psfstack.fits", planes, exposures=names)
+    references, names, _ = stack([cal])
+    write_psfstack(cal, tmp_path / "p_psfstack.fits", references, exposures=names)
     with CubeModel(tmp_path / "p_psfstack.fits") as model:
         assert model.meta.model_type == "CubeModel"
-        assert_array_equal(model.data, planes["SCI"])
+        assert_array_equal(model.data, references.data)
 
 
 @pytest.mark.parametrize("edited", [False, True])
 def test_a_stack_is_what_stdatamodels_would_write(exposures, tmp_path, edited):
-    planes, names, _ = stack(exposures)
+    references, names, _ = stack(exposures)
     source, target, twin = (tmp_path / f"{name}_psfstack.fits" for name in ("s", "t", "u"))
     with CubeModel(exposures[0]) as model:
         mine = {"PRIMARY": "MYKEY", "SCI": "MYSCI"}
@@ -83,12 +83,12 @@ def test_a_stack_is_what_stdatamodels_would_write(exposures, tmp_path, edited):
         model.save(source)
     if edited:
         fits.setval(source, "TARGPROP", value="MINE")
-    write_psfstack(source, target, planes, exposures=names, asn=ASN)
+    write_psfstack(source, target, references, exposures=names, asn=ASN)
     with CubeModel() as model:
         with CubeModel(source) as first:
             model.update(first)
             known = first.to_flat_dict(include_arrays=False)
-        model.data, model.err, model.dq = (planes[name] for name in ("SCI", "ERR", "DQ"))
+        model.data, model.err, model.dq = (references.data, references.err, references.dq)
         model.meta.cal_step.stack_psfs = "COMPLETE"
         model.meta.asn.pool_name, model.meta.asn.table_name = ASN.values()
         model.meta.snakewebb = noted({"stack_psfs": {"exposures": names}})
@@ -132,8 +132,8 @@ def test_stack_of_different_sizes_or_nothing(exposures, tmp_path):
 
 
 def test_psfalign_keeps_flags_shifts_and_provenance(exposures, tmp_path):
-    planes, names, _ = stack(exposures)
-    write_psfstack(exposures[0], tmp_path / "s.fits", planes, exposures=names)
+    references, names, _ = stack(exposures)
+    write_psfstack(exposures[0], tmp_path / "s.fits", references, exposures=names)
     dq = np.zeros((4, *SHAPE), np.uint32)
     dq[1, 3, 4] = DO_NOT_USE
     shifts = np.arange(8.0).reshape(4, 2)
@@ -152,14 +152,14 @@ def test_psfalign_keeps_flags_shifts_and_provenance(exposures, tmp_path):
     write_psfalign(
         tmp_path / "s.fits",
         tmp_path / "u.fits",
-        unaligned(planes["SCI"], planes["ERR"], planes["DQ"]),
+        unaligned(references.data, references.err, references.dq),
         mask="none",
         exposures=names,
         status="SKIPPED",
     )
     with CubeModel(tmp_path / "u.fits") as model:
         assert model.meta.cal_step.align_psfs == "SKIPPED"
-        assert_array_equal(model.data, planes["SCI"])
+        assert_array_equal(model.data, references.data)
     assert not np.any(read_notes(tmp_path / "u.fits")["align_refs"]["shifts"])
 
 

@@ -305,10 +305,10 @@ def test_the_frame_is_centred_on_the_star_by_its_wcs(tmp_path):
 def test_disc_of_au_mic_is_seen_on_both_sides(real_data: Path):
     paths = sorted((real_data / "aumic_f356w").glob("*_calints.fits"))
     cubes = [read_cube(path) for path in paths]
-    mended = [repair_pixels(c["SCI"], c["DQ"], c["ERR"]) for c in cubes]
+    mended = [repair_pixels(*c) for c in cubes]
     target, err, bad = mended[0]
     refs, refs_err, refs_bad = (np.concatenate([m[i] for m in mended[2:]]) for i in range(3))
-    dq = np.concatenate([c["DQ"] for c in cubes[2:]])
+    dq = np.concatenate([c.dq for c in cubes[2:]])
     aligned = align(
         target[0], refs, refs_err, dq, disc(refs.shape[1:], (150, 174)), good=~bad[0], bad=refs_bad
     )

@@ -13,7 +13,9 @@ from numpy.testing import assert_array_equal
 from snakewebb.coronagraphy.contrast import Contrast
 from snakewebb.coronagraphy.contrast_tables import CURVE_COLUMNS, DESCRIPTIONS
 from snakewebb.coronagraphy.frame import Frame
+from snakewebb.coronagraphy.klip import KlipOptions
 from snakewebb.coronagraphy.psf import read_psf
+from snakewebb.coronagraphy.reduction import Target
 from snakewebb.coronagraphy.star_brightness import StarBrightness
 from snakewebb.coronagraphy.star_position import StarPosition
 from snakewebb.errors import InputError
@@ -169,11 +171,13 @@ def test_what_cannot_be_measured_is_told(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(contrast, "_setup", lambda path: setup)
     frame = Frame((3.0, 3.0), ((16.0, 0.0), (0.0, 16.0)))
     monkeypatch.setattr(Frame, "of_exposure", classmethod(lambda cls, *args: frame))
-    target = SimpleNamespace(cubes=[np.zeros((1, *SHAPE))], subtract=None, exposures=["a"])
+    klip = KlipOptions(truncate=[50, 10])
+    cubes = [np.zeros((1, *SHAPE))]
+    target = Target(["a"], [], cubes, [], [], klip, lambda *cubes: [])
     correction = Correction(1.0, 2.0, ((1.0, 0.0), (0.0, 1.0)), (0.0, 0.0))
     stars = {"a": StarPosition((3.0, 3.0), (0.1, 0.1), correction, 0.0, 0.063)}
     files = contrast.ProductFiles([], [], ["a"], "", "")
-    options = contrast.ContrastOptions({"truncate": [50, 10]}, star={"star_vegamag": 6.0})
+    options = contrast.ContrastOptions(star={"star_vegamag": 6.0})
     found = contrast.product_contrast(target, files, stars, options)
     reason = (
         "nothing is known of the filter 'CLEAR' of 'NIRCAM'; "

@@ -524,10 +524,10 @@ def test_one_integration_and_one_reference(tmp_path, coron):
     target, reference = map(read_cube, coron)
     assert neighbours(coron[0], []) == []
     assert "one" in reason_to_skip(1, 0)
-    image, _, _ = repair_pixels(target["SCI"], target["DQ"])
-    data, err, bad = repair_pixels(reference["SCI"], reference["DQ"], reference["ERR"])
+    image, _, _ = repair_pixels(target.data, target.dq)
+    data, err, bad = repair_pixels(*reference)
     mask = disc(image.shape[1:], (31.0, 31.0))
-    aligned = align(image[0], data, err, reference["DQ"], mask, bad=bad)
+    aligned = align(image[0], data, err, reference.dq, mask, bad=bad)
     library = Library(aligned.data, aligned.err)
     (made,) = library.subtract(image, np.sqrt(np.abs(image)) + 1)
     assert np.max(made.modes) == 1, "no more modes than references"
@@ -536,9 +536,9 @@ def test_one_integration_and_one_reference(tmp_path, coron):
 
 def test_references_of_another_shape(tmp_path, coron):
     target, reference = map(read_cube, coron)
-    image, _, _ = repair_pixels(target["SCI"], target["DQ"])
-    data, err, _ = repair_pixels(reference["SCI"], reference["DQ"], reference["ERR"])
-    cropped = (plane[:, :-4] for plane in (data, err, reference["DQ"]))
+    image, _, _ = repair_pixels(target.data, target.dq)
+    data, err, _ = repair_pixels(*reference)
+    cropped = (plane[:, :-4] for plane in (data, err, reference.dq))
     with pytest.raises(InputError) as caught:
         align(image[0], *cropped, disc(image.shape[1:], (31.0, 31.0)))
     one_line(caught.value, "(64, 64)", "(60, 64)", "use one subarray")

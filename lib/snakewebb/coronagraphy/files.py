@@ -22,12 +22,13 @@ from snakewebb.products.exposure_file import Pointing, rewrite, write_copy
 
 if TYPE_CHECKING:
     from snakewebb.coronagraphy.align_refs import Aligned
+    from snakewebb.coronagraphy.stack_refs import Integrations
 
 
 def write_psfstack(
     source: str | Path,
     target: str | Path,
-    planes: Mapping[str, np.ndarray],
+    references: Integrations,
     *,
     exposures: Sequence[str],
     left_out: Sequence[str] = (),
@@ -41,8 +42,8 @@ def write_psfstack(
         The first reference, whose metadata the stack gets.
     target : path
         The ``_psfstack`` to write.
-    planes : mapping
-        SCI, ERR, DQ: (K, ny, nx), from `snakewebb.coronagraphy.stack_refs.stack`.
+    references : Integrations
+        From `snakewebb.coronagraphy.stack_refs.stack`.
     exposures : sequence of str
         Which exposure each integration is of.
     left_out : sequence of str, optional
@@ -50,13 +51,16 @@ def write_psfstack(
     asn : mapping, optional
         For ``meta.asn``.
     """
+    planes: Planes = {"SCI": references.data, "ERR": references.err, "DQ": references.dq}
+    if references.err is None:
+        del planes["ERR"]
     notes = {"exposures": list(exposures)}
     if left_out:
         notes["left_out"] = list(left_out)
     write_copy(
         source,
         target,
-        {name: plane for name, plane in planes.items() if plane is not None},
+        planes,
         statuses={"stack_psfs": "COMPLETE"},
         metadata={"asn": asn or {}},
         notes={"stack_psfs": notes},
@@ -106,7 +110,7 @@ def write_psfalign(
         "residual": aligned.residual,
         **(provenance or {}),
     }
-    planes = {"SCI": aligned.data.astype(np.float32), "DQ": aligned.dq}
+    planes: Planes = {"SCI": aligned.data.astype(np.float32), "DQ": aligned.dq}
     if aligned.err is not None:
         planes["ERR"] = aligned.err.astype(np.float32)
     write_copy(
@@ -177,7 +181,7 @@ def write_psfsub(
     rewrite(
         source,
         target,
-        partial(_subtract, residual=residual, name=source),
+        partial(_subtract, residual=residual, source=source),
         statuses=statuses,
         metadata={"asn": asn or {}},
         notes=provenance or {},
@@ -185,23 +189,32 @@ def write_psfsub(
     )
 
 
-def _subtract(planes: Planes, residual: Residual, name: str | Path) -> None:
+def _subtract(planes: Planes, residual: Residual, source: str | Path) -> None:
     """Put an exposure without the star's light in place of it; see `write_psfsub`."""
-    shape, data = planes["SCI"].shape, residual.data
-    if data.size != planes["SCI"].size:
-        raise InputError(f"{name}: has shape {shape}, its subtraction {data.shape}: run klip anew")
+    before, dq, data = planes["SCI"], planes["DQ"], residual.data
+    assert before is not None  # of all exposures that are rewritten
+    assert dq is not None
+    shape = before.shape
+    if data.size != before.size:
+        raise InputError(
+            f"{source}: has shape {shape}, its subtraction {data.shape}: run klip anew"
+        )
     invalid = (residual.bad | ~np.isfinite(data)).reshape(shape)
-    planes["DQ"][invalid] |= DO_NOT_USE
+    dq[invalid] |= DO_NOT_USE
     planes["SCI"] = data
     if residual.model_err is not None:
         planes["VAR_FLAT"] = residual.model_err**2
     if residual.err is not None:
-        planes["ERR"] = _blanked(residual.err, invalid)
-        rest = sum(planes[n].reshape(shape) for n in ("VAR_RNOISE", "VAR_FLAT") if n in planes)
-        planes["VAR_POISSON"] = np.maximum(planes["ERR"].astype(np.float64) ** 2 - rest, 0.0)
-    for plane in planes:
-        if plane != "DQ":
-            planes[plane] = _blanked(planes[plane], invalid)
+        err = planes["ERR"] = _blanked(residual.err, invalid)
+        others = (planes.get(name) for name in ("VAR_RNOISE", "VAR_FLAT"))
+        rest = sum(
+            (plane.reshape(shape) for plane in others if plane is not None),
+            np.zeros((), np.float32),
+        )
+        planes["VAR_POISSON"] = np.maximum(err.astype(np.float64) ** 2 - rest, 0.0)
+    for name, plane in planes.items():
+        if name != "DQ" and plane is not None:
+            planes[name] = _blanked(plane, invalid)
 
 
 def _blanked(plane: np.ndarray, invalid: np.ndarray) -> np.ndarray:

@@ -164,14 +164,14 @@ class Library:
             raise InputError("klip: the search region holds no pixel: give another mask")
         flat = references.reshape(count, -1)
         errors = None if err is None else err.reshape(count, -1)
-        names = list(range(count)) if groups is None else list(groups)
-        groups = np.array([names.index(name) for name in names])
+        names: list[Hashable] = list(range(count)) if groups is None else list(groups)
+        numbers = np.array([names.index(name) for name in names])
         self.zones = [
             _Zone(
                 p,
                 flat[:, p],
                 None if errors is None else errors[:, p],
-                groups,
+                numbers,
                 None if alone is None else alone[p],
             )
             for p in pixels
@@ -220,7 +220,7 @@ class Library:
                 data[:, self.outside] = beyond - np.median(beyond, axis=1, keepdims=True)
                 if variance is not None:
                     own[:, self.outside] = variance[:, self.outside]
-            full, model, share = None, None, 0.0
+            full, model, share = None, None, np.zeros(self.shape)
             shape = (count, *self.shape)
             data, own, noise, excess = (a.reshape(shape) for a in (data, own, noise, excess))
             if symmetry:
@@ -267,8 +267,9 @@ class _Zone:
         alone: np.ndarray | None,
     ) -> None:
         self.pixels = pixels
-        some = alone is not None and np.count_nonzero(alone) >= LEAST_PIXELS
-        self.fitted = np.flatnonzero(alone) if some else slice(None)
+        self.fitted: np.ndarray | slice = slice(None)
+        if alone is not None and np.count_nonzero(alone) >= LEAST_PIXELS:
+            self.fitted = np.flatnonzero(alone)
         self.references = _centred(references, self.fitted)
         self.variance = None if err is None else np.asarray(err, np.float64) ** 2
         self.groups = groups
@@ -307,7 +308,7 @@ class _Basis:
         fitted = modes[:, self.fitted]
         lower = np.linalg.cholesky(fitted @ fitted.T)
         self.modes = np.linalg.inv(lower) @ modes
-        self._noise: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._noise: dict[int, np.ndarray] = {}
 
     def coefficients(self, target: np.ndarray) -> np.ndarray:
         """Return how much of each mode is in a target (T, n), less its mean; (k, T)."""
@@ -388,5 +389,5 @@ def _box_sums(images: np.ndarray) -> np.ndarray:
     half = SMOOTHING // 2
     padded = np.pad(images, ((0, 0), (half, half), (half, half)))
     ny, nx = images.shape[1:]
-    columns = sum(padded[:, :, k : k + nx] for k in range(SMOOTHING))
-    return sum(columns[:, k : k + ny] for k in range(SMOOTHING))
+    columns = sum((padded[:, :, k : k + nx] for k in range(SMOOTHING)), np.zeros(()))
+    return sum((columns[:, k : k + ny] for k in range(SMOOTHING)), np.zeros(()))

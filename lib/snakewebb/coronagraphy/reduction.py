@@ -20,7 +20,7 @@ from snakewebb.coronagraphy.strategy import library
 from snakewebb.errors import InputError
 from snakewebb.io.dq import NON_SCIENCE
 from snakewebb.io.names import product_exposure
-from snakewebb.io.planes import read_planes
+from snakewebb.io.planes import Planes, read_planes
 from snakewebb.io.provenance import read_notes
 
 log = logging.getLogger(__name__)
@@ -166,6 +166,8 @@ class Target:
         Of these. The errors of an exposure that has none are None.
     bad : list of (n, ny, nx) bool
         Pixels that were repaired.
+    options : KlipOptions
+        How the star is taken from them.
     subtract : callable
         Of `reduction`.
     """
@@ -175,6 +177,7 @@ class Target:
     cubes: list[np.ndarray]
     errors: list[np.ndarray | None]
     bad: list[np.ndarray]
+    options: KlipOptions
     subtract: Subtract
 
 
@@ -211,7 +214,7 @@ def read_target(
         cube, usable = read_usable(path, repair.bad_bits)
         if not usable.any():
             continue
-        shape = cube["SCI"].shape[1:]
+        shape = cube.data.shape[1:]
         if repaired and shape != repaired[0].data.shape[1:]:
             raise InputError(
                 f"{path}: has {shape} pixels, {exposures[0]} {repaired[0].data.shape[1:]}: "
@@ -219,14 +222,16 @@ def read_target(
             )
         name = product_exposure(path)
         star = stars[name]
-        planes = dict.fromkeys(("SCI", "ERR"), np.empty((0, *shape)))
+        planes: Planes = {"SCI": np.empty((0, *shape)), "ERR": np.empty((0, *shape))}
         if aligned:
             planes = read_planes(aligned, ("SCI", "ERR"))
+        images, errors = planes["SCI"], planes["ERR"]
+        assert images is not None  # or reading had failed
         near = klip.inner_radius / star.pixel_scale
         far = (np.inf if klip.outer_radius is None else klip.outer_radius) / star.pixel_scale
-        mask = search_region(cube["DQ"], star.center, near, far)
-        rolls.append(Roll(star.roll, star.center, planes["SCI"], planes["ERR"], mask))
-        repaired.append(repair_pixels(cube["SCI"], cube["DQ"], cube["ERR"], repair))
+        mask = search_region(cube.dq, star.center, near, far)
+        rolls.append(Roll(star.roll, star.center, images, errors, mask))
+        repaired.append(repair_pixels(*cube, repair))
         kept.append(usable)
         names.append(name)
     if not rolls:
@@ -240,5 +245,6 @@ def read_target(
         [each.data for each in repaired],
         [each.err for each in repaired],
         [each.bad for each in repaired],
+        klip,
         reduction(rolls, klip, groups),
     )

@@ -38,12 +38,12 @@ def zones(
     y, x = np.indices(shape)
     dx, dy = x - center[0], y - center[1]
     radius = np.hypot(dx, dy)
-    if np.ndim(annuli):
-        edges = np.asarray(annuli, float)
-    else:
+    if isinstance(annuli, int):
         ny, nx = shape
         reach = min(center[0], center[1], nx - 1 - center[0], ny - 1 - center[1])
         edges = np.append(np.linspace(0, reach, annuli + 1)[:-1], np.inf)
+    else:
+        edges = np.asarray(annuli, float)
     ring = np.digitize(radius, edges) - 1
     sector = np.floor(np.arctan2(dy, dx) / (2 * np.pi) % 1.0 * subsections).astype(int)
     label = ring * subsections + np.minimum(sector, subsections - 1)

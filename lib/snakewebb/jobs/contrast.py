@@ -134,7 +134,6 @@ def product_contrast(
     InputError
         A reference file does not fit.
     """
-    truncate = KlipOptions(**options.klip).truncations
     subtracted = [path for path in files.subtracted if product_exposure(path) in target.exposures]
     layout, inputs = integrations(subtracted, max_megapixels=options.max_megapixels, **options.grid)
     exposures = [stars[product_exposure(path)] for path in subtracted]
@@ -164,12 +163,12 @@ def product_contrast(
                 options.drizzle.get("pixfrac", 1.0),
             ),
             wavelength=band.wavelength,
-            truncate=truncate,
+            truncate=target.options.truncations,
             star_jansky=jansky,
         )
     except Unmeasurable as error:
         status, reason = "FAILED", "; ".join(filter(None, (str(error), reason)))
-        measured = Contrast.unknown(layout.shape, truncate)
+        measured = Contrast.unknown(layout.shape, target.options.truncations)
     if reason:
         log.warning("contrast %s: %s", status, reason)
     for table in (measured.curve, measured.sources):

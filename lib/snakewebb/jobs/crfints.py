@@ -19,9 +19,9 @@ from snakewebb.coronagraphy.outlier_detection import (
 from snakewebb.coronagraphy.stack_refs import read_cube, without_pixels
 from snakewebb.errors import InputError
 from snakewebb.io.asdf_tree import read_value
-from snakewebb.io.fits_structure import find, read_tree
+from snakewebb.io.fits_structure import read_tree
 from snakewebb.io.headers import number, read_header
-from snakewebb.io.planes import check_exposure
+from snakewebb.io.planes import check_exposure, image_shape
 from snakewebb.products.exposure_file import write_crf
 
 log = logging.getLogger(__name__)
@@ -57,16 +57,16 @@ def flag_integrations(
     check_exposure(exposure)
     cube = read_cube(exposure)
     near = neighbours(exposure, others)
-    reason = reason_to_skip(len(cube["SCI"]), len(near))
-    if cube["ERR"] is None:
+    reason = reason_to_skip(len(cube.data), len(near))
+    if cube.err is None:
         reason = "the exposure has neither errors nor variances"
     if options.skip:
         reason = "skip is set"
     outliers = None
-    if not reason:
-        cubes = [_like(exposure, cube["SCI"].shape, path) for path in near]
-        outliers = flag_outliers(cube["SCI"], cube["ERR"], cube["DQ"], cubes, options)
-    notes = {
+    if cube.err is not None and not reason:
+        cubes = [_like(exposure, cube.data.shape, path) for path in near]
+        outliers = flag_outliers(cube.data, cube.err, cube.dq, cubes, options)
+    notes: dict[str, Any] = {
         "reason": reason or "",
         "parameters": {"good_bits": options.good_bits, "snr": options.snr},
     }
@@ -104,22 +104,26 @@ def cut_corner(path: str | Path) -> tuple[int, int] | None:
     header = read_header(path)
     now = [number(header, key, path=path) for key in ("CRPIX1", "CRPIX2")]
     then = [before.get(key) for key in ("crpix1", "crpix2")]
-    known = all(isinstance(place, int | float) for place in (*now, *then))
-    if known and all(round(t - n) == 0 for t, n in zip(then, now, strict=True)):
+    corner = [
+        round(t - n)
+        for t, n in zip(then, now, strict=True)
+        if isinstance(t, int | float) and n is not None
+    ]
+    if corner == [0, 0]:
         return None
     from snakewebb.wcs.sampling import read_sky  # kernels, which whole frames don't need
 
-    ny, nx = find(path, "SCI").shape[-2:]
+    ny, nx = image_shape(path)[-2:]
     try:
         box = read_sky(path).bounding_box
     except InputError:  # a reference needs none
         return None
     if box is None or all(high <= n for (_, high), n in zip(box, (nx, ny), strict=True)):
         return None
-    if not known:
+    if len(corner) < 2:
         log.warning("%s: is cut out of its gWCS's frame, nothing tells where", path)
         return None
-    x, y = (round(t - n) for t, n in zip(then, now, strict=True))
+    x, y = corner
     log.info("%s: is cut out of its gWCS's frame at %d, %d", path, x, y)
     return x, y
 
@@ -129,9 +133,9 @@ def _like(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return image and flags of another exposure, which has to be of the same size."""
     other = read_cube(path)
-    if other["SCI"].shape[1:] != shape[1:]:
+    _, ny, nx = other.data.shape
+    if (ny, nx) != shape[1:]:
         raise InputError(
-            f"{path}: has {other['SCI'].shape[2]} × {other['SCI'].shape[1]} pixels, {exposure} "
-            f"{shape[2]} × {shape[1]}: use one subarray"
+            f"{path}: has {nx} × {ny} pixels, {exposure} {shape[2]} × {shape[1]}: use one subarray"
         )
-    return other["SCI"], other["DQ"]
+    return other.data, other.dq

@@ -75,7 +75,7 @@ def locate_stars(
         geometry = Geometry.from_dict(read_geometry(path)["geometry"])
         center, error, reason = reference_pixel(path), (math.nan, math.nan), "has no good pixel"
         if usable.any():
-            data, _, bad = repair_pixels(cube["SCI"], cube["DQ"], options=options)
+            data, _, bad = repair_pixels(cube.data, cube.dq, options=options)
             try:
                 center, error = find_star(data.mean(axis=0), center, ~bad.any(axis=0))
                 reason = ""

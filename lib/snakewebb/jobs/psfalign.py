@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from snakewebb.coronagraphy.align_refs import align, unaligned
 from snakewebb.coronagraphy.files import write_psfalign
 from snakewebb.coronagraphy.repair import RepairOptions, repair_pixels
@@ -15,6 +17,7 @@ from snakewebb.coronagraphy.stack_refs import read_usable
 from snakewebb.coronagraphy.star import disc
 from snakewebb.coronagraphy.star_light import find_light
 from snakewebb.coronagraphy.star_position import read_stars
+from snakewebb.errors import InputError
 from snakewebb.io.names import product_exposure
 from snakewebb.io.provenance import read_notes
 from snakewebb.references.images import read_psfmask
@@ -61,14 +64,15 @@ def align_references(
     science, usable = read_usable(exposure, options.bad_bits)
     references, kept = read_usable(stack, options.bad_bits)
     names = [name for name, is_kept in zip(names, kept, strict=True) if is_kept]
-    dq = references["DQ"]
-    data, err, bad = repair_pixels(references["SCI"], dq, references["ERR"], options)
+    data, err, bad = repair_pixels(*references, options)
     reason = "skip is set" if step.get("skip") else ""
     if not usable.any():
         reason = "no integration of the target has a good pixel"
     status = "SKIPPED" if reason else "COMPLETE"
     if reason:
-        mask, aligned = "none", unaligned(data, err, dq)
+        mask, aligned = "none", unaligned(data, err, references.dq)
+    elif stars is None:
+        raise InputError("align_refs: needs to know where the star is: give stars")
     else:
         center = read_stars(stars)[product_exposure(exposure)].center
         shape = data.shape[1:]
@@ -76,11 +80,12 @@ def align_references(
             mask, weights = Path(psfmask).name, read_psfmask(psfmask, shape)
         else:
             mask, weights = "derived", disc(shape, center)
-        cube, _, missing = repair_pixels(science["SCI"], science["DQ"], options=options)
+        cube, _, missing = repair_pixels(science.data, science.dq, options=options)
         image = cube.mean(axis=0)
         light = find_light(image, data, center, names)
         weights = weights * (light.alone if light else 1.0)
-        aligned = align(image, data, err, dq, weights, good=~missing.any(axis=0), bad=bad)
+        good = ~np.any(missing, axis=0)
+        aligned = align(image, data, err, references.dq, weights, good=good, bad=bad)
         if aligned.reason:
             status, reason = "FAILED", aligned.reason
     write_psfalign(

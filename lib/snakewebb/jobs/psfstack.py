@@ -32,5 +32,5 @@ def stack_references(
     InputError
         See `snakewebb.coronagraphy.stack_refs.stack`.
     """
-    planes, names, left_out = stack(exposures)
-    write_psfstack(exposures[0], target, planes, exposures=names, left_out=left_out, asn=asn)
+    references, names, left_out = stack(exposures)
+    write_psfstack(exposures[0], target, references, exposures=names, left_out=left_out, asn=asn)

@@ -62,8 +62,8 @@ def subtract_star(
     reduction = read_target(exposures, references, known, RepairOptions(**repair), options)
     name = product_exposure(exposure)
     star = known[name]
-    notes = {"parameters": asdict(options), "star": star.to_dict()}
-    count, *shape = read_cube(exposure)["SCI"].shape
+    notes: dict[str, Any] = {"parameters": asdict(options), "star": star.to_dict()}
+    count, *shape = read_cube(exposure).data.shape
     kept = np.zeros(count, bool)
     data, err, model_err, bad = np.empty((0, *shape)), None, None, np.empty((0, *shape), bool)
     if options.skip:
@@ -84,7 +84,7 @@ def subtract_star(
         notes["references"] = [len(chosen) for chosen in made.references]
     if not kept.all():
         notes["without_pixels"] = (np.flatnonzero(~kept) + 1).tolist()
-    provenance = {"klip": notes}
+    provenance: dict[str, dict[str, Any]] = {"klip": notes}
     statuses = {"klip": "SKIPPED" if "reason" in notes else "COMPLETE"}
     if star.reason:
         statuses["align_psfs"] = star.status
