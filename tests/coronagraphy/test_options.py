@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from scripts import SCHEMA
+from snakewebb.coronagraphy.align_refs import AlignRefsOptions
 from snakewebb.coronagraphy.klip import KlipOptions
 from snakewebb.coronagraphy.outlier_detection import OutlierOptions
 from snakewebb.coronagraphy.repair import RepairOptions
@@ -13,6 +14,7 @@ from snakewebb.coronagraphy.star_brightness import StarBrightness
 USES = {
     OutlierOptions: ("outlier_detection", {"crfints"}, set()),
     RepairOptions: ("align_refs", {"repair"}, set()),
+    AlignRefsOptions: ("align_refs", {"psfalign"}, set()),
     KlipOptions: ("klip", {"psfsub", "contrast"}, {"truncate"}),
     StarBrightness: ("contrast", {"contrast"}, set()),
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from snakewebb.coronagraphy.align_refs import align, unaligned
+from snakewebb.coronagraphy.align_refs import AlignRefsOptions, align, unaligned
 from snakewebb.coronagraphy.files import write_psfalign
 from snakewebb.coronagraphy.repair import RepairOptions, repair_pixels
 from snakewebb.coronagraphy.stack_refs import read_usable
@@ -50,7 +50,7 @@ def align_references(
     repair : mapping, optional
         Of `snakewebb.coronagraphy.repair.RepairOptions`.
     step : mapping, optional
-        ``skip``: whether to leave the references where they are.
+        Of `snakewebb.coronagraphy.align_refs.AlignRefsOptions`.
     asn : mapping, optional
         For ``meta.asn``.
 
@@ -65,7 +65,7 @@ def align_references(
     references, kept = read_usable(stack, options.bad_bits)
     names = [name for name, is_kept in zip(names, kept, strict=True) if is_kept]
     data, err, bad = repair_pixels(*references, options)
-    reason = "skip is set" if step.get("skip") else ""
+    reason = "skip is set" if AlignRefsOptions(**step).skip else ""
     if not usable.any():
         reason = "no integration of the target has a good pixel"
     status = "SKIPPED" if reason else "COMPLETE"
