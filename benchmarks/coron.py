@@ -23,10 +23,12 @@ from stdatamodels.jwst import datamodels
 from snakewebb.coronagraphy.combine import combiner, integrations, reducer
 from snakewebb.coronagraphy.frame import Frame
 from snakewebb.coronagraphy.injection import throughput
+from snakewebb.coronagraphy.klip import KlipOptions
 from snakewebb.coronagraphy.noise import CORE, Rings, flux_at, flux_map
 from snakewebb.coronagraphy.psf import model_psf
-from snakewebb.coronagraphy.reduction import reduction
-from snakewebb.coronagraphy.repair import repair
+from snakewebb.coronagraphy.reduction import Roll, reduction
+from snakewebb.coronagraphy.repair import repair_pixels
+from snakewebb.coronagraphy.scene import Scene as ContrastScene
 from snakewebb.coronagraphy.stack_refs import read_cube
 from snakewebb.io.dq import BITS, DO_NOT_USE
 from snakewebb.io.planes import read_planes
@@ -188,12 +190,12 @@ class Scene:
         ]
         return Image(data, err, star, star + np.array(offsets), self.scale)
 
-    def klip(self) -> dict[str, Any]:
+    def klip(self) -> KlipOptions:
         """Return the parameters of the subtraction; jwst's are its defaults."""
         with datamodels.open(self.product(self.names[0], "psfsub")) as model:
             notes = (model.meta.instance.get("snakewebb") or {}).get("klip", {})
         known = {k: v for k, v in notes.get("parameters", {}).items() if k in KLIP}
-        return known | {"truncate": [known.get("truncate", 50)]}
+        return KlipOptions(**known, outer_radius=np.inf)
 
     def throughput(self, psf: Any) -> dict[str, list[float]]:
         """Return what reduction and combination leave of the companions, done anew.
@@ -205,28 +207,24 @@ class Scene:
         cubes, references = [], []
         for name in self.names:
             cube = read_cube(self.product(name, "crfints"))
-            cubes.append(repair(cube["SCI"], cube["DQ"])[0])
+            cubes.append(repair_pixels(cube.data, cube.dq)[0])
             references.append(read_planes(self.product(name, "psfalign"), ("SCI",))["SCI"])
         grid, inputs = integrations([self.product(name, "psfsub") for name in self.names])
         firsts = np.cumsum([0, *(len(cube) for cube in cubes[:-1])])
         geometries = [inputs[first].pixel_map.geometry for first in firsts]
-        subtract = reduction(
-            [self.truth["exposures"][name]["roll"] for name in self.names],
-            references,
-            [[here - there for here in stars] for there in stars],
-            center=stars,
-            **self.klip(),
-        )
+        angles = [self.truth["exposures"][name]["roll"] for name in self.names]
+        rolls = [Roll(*each) for each in zip(angles, stars, references, strict=True)]
+        subtract = reduction(rolls, self.klip())
         reduce = reducer(subtract, combiner(inputs))
         frames = [Frame.of_exposure(*pair) for pair in zip(geometries, stars, strict=True)]
-        setting = cubes, frames, psf, Frame.of_grid(grid, *self.place()), psf.drizzled()
+        scene = ContrastScene(cubes, frames, psf, grid, tuple(self.place()))
         found: dict[str, list[float]] = {"faint": [], "own": []}
         for number, companion in enumerate(self.truth["companions"]):
             s, pa, flux = (companion[key] for key in ("separation", "position_angle", "flux"))
             twins = [(s, (pa + turn) % 360, flux / 10) for turn in TURNS]
-            found["faint"].append(float(throughput(reduce, *setting, twins).mean()))
+            found["faint"].append(float(throughput(reduce, scene, twins).mean()))
             own = [(s, pa, -flux * self.transmitted(number))]
-            found["own"].append(float(throughput(reduce, *setting, own)[0, 0]))
+            found["own"].append(float(throughput(reduce, scene, own)[0, 0]))
         return found
 
     def place(self) -> np.ndarray:

@@ -81,7 +81,7 @@ def timed(work):
 def ours(data: dict[str, np.ndarray]) -> dict:
     """Return by kernel what it is to do; that returns arrays."""
     from snakewebb.coronagraphy.fourier import fourier_shift
-    from snakewebb.coronagraphy.klip import Library
+    from snakewebb.coronagraphy.klip import KlipOptions, Library
     from snakewebb.coronagraphy.registration import Template
     from snakewebb.kernels.drizzle import MARGIN, add_exposure, divide_totals, drizzle_square
     from snakewebb.kernels.outlier_detection import blot, flag
@@ -118,7 +118,9 @@ def ours(data: dict[str, np.ndarray]) -> dict:
         return {"shifts": found, "aligned": fourier_shift(data["references"], -found)}
 
     def klip():
-        (result,) = Library(data["library"]).subtract(data["target"], truncate=[MODES])
+        (result,) = Library(data["library"], options=KlipOptions(truncate=MODES)).subtract(
+            data["target"]
+        )
         return {"residual": result.data}
 
     return {

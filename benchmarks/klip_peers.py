@@ -34,9 +34,10 @@ def timed(work):
 
 def ours(target, references, modes):
     """Return residuals (modes, integrations, y, x)."""
-    from snakewebb.coronagraphy.klip import Library
+    from snakewebb.coronagraphy.klip import KlipOptions, Library
 
-    return [part.data for part in Library(references).subtract(target, truncate=modes)]
+    library = Library(references, options=KlipOptions(truncate=modes))
+    return [part.data for part in library.subtract(target)]
 
 
 def pyklip(target, references, modes):
@@ -79,7 +80,7 @@ def run(package: str, interpreter: str, folder: Path) -> dict[str, np.ndarray]:
 
 def main() -> None:
     """Run all packages as the command line says and print figures as JSON."""
-    from snakewebb.coronagraphy.repair import repair
+    from snakewebb.coronagraphy.repair import repair_pixels
     from snakewebb.coronagraphy.stack_refs import read_cube
     from snakewebb.io.planes import read_planes
 
@@ -91,7 +92,7 @@ def main() -> None:
     parser.add_argument("--modes", type=int, nargs="+", default=[5, 20])
     options = parser.parse_args()
     cube = read_cube(options.crfints)
-    target, *_ = repair(cube["SCI"], cube["DQ"])
+    target, *_ = repair_pixels(cube.data, cube.dq)
     references = read_planes(options.psfalign, ("SCI",))["SCI"].astype(np.float64)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -193,8 +193,6 @@ rule plot_coron:
         runtime=minutes,
     params:
         code=code("plot_coron"),
-        exposures=of(plan.science_names),
-        members=of(plan.used_names),
         truncate=of(plan.all_modes),
     message:
         "Plot the subtraction and alignment of {wildcards.product}"

@@ -1,7 +1,7 @@
-from snakewebb.workflow.job import job
-from snakewebb.io.atomic import write_json
-from snakewebb.jobs.find_stars import locate_stars
+from snakewebb.workflow.job import job, named
+from snakewebb.jobs.find_stars import stars_of_product
 
 with job(snakemake.log[0]):
-    stars = locate_stars(snakemake.input.exposures, **snakemake.params.step)
-    write_json(snakemake.output[0], stars)
+    stars_of_product(
+        target=snakemake.output[0], **named(snakemake.input), **named(snakemake.params)
+    )

@@ -1,6 +1,6 @@
-from snakewebb.workflow.job import job
+from snakewebb.workflow.job import job, named
 from snakewebb.report.contrast_figures import plot_contrast
 from snakewebb.report.figures import drawn
 
 with job(snakemake.log[0]), drawn(*snakemake.output):
-    plot_contrast(snakemake.input.curve, snakemake.input.detections, snakemake.output[0])
+    plot_contrast(snakemake.output[0], **named(snakemake.input))

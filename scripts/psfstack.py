@@ -1,15 +1,7 @@
-from snakewebb.workflow.job import job
-from snakewebb.coronagraphy.files import write_psfstack
-from snakewebb.coronagraphy.stack_refs import stack
+from snakewebb.workflow.job import job, named
+from snakewebb.jobs.psfstack import stack_references
 
 with job(snakemake.log[0]):
-    paths = snakemake.input.exposures
-    planes, names, left_out = stack(paths)
-    write_psfstack(
-        paths[0],
-        snakemake.output[0],
-        planes,
-        exposures=names,
-        left_out=left_out,
-        asn=snakemake.params.asn,
+    stack_references(
+        target=snakemake.output[0], **named(snakemake.input), **named(snakemake.params)
     )

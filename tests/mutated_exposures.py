@@ -354,11 +354,11 @@ def read_star(path: Path, _: Any) -> dict[str, Any]:
     stack([path, path])
     (star,) = locate_stars([path]).values()
     return {
-        **{f"planes.{name}": plane for name, plane in cube.items()},
-        **{f"star.{name}": star[name] for name in ("center", "error", "roll", "pixel_scale")},
-        "star.correction": star["correction"]["shift"],
+        **{f"planes.{name}": plane for name, plane in zip(("SCI", "DQ", "ERR"), cube, strict=True)},
+        **{f"star.{name}": getattr(star, name) for name in ("center", "roll", "pixel_scale")},
         # Of a star that was not found there is none.
-        **({"star.error": [0.0, 0.0]} if "reason" in star else {}),
+        "star.error": [0.0, 0.0] if star.reason else star.error,
+        "star.correction": star.correction.shift,
     }
 
 

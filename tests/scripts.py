@@ -22,17 +22,16 @@ class Files(list):
         )
         self.__dict__.update(named if isinstance(named, dict) else {})
 
-    def get(self, name, default=None):
-        return self.__dict__.get(name, default)
+    def items(self):
+        return self.__dict__.items()
 
 
-def run(name, inputs, outputs, *, log, wildcards=None, **params):
+def run(name, inputs, outputs, *, log, **params):
     """Run a script with these files and parameters."""
     snakemake = SimpleNamespace(
         input=Files(inputs),
         output=Files(outputs),
-        params=SimpleNamespace(asn={}, **params),
-        wildcards=SimpleNamespace(**(wildcards or {})),
+        params=Files({"code": "as it was tested", **params}),
         log=[str(log)],
         threads=1,
     )

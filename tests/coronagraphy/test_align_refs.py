@@ -12,7 +12,7 @@ from snakewebb.coronagraphy.align_refs import align
 from snakewebb.coronagraphy.fourier import fourier_shift, shift_flags, shift_variance, turn
 from snakewebb.coronagraphy.klip import Library
 from snakewebb.coronagraphy.registration import Template
-from snakewebb.coronagraphy.repair import fill, repair
+from snakewebb.coronagraphy.repair import RepairOptions, fill, repair_pixels
 from snakewebb.coronagraphy.stack_refs import read_cube
 from snakewebb.coronagraphy.star import disc, find_star
 from snakewebb.errors import InputError
@@ -44,7 +44,7 @@ def test_pixels_at_the_frames_edges_are_repaired():
     plane = 7 + 0.01 * x
     data = plane[None].copy()
     data[0, 0] = data[0, :, 0] = data[0, -1] = data[0, :, -1] = np.nan
-    repaired, _, bad = repair(data, np.zeros(data.shape, np.uint32))
+    repaired, _, bad = repair_pixels(data, np.zeros(data.shape, np.uint32))
     assert bad.sum() == 2 * sum(SHAPE) - 4
     assert_allclose(repaired[0], plane, atol=0.02)
 
@@ -55,21 +55,21 @@ def test_nan_is_bad_without_a_flag_and_flags_are_bad_with_a_value():
     data[0, 2, 2], err[0, 4, 4] = np.nan, np.nan
     data[0, 6, 6], dq[0, 6, 6] = 1e9, DO_NOT_USE
     data[0, 7, 2], dq[0, 7, 2] = 5, OUTLIER
-    repaired, errors, bad = repair(data, dq, err)
+    repaired, errors, bad = repair_pixels(data, dq, err)
     assert list(zip(*np.nonzero(bad[0]), strict=True)) == [(2, 2), (4, 4), (6, 6)]
     assert repaired[0, 7, 2] == 5
     assert np.delete(repaired.ravel(), 7 * 9 + 2).max() == 1
     assert_array_equal(errors, 0.1)
-    repaired, _, bad = repair(data, dq, bad_bits="OUTLIER")
+    repaired, _, bad = repair_pixels(data, dq, options=RepairOptions(bad_bits="OUTLIER"))
     assert repaired[0, 6, 6] == 1e9
     assert repaired[0, 7, 2] == 1
-    assert not repair(data, dq, bad_bits=None)[2][0, 6, 6]
+    assert not repair_pixels(data, dq, options=RepairOptions(bad_bits=None)).bad[0, 6, 6]
 
 
 def test_a_gap_wider_than_the_box_is_closed_and_the_input_kept():
     data = np.full((1, 30, 30), 4.0)
     data[0, 5:25, 5:25] = np.nan
-    repaired, _, _ = repair(data, None, median_box_length=0)
+    repaired, _, _ = repair_pixels(data, None, options=RepairOptions(median_box_length=0))
     assert_array_equal(repaired, 4.0)
     assert np.isnan(data).sum() == 400
 
@@ -78,7 +78,7 @@ def test_an_integration_without_a_good_pixel_is_named():
     data = np.ones((2, 5, 5))
     data[1] = np.nan
     with pytest.raises(InputError, match="integration 2"):
-        repair(data, None)
+        repair_pixels(data, None)
 
 
 # --- shifts --------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def test_align_brings_references_onto_the_target():
     refs += err * rng.normal(size=refs.shape)
     dq = np.zeros(refs.shape, np.uint32)
     refs[0, 60, 58], dq[0, 60, 58] = np.nan, DO_NOT_USE
-    repaired, errors, bad = repair(refs, dq, err)
+    repaired, errors, bad = repair_pixels(refs, dq, err)
     target = speckles(SHAPE, STAR)
     aligned = align(target, repaired, errors, dq, disc(SHAPE, STAR), bad=bad)
     assert_allclose(aligned.shifts, steps, atol=1e-3)
@@ -306,7 +306,7 @@ def test_a_companion_does_not_pass_for_the_star(contrast, separation):
     exposures = coronagraphy.draw_exposures(observation, telescope.modes)
     for exposure in (next(exposures), next(exposures)):
         model, _ = coronagraphy.simulate(observation, telescope, exposure)
-        data, _, bad = repair(model.data, model.dq)
+        data, _, bad = repair_pixels(model.data, model.dq)
         guess = [exposure.frame.wcsinfo[f"crpix{axis}"] - 1 for axis in (1, 2)]
         center, error = find_star(data[0], guess, ~bad[0])
         assert_allclose(center, exposure.star[0], atol=0.15)
@@ -322,7 +322,7 @@ def test_real_star_is_found(real_data):
     # the files were made so that the star is at CRPIX
     path = sorted((real_data / "aumic_f356w").glob("*_calints.fits"))[0]
     planes = read_cube(path)
-    data, _, bad = repair(planes["SCI"], planes["DQ"])
+    data, _, bad = repair_pixels(planes.data, planes.dq)
     assert (bad[0, 0]).all()
     center, error = find_star(data[0], (152, 172), ~bad[0])
     assert (np.abs(center - (150, 174)) < 3 * error).all()

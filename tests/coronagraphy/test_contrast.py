@@ -11,7 +11,7 @@ from scipy.stats import norm, t
 
 from naive import ring_statistics as naive_ring
 from snakewebb.coronagraphy.combine import combiner
-from snakewebb.coronagraphy.contrast import Contrast, Unmeasurable, measure_contrast, star_flux
+from snakewebb.coronagraphy.contrast import Contrast, measure_contrast
 from snakewebb.coronagraphy.contrast_file import write_contrast
 from snakewebb.coronagraphy.detection import detect
 from snakewebb.coronagraphy.frame import Frame
@@ -23,7 +23,10 @@ from snakewebb.coronagraphy.noise import (
     significance,
     small_sample_penalty,
 )
+from snakewebb.coronagraphy.noise_curve import Unmeasurable
 from snakewebb.coronagraphy.psf import model_psf, read_psf
+from snakewebb.coronagraphy.scene import Scene
+from snakewebb.coronagraphy.star_brightness import StarBrightness
 from snakewebb.errors import InputError
 from snakewebb.kernels.noise import ring_statistics
 from snakewebb.mosaicking.resample import Input
@@ -100,6 +103,9 @@ class Observation:
         inputs = [Input("", {"SCI": None}, way) for way in maps for _ in range(integrations)]
         self.combine = combiner(inputs)
 
+    def scene(self, psf, transmission=None):
+        return Scene(self.cubes, self.frames, psf, self.grid, STAR, transmission)
+
     def subtract(self, cube, references, truncate):
         """Subtract the principal components of references, the textbook way."""
         centred = references.reshape(len(references), -1)
@@ -136,25 +142,20 @@ def observation(psf):
     return Observation(psf, COMPANIONS)
 
 
-def measure(observation, psf, *truncate, reduce=None, **options):
-    options = {"star_jansky": STAR_JANSKY} | options
+def measure(scene, observation, *truncate, reduce=None, star_jansky=STAR_JANSKY):
     return measure_contrast(
         reduce or observation.reduce(*truncate),
         observation.combine,
-        observation.cubes,
-        observation.frames,
-        psf,
-        observation.grid,
-        STAR,
+        scene,
         wavelength=WAVELENGTH,
         truncate=truncate,
-        **options,
+        star_jansky=star_jansky,
     )
 
 
 @pytest.fixture(scope="module")
 def measured(observation, psf):
-    return measure(observation, psf, 8, 3)
+    return measure(observation.scene(psf), observation, 8, 3)
 
 
 # --- frames and the PSF --------------------------------------------------------------------------
@@ -371,17 +372,8 @@ def test_in_corners_there_is_no_telling(psf):
 
 def test_all_flux_passes_where_nothing_is_subtracted(psf):
     observation = Observation(psf)
-    image_frame = Frame.of_grid(observation.grid, *STAR)
     places = [(0.5 + 0.4 * k, 77.0 * k, 1e-6) for k in range(5)]
-    fractions = throughput(
-        observation.combine,
-        observation.cubes,
-        observation.frames,
-        psf,
-        image_frame,
-        psf.drizzled(),
-        places,
-    )
+    fractions = throughput(observation.combine, observation.scene(psf), places)
     np.testing.assert_allclose(fractions, 1, atol=0.06)
 
 
@@ -389,15 +381,14 @@ def test_all_flux_passes_where_nothing_is_subtracted(psf):
 def test_calibrated_companions_have_their_flux(psf, adi):
     # At five separations; throughput from other position angles.
     observation = Observation(psf, seed=6)
-    frame = Frame.of_grid(observation.grid, *STAR)
-    setting = observation.cubes, observation.frames, psf, frame, psf.drizzled()
+    scene = observation.scene(psf)
     reduce = observation.reduce(8, adi=adi)
     lost = []
     for separation in (0.5, 0.8, 1.2, 1.8, 2.6):
         known = [(separation, pa, 1e-6) for pa in range(0, 360, 90)]
         true = [(separation, pa + 40, 1e-6) for pa in range(0, 360, 90)]
-        through = throughput(reduce, *setting, known).mean()
-        assert throughput(reduce, *setting, true).mean() / through == pytest.approx(1, abs=0.05)
+        through = throughput(reduce, scene, known).mean()
+        assert throughput(reduce, scene, true).mean() / through == pytest.approx(1, abs=0.05)
         lost.append(1 - through)
     assert max(lost) > 0.03  # there was something to correct
 
@@ -466,15 +457,14 @@ def test_what_subtracts_itself_is_calibrated_where_it_is(psf):
     companion = 0.6, 40.0, 1e-2
     observation = Observation(psf, [companion], seed=2, references=1)
     reduce = observation.reduce(20, adi=True)
-    found = measure(observation, psf, 20, reduce=reduce).sources
+    scene = observation.scene(psf)
+    found = measure(scene, observation, 20, reduce=reduce).sources
     assert found["flux"][0] == pytest.approx(companion[2], rel=0.06)
-    frame = Frame.of_grid(observation.grid, *STAR)
-    setting = observation.cubes, observation.frames, psf, frame, psf.drizzled()
-    assert throughput(reduce, *setting, [companion])[0, 0] > 1.2 * found["throughput"][0]
+    assert throughput(reduce, scene, [companion])[0, 0] > 1.2 * found["throughput"][0]
 
 
 def test_without_the_stars_flux_limits_are_brightnesses(observation, psf, measured):
-    bright = measure(observation, psf, 8, star_jansky=None)
+    bright = measure(observation.scene(psf), observation, 8, star_jansky=None)
     assert bright.curve["contrast"].unit == "MJy/sr"
     assert bright.sources["contrast"].unit == "MJy/sr"
     assert "brightness" in bright.curve.meta["quantity"]
@@ -491,7 +481,7 @@ def test_without_the_stars_flux_limits_are_brightnesses(observation, psf, measur
 def test_transmission_of_the_coronagraph(observation, psf, measured):
     y, x = np.indices((SIZE, SIZE))
     hole = np.clip(np.hypot(x - 60, y - 59.7) * SCALE / 2, 0, 1)
-    seen = measure(observation, psf, 8, transmission=hole)
+    seen = measure(observation.scene(psf, hole), observation, 8)
     head = measured.curve[measured.curve["truncate"] == 8]
     expected = np.clip(head["separation"] / 2, 0, 1)
     np.testing.assert_allclose(seen.curve["transmission"], expected, atol=0.02)
@@ -507,7 +497,7 @@ def test_an_image_without_a_number_tells_no_contrast(observation, psf, value):
         return np.full((1, *observation.grid.shape), value)
 
     with pytest.raises(Unmeasurable, match="no ring about the star has data"):
-        measure(observation, psf, 8, reduce=nothing)
+        measure(observation.scene(psf), observation, 8, reduce=nothing)
 
 
 def test_a_failed_contrast_is_in_the_history_of_the_map(tmp_path):
@@ -525,14 +515,15 @@ def test_a_failed_contrast_is_in_the_history_of_the_map(tmp_path):
 
 
 def test_star_flux():
-    assert star_flux(abmag=8.9) == pytest.approx(1)
-    assert star_flux(vegamag=5.0, vega_offset=2.0) == star_flux(abmag=7.0)
-    assert star_flux(jansky=3.0) == 3.0
-    assert star_flux() is None
+    assert StarBrightness(star_abmag=8.9).jansky() == pytest.approx(1)
+    bright = StarBrightness(star_abmag=7.0).jansky()
+    assert StarBrightness(star_vegamag=5.0).jansky(2.0) == bright
+    assert StarBrightness(star_flux=3.0).jansky() == 3.0
+    assert StarBrightness().jansky() is None
     with pytest.raises(InputError, match="more than one"):
-        star_flux(jansky=3.0, abmag=2.0)
+        StarBrightness(star_flux=3.0, star_abmag=2.0).jansky()
     with pytest.raises(InputError, match="ABVEGAOFFSET"):
-        star_flux(vegamag=3.0)
+        StarBrightness(star_vegamag=3.0).jansky()
 
 
 def test_products(tmp_path, measured):

@@ -8,7 +8,7 @@ from agreement import assert_same, is_consistent
 from snakewebb import __version__
 from snakewebb.coronagraphy.align_refs import Aligned, unaligned
 from snakewebb.coronagraphy.combine import integrations
-from snakewebb.coronagraphy.files import write_psfalign, write_psfstack, write_psfsub
+from snakewebb.coronagraphy.files import Residual, write_psfalign, write_psfstack, write_psfsub
 from snakewebb.coronagraphy.stack_refs import stack
 from snakewebb.coronagraphy.star import star_correction, star_position
 from snakewebb.errors import InputError
@@ -49,31 +49,31 @@ def exposures(tmp_path_factory):
 
 
 def test_psfstack(exposures, tmp_path):
-    planes, names, _ = stack(exposures)
-    assert planes["SCI"].shape == (4, *SHAPE)
+    references, names, _ = stack(exposures)
+    assert references.data.shape == (4, *SHAPE)
     assert names == [path.name for path in exposures for _ in range(2)]
     target = tmp_path / "p_psfstack.fits"
-    write_psfstack(exposures[0], target, planes, exposures=names, asn=ASN)
+    write_psfstack(exposures[0], target, references, exposures=names, asn=ASN)
     with CubeModel(target) as model:
         assert model.meta.cal_step.stack_psfs == "COMPLETE"
         assert model.meta.asn.table_name == "an_asn.json"
         assert model.meta.snakewebb.stack_psfs.instance["exposures"] == names
-        assert_array_equal(model.data, planes["SCI"])
-        assert_array_equal(model.dq, planes["DQ"])
+        assert_array_equal(model.data, references.data)
+        assert_array_equal(model.dq, references.dq)
 
 
 def test_an_image_is_stacked_too(exposures, tmp_path):
     cal = exposures[0].with_name(exposures[0].name.replace("_o001_crfints", "_cal"))
-    planes, names, _ = stack([cal])
-    write_psfstack(cal, tmp_path / "p_psfstack.fits", planes, exposures=names)
+    references, names, _ = stack([cal])
+    write_psfstack(cal, tmp_path / "p_psfstack.fits", references, exposures=names)
     with CubeModel(tmp_path / "p_psfstack.fits") as model:
         assert model.meta.model_type == "CubeModel"
-        assert_array_equal(model.data, planes["SCI"])
+        assert_array_equal(model.data, references.data)
 
 
 @pytest.mark.parametrize("edited", [False, True])
 def test_a_stack_is_what_stdatamodels_would_write(exposures, tmp_path, edited):
-    planes, names, _ = stack(exposures)
+    references, names, _ = stack(exposures)
     source, target, twin = (tmp_path / f"{name}_psfstack.fits" for name in ("s", "t", "u"))
     with CubeModel(exposures[0]) as model:
         mine = {"PRIMARY": "MYKEY", "SCI": "MYSCI"}
@@ -83,12 +83,12 @@ def test_a_stack_is_what_stdatamodels_would_write(exposures, tmp_path, edited):
         model.save(source)
     if edited:
         fits.setval(source, "TARGPROP", value="MINE")
-    write_psfstack(source, target, planes, exposures=names, asn=ASN)
+    write_psfstack(source, target, references, exposures=names, asn=ASN)
     with CubeModel() as model:
         with CubeModel(source) as first:
             model.update(first)
             known = first.to_flat_dict(include_arrays=False)
-        model.data, model.err, model.dq = (planes[name] for name in ("SCI", "ERR", "DQ"))
+        model.data, model.err, model.dq = (references.data, references.err, references.dq)
         model.meta.cal_step.stack_psfs = "COMPLETE"
         model.meta.asn.pool_name, model.meta.asn.table_name = ASN.values()
         model.meta.snakewebb = noted({"stack_psfs": {"exposures": names}})
@@ -132,8 +132,8 @@ def test_stack_of_different_sizes_or_nothing(exposures, tmp_path):
 
 
 def test_psfalign_keeps_flags_shifts_and_provenance(exposures, tmp_path):
-    planes, names, _ = stack(exposures)
-    write_psfstack(exposures[0], tmp_path / "s.fits", planes, exposures=names)
+    references, names, _ = stack(exposures)
+    write_psfstack(exposures[0], tmp_path / "s.fits", references, exposures=names)
     dq = np.zeros((4, *SHAPE), np.uint32)
     dq[1, 3, 4] = DO_NOT_USE
     shifts = np.arange(8.0).reshape(4, 2)
@@ -152,14 +152,14 @@ def test_psfalign_keeps_flags_shifts_and_provenance(exposures, tmp_path):
     write_psfalign(
         tmp_path / "s.fits",
         tmp_path / "u.fits",
-        unaligned(planes["SCI"], planes["ERR"], planes["DQ"]),
+        unaligned(references.data, references.err, references.dq),
         mask="none",
         exposures=names,
         status="SKIPPED",
     )
     with CubeModel(tmp_path / "u.fits") as model:
         assert model.meta.cal_step.align_psfs == "SKIPPED"
-        assert_array_equal(model.data, planes["SCI"])
+        assert_array_equal(model.data, references.data)
     assert not np.any(read_notes(tmp_path / "u.fits")["align_refs"]["shifts"])
 
 
@@ -179,11 +179,8 @@ def test_psfsub(exposures, tmp_path, number):
     write_psfsub(
         source,
         target,
-        data,
-        err,
-        bad,
-        correction=correction,
-        sip={},
+        Residual(data, err, bad),
+        pointing=(correction, None, {}),
         asn=ASN,
         provenance={"klip": {"truncate": 50, "modes": [12]}},
     )
@@ -214,6 +211,7 @@ def test_psfsub_is_what_stdatamodels_would_write(exposures, tmp_path, monkeypatc
         model.save(source)
     geometry = Geometry.from_dict(read_geometry(source)["geometry"])
     ra, dec = star_position(geometry, (15.2, 16.7))
+    correction = star_correction(geometry, (15.2, 16.7), ra + 1e-4, dec + 1e-4)
     ones = np.ones((2, *SHAPE))
     for path in paths:
         path.parent.mkdir()
@@ -224,13 +222,8 @@ def test_psfsub_is_what_stdatamodels_would_write(exposures, tmp_path, monkeypatc
             write_psfsub(
                 source,
                 path,
-                0.5 * ones,
-                3.0 * ones,
-                ones == 0,
-                model_err=2.0 * ones,
-                correction=star_correction(geometry, (15.2, 16.7), ra + 1e-4, dec + 1e-4),
-                geometry=geometry,
-                sip={},
+                Residual(0.5 * ones, 3.0 * ones, ones == 0, 2.0 * ones),
+                pointing=(correction, geometry, {}),
                 asn=ASN,
                 provenance={"klip": {"truncate": 50, "modes": [12]}},
             )
@@ -246,9 +239,8 @@ def test_error_of_the_model_does_not_average_out(exposures, tmp_path, number):
     err = np.full((2, *SHAPE), np.hypot(own, common))
     bad = np.zeros(err.shape, bool)
     bad[0, :, 20:] = True
-    write_psfsub(
-        exposures[number], target, np.ones(err.shape), err, bad, model_err=np.full_like(err, common)
-    )
+    residual = Residual(np.ones(err.shape), err, bad, np.full_like(err, common))
+    write_psfsub(exposures[number], target, residual)
     grid, inputs = integrations([target])
     band = drizzle_band(inputs, grid, slice(0, grid.shape[0]), weight_type=None)
     planes = [band.var_rnoise, band.var_poisson, band.var_flat]

@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from stdatamodels.jwst.datamodels import CubeModel
 
 from scripts import options, run
-from snakewebb.coronagraphy.reduction import read_target
 from snakewebb.coronagraphy.star import reference_pixel
+from snakewebb.coronagraphy.star_position import read_stars
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE
 from snakewebb.io.planes import read_planes
@@ -131,7 +131,6 @@ def coron3(folder, science, psf, **klip):
             {"exposure": flagged[path], "stack": stack, "stars": stars},
             aligned[-1],
             log=log,
-            wildcards={"exposure": name},
             repair=repair,
             step=options("align_refs", "psfalign"),
         )
@@ -202,9 +201,7 @@ def test_what_has_no_good_pixel_is_as_if_it_was_not_there(spoiled, without_them)
     with made, expected:
         for name in ("SCI", "ERR", "WHT", "VAR_POISSON", "VAR_FLAT"):
             assert_allclose(made[name].data, expected[name].data, rtol=1e-5, atol=1e-6)
-    assert json.loads(Path(spoiled["stars"]).read_text()) == json.loads(
-        Path(without_them["stars"]).read_text()
-    )
+    assert read_stars(spoiled["stars"]) == read_stars(without_them["stars"])
 
 
 def test_left_out_integrations_are_named(spoiled):
@@ -236,33 +233,36 @@ def test_products_keep_their_integrations(spoiled):
 
 
 def test_contrast_combines_what_the_mosaic_does(spoiled, tmp_path, monkeypatch):
-    def measured(reduce, combine, cubes, frames, *args, **options):
-        assert [len(cube) for cube in cubes] == [2, 3]
-        assert len(frames) == 2
-        (image,) = reduce(cubes)
+    def measured(reduce, combine, scene, **options):
+        assert [len(cube) for cube in scene.cubes] == [2, 3]
+        assert len(scene.frames) == 2
+        (image,) = reduce(scene.cubes)
         with fits.open(spoiled["mosaic"]) as hdus:
             assert_allclose(image, hdus["SCI"].data, rtol=1e-5, atol=1e-5)
         raise InputError("enough")
 
     monkeypatch.setattr(contrast_job, "measure_contrast", measured)
-    stars = json.loads(Path(spoiled["stars"]).read_text())
-    target = read_target(
-        spoiled["targets"], spoiled["aligned"], stars, repair={}, strategy="RDI", truncate=[4]
+    files = contrast_job.ProductFiles(
+        spoiled["targets"],
+        spoiled["aligned"],
+        spoiled["subtracted"],
+        spoiled["mosaic"],
+        spoiled["stars"],
     )
+    options = contrast_job.ContrastOptions({"strategy": "RDI", "truncate": [4]})
+    out = contrast_job.ContrastFiles(*(tmp_path / name for name in ("c.ecsv", "d.ecsv", "s.fits")))
     with pytest.raises(InputError, match="enough"):
-        contrast_job.product_contrast(
-            target, spoiled["subtracted"], stars, truncate=[4], grid={}, drizzle={}
-        )
+        contrast_job.measure_product(files, out, options)
 
 
 def test_an_exposure_without_a_good_pixel_leaves_the_other(observation, tmp_path):
     number = 0
     inputs = by_exposure(tmp_path, observation, {number: [bad(1, 2, 3)]}, {})
     made = coron3(tmp_path / "product", *inputs)
-    stars = json.loads(Path(made["stars"]).read_text())
+    stars = read_stars(made["stars"])
     names = [product_name(path) for path in inputs[0]]
     assert list(stars) == names
-    assert np.isnan(stars[names[number]]["error"]).all()
+    assert np.isnan(stars[names[number]].error).all()
     for path, step in ((made["aligned"], "align_refs"), (made["subtracted"], "klip")):
         assert "has a good pixel" in read_notes(path[number])[step]["reason"]
         assert not read_notes(path[1 - number])[step].get("reason")
@@ -340,7 +340,7 @@ def test_a_cropped_exposure_has_the_wcs_of_its_part(observation, tmp_path):
 
     (path,) = edited(tmp_path / "a", observation["science"][:1], {0: [crop]})
     target = tmp_path / "a_o1_crfints.fits"
-    flag_integrations(path, target, others=[], skip=True, asn={})
+    flag_integrations(path, target, step={"skip": True})
     whole, part = (read_sky(each) for each in (observation["science"][0], target))
     x, y = np.array([0.0, 3.5, 49.0]), np.array([0.0, 30.0, 47.0])
     assert_allclose(part.forward(x, y), whole.forward(x + 12, y + 7), rtol=0, atol=1e-12)

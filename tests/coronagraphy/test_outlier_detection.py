@@ -6,6 +6,7 @@ from naive import local_scatter as naive_scatter
 from naive import median_of_images
 from snakewebb.coronagraphy import outlier_detection
 from snakewebb.coronagraphy.outlier_detection import (
+    OutlierOptions,
     comparable,
     flag_outliers,
     local_scatter,
@@ -103,7 +104,7 @@ def test_bad_pixels_neither_count_nor_are_flagged_when_nan():
     flagged = flag_outliers(data, err, dq)
     assert not flagged[2, 20, 30]
     assert not flagged[1, 5, 5]
-    assert flag_outliers(data, err, dq, good_bits=None)[2, 20, 30]
+    assert flag_outliers(data, err, dq, options=OutlierOptions(good_bits=None))[2, 20, 30]
 
 
 def test_comparable_exposures_share_star_and_roll():
@@ -121,7 +122,7 @@ def test_reason_to_skip():
 def test_bad_parameters_are_named():
     data, err = observed(2, drift=0.0)
     with pytest.raises(InputError, match="snr"):
-        flag_outliers(data, err, None, snr="five")
+        flag_outliers(data, err, None, options=OutlierOptions(snr="five"))
     with pytest.raises(InputError, match="no ERR"):
         flag_outliers(data, None, None)
 

@@ -4,8 +4,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from coronagraphs import speckles
 from snakewebb.coronagraphy.align_refs import align
-from snakewebb.coronagraphy.klip import Library
-from snakewebb.coronagraphy.reduction import reduction
+from snakewebb.coronagraphy.klip import KlipOptions, Library
+from snakewebb.coronagraphy.reduction import Roll, reduction
 from snakewebb.coronagraphy.star_light import StarLight, find_light
 
 SHAPE = (150, 160)
@@ -145,15 +145,9 @@ def test_an_added_companion_changes_no_region(strategy):
     other = cube(3, stars=4, seed=4)
     references = REFERENCES if strategy == "RDI" else np.empty((0, *SHAPE))
     cubes = [TARGET, other]
-    reduce = reduction(
-        [0.0, 10.0],
-        [references] * 2,
-        [[None, np.zeros(2)], [np.zeros(2), None]],
-        strategy=strategy,
-        groups=GROUPS[: len(references)],
-        whole=False,
-        center=[STAR] * 2,
-    )
+    rolls = [Roll(angle, STAR, references) for angle in (0.0, 10.0)]
+    groups = GROUPS[: len(references)]
+    reduce = reduction(rolls, KlipOptions(strategy=strategy), groups)
     ((before,),) = reduce(cubes, only=[0])
     brighter = TARGET + 400 * (distance() < 3)
     ((after,),) = reduce([brighter, other], only=[0])
@@ -161,12 +155,5 @@ def test_an_added_companion_changes_no_region(strategy):
     assert 15 <= before.radius <= 40
     beyond = ~(distance() <= before.radius)
     assert_array_equal(before.data[:, beyond], after.data[:, beyond])
-    whole = reduction(
-        [0.0, 10.0],
-        [references] * 2,
-        [[None, np.zeros(2)], [np.zeros(2), None]],
-        strategy=strategy,
-        groups=GROUPS[: len(references)],
-        center=[STAR] * 2,
-    )
+    whole = reduction(rolls, KlipOptions(strategy=strategy, outer_radius=np.inf), groups)
     assert whole(cubes, only=[0])[0][0].radius is None

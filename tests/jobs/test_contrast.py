@@ -10,15 +10,20 @@ from astropy.io import fits
 from astropy.table import Table
 from numpy.testing import assert_array_equal
 
-from snakewebb.coronagraphy.contrast import Contrast, star_flux
+from snakewebb.coronagraphy.contrast import Contrast
 from snakewebb.coronagraphy.contrast_tables import CURVE_COLUMNS, DESCRIPTIONS
 from snakewebb.coronagraphy.frame import Frame
+from snakewebb.coronagraphy.klip import KlipOptions
 from snakewebb.coronagraphy.psf import read_psf
+from snakewebb.coronagraphy.reduction import Target
+from snakewebb.coronagraphy.star_brightness import StarBrightness
+from snakewebb.coronagraphy.star_position import StarPosition
 from snakewebb.errors import InputError
 from snakewebb.jobs import contrast
 from snakewebb.references import images
 from snakewebb.references.filters import FILTERS, passband
 from snakewebb.references.images import read_psfmask
+from snakewebb.wcs.geometry import Correction
 
 SHAPE = (7, 9)
 
@@ -113,15 +118,15 @@ NONSENSE = [np.nan, np.inf, -np.inf, 1e30, -1e30, 99.0]
 @pytest.mark.parametrize("value", NONSENSE)
 def test_magnitudes_of_no_star_are_refused(value):
     with pytest.raises(InputError, match="is no brightness: give"):
-        star_flux(abmag=value)
+        StarBrightness(star_abmag=value).jansky()
     with pytest.raises(InputError, match="is no brightness: give"):
-        star_flux(vegamag=value, vega_offset=1.0)
+        StarBrightness(star_vegamag=value).jansky(1.0)
 
 
 @pytest.mark.parametrize("value", [*NONSENSE[:-1], 0.0, -1.0])
 def test_fluxes_of_no_star_are_refused(value):
     with pytest.raises(InputError, match="is no brightness: give 1e-09 to"):
-        star_flux(jansky=value)
+        StarBrightness(star_flux=value).jansky()
 
 
 def test_filters_that_are_not_in_the_table_have_the_wavelength_of_their_name():
@@ -141,19 +146,19 @@ def test_a_vega_magnitude_without_its_offset_leaves_the_flux_unknown(tmp_path):
     path = tmp_path / "v.asdf"
     table = Table({"filter": ["F335M"], "pupil": ["CLEAR"], "abvega_offset": [1.5]})
     asdf.AsdfFile({"abvega_offset": table}).write_to(path)
-    setup = {"INSTRUME": "NIRCAM", "FILTER": "F335M"}
-    jansky, reason = contrast._jansky(None, None, 6.0, path, setup)
+    setup, star = {"INSTRUME": "NIRCAM", "FILTER": "F335M"}, StarBrightness(star_vegamag=6.0)
+    jansky, reason = contrast._jansky(star, path, setup)
     assert jansky == pytest.approx(10 ** (-0.4 * (7.5 - 8.9)))
     assert reason == ""
     for file, words in (
         (None, "needs an ABVEGAOFFSET file"),
         (path, "has no row for filter F444W"),
     ):
-        jansky, reason = contrast._jansky(None, None, 6.0, file, setup | {"FILTER": "F444W"})
+        jansky, reason = contrast._jansky(star, file, setup | {"FILTER": "F444W"})
         assert jansky is None
         assert reason.startswith("the star's flux is unknown: ")
         assert words in reason
-    assert contrast._jansky(None, None, None, None, setup) == (None, "")
+    assert contrast._jansky(StarBrightness(), None, setup) == (None, "")
 
 
 def test_what_cannot_be_measured_is_told(tmp_path, monkeypatch, caplog):
@@ -166,10 +171,14 @@ def test_what_cannot_be_measured_is_told(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(contrast, "_setup", lambda path: setup)
     frame = Frame((3.0, 3.0), ((16.0, 0.0), (0.0, 16.0)))
     monkeypatch.setattr(Frame, "of_exposure", classmethod(lambda cls, *args: frame))
-    target = SimpleNamespace(cubes=[np.zeros((1, *SHAPE))], subtract=None, exposures=["a"])
-    stars = {"a": {"center": (3.0, 3.0), "correction": {"ra0": 1.0, "dec0": 2.0}}}
-    options = {"truncate": [50, 10], "grid": {}, "drizzle": {}, "star_vegamag": 6.0}
-    found = contrast.product_contrast(target, ["a"], stars, **options)
+    klip = KlipOptions(truncate=[50, 10])
+    cubes = [np.zeros((1, *SHAPE))]
+    target = Target(["a"], [], cubes, [], [], klip, lambda *cubes: [])
+    correction = Correction(1.0, 2.0, ((1.0, 0.0), (0.0, 1.0)), (0.0, 0.0))
+    stars = {"a": StarPosition((3.0, 3.0), (0.1, 0.1), correction, 0.0, 0.063)}
+    files = contrast.ProductFiles([], [], ["a"], "", "")
+    options = contrast.ContrastOptions(star={"star_vegamag": 6.0})
+    found = contrast.product_contrast(target, files, stars, options)
     reason = (
         "nothing is known of the filter 'CLEAR' of 'NIRCAM'; "
         "the star's flux is unknown: a Vega magnitude needs an ABVEGAOFFSET file"

@@ -11,12 +11,14 @@ from matplotlib.image import imread
 
 from snakewebb.coronagraphy.contrast import Contrast
 from snakewebb.coronagraphy.contrast_tables import DESCRIPTIONS, SOURCE_COLUMNS
+from snakewebb.coronagraphy.star_position import StarPosition, write_stars
 from snakewebb.report import coron_figures
 from snakewebb.report.alignment_figures import plot_eigenvalues, plot_shifts
 from snakewebb.report.contrast_figures import plot_contrast
 from snakewebb.report.coron_figures import plot_product
 from snakewebb.report.coron_status import write_status
 from snakewebb.report.subtraction_figures import north_up, plot_companions, plot_subtraction
+from snakewebb.wcs.geometry import Correction
 
 STAR = (30.4, 24.8)
 PLACE = (150.0002, -29.9999)
@@ -36,6 +38,11 @@ def write_image(path, image, name, angle=30.0):
     header = wcs(angle).to_header()
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(image, header, name=name)]).writeto(path)
     return path
+
+
+def star(center=STAR, error=(0.01, 0.01), pixel_scale=0.063):
+    correction = Correction(*PLACE, ((1.0, 0.0), (0.0, 1.0)), (0.1, 0.2))
+    return StarPosition(center, error, correction, 110.0, pixel_scale)
 
 
 def write_sources(path, number, relative=True):
@@ -69,8 +76,8 @@ def fits_the_report(path):
 def test_contrast(tmp_path, relative, number):
     curve = write_curve(tmp_path / "c.ecsv", relative)
     sources = write_sources(tmp_path / "s.ecsv", number, relative)
-    plot_contrast(curve, sources, tmp_path / "a.png")
-    plot_contrast(curve, sources, tmp_path / "b.png")
+    plot_contrast(tmp_path / "a.png", curve=curve, detections=sources)
+    plot_contrast(tmp_path / "b.png", curve=curve, detections=sources)
     assert fits_the_report(tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
@@ -99,9 +106,11 @@ def test_companions(tmp_path, number):
     i2d = write_image(tmp_path / "i2d.fits", rng.normal(size=(60, 70)), "SCI")
     snr = write_image(tmp_path / "snr.fits", np.full((60, 70), np.nan), "SNR")
     sources = write_sources(tmp_path / "s.ecsv", number)
-    plot_companions(i2d, PLACE, tmp_path / "a.png", sources=sources, snr=snr)
+    stars = tmp_path / "stars.json"
+    write_stars(stars, {"a": star()})
+    plot_companions(tmp_path / "a.png", mosaic=i2d, stars=stars, detections=sources, snr=snr)
     assert fits_the_report(tmp_path / "a.png")
-    plot_companions(i2d, PLACE, tmp_path / "b.png")
+    plot_companions(tmp_path / "b.png", mosaic=i2d, stars=stars)
     assert fits_the_report(tmp_path / "b.png")
 
 
@@ -156,7 +165,7 @@ def notes(**changes):
         "residual": [0.1] * 3,
     }
     klip = {
-        "star": {"center": STAR, "error": [0.01, 0.01], "pixel_scale": 0.063},
+        "star": star().to_dict(),
         "modes": [3],
         "references": [3],
         "eigenvalues": [[3.0, 2.0, 1.0]],
@@ -171,11 +180,8 @@ ODD = {
     "shifts unknown": {"shifts": [[np.nan] * 2] * 3, "shift_errors": [[np.nan] * 2] * 3},
     "one shift unknown": {"shifts": [[0.1, 0.2], [np.nan, np.nan], [0.0, 0.0]]},
     "no references": {"exposures": [], "shifts": [], "shift_errors": [], "residual": []},
-    "an error unknown": {"star": {"center": STAR, "pixel_scale": 0.063}},
-    "errors NaN": {"star": {"center": STAR, "error": [np.nan] * 2, "pixel_scale": 0.063}},
-    "a star off the image": {
-        "star": {"center": (-300.0, 9.0), "error": [1, 1], "pixel_scale": 0.1}
-    },
+    "errors NaN": {"star": star(error=(np.nan, np.nan)).to_dict()},
+    "a star off the image": {"star": star((-300.0, 9.0), (1.0, 1.0), 0.1).to_dict()},
     "no modes": {"modes": [], "references": [], "eigenvalues": [[]]},
     "modes of nothing": {"modes": [0], "references": [0], "eigenvalues": [[0.0, 0.0], [np.nan]]},
 }
@@ -211,10 +217,10 @@ def made_of(tmp_path, monkeypatch, align, klip):
     known = {"klip": klip, "align_refs": align}
     monkeypatch.setattr(coron_figures, "read_notes", lambda path: known)
     image = np.random.default_rng(3).normal(size=(60, 70))
-    made = {"a": write_image(tmp_path / "a.fits", image, "SCI")}
+    made = [write_image(tmp_path / "a_o001_crfints.fits", image, "SCI")]
     names = ("subtraction.png", "shifts.png", "eigenvalues.png", "status.html")
     out = SimpleNamespace(**{name.partition(".")[0]: tmp_path / name for name in names})
-    plot_product(made, made, made, [50, 2], out)
+    plot_product(out, exposures=made, references=made, subtracted=made, truncate=[50, 2])
     return out
 
 
@@ -238,12 +244,15 @@ def test_a_contrast_that_is_not_known_says_why(tmp_path):
     for name, table in (("c.ecsv", unknown.curve), ("s.ecsv", unknown.sources)):
         table.meta["contrast"] = {"status": "FAILED", "reason": "no ring about the star has data"}
         table.write(tmp_path / name, format="ascii.ecsv")
-    plot_contrast(tmp_path / "c.ecsv", tmp_path / "s.ecsv", tmp_path / "a.png")
+    sources = tmp_path / "s.ecsv"
+    plot_contrast(tmp_path / "a.png", curve=tmp_path / "c.ecsv", detections=sources)
     picture = imread(tmp_path / "a.png")
     assert (picture[..., :3] < 0.5).all(axis=-1).sum() > 500
     i2d = write_image(tmp_path / "i2d.fits", np.full((60, 70), np.nan), "SCI")
     snr = write_image(tmp_path / "snr.fits", np.full((60, 70), np.nan), "SNR")
-    plot_companions(i2d, PLACE, tmp_path / "b.png", sources=tmp_path / "s.ecsv", snr=snr)
+    stars = tmp_path / "stars.json"
+    write_stars(stars, {"a": star()})
+    plot_companions(tmp_path / "b.png", mosaic=i2d, stars=stars, detections=sources, snr=snr)
 
 
 def test_a_curve_of_nothing_but_nan_is_drawn(tmp_path):
@@ -252,7 +261,8 @@ def test_a_curve_of_nothing_but_nan_is_drawn(tmp_path):
     for name in ("before", "raw", "contrast", "throughput"):
         table[name] = np.nan
     table.write(path, format="ascii.ecsv", overwrite=True)
-    plot_contrast(path, write_sources(tmp_path / "s.ecsv", 0), tmp_path / "a.png")
+    sources = write_sources(tmp_path / "s.ecsv", 0)
+    plot_contrast(tmp_path / "a.png", curve=path, detections=sources)
     assert fits_the_report(tmp_path / "a.png")
 
 

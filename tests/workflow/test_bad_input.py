@@ -14,7 +14,7 @@ from chain import image3
 from snakewebb.coronagraphy.align_refs import align
 from snakewebb.coronagraphy.klip import Library
 from snakewebb.coronagraphy.outlier_detection import neighbours, reason_to_skip
-from snakewebb.coronagraphy.repair import repair
+from snakewebb.coronagraphy.repair import repair_pixels
 from snakewebb.coronagraphy.stack_refs import read_cube, stack
 from snakewebb.coronagraphy.star import disc, star_position
 from snakewebb.errors import InputError
@@ -27,7 +27,7 @@ from snakewebb.simulate import coronagraphy
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
 from snakewebb.wcs.exposure import locate, read_geometry
-from snakewebb.wcs.geometry import Correction, Geometry
+from snakewebb.wcs.geometry import Geometry
 from snakewebb.wcs.output_wcs import read_grid
 from workflow import planned, snakemake
 
@@ -524,21 +524,21 @@ def test_one_integration_and_one_reference(tmp_path, coron):
     target, reference = map(read_cube, coron)
     assert neighbours(coron[0], []) == []
     assert "one" in reason_to_skip(1, 0)
-    image, _, _ = repair(target["SCI"], target["DQ"])
-    data, err, bad = repair(reference["SCI"], reference["DQ"], reference["ERR"])
+    image, _, _ = repair_pixels(target.data, target.dq)
+    data, err, bad = repair_pixels(*reference)
     mask = disc(image.shape[1:], (31.0, 31.0))
-    aligned = align(image[0], data, err, reference["DQ"], mask, bad=bad)
+    aligned = align(image[0], data, err, reference.dq, mask, bad=bad)
     library = Library(aligned.data, aligned.err)
-    (made,) = library.subtract(image, np.sqrt(np.abs(image)) + 1, truncate=[50])
+    (made,) = library.subtract(image, np.sqrt(np.abs(image)) + 1)
     assert np.max(made.modes) == 1, "no more modes than references"
     assert np.isfinite(made.data).any()
 
 
 def test_references_of_another_shape(tmp_path, coron):
     target, reference = map(read_cube, coron)
-    image, _, _ = repair(target["SCI"], target["DQ"])
-    data, err, _ = repair(reference["SCI"], reference["DQ"], reference["ERR"])
-    cropped = (plane[:, :-4] for plane in (data, err, reference["DQ"]))
+    image, _, _ = repair_pixels(target.data, target.dq)
+    data, err, _ = repair_pixels(*reference)
+    cropped = (plane[:, :-4] for plane in (data, err, reference.dq))
     with pytest.raises(InputError) as caught:
         align(image[0], *cropped, disc(image.shape[1:], (31.0, 31.0)))
     one_line(caught.value, "(64, 64)", "(60, 64)", "use one subarray")
@@ -578,16 +578,16 @@ def test_a_star_that_is_not_found_is_where_the_header_says(tmp_path, coron):
     stars = locate_stars([flat, coron[0]])
     (lost,) = (star for name, star in stars.items() if name == "flat")
     header = fits.getheader(flat, "SCI")
-    assert lost["center"] == [header["CRPIX1"] - 1, header["CRPIX2"] - 1]
-    assert np.isnan(lost["error"]).all()
-    assert lost["reason"].startswith("the star is taken to be at CRPIX: ")
+    assert lost.center == (header["CRPIX1"] - 1, header["CRPIX2"] - 1)
+    assert np.isnan(lost.error).all()
+    assert lost.reason.startswith("the star is taken to be at CRPIX: ")
     # Both are brought to where the star is that was found.
     (other,) = (star for name, star in stars.items() if name != "flat")
     assert other == found
     geometry = Geometry.from_dict(read_geometry(coron[0])["geometry"])
-    moved = geometry.corrected(Correction.from_dict(lost["correction"]))
-    place = star_position(geometry, found["center"])
-    assert star_position(moved, lost["center"]) == pytest.approx(place, abs=1e-9)
+    moved = geometry.corrected(lost.correction)
+    place = star_position(geometry, found.center)
+    assert star_position(moved, lost.center) == pytest.approx(place, abs=1e-9)
 
 
 # --- end to end -----------------------------------------------------------------------------------

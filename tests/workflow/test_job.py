@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pytest
 
-from snakewebb.workflow.job import job
+from snakewebb.workflow.job import job, named
 from snakewebb.errors import InputError
 from snakewebb.workflow.logs import Failures, cost, last_words
 from workflow import REPO
@@ -39,6 +39,11 @@ def test_a_job_imports_no_more_than_it_needs(script, others):
     program = f"{imports}\nimport sys\nassert not {heavy | others} & set(sys.modules)"
     environment = os.environ | {"PYTHONPATH": str(REPO / "lib")}
     subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+
+
+def test_jobs_get_what_has_a_name_but_not_what_is_snakemakes():
+    given = {"exposure": "a.fits", "others": ["b.fits"], "kernels": "kernels.done", "code": "crf"}
+    assert named(given) == {"exposure": "a.fits", "others": ["b.fits"]}
 
 
 def test_messages_and_warnings_go_to_the_log(tmp_path):

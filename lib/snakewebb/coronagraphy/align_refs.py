@@ -1,4 +1,4 @@
-"""align_refs: repair of bad pixels, the star's centre, and references shifted onto the target."""
+"""align_refs: references shifted onto the target."""
 
 from __future__ import annotations
 
@@ -13,6 +13,19 @@ from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignRefsOptions:
+    """Parameters of the step align_refs, besides those of the repair.
+
+    Attributes
+    ----------
+    skip : bool
+        Whether the references are left where they are.
+    """
+
+    skip: bool = False
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ def combiner(inputs: Sequence[Input], **parameters: Any) -> Callable[[Cubes], np
     weights = [
         {name: plane for name, plane in each.source.items() if name != "SCI" and plane is not None}
         for each in inputs
+        if isinstance(each.source, dict)
     ]
     if not any("VAR_RNOISE" in planes for planes in weights):
         parameters |= {"weight_type": None}
@@ -100,9 +101,9 @@ def integrations(paths: Sequence[str | Path], **parameters: Any) -> tuple[Grid, 
     inputs = []
     for path, (name, facts) in zip(paths, known.items(), strict=True):
         pixel_map = PixelMap(geometries[name], grid)
-        planes = read_planes(path)
+        planes = {n: plane for n, plane in read_planes(path).items() if plane is not None}
         shape = planes["SCI"].shape
-        cubes = {n: p.reshape(-1, *shape[-2:]) for n, p in planes.items() if np.shape(p) == shape}
+        cubes = {n: p.reshape(-1, *shape[-2:]) for n, p in planes.items() if p.shape == shape}
         empty = read_notes(path).get("klip", {}).get("without_pixels", [])
         if "VAR_FLAT" in cubes:
             cubes["VAR_FLAT"] = cubes["VAR_FLAT"] * np.isfinite(cubes["SCI"]).sum(axis=0)

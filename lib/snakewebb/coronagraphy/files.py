@@ -7,6 +7,7 @@ All are copies with other pixels of what they are made of.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -17,17 +18,17 @@ import numpy as np
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE
 from snakewebb.io.planes import Planes
-from snakewebb.products.exposure_file import rewrite, write_copy
-from snakewebb.wcs.geometry import Correction, Geometry
+from snakewebb.products.exposure_file import Pointing, rewrite, write_copy
 
 if TYPE_CHECKING:
     from snakewebb.coronagraphy.align_refs import Aligned
+    from snakewebb.coronagraphy.stack_refs import Integrations
 
 
 def write_psfstack(
     source: str | Path,
     target: str | Path,
-    planes: Mapping[str, np.ndarray],
+    references: Integrations,
     *,
     exposures: Sequence[str],
     left_out: Sequence[str] = (),
@@ -41,8 +42,8 @@ def write_psfstack(
         The first reference, whose metadata the stack gets.
     target : path
         The ``_psfstack`` to write.
-    planes : mapping
-        SCI, ERR, DQ: (K, ny, nx), from `snakewebb.coronagraphy.stack_refs.stack`.
+    references : Integrations
+        From `snakewebb.coronagraphy.stack_refs.stack`.
     exposures : sequence of str
         Which exposure each integration is of.
     left_out : sequence of str, optional
@@ -50,13 +51,16 @@ def write_psfstack(
     asn : mapping, optional
         For ``meta.asn``.
     """
+    planes: Planes = {"SCI": references.data, "ERR": references.err, "DQ": references.dq}
+    if references.err is None:
+        del planes["ERR"]
     notes = {"exposures": list(exposures)}
     if left_out:
         notes["left_out"] = list(left_out)
     write_copy(
         source,
         target,
-        {name: plane for name, plane in planes.items() if plane is not None},
+        planes,
         statuses={"stack_psfs": "COMPLETE"},
         metadata={"asn": asn or {}},
         notes={"stack_psfs": notes},
@@ -106,7 +110,7 @@ def write_psfalign(
         "residual": aligned.residual,
         **(provenance or {}),
     }
-    planes = {"SCI": aligned.data.astype(np.float32), "DQ": aligned.dq}
+    planes: Planes = {"SCI": aligned.data.astype(np.float32), "DQ": aligned.dq}
     if aligned.err is not None:
         planes["ERR"] = aligned.err.astype(np.float32)
     write_copy(
@@ -119,18 +123,33 @@ def write_psfalign(
     )
 
 
+@dataclass(frozen=True)
+class Residual:
+    """What is left of an exposure without the star's light.
+
+    Attributes
+    ----------
+    data, err : (T, ny, nx) array
+        See `snakewebb.coronagraphy.klip.Subtracted`.
+    bad : (T, ny, nx) bool
+        Pixels that were repaired for the subtraction: what they hold is no measurement.
+    model_err : (T, ny, nx) array, optional
+        The part of `err` that all integrations have in common.
+    """
+
+    data: np.ndarray
+    err: np.ndarray | None
+    bad: np.ndarray
+    model_err: np.ndarray | None = None
+
+
 def write_psfsub(
     source: str | Path,
     target: str | Path,
-    data: np.ndarray,
-    err: np.ndarray | None,
-    bad: np.ndarray,
+    residual: Residual,
     *,
-    model_err: np.ndarray | None = None,
     statuses: Mapping[str, str] = MappingProxyType({"klip": "COMPLETE"}),
-    correction: Correction | None = None,
-    geometry: Geometry | None = None,
-    sip: Mapping[str, Any] | None = None,
+    pointing: Pointing | None = None,
     asn: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
@@ -142,26 +161,18 @@ def write_psfsub(
         The ``_crfints``; what is not named here stays as it is there.
     target : path
         The ``_psfsub`` to write.
-    data, err : (T, ny, nx)
-        See `snakewebb.coronagraphy.klip.Subtracted`. VAR_POISSON becomes what ERR² is more than the
-        other variances, so that their sum is ERR².
-    bad : (T, ny, nx) bool
-        Pixels that were repaired for the subtraction: what they hold is no measurement, so they
-        become NaN and DO_NOT_USE, like those outside the search region.
-    model_err : (T, ny, nx), optional
-        The part of `err` that all integrations have in common. Its square becomes VAR_FLAT, as
-        the flat field's error is of that kind, too; see
+    residual : Residual
+        VAR_POISSON becomes what ERR² is more than the other variances, so that their sum is ERR².
+        Bad pixels become NaN and DO_NOT_USE, like those outside the search region. The square of
+        the error in common becomes VAR_FLAT, as the flat field's is of that kind, too; see
         `snakewebb.coronagraphy.combine.integrations`.
     statuses : mapping, optional
         ``klip`` is SKIPPED if the star's light was not subtracted, ``align_psfs`` FAILED if the
         star was not found.
-    correction : Correction, optional
-        Of the pointing, that puts the star in its place; see
-        `snakewebb.coronagraphy.star.star_correction`.
-    geometry : Geometry, optional
-        The exposure's, as in `snakewebb.products.exposure_file.write_crf`.
-    sip : mapping, optional
-        Options of `snakewebb.wcs.sip.sip_keywords`.
+    pointing : (Correction, Geometry or None, mapping or None), optional
+        The correction that puts the star in its place, see
+        `snakewebb.coronagraphy.star.star_correction`; the exposure's geometry; and options for SIP
+        keywords; as in `snakewebb.products.exposure_file.rewrite`.
     asn : mapping, optional
         For ``meta.asn``.
     provenance : mapping, optional
@@ -170,38 +181,40 @@ def write_psfsub(
     rewrite(
         source,
         target,
-        partial(_subtract, data=data, err=err, bad=bad, model_err=model_err, name=source),
+        partial(_subtract, residual=residual, source=source),
         statuses=statuses,
         metadata={"asn": asn or {}},
         notes=provenance or {},
-        pointing=None if correction is None else (correction, geometry, sip),
+        pointing=pointing,
     )
 
 
-def _subtract(
-    planes: Planes,
-    data: np.ndarray,
-    err: np.ndarray | None,
-    bad: np.ndarray,
-    model_err: np.ndarray | None,
-    name: str | Path,
-) -> None:
+def _subtract(planes: Planes, residual: Residual, source: str | Path) -> None:
     """Put an exposure without the star's light in place of it; see `write_psfsub`."""
-    shape = planes["SCI"].shape
-    if data.size != planes["SCI"].size:
-        raise InputError(f"{name}: has shape {shape}, its subtraction {data.shape}: run klip anew")
-    invalid = (bad | ~np.isfinite(data)).reshape(shape)
-    planes["DQ"][invalid] |= DO_NOT_USE
+    before, dq, data = planes["SCI"], planes["DQ"], residual.data
+    assert before is not None  # of all exposures that are rewritten
+    assert dq is not None
+    shape = before.shape
+    if data.size != before.size:
+        raise InputError(
+            f"{source}: has shape {shape}, its subtraction {data.shape}: run klip anew"
+        )
+    invalid = (residual.bad | ~np.isfinite(data)).reshape(shape)
+    dq[invalid] |= DO_NOT_USE
     planes["SCI"] = data
-    if model_err is not None:
-        planes["VAR_FLAT"] = model_err**2
-    if err is not None:
-        planes["ERR"] = _blanked(err, invalid)
-        rest = sum(planes[n].reshape(shape) for n in ("VAR_RNOISE", "VAR_FLAT") if n in planes)
-        planes["VAR_POISSON"] = np.maximum(planes["ERR"].astype(np.float64) ** 2 - rest, 0.0)
-    for plane in planes:
-        if plane != "DQ":
-            planes[plane] = _blanked(planes[plane], invalid)
+    if residual.model_err is not None:
+        planes["VAR_FLAT"] = residual.model_err**2
+    if residual.err is not None:
+        err = planes["ERR"] = _blanked(residual.err, invalid)
+        others = (planes.get(name) for name in ("VAR_RNOISE", "VAR_FLAT"))
+        rest = sum(
+            (plane.reshape(shape) for plane in others if plane is not None),
+            np.zeros((), np.float32),
+        )
+        planes["VAR_POISSON"] = np.maximum(err.astype(np.float64) ** 2 - rest, 0.0)
+    for name, plane in planes.items():
+        if name != "DQ" and plane is not None:
+            planes[name] = _blanked(plane, invalid)
 
 
 def _blanked(plane: np.ndarray, invalid: np.ndarray) -> np.ndarray:

@@ -36,15 +36,14 @@ class Frame:
         # The linear terms at the star; the others are the distortion.
         design = np.column_stack((np.ones_like(u), u, v, u * u, u * v, v * v))
         solution, *_ = np.linalg.lstsq(design, np.column_stack(sky))
-        return cls(tuple(map(float, center)), _rows(np.linalg.inv(solution[1:3].T)))
+        return cls((float(center[0]), float(center[1])), _rows(np.linalg.inv(solution[1:3].T)))
 
     @classmethod
     def of_grid(cls, grid: Grid, ra: float, dec: float) -> Frame:
         """Make the frame of a mosaic's grid whose star is at ``ra``, ``dec`` (degrees)."""
-        center = grid.sky_to_pixel(np.float64(ra), np.float64(dec))
-        return cls(
-            tuple(map(float, center)), _rows(np.linalg.inv(np.array(grid.pc) * grid.cdelt * 3600.0))
-        )
+        x, y = grid.sky_to_pixel(np.asarray(ra), np.asarray(dec))
+        axes = np.linalg.inv(np.array(grid.pc) * grid.cdelt * 3600.0)
+        return cls((float(x), float(y)), _rows(axes))
 
     @property
     def pixel_scale(self) -> float:
@@ -69,4 +68,5 @@ class Frame:
 
 
 def _rows(matrix: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
-    return tuple(tuple(map(float, row)) for row in matrix)
+    (a, b), (c, d) = matrix.tolist()
+    return (a, b), (c, d)

@@ -1,4 +1,4 @@
-"""Injected companions and the throughput."""
+"""Companions injected into exposures, and what is found of them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import numpy as np
 from snakewebb.coronagraphy.frame import Frame
 from snakewebb.coronagraphy.noise import flux_at
 from snakewebb.coronagraphy.psf import PointSpread
+from snakewebb.coronagraphy.scene import Scene
 
 Cubes = Sequence[np.ndarray]
 Reduce = Callable[[Cubes], np.ndarray]
+Companion = tuple[float, float, float]
+"""Separation (arcsec), position angle (degrees East of North), flux (Jy)."""
 
 
 def inject(
@@ -38,15 +41,7 @@ def inject(
     return brighter
 
 
-def throughput(
-    reduce: Reduce,
-    cubes: Cubes,
-    frames: Sequence[Frame],
-    psf: PointSpread,
-    image_frame: Frame,
-    image_psf: PointSpread,
-    places: Sequence[tuple[float, float, float]],
-) -> np.ndarray:
+def throughput(reduce: Reduce, scene: Scene, companions: Sequence[Companion]) -> np.ndarray:
     """Measure what fraction of a companion's flux is found in the reduced image.
 
     The reduction is done once for each companion, and once without.
@@ -55,31 +50,23 @@ def throughput(
     ----------
     reduce : callable
         Takes the exposures' cubes, returns the combined image (ny, nx) or several (…, ny, nx).
-    cubes : sequence of (n, ny, nx) arrays
-        Exposures of the target, MJy/sr.
-    frames : sequence of Frame
-        Theirs.
-    psf : PointSpread
-        At their pixels.
-    image_frame, image_psf : Frame, PointSpread
-        Those of the combined image.
-    places : sequence of (separation, pa, flux)
-        Of the companions; arcsec, degrees East of North, Jy.
+    scene : Scene
+    companions : sequence of Companion
 
     Returns
     -------
-    (len(places), …) float64
+    (len(companions), …) float64
     """
-    before = np.asarray(reduce(cubes), np.float64)
-    fractions = np.empty((len(places), *before.shape[:-2]))
-    for k, (separation, pa, flux) in enumerate(places):
+    before = np.asarray(reduce(scene.cubes), np.float64)
+    fractions = np.empty((len(companions), *before.shape[:-2]))
+    for k, (separation, pa, flux) in enumerate(companions):
         brighter = [
-            inject(cube, frame, psf, separation, pa, flux)
-            for cube, frame in zip(cubes, frames, strict=True)
+            inject(cube, frame, scene.psf, separation, pa, flux)
+            for cube, frame in zip(scene.cubes, scene.frames, strict=True)
         ]
         change = np.asarray(reduce(brighter), np.float64) - before
-        place = image_frame.place(separation, pa)
+        place = scene.frame.place(separation, pa)
         for index in np.ndindex(fractions.shape[1:]):
-            found = flux_at(change[index], image_psf, *place)
-            fractions[(k, *index)] = found * image_frame.jansky / flux
+            found = flux_at(change[index], scene.image_psf, *place)
+            fractions[(k, *index)] = found * scene.frame.jansky / flux
     return fractions

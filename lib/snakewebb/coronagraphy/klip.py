@@ -25,6 +25,48 @@ SMOOTHING = 5
 """Side of the box, pixels, over which the PSF model's error is averaged."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class KlipOptions:
+    """Parameters of the step klip.
+
+    Attributes
+    ----------
+    skip : bool
+        Whether the star is left.
+    truncate : int or sequence of int
+        Numbers of modes to subtract; 0 only takes off the mean.
+    annuli, subsections
+        See `snakewebb.coronagraphy.zones.zones`.
+    inner_radius, outer_radius : float
+        Of the search region, arcsec. Without an outer one, the star's light is subtracted only
+        where it is, if the frame is much larger; see
+        `snakewebb.coronagraphy.star_light.find_light`.
+    n_references : int or None
+        Use only so many references in each zone: those that correlate most with the mean of the
+        integrations. None for all.
+    strategy : str
+        One of `snakewebb.coronagraphy.strategy.STRATEGIES`.
+    symmetry : bool
+        Subtract what of the rest is point-symmetric about the star, too; see
+        `snakewebb.coronagraphy.symmetry.symmetric_part`. Not for discs.
+    """
+
+    skip: bool = False
+    truncate: int | Sequence[int] = 50
+    annuli: int | Sequence[float] = 1
+    inner_radius: float = 0.0
+    n_references: int | None = None
+    outer_radius: float | None = None
+    strategy: str = "RDI"
+    subsections: int = 1
+    symmetry: bool = False
+
+    @property
+    def truncations(self) -> list[int]:
+        """All numbers of modes, the headline first."""
+        return [self.truncate] if isinstance(self.truncate, int) else list(self.truncate)
+
+
 @dataclass(frozen=True)
 class Subtracted:
     """A target without its star.
@@ -72,8 +114,9 @@ class Library:
     groups : sequence of K hashables, optional
         Which exposure each is from; those of one exposure are alike, and left out together where
         the library is tested on itself. By default each is by itself.
-    center, annuli, subsections, mask
-        See `zones`; by default there is one zone, the whole frame.
+    options : KlipOptions, optional
+    center, mask
+        See `zones`.
     light : StarLight, optional
         Where the star's light is, if that is not everywhere: beyond, only the median is taken off;
         other stars are not looked at to find out how much of the references to subtract.
@@ -88,18 +131,17 @@ class Library:
         self,
         references: np.ndarray,
         err: np.ndarray | None = None,
+        options: KlipOptions = KlipOptions(),
         *,
         groups: Sequence[Hashable] | None = None,
         center: tuple[float, float] | None = None,
-        annuli: int | Sequence[float] = 1,
-        subsections: int = 1,
         mask: np.ndarray | None = None,
         light: StarLight | None = None,
     ) -> None:
         count, *shape = references.shape
         if not count:
             raise InputError("klip: there are no references: name psf members in the association")
-        self.shape = tuple(shape)
+        self.shape, self.options = tuple(shape), options
         middle = ((shape[1] - 1) / 2, (shape[0] - 1) / 2)
         self.center = middle if center is None else center
         near, alone, self.outside, self.radius = mask, None, np.empty(0, int), None
@@ -114,36 +156,28 @@ class Library:
         pixels = zones(
             self.shape,
             self.center,
-            annuli=annuli,
-            subsections=subsections,
+            annuli=options.annuli,
+            subsections=options.subsections,
             mask=near,
         )
         if not pixels:
             raise InputError("klip: the search region holds no pixel: give another mask")
         flat = references.reshape(count, -1)
         errors = None if err is None else err.reshape(count, -1)
-        names = list(range(count)) if groups is None else list(groups)
-        groups = np.array([names.index(name) for name in names])
+        names: list[Hashable] = list(range(count)) if groups is None else list(groups)
+        numbers = np.array([names.index(name) for name in names])
         self.zones = [
             _Zone(
                 p,
                 flat[:, p],
                 None if errors is None else errors[:, p],
-                groups,
+                numbers,
                 None if alone is None else alone[p],
             )
             for p in pixels
         ]
 
-    def subtract(
-        self,
-        target: np.ndarray,
-        err: np.ndarray | None = None,
-        *,
-        truncate: Sequence[int] = (50,),
-        n_references: int | None = None,
-        symmetry: bool = False,
-    ) -> list[Subtracted]:
+    def subtract(self, target: np.ndarray, err: np.ndarray | None = None) -> list[Subtracted]:
         """Subtract the star's light from all integrations of an exposure.
 
         Parameters
@@ -152,23 +186,15 @@ class Library:
             Finite.
         err : (T, ny, nx), optional
             Without, or without the references' errors, no errors are computed.
-        truncate : sequence of int, optional
-            Numbers of modes to subtract; 0 only takes off the mean.
-        n_references : int, optional
-            Use only so many references in each zone: those that correlate most with the mean of
-            the integrations. All by default.
-        symmetry : bool, optional
-            Subtract what of the rest is point-symmetric about the star, too; see
-            `symmetric_part`. Not for discs.
 
         Returns
         -------
         list of Subtracted
-            One for each of `truncate`.
+            One for each number of modes.
         """
-        count = len(target)
+        count, symmetry = len(target), self.options.symmetry
         flat = np.asarray(target, np.float64).reshape(count, -1)
-        bases = [zone.basis(flat[:, zone.pixels], n_references) for zone in self.zones]
+        bases = [zone.basis(flat[:, zone.pixels], self.options.n_references) for zone in self.zones]
         variance = None if err is None else np.asarray(err, np.float64).reshape(count, -1) ** 2
         if any(zone.variance is None for zone in self.zones):
             variance = None
@@ -178,7 +204,7 @@ class Library:
             for zone, basis, light in zip(self.zones, bases, centred, strict=True)
         ]
         results = []
-        for number in truncate:
+        for number in self.options.truncations:
             data = np.full(flat.shape, np.nan)
             own, noise, excess = (np.full(flat.shape, np.nan) for _ in range(3))
             used = []
@@ -194,7 +220,7 @@ class Library:
                 data[:, self.outside] = beyond - np.median(beyond, axis=1, keepdims=True)
                 if variance is not None:
                     own[:, self.outside] = variance[:, self.outside]
-            full, model, share = None, None, 0.0
+            full, model, share = None, None, np.zeros(self.shape)
             shape = (count, *self.shape)
             data, own, noise, excess = (a.reshape(shape) for a in (data, own, noise, excess))
             if symmetry:
@@ -241,8 +267,9 @@ class _Zone:
         alone: np.ndarray | None,
     ) -> None:
         self.pixels = pixels
-        some = alone is not None and np.count_nonzero(alone) >= LEAST_PIXELS
-        self.fitted = np.flatnonzero(alone) if some else slice(None)
+        self.fitted: np.ndarray | slice = slice(None)
+        if alone is not None and np.count_nonzero(alone) >= LEAST_PIXELS:
+            self.fitted = np.flatnonzero(alone)
         self.references = _centred(references, self.fitted)
         self.variance = None if err is None else np.asarray(err, np.float64) ** 2
         self.groups = groups
@@ -281,7 +308,7 @@ class _Basis:
         fitted = modes[:, self.fitted]
         lower = np.linalg.cholesky(fitted @ fitted.T)
         self.modes = np.linalg.inv(lower) @ modes
-        self._noise: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._noise: dict[int, np.ndarray] = {}
 
     def coefficients(self, target: np.ndarray) -> np.ndarray:
         """Return how much of each mode is in a target (T, n), less its mean; (k, T)."""
@@ -362,5 +389,5 @@ def _box_sums(images: np.ndarray) -> np.ndarray:
     half = SMOOTHING // 2
     padded = np.pad(images, ((0, 0), (half, half), (half, half)))
     ny, nx = images.shape[1:]
-    columns = sum(padded[:, :, k : k + nx] for k in range(SMOOTHING))
-    return sum(columns[:, k : k + ny] for k in range(SMOOTHING))
+    columns = sum((padded[:, :, k : k + nx] for k in range(SMOOTHING)), np.zeros(()))
+    return sum((columns[:, k : k + ny] for k in range(SMOOTHING)), np.zeros(()))

@@ -86,9 +86,9 @@ def small_sample_penalty(n: np.ndarray, sigma: float = 5.0) -> np.ndarray:
     return t.isf(norm.sf(sigma), others - 1) * np.sqrt(1 + 1 / others)
 
 
-def significance(snr: np.ndarray, others: np.ndarray) -> np.ndarray:
+def significance(snr: np.ndarray | float, others: np.ndarray | int) -> np.ndarray:
     """Return the normal sigma of the same false alarm probability as an SNR with few ``others``."""
-    freedom = np.where(others < 2, np.nan, np.asarray(others, float) - 1)
+    freedom = np.where(np.less(others, 2), np.nan, np.asarray(others, float) - 1)
     return norm.isf(t.sf(snr, freedom))
 
 

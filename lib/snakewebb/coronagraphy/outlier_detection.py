@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -41,14 +42,31 @@ SAME_ROLL = 0.1
 Cube = tuple[np.ndarray, np.ndarray | None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class OutlierOptions:
+    """Parameters of the step outlier_detection for integrations.
+
+    Attributes
+    ----------
+    skip : bool
+        Whether nothing is flagged.
+    good_bits : str, int or None
+        Flags to ignore; a pixel with others does not enter the median.
+    snr : str
+        Multiples of the noise; only the first number counts.
+    """
+
+    skip: bool = False
+    good_bits: str | int | None = "~DO_NOT_USE"
+    snr: str = "5.0 4.0"
+
+
 def flag_outliers(
     data: np.ndarray,
     err: np.ndarray,
     dq: np.ndarray | None,
     others: Sequence[Cube] = (),
-    *,
-    snr: str = "5.0 4.0",
-    good_bits: str | int | None = "~DO_NOT_USE",
+    options: OutlierOptions = OutlierOptions(),
 ) -> np.ndarray:
     """Flag pixels that differ from the same pixel in other integrations.
 
@@ -65,10 +83,7 @@ def flag_outliers(
     others : sequence of (data, dq), optional
         Other exposures of the same star at the same roll, see `comparable`. They are asked too
         if there are fewer than ``FEW`` integrations; two are no majority, and one is none at all.
-    snr : str, optional
-        Multiples of the noise; only the first number counts.
-    good_bits : str, int or None, optional
-        Flags to ignore; a pixel with others does not enter the median.
+    options : OutlierOptions, optional
 
     Returns
     -------
@@ -77,21 +92,22 @@ def flag_outliers(
     Raises
     ------
     InputError
-        `snr` is not made of numbers, or there is no `err`.
+        ``snr`` is not made of numbers, or there is no `err`.
     """
     if err is None:
         raise InputError("outlier_detection: an exposure has no ERR: fetch it again, or set skip")
     try:
-        threshold = float(str(snr).split()[0])
+        threshold = float(options.snr.split()[0])
     except (ValueError, IndexError):
         raise InputError(
-            f"outlier_detection.snr: {snr!r} is no number: write it as in '5.0 4.0'"
+            f"outlier_detection.snr: {options.snr!r} is no number: write it as in '5.0 4.0'"
         ) from None
-    own = _good(data, dq, good_bits)
+    own = _good(data, dq, options.good_bits)
     flagged = np.zeros(data.shape, bool)
     stacks = [own] if len(own) > 1 else []
     if len(own) < FEW and others:
-        stacks.append(np.concatenate([own, *(_good(*other, good_bits) for other in others)]))
+        more = (_good(*other, options.good_bits) for other in others)
+        stacks.append(np.concatenate([own, *more]))
     for stack in stacks:
         median = reference_image(stack)
         for k, image in enumerate(data):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -84,11 +85,9 @@ class PointSpread:
         grid = np.meshgrid(*along, indexing="ij")
         return map_coordinates(self._coefficients, grid, prefilter=False), rows, columns
 
-    @property
+    @cached_property
     def _coefficients(self) -> np.ndarray:
-        if "spline" not in self.__dict__:
-            self.__dict__["spline"] = spline_filter(self.image, mode="mirror")
-        return self.__dict__["spline"]
+        return spline_filter(self.image, mode="mirror")
 
     def profile(self, radius: np.ndarray) -> np.ndarray:
         """Return the mean over position angles at distances from the star, pixels."""

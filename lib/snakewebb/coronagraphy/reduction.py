@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from snakewebb.coronagraphy.fourier import fourier_shift, shift_variance
-from snakewebb.coronagraphy.klip import Library, Subtracted
-from snakewebb.coronagraphy.repair import repair as fixed
+from snakewebb.coronagraphy.klip import KlipOptions, Library, Subtracted
+from snakewebb.coronagraphy.repair import Repaired, RepairOptions, repair_pixels
 from snakewebb.coronagraphy.stack_refs import read_usable
 from snakewebb.coronagraphy.star_light import StarLight, find_light
+from snakewebb.coronagraphy.star_position import StarPosition
 from snakewebb.coronagraphy.strategy import library
 from snakewebb.errors import InputError
 from snakewebb.io.dq import NON_SCIENCE
 from snakewebb.io.names import product_exposure
-from snakewebb.io.planes import read_planes
+from snakewebb.io.planes import Planes, read_planes
 from snakewebb.io.provenance import read_notes
 
 log = logging.getLogger(__name__)
@@ -53,101 +53,99 @@ def search_region(
     return near & ~((dq & np.uint32(NON_SCIENCE)) != 0).any(axis=0)
 
 
+@dataclass(frozen=True)
+class Roll:
+    """What is known of an exposure of the target before its star is subtracted.
+
+    Attributes
+    ----------
+    angle : float
+        Its roll, degrees.
+    center : (x, y)
+        The star, 0-based pixels.
+    references : (K, ny, nx) array
+        Other stars, aligned with it.
+    reference_err : (K, ny, nx) array, optional
+        Their errors; without, no errors are computed.
+    mask : (ny, nx) bool, optional
+        The search region.
+    """
+
+    angle: float
+    center: tuple[float, float]
+    references: np.ndarray
+    reference_err: np.ndarray | None = None
+    mask: np.ndarray | None = None
+
+
+Cubes = Sequence[np.ndarray]
+Subtract = Callable[..., list[list[Subtracted]]]
+"""Takes the exposures' cubes (T, ny, nx), repaired, optionally their errors and which of them to
+subtract (``only``, indices); returns a list over these of lists over numbers of modes."""
+
+
 def reduction(
-    rolls: Sequence[float],
-    references: Sequence[np.ndarray],
-    shifts: Sequence[Sequence[np.ndarray | None]],
-    *,
-    strategy: str = "RDI",
-    reference_err: Sequence[np.ndarray] | None = None,
+    rolls: Sequence[Roll],
+    options: KlipOptions = KlipOptions(),
     groups: Sequence[Hashable] | None = None,
-    truncate: Sequence[int] = (50,),
-    n_references: int | None = None,
-    symmetry: bool = False,
-    whole: bool = True,
-    **region: Any,
-) -> Callable[..., list[list[Subtracted]]]:
+) -> Subtract:
     """Return a function that subtracts the star from all exposures of a product at once.
 
     Parameters
     ----------
-    rolls : sequence of E floats
-        Of the exposures of the target, degrees.
-    references : sequence of E arrays (K, ny, nx)
-        Other stars, aligned with each exposure.
-    shifts : sequence of E sequences
-        ``shifts[e][o]``: by how much exposure o lies off exposure e, (x, y); needed for ADI.
-    strategy : {'RDI', 'ADI', 'ADI+RDI'}, optional
-    reference_err : sequence of E arrays, optional
-        Errors of `references`; without, no errors are computed.
+    rolls : sequence of Roll
+        The exposures of the target.
+    options : KlipOptions, optional
     groups : sequence of K hashables, optional
         Which exposure each reference is from.
-    truncate, n_references, symmetry
-        See `snakewebb.coronagraphy.klip.Library.subtract`.
-    whole : bool, optional
-        If not, the star's light is subtracted only where it is, see
-        `snakewebb.coronagraphy.star_light.find_light`.
-    **region
-        ``center`` and ``mask`` (E of them), ``annuli``, ``subsections``; see
-        `snakewebb.coronagraphy.zones.zones`.
-
-    Returns
-    -------
-    callable
-        Takes the exposures' cubes (T, ny, nx), repaired, optionally their errors and which of them
-        to subtract (``only``, indices); returns a list over these of lists over `truncate`.
     """
-    centers = region.pop("center", [None] * len(rolls))
-    masks = region.pop("mask", [None] * len(rolls))
-    groups = list(range(len(references[0]))) if groups is None else list(groups)
+    names = list(range(len(rolls[0].references))) if groups is None else list(groups)
     fixed: dict[int, Library] = {}
     lights: dict[int, StarLight | None] = {}  # not to change with what is added to the exposures
 
-    def made(e: int, cubes: Sequence[np.ndarray], errors: Sequence[np.ndarray] | None) -> Library:
+    def made(e: int, cubes: Cubes, errors: Cubes | None) -> Library:
         if e in fixed:
             return fixed[e]
-        exposures = [(o, roll) for o, roll in enumerate(rolls) if o != e]
-        chosen = library(strategy, rolls[e], [-1] if len(references[e]) else [], exposures)
-        images, variances, names = [], [], []
-        for o in chosen:
+        roll = rolls[e]
+        others = [(o, other.angle) for o, other in enumerate(rolls) if o != e]
+        own = [-1] if len(roll.references) else []
+        images: list[np.ndarray] = []
+        variances: list[np.ndarray | None] = []
+        sources: list[Hashable] = []
+        for o in library(options.strategy, roll.angle, own, others):
             if o < 0:
-                images.append(references[e])
-                variances.append(None if reference_err is None else reference_err[e] ** 2)
-                names += groups
+                err = roll.reference_err
+                images.append(roll.references)
+                variances.append(None if err is None else err**2)
+                sources += names
                 continue
-            offsets = np.tile(-np.asarray(shifts[e][o]), (len(cubes[o]), 1))
+            offset = np.subtract(rolls[o].center, roll.center)
+            offsets = np.tile(-offset, (len(cubes[o]), 1))
             images.append(fourier_shift(cubes[o], offsets))
             variances.append(None if errors is None else shift_variance(errors[o] ** 2, offsets))
-            names += [("exposure", o)] * len(cubes[o])
-        if not whole and e not in lights:
-            lights[e] = find_light(cubes[e].mean(axis=0), np.concatenate(images), centers[e], names)
-        known = all(variance is not None for variance in variances)
+            sources += [("exposure", o)] * len(cubes[o])
+        if options.outer_radius is None and e not in lights:
+            stars = cubes[e].mean(axis=0), np.concatenate(images)
+            lights[e] = find_light(*stars, roll.center, sources)
+        known = [variance for variance in variances if variance is not None]
         built = Library(
             np.concatenate(images),
-            np.sqrt(np.concatenate(variances)) if known else None,
-            groups=names,
-            center=centers[e],
-            mask=masks[e],
+            np.sqrt(np.concatenate(known)) if len(known) == len(variances) else None,
+            options,
+            groups=sources,
+            center=roll.center,
+            mask=roll.mask,
             light=lights.get(e),
-            **region,
         )
-        if strategy == "RDI":
+        if options.strategy == "RDI":
             fixed[e] = built
         return built
 
     def reduce(
-        cubes: Sequence[np.ndarray],
-        errors: Sequence[np.ndarray] | None = None,
-        only: Sequence[int] | None = None,
+        cubes: Cubes, errors: Cubes | None = None, only: Sequence[int] | None = None
     ) -> list[list[Subtracted]]:
         return [
-            made(e, cubes, errors).subtract(
-                cubes[e],
-                None if errors is None else errors[e],
-                truncate=truncate,
-                n_references=n_references,
-                symmetry=symmetry,
-            )
+            made(e, cubes, errors).subtract(cubes[e], None if errors is None else errors[e])
             for e in (range(len(cubes)) if only is None else only)
         ]
 
@@ -168,6 +166,8 @@ class Target:
         Of these. The errors of an exposure that has none are None.
     bad : list of (n, ny, nx) bool
         Pixels that were repaired.
+    options : KlipOptions
+        How the star is taken from them.
     subtract : callable
         Of `reduction`.
     """
@@ -177,20 +177,16 @@ class Target:
     cubes: list[np.ndarray]
     errors: list[np.ndarray | None]
     bad: list[np.ndarray]
-    subtract: Callable[..., list[list[Subtracted]]]
+    options: KlipOptions
+    subtract: Subtract
 
 
 def read_target(
     exposures: Sequence[str | Path],
     references: Sequence[str | Path],
-    stars: Mapping[str, Mapping[str, Any]],
-    *,
-    repair: Mapping[str, Any],
-    strategy: str,
-    truncate: Sequence[int],
-    inner_radius: float = 0.0,
-    outer_radius: float | None = None,
-    **klip: Any,
+    stars: Mapping[str, StarPosition],
+    repair: RepairOptions = RepairOptions(),
+    klip: KlipOptions = KlipOptions(),
 ) -> Target:
     """Read exposures of the target and set up their reduction.
 
@@ -201,66 +197,54 @@ def read_target(
     references : sequence of paths
         ``_psfalign`` of the first of these, or of all that are to be subtracted; none for ADI.
     stars : mapping
-        Of `locate_stars`.
-    repair : mapping
-        Options of `snakewebb.coronagraphy.repair.repair`.
-    strategy, truncate
-        See `reduction`.
-    inner_radius, outer_radius : float, optional
-        Of the search region, arcsec. Without an outer one, the star's light is subtracted only
-        where it is, if the frame is much larger; see
-        `snakewebb.coronagraphy.star_light.find_light`.
-    **klip
-        ``annuli``, ``subsections``, ``n_references``, ``symmetry``.
+        By exposure.
+    repair : RepairOptions, optional
+    klip : KlipOptions, optional
 
     Raises
     ------
     InputError
         A file cannot be read, or there are no references for the strategy.
     """
-    raw, kept, names, images, errors = [], [], [], [], []
+    names: list[str] = []
+    rolls: list[Roll] = []
+    kept: list[np.ndarray] = []
+    repaired: list[Repaired] = []
     for path, aligned in zip_longest(exposures, references):
-        cube, usable = read_usable(path, repair.get("bad_bits", "DO_NOT_USE"))
+        cube, usable = read_usable(path, repair.bad_bits)
         if not usable.any():
             continue
-        if raw and cube["SCI"].shape[1:] != raw[0]["SCI"].shape[1:]:
+        shape = cube.data.shape[1:]
+        if repaired and shape != repaired[0].data.shape[1:]:
             raise InputError(
-                f"{path}: has {cube['SCI'].shape[1:]} pixels, {exposures[0]} "
-                f"{raw[0]['SCI'].shape[1:]}: use one subarray"
+                f"{path}: has {shape} pixels, {exposures[0]} {repaired[0].data.shape[1:]}: "
+                "use one subarray"
             )
-        raw.append(cube)
-        kept.append(usable)
-        names.append(product_exposure(path))
-        planes = dict.fromkeys(("SCI", "ERR"), np.empty((0, *cube["SCI"].shape[1:])))
+        name = product_exposure(path)
+        star = stars[name]
+        planes: Planes = {"SCI": np.empty((0, *shape)), "ERR": np.empty((0, *shape))}
         if aligned:
             planes = read_planes(aligned, ("SCI", "ERR"))
-        images.append(planes["SCI"])
-        errors.append(planes["ERR"])
-    if not raw:
+        images, errors = planes["SCI"], planes["ERR"]
+        assert images is not None  # or reading had failed
+        near = klip.inner_radius / star.pixel_scale
+        far = (np.inf if klip.outer_radius is None else klip.outer_radius) / star.pixel_scale
+        mask = search_region(cube.dq, star.center, near, far)
+        rolls.append(Roll(star.roll, star.center, images, errors, mask))
+        repaired.append(repair_pixels(*cube, repair))
+        kept.append(usable)
+        names.append(name)
+    if not rolls:
         raise InputError(f"{exposures[0]}: no exposure has a good pixel: check their DQ")
-    found = [stars[name] for name in names]
-    repaired = [fixed(cube["SCI"], cube["DQ"], cube["ERR"], **repair) for cube in raw]
+    if any(roll.reference_err is None for roll in rolls):
+        rolls = [replace(roll, reference_err=None) for roll in rolls]
     groups = read_notes(references[0])["align_refs"]["exposures"] if references else []
-    centers = np.array([star["center"] for star in found])
-    subtract = reduction(
-        [star["roll"] for star in found],
-        images,
-        centers[None, :] - centers[:, None],
-        strategy=strategy,
-        reference_err=None if any(err is None for err in errors) else errors,
-        groups=groups,
-        truncate=truncate,
-        center=[tuple(center) for center in centers],
-        mask=[
-            search_region(
-                cube["DQ"],
-                star["center"],
-                inner_radius / star["pixel_scale"],
-                (np.inf if outer_radius is None else outer_radius) / star["pixel_scale"],
-            )
-            for cube, star in zip(raw, found, strict=True)
-        ],
-        whole=outer_radius is not None,
-        **klip,
+    return Target(
+        names,
+        kept,
+        [each.data for each in repaired],
+        [each.err for each in repaired],
+        [each.bad for each in repaired],
+        klip,
+        reduction(rolls, klip, groups),
     )
-    return Target(names, kept, *map(list, zip(*repaired, strict=True)), subtract)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,6 +12,39 @@ from snakewebb.errors import InputError
 from snakewebb.io.dq import bad_mask
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepairOptions:
+    """Which pixels are bad, and how they are repaired.
+
+    Attributes
+    ----------
+    bad_bits : str, int or None
+        DQ flags that make a pixel bad.
+    median_box_length : int
+        Side of the box of neighbours; an even one counts as the next odd one, and less than 3 as
+        3. Where a box holds no good pixel, its neighbours are filled first.
+    """
+
+    bad_bits: str | int | None = "DO_NOT_USE"
+    median_box_length: int = 3
+
+
+class Repaired(NamedTuple):
+    """Integrations without bad pixels.
+
+    Attributes
+    ----------
+    data, err : (n, ny, nx) float64
+        Repaired in the same way; err is None where there was none.
+    bad : (n, ny, nx) bool
+        What was replaced.
+    """
+
+    data: np.ndarray
+    err: np.ndarray | None
+    bad: np.ndarray
 
 
 def bad_pixels(data: np.ndarray, dq: np.ndarray | None, bad_bits: str | int | None) -> np.ndarray:
@@ -21,56 +56,37 @@ def bad_pixels(data: np.ndarray, dq: np.ndarray | None, bad_bits: str | int | No
     return bad
 
 
-def repair(
+def repair_pixels(
     data: np.ndarray,
     dq: np.ndarray | None,
     err: np.ndarray | None = None,
-    *,
-    median_box_length: int = 3,
-    bad_bits: str | int | None = "DO_NOT_USE",
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    options: RepairOptions = RepairOptions(),
+) -> Repaired:
     """Replace bad pixels by the median of the good ones round them.
 
     Parameters
     ----------
     data, dq, err : (n, ny, nx)
         Not changed. Bad is a pixel that is not finite, in `err` neither, or flagged.
-    median_box_length : int, optional
-        Side of the box of neighbours; an even one counts as the next odd one, and less than 3 as
-        3. Where a box holds no good pixel, its neighbours are filled first.
-    bad_bits : str, int or None, optional
-        DQ flags that make a pixel bad.
-
-    Returns
-    -------
-    data : (n, ny, nx) float64
-    err : (n, ny, nx) float64 or None
-        Repaired in the same way.
-    bad : (n, ny, nx) bool
-        What was replaced.
+    options : RepairOptions, optional
 
     Raises
     ------
     InputError
         An integration has no good pixel.
     """
-    bad = bad_pixels(data, dq, bad_bits)
+    bad = bad_pixels(data, dq, options.bad_bits)
     if err is not None:
         bad |= ~np.isfinite(err)
-    half = max(median_box_length // 2, 1)
-    repaired = []
-    for cube in (data, err):
-        if cube is None:
-            repaired.append(None)
-            continue
-        cube = np.array(cube, np.float64, order="C")
+    half = max(options.median_box_length // 2, 1)
+    cubes = [np.array(cube, np.float64, order="C") for cube in (data, err) if cube is not None]
+    for cube in cubes:
         for k, image in enumerate(cube):
             if bad[k].all():
                 raise InputError(f"integration {k + 1} has no good pixel: leave the exposure out")
             fill(image, ~bad[k], half)
-        repaired.append(cube)
     log.info("%d bad pixels repaired, %.2f %%", bad.sum(), 100 * bad.mean())
-    return repaired[0], repaired[1], bad
+    return Repaired(cubes[0], cubes[1] if err is not None else None, bad)
 
 
 def fill(image: np.ndarray, known: np.ndarray, half: int) -> None:

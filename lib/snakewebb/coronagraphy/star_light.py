@@ -137,7 +137,7 @@ class _Rings:
             difference = one[pixels] - (a @ b / power if power > 0 else 0.0) * other[pixels]
             far[pixels] = np.abs(difference) > UNLIKE * _scatter(difference)
         padded = np.pad(far.reshape(self.shape), 1)
-        return sliding_window_view(padded, (3, 3)).any(axis=(2, 3))
+        return np.any(sliding_window_view(padded, (3, 3)), axis=(2, 3))
 
 
 def _clipped(values: np.ndarray) -> np.ndarray:

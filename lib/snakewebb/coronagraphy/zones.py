@@ -11,8 +11,8 @@ def zones(
     shape: tuple[int, int],
     center: tuple[float, float],
     *,
-    annuli: int | Sequence[float] = 1,
-    subsections: int = 1,
+    annuli: int | Sequence[float],
+    subsections: int,
     mask: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Divide a frame into the zones that are reduced each on its own.
@@ -22,10 +22,10 @@ def zones(
     shape : (ny, nx)
     center : (x, y)
         The star, 0-based pixels.
-    annuli : int or sequence of float, optional
+    annuli : int or sequence of float
         So many annuli of equal width from the star to the nearest edge of the frame, the last of
         which takes all beyond; or the radii of their edges, pixels, with nothing beyond.
-    subsections : int, optional
+    subsections : int
         Sectors of each annulus, counted from +x towards +y.
     mask : (ny, nx) bool, optional
         The search region.
@@ -38,12 +38,12 @@ def zones(
     y, x = np.indices(shape)
     dx, dy = x - center[0], y - center[1]
     radius = np.hypot(dx, dy)
-    if np.ndim(annuli):
-        edges = np.asarray(annuli, float)
-    else:
+    if isinstance(annuli, int):
         ny, nx = shape
         reach = min(center[0], center[1], nx - 1 - center[0], ny - 1 - center[1])
         edges = np.append(np.linspace(0, reach, annuli + 1)[:-1], np.inf)
+    else:
+        edges = np.asarray(annuli, float)
     ring = np.digitize(radius, edges) - 1
     sector = np.floor(np.arctan2(dy, dx) / (2 * np.pi) % 1.0 * subsections).astype(int)
     label = ring * subsections + np.minimum(sector, subsections - 1)

@@ -1,20 +1,27 @@
-"""contrast, from the files of a coronagraphic product: what the workflow asks for."""
+"""Job contrast: contrast curve, point sources and SNR map of a coronagraphic product."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from snakewebb.coronagraphy.combine import combiner, integrations, reducer
-from snakewebb.coronagraphy.contrast import Contrast, Unmeasurable, measure_contrast
-from snakewebb.coronagraphy.contrast import star_flux as in_jansky
+from snakewebb.coronagraphy.contrast import Contrast, measure_contrast
+from snakewebb.coronagraphy.contrast_file import write_contrast
 from snakewebb.coronagraphy.frame import Frame
+from snakewebb.coronagraphy.klip import KlipOptions
+from snakewebb.coronagraphy.noise_curve import Unmeasurable
 from snakewebb.coronagraphy.psf import PointSpread, model_psf, read_psf
-from snakewebb.coronagraphy.reduction import Target
+from snakewebb.coronagraphy.reduction import Target, read_target
+from snakewebb.coronagraphy.repair import RepairOptions
+from snakewebb.coronagraphy.scene import Scene
+from snakewebb.coronagraphy.star_brightness import StarBrightness
+from snakewebb.coronagraphy.star_position import StarPosition, read_stars
 from snakewebb.io.names import product_exposure
 from snakewebb.io.planes import open_fits
 from snakewebb.references.filters import STOPS, Filter, passband
@@ -27,20 +34,83 @@ SIMULATED = "Simulated by snakewebb"
 APPROXIMATE = "a model that was not held to real stops: approximate, fluxes may be off by 30 %"
 
 
+@dataclass(frozen=True)
+class ProductFiles:
+    """The files of a product that its contrast is measured from.
+
+    Attributes
+    ----------
+    exposures, references, subtracted : sequence of paths
+        ``_crfints`` of the target, ``_psfalign`` of each or none, and the ``_psfsub`` that were
+        combined.
+    mosaic, stars : path
+        The ``_i2d``, and what `snakewebb.jobs.find_stars.stars_of_product` wrote.
+    psf, throughput, abvegaoffset : path, optional
+        Reference files: an image of a star, of the coronagraph's throughput, ABVEGAOFFSET.
+    """
+
+    exposures: Sequence[str | Path]
+    references: Sequence[str | Path]
+    subtracted: Sequence[str | Path]
+    mosaic: str | Path
+    stars: str | Path
+    psf: str | Path | None = None
+    throughput: str | Path | None = None
+    abvegaoffset: str | Path | None = None
+
+
+@dataclass(frozen=True)
+class ContrastFiles:
+    """The files to write: the curve and the table of point sources (ECSV), the SNR map (FITS)."""
+
+    curve: str | Path
+    detections: str | Path
+    snr: str | Path
+
+
+@dataclass(frozen=True)
+class ContrastOptions:
+    """How a product was reduced, and how bright its star is.
+
+    Attributes
+    ----------
+    klip, repair, star : mapping
+        Of `snakewebb.coronagraphy.klip.KlipOptions`, `snakewebb.coronagraphy.repair.RepairOptions`
+        and `snakewebb.coronagraphy.star_brightness.StarBrightness`.
+    grid, drizzle : mapping
+        Those of `snakewebb.wcs.grid.output_grid` and `snakewebb.mosaicking.resample.drizzle_band`.
+    max_megapixels : float, optional
+        See `snakewebb.wcs.grid.output_grid`.
+    """
+
+    klip: Mapping[str, Any] = field(default_factory=dict)
+    repair: Mapping[str, Any] = field(default_factory=dict)
+    star: Mapping[str, Any] = field(default_factory=dict)
+    grid: Mapping[str, Any] = field(default_factory=dict)
+    drizzle: Mapping[str, Any] = field(default_factory=dict)
+    max_megapixels: float | None = None
+
+
+def measure_product(files: ProductFiles, out: ContrastFiles, options: ContrastOptions) -> None:
+    """Measure the contrast of a product by the reduction that it had, and write it.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, or does not fit.
+    """
+    stars = read_stars(files.stars)
+    how = RepairOptions(**options.repair), KlipOptions(**options.klip)
+    target = read_target(files.exposures, files.references, stars, *how)
+    measured = product_contrast(target, files, stars, options)
+    write_contrast(measured, files.mosaic, out.curve, out.detections, out.snr)
+
+
 def product_contrast(
     target: Target,
-    subtracted: Sequence[str | Path],
-    stars: Mapping[str, Mapping[str, Any]],
-    *,
-    truncate: Sequence[int],
-    grid: Mapping[str, Any],
-    drizzle: Mapping[str, Any],
-    psf: str | Path | None = None,
-    throughput: str | Path | None = None,
-    abvegaoffset: str | Path | None = None,
-    star_flux: float | None = None,
-    star_abmag: float | None = None,
-    star_vegamag: float | None = None,
+    files: ProductFiles,
+    stars: Mapping[str, StarPosition],
+    options: ContrastOptions,
 ) -> Contrast:
     """Measure the contrast of a product by the reduction that it had.
 
@@ -48,19 +118,10 @@ def product_contrast(
     ----------
     target : Target
         Of `snakewebb.coronagraphy.reduction.read_target`, with all exposures.
-    subtracted : sequence of paths
-        ``_psfsub``: these are what was combined.
+    files : ProductFiles
     stars : mapping
-        Of `snakewebb.jobs.find_stars.locate_stars`.
-    truncate : sequence of int
-        As the target was read with.
-    grid, drizzle : mapping
-        Options of `snakewebb.wcs.grid.output_grid` and
-        `snakewebb.mosaicking.resample.drizzle_band`.
-    psf, throughput, abvegaoffset : path, optional
-        Reference files: an image of a star, of the coronagraph's throughput, ABVEGAOFFSET.
-    star_flux, star_abmag, star_vegamag : float, optional
-        The star's brightness without the coronagraph; one at most.
+        By exposure.
+    options : ContrastOptions
 
     Returns
     -------
@@ -73,47 +134,48 @@ def product_contrast(
     InputError
         A reference file does not fit.
     """
-    subtracted = [path for path in subtracted if product_exposure(path) in target.exposures]
-    layout, inputs = integrations(subtracted, **grid)
+    subtracted = [path for path in files.subtracted if product_exposure(path) in target.exposures]
+    layout, inputs = integrations(subtracted, max_megapixels=options.max_megapixels, **options.grid)
     exposures = [stars[product_exposure(path)] for path in subtracted]
-    place = exposures[0]["correction"]["ra0"], exposures[0]["correction"]["dec0"]
     counts = np.cumsum([0, *(len(cube) for cube in target.cubes[:-1])])
     frames = [
-        Frame.of_exposure(inputs[first].pixel_map.geometry, star["center"])
+        Frame.of_exposure(inputs[first].pixel_map.geometry, star.center)
         for first, star in zip(counts, exposures, strict=True)
     ]
     setup = _setup(subtracted[0])
-    jansky, reason = _jansky(star_flux, star_abmag, star_vegamag, abvegaoffset, setup)
-    transmission = read_throughput(throughput, target.cubes[0].shape[1:])
+    jansky, reason = _jansky(StarBrightness(**options.star), files.abvegaoffset, setup)
+    transmission = read_throughput(files.throughput, target.cubes[0].shape[1:])
     status, origin = "COMPLETE", "none"
     try:
         band = _band(setup)
-        image, origin = _psf(psf, setup, band, frames[0].pixel_scale)
-        combine = combiner(inputs, **drizzle)
+        image, origin = _psf(files.psf, setup, band, frames[0].pixel_scale)
+        combine = combiner(inputs, **options.drizzle)
         measured = measure_contrast(
             reducer(target.subtract, combine),
             combine,
-            target.cubes,
-            frames,
-            image,
-            layout,
-            place,
+            Scene(
+                target.cubes,
+                frames,
+                image,
+                layout,
+                exposures[0].sky,
+                transmission,
+                options.drizzle.get("pixfrac", 1.0),
+            ),
             wavelength=band.wavelength,
-            truncate=truncate,
+            truncate=target.options.truncations,
             star_jansky=jansky,
-            transmission=transmission,
-            pixfrac=drizzle.get("pixfrac", 1.0),
         )
     except Unmeasurable as error:
         status, reason = "FAILED", "; ".join(filter(None, (str(error), reason)))
-        measured = Contrast.unknown(layout.shape, truncate)
+        measured = Contrast.unknown(layout.shape, target.options.truncations)
     if reason:
         log.warning("contrast %s: %s", status, reason)
     for table in (measured.curve, measured.sources):
         table.meta["contrast"] = {"status": status, "reason": reason}
         table.meta["psf"] = origin
-        if throughput:
-            table.meta["coronagraph_transmission"] = Path(throughput).name
+        if files.throughput:
+            table.meta["coronagraph_transmission"] = Path(files.throughput).name
     return measured
 
 
@@ -148,17 +210,13 @@ def _psf(
 
 
 def _jansky(
-    flux: float | None,
-    abmag: float | None,
-    vegamag: float | None,
-    abvegaoffset: str | Path | None,
-    setup: Mapping[str, str],
+    star: StarBrightness, abvegaoffset: str | Path | None, setup: Mapping[str, str]
 ) -> tuple[float | None, str]:
     """Return the star's flux, Jy, and why it is not known."""
     offset = None
-    if vegamag is not None and not abvegaoffset:
-        return None, "the star's flux is unknown: a Vega magnitude needs an ABVEGAOFFSET file"
-    if vegamag is not None:
+    if star.star_vegamag is not None:
+        if not abvegaoffset:
+            return None, "the star's flux is unknown: a Vega magnitude needs an ABVEGAOFFSET file"
         from snakewebb.references.photometry import MissingRow, vega_offset
 
         # As without the coronagraph, of whose pupil masks the file knows nothing.
@@ -168,4 +226,4 @@ def _jansky(
             offset = vega_offset(abvegaoffset, row)
         except MissingRow as error:
             return None, f"the star's flux is unknown: {error}"
-    return in_jansky(jansky=flux, abmag=abmag, vegamag=vegamag, vega_offset=offset), ""
+    return star.jansky(offset), ""

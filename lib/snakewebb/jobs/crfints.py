@@ -1,78 +1,87 @@
-"""The flagged integrations of an exposure, of the target or a reference, from files to a file."""
+"""Job crfints: an exposure, of the target or a reference, with its outliers flagged."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from snakewebb.coronagraphy.outlier_detection import flag_outliers, neighbours, reason_to_skip
+import numpy as np
+
+from snakewebb.coronagraphy.outlier_detection import (
+    OutlierOptions,
+    flag_outliers,
+    neighbours,
+    reason_to_skip,
+)
 from snakewebb.coronagraphy.stack_refs import read_cube, without_pixels
 from snakewebb.errors import InputError
 from snakewebb.io.asdf_tree import AsdfTree
-from snakewebb.io.fits_structure import find, read_tree
+from snakewebb.io.fits_structure import read_tree
 from snakewebb.io.headers import number, read_header
-from snakewebb.io.planes import check_exposure
+from snakewebb.io.planes import check_exposure, image_shape
 from snakewebb.products.exposure_file import write_crf
 
 log = logging.getLogger(__name__)
 
 
 def flag_integrations(
-    source: str | Path,
+    exposure: str | Path,
     target: str | Path,
     *,
-    others: Sequence[str | Path],
-    skip: bool,
-    asn: Mapping[str, Any],
-    **parameters: Any,
+    others: Sequence[str | Path] = (),
+    step: Mapping[str, Any] = MappingProxyType({}),
+    asn: Mapping[str, Any] | None = None,
 ) -> None:
     """Flag outliers in the integrations of an exposure and write it.
 
     Parameters
     ----------
-    source, target : path
+    exposure, target : path
         The ``_calints``, or a ``_cal``, which is one integration; and the ``_crfints``.
-    others : sequence of paths
+    others : sequence of paths, optional
         The other exposures of the target, or of references.
-    skip : bool
-        Whether to flag nothing.
-    asn : mapping
+    step : mapping, optional
+        Of `snakewebb.coronagraphy.outlier_detection.OutlierOptions`.
+    asn : mapping, optional
         For ``meta.asn``.
-    **parameters
-        See `snakewebb.coronagraphy.outlier_detection.flag_outliers`.
 
     Raises
     ------
     InputError
         The exposure cannot be used, or the others differ from it in size.
     """
-    check_exposure(source)
-    cube = read_cube(source)
-    near = neighbours(source, others)
-    reason = reason_to_skip(len(cube["SCI"]), len(near))
-    if cube["ERR"] is None:
+    options = OutlierOptions(**step)
+    check_exposure(exposure)
+    cube = read_cube(exposure)
+    near = neighbours(exposure, others)
+    reason = reason_to_skip(len(cube.data), len(near))
+    if cube.err is None:
         reason = "the exposure has neither errors nor variances"
-    if skip:
+    if options.skip:
         reason = "skip is set"
     outliers = None
-    if not reason:
-        cubes = [_like(source, cube["SCI"].shape, path) for path in near]
-        outliers = flag_outliers(cube["SCI"], cube["ERR"], cube["DQ"], cubes, **parameters)
-    notes = {"reason": reason or "", "parameters": parameters}
+    if cube.err is not None and not reason:
+        cubes = [_like(exposure, cube.data.shape, path) for path in near]
+        outliers = flag_outliers(cube.data, cube.err, cube.dq, cubes, options)
+    notes: dict[str, Any] = {
+        "reason": reason or "",
+        "parameters": {"good_bits": options.good_bits, "snr": options.snr},
+    }
     if empty := without_pixels(cube):
-        log.warning("%s: integrations without a good pixel: %s", source, empty)
+        log.warning("%s: integrations without a good pixel: %s", exposure, empty)
         notes["without_pixels"] = empty
     write_crf(
-        source,
+        exposure,
         target,
         statuses={"outlier_detection": "SKIPPED" if reason else "COMPLETE"},
         outliers=outliers,
         asn=asn,
         provenance={"outlier_detection": notes},
         integrations=True,
-        corner=cut_corner(source),
+        corner=cut_corner(exposure),
     )
 
 
@@ -95,32 +104,38 @@ def cut_corner(path: str | Path) -> tuple[int, int] | None:
     header = read_header(path)
     now = [number(header, key, path=path) for key in ("CRPIX1", "CRPIX2")]
     then = [before.get(key) for key in ("crpix1", "crpix2")]
-    known = all(isinstance(place, int | float) for place in (*now, *then))
-    if known and all(round(t - n) == 0 for t, n in zip(then, now, strict=True)):
+    corner = [
+        round(t - n)
+        for t, n in zip(then, now, strict=True)
+        if isinstance(t, int | float) and n is not None
+    ]
+    if corner == [0, 0]:
         return None
     from snakewebb.wcs.sampling import read_sky  # kernels, which whole frames don't need
 
-    ny, nx = find(path, "SCI").shape[-2:]
+    ny, nx = image_shape(path)[-2:]
     try:
         box = read_sky(path).bounding_box
     except InputError:  # a reference needs none
         return None
     if box is None or all(high <= n for (_, high), n in zip(box, (nx, ny), strict=True)):
         return None
-    if not known:
+    if len(corner) < 2:
         log.warning("%s: is cut out of its gWCS's frame, nothing tells where", path)
         return None
-    x, y = (round(t - n) for t, n in zip(then, now, strict=True))
+    x, y = corner
     log.info("%s: is cut out of its gWCS's frame at %d, %d", path, x, y)
     return x, y
 
 
-def _like(source, shape, path):
+def _like(
+    exposure: str | Path, shape: tuple[int, ...], path: str | Path
+) -> tuple[np.ndarray, np.ndarray]:
     """Return image and flags of another exposure, which has to be of the same size."""
     other = read_cube(path)
-    if other["SCI"].shape[1:] != shape[1:]:
+    _, ny, nx = other.data.shape
+    if (ny, nx) != shape[1:]:
         raise InputError(
-            f"{path}: has {other['SCI'].shape[2]} × {other['SCI'].shape[1]} pixels, {source} "
-            f"{shape[2]} × {shape[1]}: use one subarray"
+            f"{path}: has {nx} × {ny} pixels, {exposure} {shape[2]} × {shape[1]}: use one subarray"
         )
-    return other["SCI"], other["DQ"]
+    return other.data, other.dq

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from snakewebb.coronagraphy.repair import repair as fixed
+from snakewebb.coronagraphy.repair import RepairOptions, repair_pixels
 from snakewebb.coronagraphy.stack_refs import read_usable
 from snakewebb.coronagraphy.star import find_star, reference_pixel, star_correction, star_position
+from snakewebb.coronagraphy.star_position import StarPosition, write_stars
 from snakewebb.errors import InputError
 from snakewebb.io.names import product_exposure
 from snakewebb.wcs.exposure import read_geometry
@@ -21,23 +23,46 @@ from snakewebb.wcs.geometry import Geometry
 log = logging.getLogger(__name__)
 
 
-def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, dict[str, Any]]:
+def stars_of_product(
+    exposures: Sequence[str | Path],
+    target: str | Path,
+    *,
+    step: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Find the star in the exposures of a product, and write where it is.
+
+    Parameters
+    ----------
+    exposures : sequence of paths
+        ``_crfints`` of the science exposures.
+    target : path
+        The file to write, of `snakewebb.coronagraphy.star_position.write_stars`.
+    step : mapping, optional
+        Of `snakewebb.coronagraphy.repair.RepairOptions`.
+
+    Raises
+    ------
+    InputError
+        See `locate_stars`.
+    """
+    write_stars(target, locate_stars(exposures, RepairOptions(**step)))
+
+
+def locate_stars(
+    paths: Sequence[str | Path], options: RepairOptions = RepairOptions()
+) -> dict[str, StarPosition]:
     """Find the star in the exposures of a product, and how to bring all to one place on the sky.
 
     Parameters
     ----------
     paths : sequence of paths
         ``_crfints`` of the science exposures.
-    **options
-        See `snakewebb.coronagraphy.repair.repair`.
+    options : RepairOptions, optional
 
     Returns
     -------
     dict
-        For JSON, by exposure: ``center`` and its ``error`` (x, y; 0-based pixels), the
-        ``correction`` of the pointing that puts the star where the first exposure has it, the
-        ``roll`` (degrees) and the ``pixel_scale`` (arcsec). Where no star is found ``reason`` says
-        why; the center is where the header says (CRPIX), and its error is NaN.
+        By exposure. The star's place on the sky is where the first exposure that shows it has it.
 
     Raises
     ------
@@ -46,11 +71,11 @@ def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, dict[
     """
     known = []
     for path in paths:
-        cube, usable = read_usable(path, options.get("bad_bits", "DO_NOT_USE"))
+        cube, usable = read_usable(path, options.bad_bits)
         geometry = Geometry.from_dict(read_geometry(path)["geometry"])
         center, error, reason = reference_pixel(path), (math.nan, math.nan), "has no good pixel"
         if usable.any():
-            data, _, bad = fixed(cube["SCI"], cube["DQ"], **options)
+            data, _, bad = repair_pixels(cube.data, cube.dq, options=options)
             try:
                 center, error = find_star(data.mean(axis=0), center, ~bad.any(axis=0))
                 reason = ""
@@ -65,13 +90,13 @@ def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, dict[
     _, geometry, center, *_ = min(known, key=lambda exposure: (exposure[4] != "", not exposure[5]))
     place = star_position(geometry, center)
     return {
-        name: {
-            "center": list(map(float, center)),
-            "error": list(map(float, error)),
-            "correction": star_correction(geometry, center, *place).to_dict(),
-            "roll": geometry.roll_ref,
-            "pixel_scale": 3600 * geometry.pixel_scale,
-            **({"reason": reason} if reason else {}),
-        }
+        name: StarPosition(
+            (float(center[0]), float(center[1])),
+            (float(error[0]), float(error[1])),
+            star_correction(geometry, center, *place),
+            geometry.roll_ref,
+            3600 * geometry.pixel_scale,
+            reason,
+        )
         for name, geometry, center, error, reason, _ in known
     }

@@ -1,73 +1,72 @@
-"""An exposure without its star, from files to a file."""
+"""Job psfsub: an exposure without its star."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from snakewebb.coronagraphy.files import write_psfsub
+from snakewebb.coronagraphy.files import Residual, write_psfsub
+from snakewebb.coronagraphy.klip import KlipOptions
 from snakewebb.coronagraphy.reduction import read_target
+from snakewebb.coronagraphy.repair import RepairOptions
 from snakewebb.coronagraphy.stack_refs import read_cube
+from snakewebb.coronagraphy.star_position import read_stars
 from snakewebb.io.names import product_exposure
 from snakewebb.wcs.exposure import read_geometry
-from snakewebb.wcs.geometry import Correction, Geometry
+from snakewebb.wcs.geometry import Geometry
 
 
 def subtract_star(
-    source: str | Path,
+    exposure: str | Path,
     target: str | Path,
     *,
-    others: Sequence[str | Path],
+    others: Sequence[str | Path] = (),
     references: Sequence[str | Path],
-    stars_file: str | Path,
-    repair: Mapping[str, Any],
-    truncate: int,
-    skip: bool,
-    asn: Mapping[str, Any],
-    **klip: Any,
+    stars: str | Path,
+    repair: Mapping[str, Any] = MappingProxyType({}),
+    step: Mapping[str, Any] = MappingProxyType({}),
+    asn: Mapping[str, Any] | None = None,
 ) -> None:
     """Subtract the star's light from an exposure and write what is left.
 
     Parameters
     ----------
-    source, target : path
+    exposure, target : path
         The ``_crfints`` and the ``_psfsub`` to write.
-    others : sequence of paths
+    others : sequence of paths, optional
         ``_crfints`` of the same star at other rolls, for ADI.
     references : sequence of paths
         ``_psfalign``, see `snakewebb.coronagraphy.reduction.read_target`.
-    stars_file : path
-        What `snakewebb.jobs.find_stars.locate_stars` found, as JSON.
-    repair : mapping
-        Options of `snakewebb.coronagraphy.repair.repair`.
-    truncate : int
-        Number of modes.
-    skip : bool
-        Whether to leave the star.
-    asn : mapping
+    stars : path
+        What `snakewebb.jobs.find_stars.stars_of_product` wrote.
+    repair : mapping, optional
+        Of `snakewebb.coronagraphy.repair.RepairOptions`.
+    step : mapping, optional
+        Of `snakewebb.coronagraphy.klip.KlipOptions`, with one number of modes.
+    asn : mapping, optional
         For ``meta.asn``.
-    **klip
-        Other parameters of `snakewebb.coronagraphy.reduction.read_target`.
 
     Raises
     ------
     InputError
         See `snakewebb.coronagraphy.reduction.read_target`.
     """
-    stars = json.loads(Path(stars_file).read_text())
-    reduction = read_target(
-        [source, *others], references, stars, repair=repair, truncate=[truncate], **klip
-    )
-    name = product_exposure(source)
-    notes = {"parameters": {"skip": skip, "truncate": truncate, **klip}, "star": stars[name]}
-    count, *shape = read_cube(source)["SCI"].shape
+    known = read_stars(stars)
+    options = KlipOptions(**step)
+    exposures = [exposure, *others]
+    reduction = read_target(exposures, references, known, RepairOptions(**repair), options)
+    name = product_exposure(exposure)
+    star = known[name]
+    notes: dict[str, Any] = {"parameters": asdict(options), "star": star.to_dict()}
+    count, *shape = read_cube(exposure).data.shape
     kept = np.zeros(count, bool)
     data, err, model_err, bad = np.empty((0, *shape)), None, None, np.empty((0, *shape), bool)
-    if skip:
+    if options.skip:
         notes["reason"] = "skip is set"
     if name not in reduction.exposures:
         notes["reason"] = "no integration has a good pixel"
@@ -80,27 +79,27 @@ def subtract_star(
         data, err, model_err = made.data, made.err, made.model_err
         notes["modes"] = made.modes
         if made.radius is not None:
-            notes["radius"] = made.radius * stars[product_exposure(source)]["pixel_scale"]
+            notes["radius"] = made.radius * star.pixel_scale
         notes["eigenvalues"] = [values.tolist() for values in made.eigenvalues]
         notes["references"] = [len(chosen) for chosen in made.references]
     if not kept.all():
         notes["without_pixels"] = (np.flatnonzero(~kept) + 1).tolist()
-    provenance = {"klip": notes}
+    provenance: dict[str, dict[str, Any]] = {"klip": notes}
     statuses = {"klip": "SKIPPED" if "reason" in notes else "COMPLETE"}
-    if "reason" in stars[name]:
-        statuses["align_psfs"] = "FAILED"
-        provenance["align_refs"] = {"reason": stars[name]["reason"]}
+    if star.reason:
+        statuses["align_psfs"] = star.status
+        provenance["align_refs"] = {"reason": star.reason}
     write_psfsub(
-        source,
+        exposure,
         target,
-        _among(kept, data, np.nan),
-        None if err is None else _among(kept, err, np.nan),
-        _among(kept, bad, True),
-        model_err=None if model_err is None else _among(kept, model_err, np.nan),
+        Residual(
+            _among(kept, data, np.nan),
+            None if err is None else _among(kept, err, np.nan),
+            _among(kept, bad, True),
+            None if model_err is None else _among(kept, model_err, np.nan),
+        ),
         statuses=statuses,
-        correction=Correction.from_dict(stars[name]["correction"]),
-        geometry=Geometry.from_dict(read_geometry(source)["geometry"]),
-        sip={},
+        pointing=(star.correction, Geometry.from_dict(read_geometry(exposure)["geometry"]), {}),
         asn=asn,
         provenance=provenance,
     )

@@ -19,17 +19,17 @@ ELEMENTS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100)
 """Ticks of axes, arcsec and λ/D."""
 
 
-def plot_contrast(curve: str | Path, sources: str | Path, path: str | Path) -> None:
+def plot_contrast(path: str | Path, *, curve: str | Path, detections: str | Path) -> None:
     """Plot the contrast curve: before and after subtraction, for each ``truncate``.
 
     Parameters
     ----------
-    curve, sources : path
-        ``_contrast`` and the table of point sources, ECSV; see `snakewebb.coronagraphy.contrast`.
     path : path
         The PNG to write.
+    curve, detections : path
+        ``_contrast`` and ``_detections``, ECSV; see `snakewebb.coronagraphy.contrast`.
     """
-    table, found = read_table(curve), read_table(sources)
+    table, found = read_table(curve), read_table(detections)
     outcome = table.meta.get("contrast", {"reason": ""})
     if not len(table):
         with matplotlib.rc_context(STYLE):

@@ -6,10 +6,12 @@ tables are imported where there is one to read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from snakewebb.coronagraphy.star_position import StarPosition
+from snakewebb.io.names import product_exposure
 from snakewebb.io.planes import open_fits, read_planes
 from snakewebb.io.provenance import read_notes
 from snakewebb.report.alignment_figures import MOST_PAIRS, plot_eigenvalues, plot_shifts
@@ -19,25 +21,27 @@ from snakewebb.report.subtraction_figures import plot_subtraction
 
 
 def plot_product(
-    flagged: Mapping[str, str | Path],
-    aligned: Mapping[str, str | Path],
-    subtracted: Mapping[str, str | Path],
-    truncate: Sequence[int],
     out: Any,
+    *,
+    exposures: Sequence[str | Path],
+    references: Sequence[str | Path],
+    subtracted: Sequence[str | Path],
+    truncate: Sequence[int],
 ) -> None:
     """Draw what became of the exposures of a product; a picture that fails stops no other.
 
     Parameters
     ----------
-    flagged, aligned, subtracted : mapping
-        ``_crfints``, ``_psfalign`` and ``_psfsub`` by exposure: of all, and of the target twice.
-    truncate : sequence of int
-        See `plot_eigenvalues`.
     out : namespace
         Files to write: ``subtraction``, ``shifts``, ``eigenvalues`` and ``status``.
+    exposures, references, subtracted : sequence of paths
+        ``_crfints`` of the target and its references; ``_psfalign`` and ``_psfsub`` of the target.
+    truncate : sequence of int
+        See `plot_eigenvalues`.
     """
-    klip = {name: read_notes(path)["klip"] for name, path in subtracted.items()}
-    align = {name: read_notes(path)["align_refs"] for name, path in aligned.items()}
+    flagged = {product_exposure(path): path for path in exposures}
+    klip = {product_exposure(path): read_notes(path)["klip"] for path in subtracted}
+    align = {product_exposure(path): read_notes(path)["align_refs"] for path in references}
     with drawn(out.status):
         write_status(flagged, align, klip, out.status)
     with drawn(out.shifts):
@@ -46,11 +50,13 @@ def plot_product(
         spectra = {name: notes.get("eigenvalues", []) for name, notes in klip.items()}
         plot_eigenvalues(spectra, truncate, out.eigenvalues)
     with drawn(out.subtraction):
+        stars = {name: StarPosition.from_dict(notes["star"]) for name, notes in klip.items()}
         pairs = {}
-        for name, path in list(subtracted.items())[:MOST_PAIRS]:
+        for path in subtracted[:MOST_PAIRS]:
+            name = product_exposure(path)
             before, after = (read_planes(p, ("SCI",))["SCI"] for p in (flagged[name], path))
-            pairs[name] = before, after, klip[name]["star"]["center"]
+            pairs[name] = before, after, stars[name].center
         with open_fits(path) as hdus:
             unit = hdus["SCI"].header.get("BUNIT", "")
-        scale, number = klip[name]["star"]["pixel_scale"], len(subtracted)
+        scale, number = stars[name].pixel_scale, len(subtracted)
         plot_subtraction(pairs, scale, out.subtraction, unit=unit, number=number)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from snakewebb.coronagraphy.star_position import StarPosition
 from snakewebb.io.planes import open_fits
 from snakewebb.report.status import (
     counts,
@@ -52,7 +53,8 @@ def write_status(
             if name in notes:
                 reason = notes[name].get("reason", "")
                 status = notes[name].get("status", "SKIPPED" if reason else "COMPLETE")
-                lost = notes[name].get("star", {}).get("reason")
+                star = notes[name].get("star")
+                lost = StarPosition.from_dict(star).reason if star else ""
                 if lost and not reason:
                     status, reason = "FAILED", lost
                 exposures[name][step] = {"status": status, "reason": reason, **notes[name]}
@@ -86,12 +88,11 @@ def _alignment(notes: Mapping[str, Any]) -> list[str]:
 
 
 def _subtraction(notes: Mapping[str, Any]) -> list[str]:
-    star = notes["star"]
+    star = StarPosition.from_dict(notes["star"])
     used, modes = (max(notes.get(key) or [0]) or None for key in ("references", "modes"))
-    error = star.get("error")
     return [
-        *(number_cell(value, ".3f") for value in star["center"]),
-        number_cell(error and 1000 * np.hypot(*error), ".1f"),
+        *(number_cell(value, ".3f") for value in star.center),
+        number_cell(1000 * np.hypot(*star.error), ".1f"),
         number_cell(used, "d"),
         number_cell(modes, "d"),
     ]

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 
+from snakewebb.coronagraphy.star_position import read_stars
 from snakewebb.io.planes import open_fits
 from snakewebb.report.alignment_figures import MOST_PAIRS
 from snakewebb.report.axes import HEIGHT, read_table, short
@@ -92,30 +93,31 @@ def plot_subtraction(
 
 
 def plot_companions(
-    i2d: str | Path,
-    star: tuple[float, float],
     path: str | Path,
     *,
-    sources: str | Path | None = None,
+    mosaic: str | Path,
+    stars: str | Path,
+    detections: str | Path | None = None,
     snr: str | Path | None = None,
 ) -> None:
     """Draw the combined image, North up, East to the left, its point sources circled.
 
     Parameters
     ----------
-    i2d : path
-        The combined image.
-    star : (RA, Dec)
-        Degrees.
     path : path
         The PNG to write.
-    sources : path, optional
+    mosaic : path
+        The combined image, ``_i2d``.
+    stars : path
+        What `snakewebb.jobs.find_stars.stars_of_product` wrote.
+    detections : path, optional
         The table of point sources, ECSV.
     snr : path, optional
         The SNR map, to be drawn beside the image.
     """
-    found = read_table(sources) if sources else []
-    panels = [(i2d, "SCI", "combined image")] + ([(snr, "SNR", "SNR")] if snr else [])
+    star = next(iter(read_stars(stars).values())).sky
+    found = read_table(detections) if detections else []
+    panels = [(mosaic, "SCI", "combined image")] + ([(snr, "SNR", "SNR")] if snr else [])
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(PAGE_WIDTH, HEIGHT - 0.6))
         for k, (name, plane, title) in enumerate(panels):
@@ -148,9 +150,9 @@ def plot_companions(
         ]
         more = f" and {len(found) - 4} more" if len(found) > 4 else ""
         note = "; ".join(texts) + more
-        if sources and not texts:
+        if detections and not texts:
             note = "no point source"
-        heading(figure, Path(i2d).name.removesuffix(".fits"), note)
+        heading(figure, Path(mosaic).name.removesuffix(".fits"), note)
         save(figure, path)
 
 

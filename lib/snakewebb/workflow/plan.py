@@ -234,20 +234,8 @@ class Plan:
         files = {"detections": f"{own}_detections.ecsv", "snr": f"{own}_snr.fits"}
         return files if self.has_contrast(product) else {}
 
-    def science_names(self, product: str) -> list[str]:
-        """Return the names of a product's exposures of the target."""
-        return list(self.products[product].of_type("science"))
-
-    def used_names(self, product: str) -> list[str]:
-        """Return the names of a product's exposures, without references that are not used."""
-        references = self.subtracts(product, "RDI")
-        return [
-            *self.science_names(product),
-            *(self.products[product].of_type("psf") if references else ()),
-        ]
-
     def used_exposures(self, product: str) -> list[str]:
-        """Return the flagged exposures of these."""
+        """Return the flagged exposures of a product, without references that are not used."""
         psf = self.files(product, "crfints", "psf") if self.subtracts(product, "RDI") else []
         return [*self.files(product, "crfints"), *psf]
 

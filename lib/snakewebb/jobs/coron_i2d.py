@@ -1,0 +1,59 @@
+"""Job coron_i2d: the exposures of all rolls, without their star, in one image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from snakewebb.coronagraphy.combine import integrations
+from snakewebb.mosaicking.resample import drizzle_band, has_errors
+from snakewebb.products.mosaic_file import write_i2d
+
+
+def combine_exposures(
+    exposures: Sequence[str | Path],
+    target: str | Path,
+    *,
+    grid: Mapping[str, Any] = MappingProxyType({}),
+    drizzle: Mapping[str, Any] = MappingProxyType({}),
+    step: Mapping[str, Any] = MappingProxyType({}),
+    max_megapixels: float | None = None,
+    asn: Mapping[str, Any] | None = None,
+) -> None:
+    """Drizzle the exposures of a target onto one grid.
+
+    Parameters
+    ----------
+    exposures : sequence of paths
+        ``_psfsub``.
+    target : path
+        The ``_i2d`` to write.
+    grid, drizzle, step : mapping, optional
+        Options of `snakewebb.wcs.grid.output_grid`, of
+        `snakewebb.mosaicking.resample.drizzle_band` and of
+        `snakewebb.products.mosaic_file.write_i2d`.
+    max_megapixels : float, optional
+        See `snakewebb.wcs.grid.output_grid`.
+    asn : mapping, optional
+        For ``meta.asn``.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, or no exposure has a good pixel.
+    """
+    layout, inputs = integrations(exposures, max_megapixels=max_megapixels, **grid)
+    if not has_errors(each.source for each in inputs):
+        drizzle = {**drizzle, "enable_err": False}
+    band = drizzle_band(inputs, layout, slice(0, layout.shape[0]), **drizzle)
+    write_i2d(
+        target,
+        layout,
+        [(0, vars(band))],
+        exposures,
+        parameters={**drizzle, **grid},
+        asn=asn,
+        **step,
+    )
