@@ -1,4 +1,4 @@
-"""align_refs: repair of bad pixels, the star's centre, and references shifted onto the target."""
+"""align_refs: repair of bad pixels, and references shifted onto the target."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from snakewebb.coronagraphy.fourier import fourier_shift, shift_flags, shift_variance
 from snakewebb.coronagraphy.registration import Offset, Template
+from snakewebb.coronagraphy.star import REACH
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE
 
@@ -69,7 +70,7 @@ def _offsets(
         except (InputError, np.linalg.LinAlgError):
             offset = UNKNOWN
         # At the limit of the search is no best match.
-        offsets.append(offset if np.abs(offset.shift).max() < template.reach else UNKNOWN)
+        offsets.append(offset if np.abs(offset.shift).max() < REACH else UNKNOWN)
     return offsets
 
 

@@ -15,7 +15,9 @@ from snakewebb.coronagraphy.fourier import fourier_shift, shift_variance
 from snakewebb.coronagraphy.klip import Library, Subtracted
 from snakewebb.coronagraphy.repair import repair as fixed
 from snakewebb.coronagraphy.stack_refs import read_usable
+from snakewebb.coronagraphy.star import reference_pixel
 from snakewebb.coronagraphy.star_light import StarLight, find_light
+from snakewebb.coronagraphy.star_search import Sight
 from snakewebb.coronagraphy.strategy import library
 from snakewebb.errors import InputError
 from snakewebb.io.dq import NON_SCIENCE
@@ -264,3 +266,13 @@ def read_target(
         **klip,
     )
     return Target(names, kept, *map(list, zip(*repaired, strict=True)), subtract)
+
+
+def _sight(path: str | Path, options: Mapping[str, Any]) -> Sight:
+    """Return the mean of an exposure's integrations, repaired, as `find_stars` takes it."""
+    guess = reference_pixel(path)
+    cube, usable = read_usable(path, options.get("bad_bits", "DO_NOT_USE"))
+    if not usable.any():
+        return Sight(None, guess)
+    data, _, bad = fixed(cube["SCI"], cube["DQ"], **options)
+    return Sight(data.mean(axis=0), guess, ~bad.any(axis=0))

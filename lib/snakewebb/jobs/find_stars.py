@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from snakewebb.coronagraphy.repair import repair as fixed
-from snakewebb.coronagraphy.stack_refs import read_usable
-from snakewebb.coronagraphy.star import find_star, reference_pixel, star_correction, star_position
+from snakewebb.coronagraphy.reduction import _sight
+from snakewebb.coronagraphy.star import star_correction, star_position
+from snakewebb.coronagraphy.star_search import EMPTY, find_stars
 from snakewebb.errors import InputError
 from snakewebb.io.names import product_exposure
 from snakewebb.wcs.exposure import read_geometry
@@ -44,34 +41,31 @@ def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, dict[
     InputError
         An exposure has no gWCS or no CRPIX, or no exposure has a good pixel.
     """
-    known = []
-    for path in paths:
-        cube, usable = read_usable(path, options.get("bad_bits", "DO_NOT_USE"))
-        geometry = Geometry.from_dict(read_geometry(path)["geometry"])
-        center, error, reason = reference_pixel(path), (math.nan, math.nan), "has no good pixel"
-        if usable.any():
-            data, _, bad = fixed(cube["SCI"], cube["DQ"], **options)
-            try:
-                center, error = find_star(data.mean(axis=0), center, ~bad.any(axis=0))
-                reason = ""
-                log.info("%s: star at %.3f, %.3f", path, *center)
-            except (InputError, np.linalg.LinAlgError) as failure:
-                reason = f"the star is taken to be at CRPIX: {failure}"
-                log.warning("%s: %s", path, reason)
-        known.append((product_exposure(path), geometry, center, error, reason, usable.any()))
-    if not any(usable for *_, usable in known):
+    names = [product_exposure(path) for path in paths]
+    geometries = [Geometry.from_dict(read_geometry(path)["geometry"]) for path in paths]
+    stars = find_stars((_sight(path, options) for path in paths), names)
+    if all(star.reason == EMPTY for star in stars):
         raise InputError(f"{paths[0]}: no exposure has a good pixel: check their DQ")
     # What is brought together is the star, so one that was found says where.
-    _, geometry, center, *_ = min(known, key=lambda exposure: (exposure[4] != "", not exposure[5]))
-    place = star_position(geometry, center)
-    return {
-        name: {
-            "center": list(map(float, center)),
-            "error": list(map(float, error)),
-            "correction": star_correction(geometry, center, *place).to_dict(),
+    star, geometry = min(
+        zip(stars, geometries, strict=True),
+        key=lambda pair: (pair[0].reason != "", pair[0].reason == EMPTY),
+    )
+    place = star_position(geometry, star.center)
+    located = {}
+    for path, name, geometry, star in zip(paths, names, geometries, stars, strict=True):
+        located[name] = {
+            "center": star.center.tolist(),
+            "error": star.error.tolist(),
+            "correction": star_correction(geometry, star.center, *place).to_dict(),
             "roll": geometry.roll_ref,
             "pixel_scale": 3600 * geometry.pixel_scale,
-            **({"reason": reason} if reason else {}),
         }
-        for name, geometry, center, error, reason, _ in known
-    }
+        if star.reason == EMPTY:
+            located[name]["reason"] = EMPTY
+        elif star.reason:
+            located[name]["reason"] = f"the star is taken to be at CRPIX: {star.reason}"
+            log.warning("%s: %s", path, located[name]["reason"])
+        else:
+            log.info("%s: star at %.3f, %.3f ± %.3f, %.3f", path, *star.center, *star.error)
+    return located
