@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,12 +11,9 @@ from snakewebb.coronagraphy.fourier import fourier_shift, shift_flags, shift_var
 from snakewebb.coronagraphy.klip import Library
 from snakewebb.coronagraphy.registration import Template
 from snakewebb.coronagraphy.repair import RepairOptions, fill, repair_pixels
-from snakewebb.coronagraphy.stack_refs import read_cube
-from snakewebb.coronagraphy.star import disc, find_star
+from snakewebb.coronagraphy.star import disc
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE, OUTLIER
-from snakewebb.simulate import coron_model, coronagraphy
-from snakewebb.simulate.presets import preset
 
 SHAPE = (120, 112)
 STAR = np.array([55.3, 60.8])
@@ -276,54 +271,3 @@ def test_shapes_and_masks_are_checked():
         align(np.ones((3, 3)), cube, cube, cube.astype(np.uint32), np.ones(SHAPE))
     with pytest.raises(InputError, match="no pixel"):
         Template(np.ones(SHAPE), np.zeros(SHAPE))
-
-
-# --- the star ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("guess", [(55, 61), (57.4, 59.1)])
-def test_the_star_is_found_from_any_guess_nearby(guess):
-    center, _ = find_star(speckles(SHAPE, STAR), guess)
-    assert_allclose(center, STAR, atol=2e-3)
-
-
-def test_the_error_of_the_stars_place_is_honest():
-    pulls = []
-    for seed in range(15):
-        rng = np.random.default_rng(seed)
-        image = speckles(SHAPE, STAR, seed=seed, width=1.1, drift=0.05, drift_seed=seed)
-        center, error = find_star(image + rng.normal(size=SHAPE), (55, 61))
-        assert (np.abs(center - STAR) < 0.1).all()
-        pulls.append((center - STAR) / error)
-    assert 0.7 < 1.48 * np.median(np.abs(pulls)) < 2
-
-
-@pytest.mark.parametrize(("contrast", "separation"), [(4e-4, 0.75), (3e-3, 0.9)])
-def test_a_companion_does_not_pass_for_the_star(contrast, separation):
-    planet = coron_model.Companion(separation, 130.0, contrast)
-    observation = replace(preset("nircam-coron", npix=96), companions=(planet,), integrations=1)
-    telescope = coronagraphy.make_telescope(observation)
-    exposures = coronagraphy.draw_exposures(observation, telescope.modes)
-    for exposure in (next(exposures), next(exposures)):
-        model, _ = coronagraphy.simulate(observation, telescope, exposure)
-        data, _, bad = repair_pixels(model.data, model.dq)
-        guess = [exposure.frame.wcsinfo[f"crpix{axis}"] - 1 for axis in (1, 2)]
-        center, error = find_star(data[0], guess, ~bad[0])
-        assert_allclose(center, exposure.star[0], atol=0.15)
-        assert (np.abs(center - exposure.star[0]) < 3 * error).all()
-
-
-def test_a_star_far_from_the_mask_is_refused():
-    with pytest.raises(InputError, match=r"star.*check"):
-        find_star(speckles(SHAPE, STAR + np.array([5.0, 0.0])), STAR)
-
-
-def test_real_star_is_found(real_data):
-    # the files were made so that the star is at CRPIX
-    path = sorted((real_data / "aumic_f356w").glob("*_calints.fits"))[0]
-    planes = read_cube(path)
-    data, _, bad = repair_pixels(planes.data, planes.dq)
-    assert (bad[0, 0]).all()
-    center, error = find_star(data[0], (152, 172), ~bad[0])
-    assert (np.abs(center - (150, 174)) < 3 * error).all()
-    assert (error < 0.2).all()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from snakewebb.coronagraphy.fourier import fourier_shift, shift_flags, shift_variance
-from snakewebb.coronagraphy.registration import Offset, Template
+from snakewebb.coronagraphy.registration import REACH, Offset, Template
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE
 
@@ -82,7 +82,7 @@ def _offsets(
         except (InputError, np.linalg.LinAlgError):
             offset = UNKNOWN
         # At the limit of the search is no best match.
-        offsets.append(offset if np.abs(offset.shift).max() < template.reach else UNKNOWN)
+        offsets.append(offset if np.abs(offset.shift).max() < REACH else UNKNOWN)
     return offsets
 
 

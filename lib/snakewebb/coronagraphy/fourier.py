@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy import fft
+from numpy.typing import ArrayLike
 
 from snakewebb.io.dq import DO_NOT_USE
 
@@ -36,7 +37,7 @@ def fourier_shift(cube: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     return shifted
 
 
-def turn(cube: np.ndarray, center: tuple[float, float]) -> np.ndarray:
+def turn(cube: np.ndarray, center: ArrayLike) -> np.ndarray:
     """Turn images (n, ny, nx) by 180 degrees about a place (x, y), 0-based pixels.
 
     Zero where what would come there lies outside the frame.

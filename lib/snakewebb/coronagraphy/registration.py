@@ -11,6 +11,8 @@ from numpy import fft
 from snakewebb.coronagraphy.fourier import MARGIN, extended, inner, padded_with_zeros, phase_ramp
 from snakewebb.errors import InputError
 
+REACH = MARGIN // 2
+"""Pixels in x and y within which the best whole-pixel shift is looked for."""
 EDGE = 2
 """Pixels along the frame's edges that no fit looks at."""
 SECTORS = 8
@@ -39,12 +41,9 @@ class Template:
         Finite.
     weights : (ny, nx) array
         What a pixel's residual is multiplied by; 0 to leave it out.
-    reach : int, optional
-        Pixels in x and y within which the best whole-pixel shift is looked for.
     """
 
-    def __init__(self, image: np.ndarray, weights: np.ndarray, reach: int = MARGIN // 2) -> None:
-        self.reach = reach
+    def __init__(self, image: np.ndarray, weights: np.ndarray) -> None:
         weights = weights.astype(np.float64)
         weights[:EDGE] = weights[-EDGE:] = weights[:, :EDGE] = weights[:, -EDGE:] = 0.0
         rows, columns = np.nonzero(weights)
@@ -139,7 +138,7 @@ class Template:
             fft.rfft2(padded_with_zeros(light, self.padded_shape)) * np.conj(spectrum),
             self.padded_shape,
         )
-        near = np.arange(-self.reach, self.reach + 1)
+        near = np.arange(-REACH, REACH + 1)
         box = np.ix_(near, near)
         if not norm[box].max() > 0:
             raise InputError("align_refs: there is no light to align: check the exposures")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -13,8 +12,9 @@ import numpy as np
 
 from snakewebb.coronagraphy.repair import RepairOptions, repair_pixels
 from snakewebb.coronagraphy.stack_refs import read_usable
-from snakewebb.coronagraphy.star import find_star, reference_pixel, star_correction, star_position
+from snakewebb.coronagraphy.star import reference_pixel, star_correction, star_position
 from snakewebb.coronagraphy.star_position import StarPosition, write_stars
+from snakewebb.coronagraphy.star_search import EMPTY, Sight, find_stars
 from snakewebb.errors import InputError
 from snakewebb.io.names import product_exposure
 from snakewebb.wcs.exposure import read_geometry
@@ -69,34 +69,41 @@ def locate_stars(
     InputError
         An exposure has no gWCS or no CRPIX, or no exposure has a good pixel.
     """
-    known = []
-    for path in paths:
-        cube, usable = read_usable(path, options.bad_bits)
-        geometry = Geometry.from_dict(read_geometry(path)["geometry"])
-        center, error, reason = reference_pixel(path), (math.nan, math.nan), "has no good pixel"
-        if usable.any():
-            data, _, bad = repair_pixels(cube.data, cube.dq, options=options)
-            try:
-                center, error = find_star(data.mean(axis=0), center, ~bad.any(axis=0))
-                reason = ""
-                log.info("%s: star at %.3f, %.3f", path, *center)
-            except (InputError, np.linalg.LinAlgError) as failure:
-                reason = f"the star is taken to be at CRPIX: {failure}"
-                log.warning("%s: %s", path, reason)
-        known.append((product_exposure(path), geometry, center, error, reason, usable.any()))
-    if not any(usable for *_, usable in known):
+    names = [product_exposure(path) for path in paths]
+    geometries = [Geometry.from_dict(read_geometry(path)["geometry"]) for path in paths]
+    stars = find_stars((_sight(path, options) for path in paths), names)
+    if all(star.reason == EMPTY for star in stars):
         raise InputError(f"{paths[0]}: no exposure has a good pixel: check their DQ")
     # What is brought together is the star, so one that was found says where.
-    _, geometry, center, *_ = min(known, key=lambda exposure: (exposure[4] != "", not exposure[5]))
-    place = star_position(geometry, center)
-    return {
-        name: StarPosition(
-            (float(center[0]), float(center[1])),
-            (float(error[0]), float(error[1])),
-            star_correction(geometry, center, *place),
+    star, geometry = min(
+        zip(stars, geometries, strict=True),
+        key=lambda pair: (pair[0].reason != "", pair[0].reason == EMPTY),
+    )
+    place = star_position(geometry, star.center)
+    located = {}
+    for path, name, geometry, star in zip(paths, names, geometries, stars, strict=True):
+        reason = star.reason
+        if not reason:
+            log.info("%s: star at %.3f, %.3f ± %.3f, %.3f", path, *star.center, *star.error)
+        elif reason != EMPTY:
+            reason = f"the star is taken to be at CRPIX: {reason}"
+            log.warning("%s: %s", path, reason)
+        located[name] = StarPosition(
+            (float(star.center[0]), float(star.center[1])),
+            (float(star.error[0]), float(star.error[1])),
+            star_correction(geometry, star.center, *place),
             geometry.roll_ref,
             3600 * geometry.pixel_scale,
             reason,
         )
-        for name, geometry, center, error, reason, _ in known
-    }
+    return located
+
+
+def _sight(path: str | Path, options: RepairOptions) -> Sight:
+    """Return the mean of an exposure's integrations, repaired, as `find_stars` takes it."""
+    guess = reference_pixel(path)
+    cube, usable = read_usable(path, options.bad_bits)
+    if not usable.any():
+        return Sight(None, guess)
+    data, _, bad = repair_pixels(cube.data, cube.dq, options=options)
+    return Sight(data.mean(axis=0), guess, np.logical_not(bad.any(axis=0)))
