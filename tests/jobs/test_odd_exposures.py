@@ -354,3 +354,13 @@ def test_a_mosaic_is_read_however_it_is_stored(plain, tmp_path):
     narrow = edited(plain, tmp_path / "b_i2d.fits", cropped("ERR"))
     with pytest.raises(InputError, match=r"b_i2d.fits: ERR has shape .* but SCI"):
         MosaicFile(narrow)
+
+
+def test_errors_of_nothing_are_no_reason_to_do_without_errors(paths, tmp_path):
+    """An exposure without a good pixel has errors that are NaN, too: they say nothing of others."""
+    with fits.open(paths[0]) as hdus:
+        for name in ("SCI", "ERR", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT"):
+            hdus[name].data[:] = np.nan
+        hdus.writeto(tmp_path / "a_cal.fits")
+    assert planes_module.left_out(tmp_path / "a_cal.fits") == []
+    assert planes_module.has_plane(tmp_path / "a_cal.fits", "ERR")

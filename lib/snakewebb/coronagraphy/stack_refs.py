@@ -66,7 +66,8 @@ def stack(paths: Sequence[str | Path]) -> tuple[Integrations, list[str], list[st
                 f"{path}: has {nx} × {ny} pixels, the references before it "
                 f"{cubes[0].data.shape[2]} × {cubes[0].data.shape[1]}: use one subarray"
             )
-        cubes.append(cube)
+        if count:
+            cubes.append(cube)
         exposures += [Path(path).name] * count
         empty = np.flatnonzero(~kept) + 1
         left_out += [f"{Path(path).name}: integration {k}" for k in empty]

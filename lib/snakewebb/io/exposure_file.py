@@ -10,7 +10,7 @@ import numpy as np
 from snakewebb.io.asdf_tree import AsdfTree
 from snakewebb.io.fits_structure import find
 from snakewebb.io.hdus import sound_tree
-from snakewebb.io.planes import INVALIDATED, VARIANCES, Planes, read_planes
+from snakewebb.io.planes import INVALIDATED, Planes, read_planes, total_error
 
 
 class ExposureFile:
@@ -52,9 +52,7 @@ class ExposureFile:
         """Return SCI, ERR and DQ; without ERR it is what the variances amount to, else None."""
         planes = {name: self.planes.get(name) for name in ("SCI", "ERR", "DQ")}
         if planes["ERR"] is None:
-            variances = [self.planes[name] for name in VARIANCES if name in self.planes]
-            with np.errstate(invalid="ignore"):
-                planes["ERR"] = np.sqrt(sum(variances)) if variances else None
+            planes["ERR"] = total_error(self.planes)
         return planes
 
 

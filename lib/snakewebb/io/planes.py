@@ -122,11 +122,16 @@ def read_measured(path: str | Path) -> Planes:
     """
     planes = read_planes(path, ("SCI", "ERR", "DQ"))
     if planes["ERR"] is None:
-        variances = [v for v in read_planes(path, VARIANCES).values() if v is not None]
-        with np.errstate(invalid="ignore"):
-            err = np.sqrt(sum(variances)) if variances else np.zeros(1)
-        planes["ERR"] = err if (err > 0).any() else None
+        planes["ERR"] = total_error(read_planes(path, VARIANCES))
     return planes
+
+
+def total_error(planes: Planes) -> np.ndarray | None:
+    """Return what the variances of an exposure amount to; None if that is no error."""
+    variances = [planes[name] for name in VARIANCES if planes.get(name) is not None]
+    with np.errstate(invalid="ignore"):
+        err = np.sqrt(sum(variances)) if variances else np.zeros(1)
+    return err if (err > 0).any() else None
 
 
 def read_pixels(path: str | Path, unit: Unit, rows: slice = slice(None)) -> np.ndarray:
@@ -230,15 +235,17 @@ def lost_extensions(path: str | Path) -> list[tuple[str, int]]:
 
 @lru_cache(maxsize=5000)
 def _is_blank(path: str, version: tuple[int, int], name: str) -> bool:
-    """Return whether errors or variances are none, in all of a plane."""
-    unit = _places(path, version)[0][name]
+    """Return whether errors or variances are none, though there is something to have them."""
+    places, _ = _places(path, version)
+    unit = places[name]
     least = 0.0 if name in ("ERR", "VAR_RNOISE") else -math.inf
     middle = unit.shape[-2] // 2
     for rows in (slice(middle, middle + 1), slice(None)):  # the first mostly has some
         (pixels,) = _pixels(path, [unit], rows)
         if ((pixels > least) & (pixels < math.inf)).any():
             return False
-    return True
+    (image,) = _pixels(path, [places["SCI"]], slice(None))
+    return bool(np.isfinite(image).any())
 
 
 @lru_cache(maxsize=1000)
