@@ -636,7 +636,7 @@ def test_files_are_complete_and_readable(tmp_path, starfield, catalog, apcorr, a
     i2d = write_i2d(tmp_path / "jw_i2d.fits", starfield)
     cat, segm = tmp_path / "jw_cat.ecsv", tmp_path / "jw_segm.fits"
     references = {"apcorr": apcorr, "abvegaoffset": abvegaoffset}
-    status = source_catalog.make_catalog(i2d, cat, segm, snr_threshold=3.0, **references)
+    status = source_catalog.make_catalog(i2d, cat, segm, step={"snr_threshold": 3.0}, **references)
     assert status == catalog.status
     assert {path.name for path in tmp_path.iterdir()} == {i2d.name, cat.name, segm.name}
 
@@ -851,7 +851,7 @@ def test_real_mosaics(tmp_path, real_data, number):
     path.write_bytes(gzip.decompress(packed.read_bytes()))
     cat, segm = tmp_path / "cat.ecsv", tmp_path / "segm.fits"
     options = {"bkg_boxsize": 20, "snr_threshold": 2.0, "npixels": 6}
-    status = source_catalog.make_catalog(path, cat, segm, **options)
+    status = source_catalog.make_catalog(path, cat, segm, step=options)
     table = QTable.read(cat)
     assert status["sources"] == len(table) > 10
     with SegmentationMapModel(segm) as model:

@@ -1,16 +1,18 @@
-"""From the small files of a product's exposures to its alignment and common grid."""
+"""Job align: the alignment of a product's exposures, and their common grid."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from snakewebb.astrometry import assign_mtwcs as mtwcs
 from snakewebb.astrometry import catalogs as catalogs_module
-from snakewebb.astrometry import tweakreg
+from snakewebb.astrometry.tweakreg import align
 from snakewebb.errors import InputError
+from snakewebb.io.atomic import write_json
 from snakewebb.wcs.exposure import archive_facts
 from snakewebb.wcs.geometry import Correction, Geometry
 from snakewebb.wcs.grid import output_grid
@@ -18,15 +20,16 @@ from snakewebb.wcs.layout import lay_out
 
 
 def align_product(
-    facts_files: Sequence[str | Path],
+    facts: Sequence[str | Path],
+    alignment: str | Path,
     archive: str | Path,
     *,
-    tweakreg_options: Mapping[str, Any],
-    find_options: Mapping[str, Any],
-    assign_mtwcs_options: Mapping[str, Any],
     refcat: str | Path | None = None,
+    tweakreg: Mapping[str, Any] = MappingProxyType({}),
+    assign_mtwcs: Mapping[str, Any] = MappingProxyType({}),
+    find_sources: Mapping[str, Any] = MappingProxyType({}),
     max_megapixels: float | None = None,
-) -> dict[str, Any]:
+) -> None:
     """Align a product's exposures and lay out the grid on which they are compared.
 
     Moving targets are brought to their mean position (assign_mtwcs), others are aligned by their
@@ -34,75 +37,69 @@ def align_product(
 
     Parameters
     ----------
-    facts_files : sequence of paths
-        Of all exposures, in association order: JSON of what
-        `snakewebb.wcs.exposure.locate` found, and ``sources``, a list of values by
-        column.
-    archive : path
-        To write: the facts of all, see `snakewebb.wcs.exposure.archive_facts`.
-    tweakreg_options, assign_mtwcs_options : mapping
-        Step parameters, with ``skip``.
-    find_options : mapping
-        Parameters that the sources were found with; for the record.
+    facts : sequence of paths
+        What `snakewebb.jobs.find_sources.describe_exposure` wrote of all exposures, in association
+        order.
+    alignment, archive : path
+        To write, as JSON: ``step``, which of the two was run, and its ``parameters``;
+        ``exposures``, by name the ``status``, ``reason`` and quality of each; ``islands``, the
+        absolute fits; ``reference``, what is noted of their catalogue; ``layout``, for
+        `snakewebb.wcs.layout.Layout`. And the facts of all, see
+        `snakewebb.wcs.exposure.archive_facts`.
     refcat : path, optional
         Reference catalogue, if it is a file.
+    tweakreg, assign_mtwcs : mapping, optional
+        Step parameters.
+    find_sources : mapping, optional
+        Parameters that the sources were found with; for the record.
     max_megapixels : float, optional
         See `snakewebb.wcs.grid.output_grid`.
-
-    Returns
-    -------
-    dict
-        For JSON: ``step``, which of the two was run, and its ``parameters``; ``exposures``, by
-        name the ``status``, ``reason`` and quality of each; ``islands``, the absolute fits;
-        ``reference``, what is noted of their catalogue; ``layout``, for
-        `snakewebb.wcs.layout.Layout`.
 
     Raises
     ------
     InputError
         Exposures do not belong together, or parameters contradict each other.
     """
-    texts = [json.loads(Path(path).read_text()) for path in facts_files]
-    catalogs = {facts["exposure"]: facts.pop("sources") for facts in texts}
-    archive_facts(archive, {facts["exposure"]: facts for facts in texts})
-    known = {facts["exposure"]: facts for facts in texts}
-    geometries = {name: Geometry.from_dict(facts["geometry"]) for name, facts in known.items()}
+    texts = [json.loads(Path(path).read_text()) for path in facts]
+    catalogs = {text["exposure"]: text.pop("sources") for text in texts}
+    known = {text["exposure"]: text for text in texts}
+    geometries = {name: Geometry.from_dict(text["geometry"]) for name, text in known.items()}
     _check_alike(known)
-    groups = {name: facts["group_id"] for name, facts in known.items()}
-    moving = any(str(facts["target_type"]).upper() == "MOVING" for facts in known.values())
+    groups = {name: text["group_id"] for name, text in known.items()}
+    moving = any(str(text["target_type"]).upper() == "MOVING" for text in known.values())
     corrections: dict[str, Correction | None] = dict.fromkeys(known)
     islands: list[dict[str, Any]] = []
     reference, notes = None, {}
     if moving:
-        step, options = "assign_mtwcs", dict(assign_mtwcs_options)
+        step, options = "assign_mtwcs", dict(assign_mtwcs)
     else:
-        step, options = "tweakreg", dict(tweakreg_options)
-    if options.pop("skip"):
+        step, options = "tweakreg", dict(tweakreg)
+    if options.pop("skip", False):
         exposures = {name: {"status": "SKIPPED", "reason": "skip is set"} for name in known}
     elif moving:
         exposures, corrections = mtwcs.assign_mtwcs(known)
     else:
-        name = options.pop("abs_refcat")
+        name = options.pop("abs_refcat", "")
         if name:
             reference, notes = catalogs_module.reference_catalogue(name, refcat, geometries, known)
-        alignment = tweakreg.align(catalogs, groups, abs_refcat=reference, **options)
-        result = alignment.to_dict()
+        found = align(catalogs, groups, abs_refcat=reference, **options)
+        result = found.to_dict()
         exposures, islands = result["exposures"], result["islands"]
-        for group in alignment.groups:
+        for group in found.groups:
             corrections.update(dict.fromkeys(group.exposures, group.correction))
     aligned = {name: g.corrected(corrections[name]) for name, g in geometries.items()}
     grid = output_grid(aligned, max_megapixels=max_megapixels)
     layout = lay_out(aligned, groups, corrections, grid)
-    return {
+    result = {
         "step": step,
-        "parameters": dict(assign_mtwcs_options)
-        if moving
-        else {**find_options, **tweakreg_options},
+        "parameters": dict(assign_mtwcs) if moving else {**find_sources, **tweakreg},
         "exposures": exposures,
         "islands": islands,
         "reference": notes,
         "layout": layout.to_dict(),
     }
+    archive_facts(archive, known)
+    write_json(alignment, result)
 
 
 def _check_alike(known: Mapping[str, Mapping[str, Any]]) -> None:

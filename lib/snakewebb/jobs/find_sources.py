@@ -1,18 +1,61 @@
-"""Job find_sources: the sources of one exposure."""
+"""Job find_sources: what later steps need of one exposure, its sources among it."""
+
+from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from snakewebb.errors import InputError
-from snakewebb.io.planes import read_planes
+from snakewebb.io.atomic import write_json
+from snakewebb.io.planes import check_exposure, read_planes
+from snakewebb.mosaicking.weights import typical_weights
 from snakewebb.sources.star_finders import Sources, find_sources, refine, table_of
+from snakewebb.wcs.exposure import locate
 from snakewebb.wcs.geometry import Geometry, PixelToSky
 
 log = logging.getLogger(__name__)
+
+
+def describe_exposure(
+    exposure: str | Path,
+    target: str | Path,
+    *,
+    catalog: str | Path | None = None,
+    group_id: str = "",
+    step: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Find out what later steps need of an exposure: header, geometry, weights and sources.
+
+    Parameters
+    ----------
+    exposure : path
+        A stage-2 image.
+    target : path
+        The JSON to write.
+    catalog : path, optional
+        See `sources_of_exposure`.
+    group_id : str, optional
+        The group that the association gives it; by default that of its header.
+    step : mapping, optional
+        Options of `sources_of_exposure`.
+
+    Raises
+    ------
+    InputError
+        A file cannot be used.
+    """
+    check_exposure(exposure)
+    known, sky = locate(exposure)
+    known["group_id"] = group_id or known["group_id"]
+    known["typical_weights"] = typical_weights(exposure, known)
+    sources = sources_of_exposure(exposure, known, sky, catalog, **step)
+    known["sources"] = {name: column.tolist() for name, column in sources.items()}
+    write_json(target, known)
 
 
 def sources_of_exposure(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,48 +24,47 @@ DRIZZLED = 120
 
 
 def write_median(
+    exposures: Sequence[str | Path],
+    facts: str | Path,
+    alignment: str | Path,
     target: str | Path,
-    layout: Layout,
-    sources: Sequence[str | Path],
-    facts_file: str | Path,
-    skies: Mapping[str, Mapping[str, Any]],
     *,
+    sky: str | Path | None = None,
+    step: Mapping[str, Any] = MappingProxyType({}),
     threads: int = 1,
-    resample_data: bool = True,
-    **options: Any,
 ) -> None:
     """Write the median of all exposures, an image without pixels if there is nothing to compare.
 
     Parameters
     ----------
+    exposures : sequence of paths
+        All of the product, in association order.
+    facts, alignment : path
+        What `snakewebb.jobs.align.align_product` wrote.
     target : path
-        FITS; `snakewebb.io.bands.read_rows` reads it.
-    layout : Layout
-        The product's.
-    sources : sequence of paths
-        Its exposures, in the layout's order.
-    facts_file : path
-        Of the product, see `snakewebb.wcs.exposure.open_facts`.
-    skies : mapping
-        By exposure name what `snakewebb.mosaicking.skymatch.match_sky` found; empty if sky was not
-        matched.
+        FITS; `snakewebb.io.planes.read_window` reads it.
+    sky : path, optional
+        What `snakewebb.jobs.skymatch.match_exposures` wrote, if sky was matched.
+    step : mapping, optional
+        Options of `median_band`.
     threads : int, optional
         The result does not depend on it.
-    resample_data, **options
-        See `median_band`.
 
     Raises
     ------
     InputError
         See `median_band`.
     """
-    with open_facts(facts_file) as facts:
+    layout = Layout.from_dict(json.loads(Path(alignment).read_text())["layout"])
+    skies = json.loads(Path(sky).read_text())["exposures"] if sky else {}
+    resample_data = step.get("resample_data", True)
+    with open_facts(facts) as known:
         height, width = layout.grid.shape
         stacked = layout.columns_per_row()
         if not resample_data:
             # On the detector every exposure falls on every band.
-            height, width = facts(next(iter(layout.placements)))[1].shape
-            stacked = width * len(sources)
+            height, width = known(next(iter(layout.placements)))[1].shape
+            stacked = width * len(exposures)
         groups = [placement.group for placement in layout.placements.values()]
         if reason_to_skip(groups, resample_data=resample_data):
             height = 0
@@ -72,16 +73,14 @@ def write_median(
             reach = rows if resample_data else slice(0, layout.grid.shape[0])
             inputs = band_inputs(
                 layout,
-                sources,
-                facts,
+                exposures,
+                known,
                 reach,
-                lambda name, known: sky_in_pixels(known, skies.get(name)),
+                lambda name, header: sky_in_pixels(header, skies.get(name)),
             )
-            exposures = [exposure for exposure in inputs if exposure is not None]
-            typical = {e.name: facts(e.name)[0]["typical_weights"] for e in exposures}
-            return median_band(
-                exposures, typical, layout.grid, rows, resample_data=resample_data, **options
-            )
+            found = [each for each in inputs if each is not None]
+            typical = {each.name: known(each.name)[0]["typical_weights"] for each in found}
+            return median_band(found, typical, layout.grid, rows, **step)
 
         bands = cut_rows(height, 4 * (stacked + 2 * width) + DRIZZLED * width, threads)
         write_rows(target, (height, width), chosen(in_order(band, bands, threads)))

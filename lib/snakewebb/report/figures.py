@@ -24,7 +24,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from snakewebb.errors import InputError
 from snakewebb.io.atomic import replacing
-from snakewebb.report.status import ProductStatus, write_page
+from snakewebb.report.status import ProductStatus, read_status, write_page, write_table
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,38 @@ def _write_message(path: str | Path, message: str) -> None:
         figure = Figure(figsize=(PAGE_WIDTH, 0.6 + 0.23 * (len(lines) + 1)))
         heading(figure, title, *lines, "The log has more.")
         save(figure, path)
+
+
+def plot_exposures(
+    out: Any,
+    *,
+    alignment: str | Path,
+    sky: str | Path | None = None,
+    exposures: Sequence[str | Path],
+) -> None:
+    """Draw what became of a product's exposures; a picture that fails stops no other.
+
+    Parameters
+    ----------
+    out : namespace
+        Files to write: ``alignment``, ``sky``, ``outliers`` (PNG) and ``status`` (HTML).
+    alignment, sky, exposures
+        See `snakewebb.report.status.read_status`.
+
+    Raises
+    ------
+    InputError
+        See `snakewebb.report.status.read_status`.
+    """
+    status = read_status(alignment, sky, exposures)
+    for plot, path in (
+        (plot_alignment, out.alignment),
+        (plot_sky, out.sky),
+        (plot_outliers, out.outliers),
+        (write_table, out.status),
+    ):
+        with drawn(path):
+            plot(status, path)
 
 
 def plot_alignment(status: ProductStatus, path: str | Path) -> None:

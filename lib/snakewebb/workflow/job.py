@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from snakewebb.errors import InputError
 from snakewebb.workflow.logs import DONE, STOPPED
@@ -54,6 +54,14 @@ def job(log: str) -> Iterator[None]:
     except (Exception, KeyboardInterrupt) as error:
         _end(log, error)
     logging.info(DONE, time.perf_counter() - _BEGIN, time.process_time(), start, _peak_memory())
+
+
+def named(given: Any) -> dict[str, Any]:
+    """Return a rule's input or parameters by name, for the job's function to be called with.
+
+    Left out is what only tells Snakemake when to run: the digest of code, and compiled kernels.
+    """
+    return {name: value for name, value in given.items() if name not in ("code", "kernels")}
 
 
 def _end(log: str, error: BaseException) -> NoReturn:
