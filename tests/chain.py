@@ -1,7 +1,6 @@
 """All steps of a product in this process, without Snakemake."""
 
-import json
-
+from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.io.names import exposure_name
 from snakewebb.jobs.align import align_product
 from snakewebb.jobs.crf import finish_exposure
@@ -10,6 +9,7 @@ from snakewebb.jobs.i2d import write_mosaic
 from snakewebb.jobs.median import write_median
 from snakewebb.jobs.skymatch import match_exposures
 from snakewebb.jobs.source_catalog import make_catalog
+from snakewebb.mosaicking.sky_levels import SkyResult
 
 DRIZZLE = {"pixfrac": 1.0, "kernel": "square", "fillval": "NAN", "weight_type": "ivm"}
 
@@ -34,8 +34,11 @@ def image3(folder, paths, *, refcat=None, tweakreg=None, drizzle=None, catalog=F
         )
     step = {"drizzle": DRIZZLE | (drizzle or {})}
     write_mosaic(crfs, facts, alignment, mosaic, step=step)
-    aligned, matched = (json.loads(path.read_text())["exposures"] for path in (alignment, sky))
-    outcome = {name: {"tweakreg": aligned[name], "skymatch": matched[name]} for name in names}
+    aligned, matched = AlignmentResult.read(alignment), SkyResult.read(sky)
+    outcome = {
+        name: {"tweakreg": vars(aligned.exposures[name]), "skymatch": vars(matched.exposures[name])}
+        for name in names
+    }
     if catalog:
         outcome["catalog"] = make_catalog(mosaic, folder / "x_cat.ecsv", folder / "x_segm.fits")
     return outcome

@@ -16,7 +16,7 @@ from chain import image3
 from snakewebb.jobs.find_sources import describe_exposure
 from snakewebb.jobs.i2d import write_mosaic
 from snakewebb.jobs.skymatch import match_exposures
-from snakewebb.report.figures import plot_exposures
+from snakewebb.report.exposure_figures import plot_exposures
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
 from snakewebb.workflow.associations import read, write_association

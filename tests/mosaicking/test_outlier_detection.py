@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ SCALE = 0.06
 CENTER = 10.0, 20.0
 DITHERS = (0.0, 0.0, 0.0), (7.3, -4.6, 1.0), (-5.4, 3.8, -2.0), (2.7, 6.1, 0.0)  # x, y pixels; deg
 SKIES = 3.0, 3.3, 2.6, 3.1
-TIMES = {"measurement_time": 100.0, "exposure_time": 110.0}
+TIMES = SimpleNamespace(measurement_time=100.0, exposure_time=110.0)
 STAR_FWHM = 2.3
 
 # --- kernels -------------------------------------------------------------------------------------
@@ -313,7 +314,7 @@ class Exposures:
             self.rays[name], self.cores[name] = rays, core
             self.typical[name] = typical_weights(path, TIMES)
             self.inputs[name] = Input(
-                name, path, PixelMap(geometry, self.grid), sky, *TIMES.values()
+                name, path, PixelMap(geometry, self.grid), sky, *vars(TIMES).values()
             )
 
     def chosen(self, *numbers):
@@ -373,7 +374,10 @@ def test_typical_weight_of_good_pixels(tmp_path):
     dq[:] = DO_NOT_USE
     assert write(SCI=variance, DQ=dq, VAR_RNOISE=variance)["ivm"] == 0
     assert write(SCI=variance, DQ=dq)["ivm"] == 1
-    assert typical_weights(path, {"measurement_time": None, "exposure_time": 7})["exptime"] == 7
+    assert (
+        typical_weights(path, SimpleNamespace(measurement_time=None, exposure_time=7))["exptime"]
+        == 7
+    )
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from snakewebb.simulate.presets import NIRCAM_FIELD, preset
 from snakewebb.sources.background import Background, NoPixel
 from snakewebb.sources.star_finders import find_sources
 from snakewebb.wcs.exposure import locate
-from snakewebb.wcs.geometry import Correction, Geometry
+from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.sphere import to_plane
 
 FWHM = 2.5
@@ -246,12 +246,15 @@ def test_sources_of_a_simulated_exposure(exposure):
 
 
 @pytest.mark.parametrize(
-    "change", [{"skip": True}, {"known": {"target_type": "moving"}}], ids=["skip", "moving"]
+    "change", [{"skip": True}, {"header": {"target_type": "moving"}}], ids=["skip", "moving"]
 )
 def test_no_sources_are_needed(exposure, change):
     path, known, sky = exposure
     found = sources_of_exposure(
-        path, {**known, **change.get("known", {})}, sky, skip=change.get("skip", False)
+        path,
+        replace(known, header=replace(known.header, **change.get("header", {}))),
+        sky,
+        skip=change.get("skip", False),
     )
     assert len(found["x"]) == 0
     assert list(found) == COLUMNS
@@ -259,7 +262,7 @@ def test_no_sources_are_needed(exposure, change):
 
 def test_a_catalogue_of_the_users(exposure, tmp_path):
     path, known, sky = exposure
-    (x0, x1), (y0, y1) = Geometry.from_dict(known["geometry"]).bounding_box
+    (x0, x1), (y0, y1) = known.geometry.bounding_box
     own = tmp_path / "own.csv"
     rows = [(10, 20), (x0, 50), (x0 + 1e-6, 50), (30, y1 + 1), (x1 - 1, y0 + 1), (-9, 9)]
     own.write_text("xcentroid,ycentroid\n" + "\n".join(f"{x!r},{y!r}" for x, y in rows))

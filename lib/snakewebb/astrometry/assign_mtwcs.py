@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
+from snakewebb.astrometry.alignment import ExposureAlignment
 from snakewebb.errors import InputError
 from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.sphere import to_plane, unit_vectors
@@ -20,21 +20,19 @@ log = logging.getLogger(__name__)
 
 
 def assign_mtwcs(
-    known: Mapping[str, Mapping[str, Any]],
-) -> tuple[dict[str, dict[str, Any]], dict[str, Correction | None]]:
+    positions: Mapping[str, tuple[float | None, float | None]],
+) -> tuple[dict[str, ExposureAlignment], dict[str, Correction | None]]:
     """Bring the exposures of a moving target to its mean position.
 
     Parameters
     ----------
-    known : mapping of exposure to facts
-        With ``mt_ra`` and ``mt_dec``, degrees: where the target was.
+    positions : mapping of exposure to (RA, Dec)
+        Where the target was, degrees; None where that is not known.
 
     Returns
     -------
-    exposures : dict
-        Of each its ``status`` (SKIPPED for all where one lacks its position) and ``reason``; if
-        COMPLETE also ``mt_avra`` and ``mt_avdec``, the mean position in degrees, and ``offset``,
-        the shift to the East and North in mas.
+    exposures : dict of str to ExposureAlignment
+        SKIPPED, all of them, where one lacks its position.
     corrections : dict of str to Correction or None
 
     Raises
@@ -42,18 +40,19 @@ def assign_mtwcs(
     InputError
         A position is on the other side of the sky.
     """
-    lacking = [name for name, facts in known.items() if None in (facts["mt_ra"], facts["mt_dec"])]
+    lacking = [name for name, position in positions.items() if None in position]
     if lacking:
         reason = f"no target position (MT_RA, MT_DEC) in {', '.join(lacking)}"
         log.warning("moving target not aligned: %s", reason)
-        skipped = {name: {"status": "SKIPPED", "reason": reason} for name in known}
-        return skipped, dict.fromkeys(known)
-    positions = np.array([(facts["mt_ra"], facts["mt_dec"]) for facts in known.values()])
-    x, y, z = unit_vectors(*positions.T).sum(axis=0)
+        skipped = ExposureAlignment("SKIPPED", reason)
+        return dict.fromkeys(positions, skipped), dict.fromkeys(positions)
+    places = np.array(list(positions.values()), float)
+    x, y, z = unit_vectors(*places.T).sum(axis=0)
     mean_ra = float(np.degrees(np.arctan2(y, x)) % 360)
     mean_dec = float(np.degrees(np.arctan2(z, np.hypot(x, y))))
     exposures, corrections = {}, {}
-    for name, east, north in zip(known, *to_plane(*positions.T, mean_ra, mean_dec), strict=True):
+    moved = to_plane(*places.T, mean_ra, mean_dec)
+    for name, east, north in zip(positions, *moved, strict=True):
         if np.isnan(east):
             raise InputError(
                 f"{name}: its target position (MT_RA, MT_DEC) is 90 degrees or more from the mean: "
@@ -61,12 +60,9 @@ def assign_mtwcs(
             )
         shift = (-float(east), -float(north))
         corrections[name] = Correction(mean_ra, mean_dec, ((1.0, 0.0), (0.0, 1.0)), shift)
-        exposures[name] = {
-            "status": "COMPLETE",
-            "reason": "",
-            "mt_avra": mean_ra,
-            "mt_avdec": mean_dec,
-            "offset": tuple(1000 * s for s in shift),
-        }
+        offset = (1000 * shift[0], 1000 * shift[1])
+        exposures[name] = ExposureAlignment(
+            "COMPLETE", "", offset, mt_avra=mean_ra, mt_avdec=mean_dec
+        )
         log.info("%s: shifted by %.3f, %.3f arcsec (East, North)", name, *shift)
     return exposures, corrections

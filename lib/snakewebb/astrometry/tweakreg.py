@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from snakewebb.astrometry.alignment import ExposureAlignment, ReferenceFit, Status
 from snakewebb.astrometry.joining import MAS, align_relative, column_names, detections_of
 from snakewebb.astrometry.matching import (
     Affine,
@@ -32,8 +33,6 @@ from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.sphere import to_plane
 
 log = logging.getLogger(__name__)
-
-Status = Literal["COMPLETE", "SKIPPED", "FAILED"]
 
 
 @dataclass(frozen=True)
@@ -95,29 +94,6 @@ class ExposureQuality:
 
 
 @dataclass(frozen=True)
-class AbsoluteFit:
-    """The fit of an island to the reference catalogue.
-
-    Attributes
-    ----------
-    status : {"COMPLETE", "FAILED"}
-    reason : str
-    fit : Affine or None
-    n_references, n_matches : int
-        Catalogue entries around the island, and those used in the fit.
-    rms : float or None
-        Root mean square distance of these from the stars, mas.
-    """
-
-    status: Status
-    reason: str
-    fit: Affine | None
-    n_references: int
-    n_matches: int = 0
-    rms: float | None = None
-
-
-@dataclass(frozen=True)
 class Alignment:
     """Corrections of all exposures of a product, and how good they are.
 
@@ -126,28 +102,25 @@ class Alignment:
     groups : tuple of GroupAlignment
         In the order of the association.
     exposures : dict of str to ExposureQuality
-    islands : tuple of AbsoluteFit
+    islands : tuple of ReferenceFit
         Empty without a reference catalogue.
     """
 
     groups: tuple[GroupAlignment, ...]
     exposures: dict[str, ExposureQuality]
-    islands: tuple[AbsoluteFit, ...]
+    islands: tuple[ReferenceFit, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return a form that JSON can hold.
-
-        ``exposures`` maps each exposure to the attributes of its group and its quality;
-        ``islands`` lists the absolute fits.
-        """
-        exposures = {}
-        for group in self.groups:
-            for name in group.exposures:
-                values = {**asdict(group), "status": group.status, **asdict(self.exposures[name])}
-                del values["exposures"]
-                exposures[name] = values
-        islands = [{k: v for k, v in asdict(i).items() if k != "fit"} for i in self.islands]
-        return {"exposures": exposures, "islands": islands}
+    def by_exposure(self) -> dict[str, ExposureAlignment]:
+        """Return how each exposure was aligned, in the order of the association."""
+        group_of = {name: group for group in self.groups for name in group.exposures}
+        return {
+            name: ExposureAlignment(
+                status=group_of[name].status,
+                **{key: value for key, value in vars(group_of[name]).items() if key != "exposures"},
+                **vars(quality),
+            )
+            for name, quality in self.exposures.items()
+        }
 
 
 def align(
@@ -234,7 +207,8 @@ def align(
     if alone:
         relative = {0: ("SKIPPED", alone)}
 
-    absolute: list[AbsoluteFit] = []
+    absolute: list[ReferenceFit] = []
+    onto_reference: list[Affine | None] = []
     if abs_refcat is not None:
         abs_how = Matching(
             minobj=abs_minobj,
@@ -252,16 +226,16 @@ def align(
         )
         near = np.isfinite(reference).all(axis=1)
         weight = abs_refcat["weight"][near] if "weight" in column_names(abs_refcat) else None
-        absolute = [
-            _fit_absolute(detections, island, reference[near], weight, abs_how)
-            for island in islands
-        ]
+        for island in islands:
+            end, fit = _fit_absolute(detections, island, reference[near], weight, abs_how)
+            absolute.append(end)
+            onto_reference.append(fit)
 
     fits = {g: fit for island in islands for g, fit in island.items()}
     island_of = {g: number for number, island in enumerate(islands) for g in island}
     # Most of a pointing error is common to a visit: what cannot be fitted by itself goes along.
     along = max(
-        (k for k, a in enumerate(absolute) if a.fit),
+        (k for k, fit in enumerate(onto_reference) if fit),
         key=lambda k: absolute[k].n_matches,
         default=None,
     )
@@ -272,11 +246,12 @@ def align(
             own = absolute[island_of[g]]
             absolute_status = own.status
             reason = "; ".join(filter(None, (reason, own.reason)))
-            if own.fit:
-                fit = own.fit.after(fit)
-            elif along is not None:
-                fit = absolute[along].fit.after(fit)
+            onto = onto_reference[island_of[g]]
+            if onto is None and along is not None:
+                onto = onto_reference[along]
                 reason += f": goes with island {along}"
+            if onto:
+                fit = onto.after(fit)
         points = detections.points[detections.rows[g]]
         centre = points.mean(axis=0) if len(points) else np.zeros(2)
         (a, b), (c, d) = fit.matrix.tolist()
@@ -300,7 +275,7 @@ def align(
 
 
 def _fit_absolute(detections, island, reference, weight, how):
-    """Fit the stars of an island to the reference catalogue."""
+    """Fit the stars of an island to the reference catalogue; return its end, and the map."""
     members = sorted(island)
     rows = np.concatenate([detections.rows[g] for g in members])
     star = np.arange(len(rows))
@@ -308,7 +283,7 @@ def _fit_absolute(detections, island, reference, weight, how):
         rows = rows[detections.star[rows] >= 0]
         star = np.unique(detections.star[rows], return_inverse=True)[1]
     if not len(rows):
-        return AbsoluteFit("FAILED", "abs_refcat: no sources to match", None, 0)
+        return ReferenceFit("FAILED", "abs_refcat: no sources to match", 0), None
     group = np.searchsorted(members, detections.group[rows])
     corrected = apply_fits([island[g] for g in members], detections.points[rows], group)
     # Clipped measurements count only where a star has no others.
@@ -330,9 +305,10 @@ def _fit_absolute(detections, island, reference, weight, how):
     try:
         fit, i, j, kept = match_and_fit(points, near, how, own, weight)
     except FitError as error:
-        return AbsoluteFit("FAILED", f"abs_refcat: {error}", None, len(near))
+        return ReferenceFit("FAILED", f"abs_refcat: {error}", len(near)), None
     residual = np.hypot(*(fit(points[i[kept]]) - near[j[kept]]).T)
-    return AbsoluteFit("COMPLETE", "", fit, len(near), int(kept.sum()), rms(residual) * MAS)
+    end = ReferenceFit("COMPLETE", "", len(near), int(kept.sum()), rms(residual) * MAS)
+    return end, fit
 
 
 def _quality(detections, n_exposures):
@@ -367,7 +343,7 @@ def _report(groups, quality, absolute):
         if g.status == "FAILED":
             log.warning("%s: alignment FAILED: %s", g.group, g.reason)
     for number, fit in enumerate(absolute):
-        if fit.fit:
+        if fit.status == "COMPLETE":
             log.info(
                 "island %d: %d matches with the reference catalogue, rms %.2f mas",
                 number,

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from snakewebb.astrometry import assign_mtwcs as mtwcs
-from snakewebb.astrometry import catalogs as catalogs_module
+from snakewebb.astrometry.alignment import AlignmentResult, ExposureAlignment, ReferenceFit
+from snakewebb.astrometry.catalogs import reference_catalogue
 from snakewebb.astrometry.tweakreg import align
 from snakewebb.errors import InputError
-from snakewebb.io.atomic import write_json
-from snakewebb.wcs.exposure import archive_facts
-from snakewebb.wcs.geometry import Correction, Geometry
+from snakewebb.wcs.exposure import Exposure, archive_exposures
+from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.grid import output_grid
 from snakewebb.wcs.layout import lay_out
 
@@ -41,11 +40,8 @@ def align_product(
         What `snakewebb.jobs.find_sources.describe_exposure` wrote of all exposures, in association
         order.
     alignment, archive : path
-        To write, as JSON: ``step``, which of the two was run, and its ``parameters``;
-        ``exposures``, by name the ``status``, ``reason`` and quality of each; ``islands``, the
-        absolute fits; ``reference``, what is noted of their catalogue; ``layout``, for
-        `snakewebb.wcs.layout.Layout`. And the facts of all, see
-        `snakewebb.wcs.exposure.archive_facts`.
+        To write: an `AlignmentResult`, and what is known of all exposures, see
+        `snakewebb.wcs.exposure.archive_exposures`.
     refcat : path, optional
         Reference catalogue, if it is a file.
     tweakreg, assign_mtwcs : mapping, optional
@@ -60,55 +56,52 @@ def align_product(
     InputError
         Exposures do not belong together, or parameters contradict each other.
     """
-    texts = [json.loads(Path(path).read_text()) for path in facts]
-    catalogs = {text["exposure"]: text.pop("sources") for text in texts}
-    known = {text["exposure"]: text for text in texts}
-    geometries = {name: Geometry.from_dict(text["geometry"]) for name, text in known.items()}
+    known = [Exposure.read(path) for path in facts]
     _check_alike(known)
-    groups = {name: text["group_id"] for name, text in known.items()}
-    moving = any(str(text["target_type"]).upper() == "MOVING" for text in known.values())
-    corrections: dict[str, Correction | None] = dict.fromkeys(known)
-    islands: list[dict[str, Any]] = []
-    reference, notes = None, {}
-    if moving:
-        step, options = "assign_mtwcs", dict(assign_mtwcs)
-    else:
-        step, options = "tweakreg", dict(tweakreg)
-    if options.pop("skip", False):
-        exposures = {name: {"status": "SKIPPED", "reason": "skip is set"} for name in known}
+    geometries = {exposure.name: exposure.geometry for exposure in known}
+    groups = {exposure.name: exposure.header.group_id for exposure in known}
+    moving = any(exposure.header.is_moving for exposure in known)
+    step, options = ("assign_mtwcs", assign_mtwcs) if moving else ("tweakreg", tweakreg)
+    corrections: dict[str, Correction | None] = dict.fromkeys(groups)
+    islands: tuple[ReferenceFit, ...] = ()
+    notes: dict[str, Any] = {}
+    if options.get("skip"):
+        exposures = dict.fromkeys(groups, ExposureAlignment("SKIPPED", "skip is set"))
     elif moving:
-        exposures, corrections = mtwcs.assign_mtwcs(known)
+        targets = {e.name: (e.header.mt_ra, e.header.mt_dec) for e in known}
+        exposures, corrections = mtwcs.assign_mtwcs(targets)
     else:
-        name = options.pop("abs_refcat", "")
-        if name:
-            reference, notes = catalogs_module.reference_catalogue(name, refcat, geometries, known)
+        reference, options = None, dict(options)
+        options.pop("skip", None)
+        if name := options.pop("abs_refcat", ""):
+            epochs = {exposure.name: exposure.header.epoch for exposure in known}
+            reference, notes = reference_catalogue(name, refcat, geometries, epochs)
+        catalogs = {exposure.name: exposure.sources for exposure in known}
         found = align(catalogs, groups, abs_refcat=reference, **options)
-        result = found.to_dict()
-        exposures, islands = result["exposures"], result["islands"]
-        for group in found.groups:
-            corrections.update(dict.fromkeys(group.exposures, group.correction))
+        exposures, islands = found.by_exposure(), found.islands
+        corrections = {name: exposure.correction for name, exposure in exposures.items()}
     aligned = {name: g.corrected(corrections[name]) for name, g in geometries.items()}
     grid = output_grid(aligned, max_megapixels=max_megapixels)
     layout = lay_out(aligned, groups, corrections, grid)
-    result = {
-        "step": step,
-        "parameters": dict(assign_mtwcs) if moving else {**find_sources, **tweakreg},
-        "exposures": exposures,
-        "islands": islands,
-        "reference": notes,
-        "layout": layout.to_dict(),
-    }
-    archive_facts(archive, known)
-    write_json(alignment, result)
+    archive_exposures(archive, known)
+    AlignmentResult(
+        step=step,
+        parameters=dict(assign_mtwcs) if moving else {**find_sources, **tweakreg},
+        exposures=exposures,
+        islands=islands,
+        reference=notes,
+        layout=layout,
+    ).write(alignment)
 
 
-def _check_alike(known: Mapping[str, Mapping[str, Any]]) -> None:
+def _check_alike(known: Sequence[Exposure]) -> None:
     """Raise where exposures of different kinds are in one product."""
-    first_name, first = next(iter(known.items()))
-    for name, facts in known.items():
+    first = known[0]
+    for other in known:
         for key in ("instrument", "filter", "pupil", "bunit"):
-            if facts[key] != first[key]:
+            theirs, own = getattr(other.header, key), getattr(first.header, key)
+            if theirs != own:
                 raise InputError(
-                    f"{name}: its {key} is {facts[key]}, but that of {first_name} is {first[key]}: "
+                    f"{other.name}: its {key} is {theirs}, but that of {first.name} is {own}: "
                     "put them in products of their own"
                 )

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.io.names import exposure_name
 from snakewebb.io.planes import invalidate, read_measured, read_window
 from snakewebb.mosaicking.outlier_detection import flag_outliers, reason_to_skip
-from snakewebb.mosaicking.sky_levels import check_subtraction, sky_in_pixels
+from snakewebb.mosaicking.sky_levels import SkyResult, check_subtraction, sky_in_pixels
 from snakewebb.products.exposure_file import write_crf
-from snakewebb.wcs.exposure import parse_facts
-from snakewebb.wcs.layout import Layout
+from snakewebb.wcs.exposure import Exposure
 from snakewebb.wcs.pixel_map import PixelMap
 
 
@@ -58,26 +58,25 @@ def finish_exposure(
         A file cannot be used.
     """
     name = exposure_name(exposure)
-    alignment = json.loads(Path(alignment).read_text())
-    layout = Layout.from_dict(alignment["layout"])
+    result = AlignmentResult.read(alignment)
+    layout, aligned = result.layout, result.exposures[name]
     correction = layout.placements[name].correction
-    aligned = alignment["exposures"][name]
-    aligner = alignment["step"]
-    statuses = {aligner: aligned["status"]}
-    provenance: dict[str, Any] = {aligner: aligned | {"parameters": alignment["parameters"]}}
-    if alignment["islands"]:
-        provenance[aligner]["reference_fit"] = alignment["islands"][aligned["island"]]
-        provenance[aligner]["reference"] = alignment["reference"]
-    header, geometry = parse_facts(Path(facts).read_bytes())
+    statuses: dict[str, str] = {result.step: aligned.status}
+    notes = asdict(aligned) | {"parameters": result.parameters}
+    if result.islands:
+        notes["reference_fit"] = asdict(result.islands[aligned.island])
+        notes["reference"] = result.reference
+    provenance: dict[str, Any] = {result.step: notes}
+    known = Exposure.read(facts)
     subtract = step.get("subtract", False)
-    check_subtraction(name, header["sky_subtracted"], subtract)
-    matched = None
+    check_subtraction(name, known.header.sky_subtracted, subtract)
+    matched, background = None, None
     if sky:
-        result = json.loads(Path(sky).read_text())
-        matched = result["exposures"][name]
-        statuses["skymatch"] = matched["status"]
-        provenance["skymatch"] = matched | {"parameters": result["parameters"]}
-        matched["subtracted"], matched["method"] = subtract, result["skymethod"]
+        skies = SkyResult.read(sky)
+        matched = skies.exposures[name]
+        statuses["skymatch"] = matched.status
+        provenance["skymatch"] = asdict(matched) | {"parameters": skies.parameters}
+        background = {"level": matched.level, "subtracted": subtract, "method": skies.skymethod}
     else:
         statuses["skymatch"], provenance["skymatch"] = "SKIPPED", {"reason": "skip is set"}
     outliers = None
@@ -96,9 +95,9 @@ def finish_exposure(
         invalidate(planes)
         outliers = flag_outliers(
             planes,
-            PixelMap(geometry.corrected(correction), layout.grid),
+            PixelMap(known.geometry.corrected(correction), layout.grid),
             partial(read_window, median),
-            sky_in_pixels(header, matched),
+            sky_in_pixels(known.header, matched),
             **flagging,
         )
         statuses["outlier_detection"] = "COMPLETE"
@@ -108,11 +107,11 @@ def finish_exposure(
         target,
         statuses=statuses,
         correction=correction,
-        geometry=geometry,
-        moving_target=aligner == "assign_mtwcs",
+        geometry=known.geometry,
+        moving_target=result.step == "assign_mtwcs",
         sip=step.get("sip", {}),
-        wcsinfo={key: aligned[key] for key in ("mt_avra", "mt_avdec") if key in aligned},
-        sky=matched,
+        wcsinfo={key: notes[key] for key in ("mt_avra", "mt_avdec") if notes[key] is not None},
+        sky=background,
         outliers=outliers,
         asn=asn,
         provenance=provenance,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from snakewebb.errors import InputError
-from snakewebb.io.atomic import write_json
 from snakewebb.io.planes import check_exposure, read_planes
 from snakewebb.mosaicking.weights import typical_weights
 from snakewebb.sources.star_finders import Sources, find_sources, refine, table_of
-from snakewebb.wcs.exposure import locate
-from snakewebb.wcs.geometry import Geometry, PixelToSky
+from snakewebb.wcs.exposure import Exposure, locate
+from snakewebb.wcs.geometry import PixelToSky
 
 log = logging.getLogger(__name__)
 
@@ -51,16 +51,18 @@ def describe_exposure(
     """
     check_exposure(exposure)
     known, sky = locate(exposure)
-    known["group_id"] = group_id or known["group_id"]
-    known["typical_weights"] = typical_weights(exposure, known)
-    sources = sources_of_exposure(exposure, known, sky, catalog, **step)
-    known["sources"] = {name: column.tolist() for name, column in sources.items()}
-    write_json(target, known)
+    found = replace(
+        known,
+        header=replace(known.header, group_id=group_id or known.header.group_id),
+        typical_weights=typical_weights(exposure, known.header),
+        sources=sources_of_exposure(exposure, known, sky, catalog, **step),
+    )
+    found.write(target)
 
 
 def sources_of_exposure(
     path: str | Path,
-    known: Mapping[str, Any],
+    known: Exposure,
     sky: PixelToSky,
     catalog: str | Path | None = None,
     *,
@@ -73,7 +75,7 @@ def sources_of_exposure(
     ----------
     path : path
         Stage-2 exposure with a gWCS.
-    known : mapping
+    known : Exposure
         What `snakewebb.wcs.exposure.locate` returns for it.
     sky : PixelToSky
         Likewise.
@@ -95,9 +97,9 @@ def sources_of_exposure(
     InputError
         A file cannot be used.
     """
-    if known["dimensions"] != 2:
+    if known.dimensions != 2:
         raise InputError(f"{path}: is a cube of integrations: image3 needs images (_cal)")
-    if skip or str(known["target_type"]).upper() == "MOVING":
+    if skip or known.header.is_moving:
         sources = table_of([], [], [])
     elif catalog:
         from snakewebb.astrometry.catalogs import read_sources
@@ -110,7 +112,7 @@ def sources_of_exposure(
         dq = np.zeros(planes["SCI"].shape, np.uint32) if planes["DQ"] is None else planes["DQ"]
         sources = find_sources(planes["SCI"], dq, **options)
         refine(sources, planes["SCI"], dq, options.get("kernel_fwhm", 2.5))
-    (x0, x1), (y0, y1) = Geometry.from_dict(known["geometry"]).bounding_box
+    (x0, x1), (y0, y1) = known.geometry.bounding_box
     x, y = sources["x"], sources["y"]
     inside = (x > x0) & (x < x1) & (y > y0) & (y < y1)
     ra, dec = sky.forward(x[inside], y[inside])

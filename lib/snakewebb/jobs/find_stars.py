@@ -16,7 +16,6 @@ from snakewebb.coronagraphy.star import find_star, reference_pixel, star_correct
 from snakewebb.errors import InputError
 from snakewebb.io.names import product_exposure
 from snakewebb.wcs.exposure import read_geometry
-from snakewebb.wcs.geometry import Geometry
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ def locate_stars(paths: Sequence[str | Path], **options: Any) -> dict[str, dict[
     known = []
     for path in paths:
         cube, usable = read_usable(path, options.get("bad_bits", "DO_NOT_USE"))
-        geometry = Geometry.from_dict(read_geometry(path)["geometry"])
+        geometry = read_geometry(path)
         center, error, reason = reference_pixel(path), (math.nan, math.nan), "has no good pixel"
         if usable.any():
             data, _, bad = fixed(cube["SCI"], cube["DQ"], **options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -12,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.errors import InputError
 from snakewebb.io.bands import cut_rows, in_order
+from snakewebb.io.headers import exposure_header
 from snakewebb.io.names import product_exposure
 from snakewebb.mosaicking.resample import band_inputs, drizzle_band, has_errors
-from snakewebb.mosaicking.sky_levels import remaining_sky
 from snakewebb.products.mosaic_file import write_i2d
-from snakewebb.wcs.exposure import Facts, open_facts
+from snakewebb.wcs.exposure import Exposures, open_exposures
 from snakewebb.wcs.grid import mean_pixel_side, output_grid
 from snakewebb.wcs.layout import Layout, lay_out
 from snakewebb.wcs.output_wcs import read_grid
@@ -67,7 +67,7 @@ def write_mosaic(
         See `output_layout` and `snakewebb.mosaicking.resample.drizzle_band`.
     """
     grid, drizzle = step.get("grid", {}), step.get("drizzle", {})
-    with open_facts(facts) as known:
+    with open_exposures(facts) as known:
         layout = output_layout(
             alignment,
             known,
@@ -77,13 +77,15 @@ def write_mosaic(
             **grid,
         )
         files = dict(zip(layout.placements, exposures, strict=True))
-        sky = cache(lambda name: remaining_sky(files[name]))
+        sky = cache(lambda name: exposure_header(files[name]).remaining_sky)
         height, width = layout.grid.shape
         if not has_errors(exposures):
             drizzle = {**drizzle, "enable_err": False}
 
         def band(rows: slice) -> tuple[int, dict[str, np.ndarray | None]]:
-            inputs = band_inputs(layout, exposures, known, rows, lambda name, header: sky(name))
+            inputs = band_inputs(
+                layout, exposures, known, rows, lambda exposure: sky(exposure.name)
+            )
             return rows.start, vars(drizzle_band(inputs, layout.grid, rows, **drizzle))
 
         context = 4 * (len(exposures) // 32 + 1)
@@ -103,7 +105,7 @@ def write_mosaic(
 
 def output_layout(
     alignment: str | Path,
-    facts: Facts,
+    known: Exposures,
     names: Sequence[str],
     *,
     output_wcs: str | Path | None = None,
@@ -114,9 +116,9 @@ def output_layout(
     Parameters
     ----------
     alignment : path
-        What `snakewebb.jobs.align.align_product` found, as JSON.
-    facts : callable
-        See `snakewebb.wcs.exposure.open_facts`.
+        What `snakewebb.jobs.align.align_product` wrote.
+    known : callable
+        See `snakewebb.wcs.exposure.open_exposures`.
     names : sequence of str
         The exposures that are resampled.
     output_wcs : path, optional
@@ -129,10 +131,10 @@ def output_layout(
     InputError
         The exposures do not fall on the grid, or it cannot be made.
     """
-    aligned = Layout.from_dict(json.loads(Path(alignment).read_text())["layout"]).placements
+    aligned = AlignmentResult.read(alignment).layout.placements
     geometries = {}
     for name in names:
-        geometries[name] = facts(name)[1].corrected(aligned[name].correction)
+        geometries[name] = known(name).geometry.corrected(aligned[name].correction)
     if output_wcs:
         side = mean_pixel_side(next(iter(geometries.values())))
         grid = read_grid(output_wcs, side, parameters.get("output_shape"))

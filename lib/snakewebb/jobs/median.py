@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -10,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.io.bands import cut_rows, in_order
 from snakewebb.io.planes import write_rows
 from snakewebb.mosaicking.median import chosen, median_band
 from snakewebb.mosaicking.outlier_detection import reason_to_skip
 from snakewebb.mosaicking.resample import band_inputs
-from snakewebb.mosaicking.sky_levels import sky_in_pixels
-from snakewebb.wcs.exposure import open_facts
-from snakewebb.wcs.layout import Layout
+from snakewebb.mosaicking.sky_levels import SkyResult, sky_in_pixels
+from snakewebb.wcs.exposure import open_exposures
 
 DRIZZLED = 120
 """Bytes a pixel of one exposure that is read and drizzled, see `snakewebb.mosaicking.resample`."""
@@ -55,15 +54,15 @@ def write_median(
     InputError
         See `median_band`.
     """
-    layout = Layout.from_dict(json.loads(Path(alignment).read_text())["layout"])
-    skies = json.loads(Path(sky).read_text())["exposures"] if sky else {}
+    layout = AlignmentResult.read(alignment).layout
+    skies = SkyResult.read(sky).exposures if sky else {}
     resample_data = step.get("resample_data", True)
-    with open_facts(facts) as known:
+    with open_exposures(facts) as known:
         height, width = layout.grid.shape
         stacked = layout.columns_per_row()
         if not resample_data:
             # On the detector every exposure falls on every band.
-            height, width = known(next(iter(layout.placements)))[1].shape
+            height, width = known(next(iter(layout.placements))).geometry.shape
             stacked = width * len(exposures)
         groups = [placement.group for placement in layout.placements.values()]
         if reason_to_skip(groups, resample_data=resample_data):
@@ -76,10 +75,10 @@ def write_median(
                 exposures,
                 known,
                 reach,
-                lambda name, header: sky_in_pixels(header, skies.get(name)),
+                lambda exposure: sky_in_pixels(exposure.header, skies.get(exposure.name)),
             )
             found = [each for each in inputs if each is not None]
-            typical = {each.name: known(each.name)[0]["typical_weights"] for each in found}
+            typical = {each.name: known(each.name).typical_weights for each in found}
             return median_band(found, typical, layout.grid, rows, **step)
 
         bands = cut_rows(height, 4 * (stacked + 2 * width) + DRIZZLED * width, threads)

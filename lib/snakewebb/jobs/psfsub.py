@@ -14,7 +14,7 @@ from snakewebb.coronagraphy.reduction import read_target
 from snakewebb.coronagraphy.stack_refs import read_cube
 from snakewebb.io.names import product_exposure
 from snakewebb.wcs.exposure import read_geometry
-from snakewebb.wcs.geometry import Correction, Geometry
+from snakewebb.wcs.geometry import Correction
 
 
 def subtract_star(
@@ -99,7 +99,7 @@ def subtract_star(
         model_err=None if model_err is None else _among(kept, model_err, np.nan),
         statuses=statuses,
         correction=Correction.from_dict(stars[name]["correction"]),
-        geometry=Geometry.from_dict(read_geometry(source)["geometry"]),
+        geometry=read_geometry(source),
         sip={},
         asn=asn,
         provenance=provenance,

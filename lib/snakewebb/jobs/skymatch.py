@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from snakewebb.io.atomic import write_json
+from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.io.bands import in_order
-from snakewebb.mosaicking.sky_overlaps import Record, overlap_statistics
+from snakewebb.mosaicking.sky_overlaps import SkyStatistics, overlap_statistics
 from snakewebb.mosaicking.skymatch import match_sky
-from snakewebb.wcs.exposure import open_facts
-from snakewebb.wcs.layout import Layout
+from snakewebb.wcs.exposure import open_exposures
 
 
 def match_exposures(
@@ -35,7 +34,7 @@ def match_exposures(
     facts, alignment : path
         What `snakewebb.jobs.align.align_product` wrote.
     target : path
-        To write, as JSON: what `match_sky` returns, and its ``parameters``.
+        To write: a `snakewebb.mosaicking.sky_levels.SkyResult`.
     skylist : path, optional
         See `match_sky`.
     step : mapping, optional
@@ -48,17 +47,19 @@ def match_exposures(
     InputError
         See `overlap_statistics` and `match_sky`.
     """
-    layout = Layout.from_dict(json.loads(Path(alignment).read_text())["layout"])
+    layout = AlignmentResult.read(alignment).layout
     statistic = dict(step)
     match_down = statistic.pop("match_down", True)
     method = {"skymethod": statistic.pop("skymethod", "match")}
-    with open_facts(facts) as known:
+    with open_exposures(facts) as known:
 
-        def measure(exposure: tuple[str, str | Path]) -> Record:
+        def measure(exposure: tuple[str, str | Path]) -> SkyStatistics:
             name, path = exposure
-            return overlap_statistics(path, name, known(name)[1], layout, **method, **statistic)
+            return overlap_statistics(
+                path, name, known(name).geometry, layout, **method, **statistic
+            )
 
         tasks = zip(layout.placements, exposures, strict=True)
         measured = list(in_order(measure, tasks, threads))
     result = match_sky(measured, **method, match_down=match_down, skylist=skylist or None)
-    write_json(target, {**result, "parameters": dict(step)})
+    replace(result, parameters=dict(step)).write(target)

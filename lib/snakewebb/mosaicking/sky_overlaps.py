@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.polynomial.chebyshev import chebvander2d
 
 from snakewebb.errors import InputError
 from snakewebb.io.dq import bad_mask
-from snakewebb.io.headers import facts
+from snakewebb.io.headers import ExposureHeader, exposure_header
 from snakewebb.io.planes import read_planes
 from snakewebb.kernels import skymatch as kernels
 from snakewebb.wcs.geometry import Geometry
@@ -27,7 +28,36 @@ STATISTICS = {
 }
 METHODS = ("match", "global", "global+match", "local", "user")
 DISTORTION_DEGREE = 7  # of the inverse: within 1e-4 pixels for NIRCam, NIRISS and MIRI
-Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SkySample:
+    """The sky of some pixels: its level, None where none of them is good, and their number."""
+
+    level: float | None
+    npix: int
+
+
+@dataclass(frozen=True)
+class SkyStatistics:
+    """The sky of an exposure where it overlaps others.
+
+    Attributes
+    ----------
+    name, group : str
+    before : float
+        The level that an earlier run took from its pixels.
+    whole : SkySample or None
+        Of all its pixels, where they are needed.
+    overlaps : dict of str to SkySample
+        By group that has a pixel in common.
+    """
+
+    name: str
+    group: str
+    before: float = 0.0
+    whole: SkySample | None = None
+    overlaps: dict[str, SkySample] = field(default_factory=dict)
 
 
 def overlap_statistics(
@@ -45,7 +75,7 @@ def overlap_statistics(
     lsigma: float = 4.0,
     usigma: float = 4.0,
     binwidth: float = 0.1,
-) -> Record:
+) -> SkyStatistics:
     """Measure the sky of an exposure where it overlaps others.
 
     A pixel takes part in an overlap if its centre is in the exposure's bounding box and within
@@ -80,16 +110,13 @@ def overlap_statistics(
 
     Returns
     -------
-    dict
-        For JSON. ``exposure``, ``group``; ``sky``: [level, npix] of the whole exposure or None
-        where not needed; ``overlaps``: [level, npix] by group that has a pixel in common, whose
-        level is None where no pixel is good; ``background``: the ``level`` and ``subtracted``
-        that an earlier run left in the header, or None.
+    SkyStatistics
 
     Raises
     ------
     InputError
-        The file cannot be read, or is no image of the geometry's shape; a parameter is wrong.
+        The file cannot be read, or is no image of the geometry's shape; its earlier background is
+        inconsistent; a parameter is wrong.
     """
     check_option(skymethod in METHODS, "skymethod", skymethod, f"is none of {', '.join(METHODS)}")
     check_option(skystat in STATISTICS, "skystat", skystat, f"is none of {', '.join(STATISTICS)}")
@@ -100,27 +127,21 @@ def overlap_statistics(
     check_option(lower < upper, "lower", lower, f"must be less than upper ({upper})")
 
     own = layout.placements[name]
-    record: Record = {
-        "exposure": name,
-        "group": own.group,
-        "background": _background(path),
-        "sky": None,
-        "overlaps": {},
-    }
+    before = _subtracted_before(name, exposure_header(path))
     if skymethod == "user":
-        return record
+        return SkyStatistics(name, own.group, before)
     image, corner = _good_pixels(path, geometry, bad_mask(dqbits))
     values = np.empty(image.size, np.float32)
 
     clipping = lower, upper, int(nclip), float(lsigma), float(usigma), float(binwidth)
 
-    def sky_of(inside: np.ndarray) -> list:
+    def sky_of(inside: np.ndarray) -> SkySample:
         n = kernels.gather(image, inside, values)
         level, npix = kernels.sky_statistic(values[:n], STATISTICS[skystat], *clipping)
-        return [float(level) if npix else None, int(npix)]
+        return SkySample(float(level) if npix else None, int(npix))
 
-    if skymethod != "match":
-        record["sky"] = sky_of(np.ones(image.shape, bool))
+    whole = sky_of(np.ones(image.shape, bool)) if skymethod != "match" else None
+    overlaps = {}
     if "match" in skymethod:
         to_pixels = pixel_finder(geometry.corrected(own.correction))
         for group, outlines in _neighbours(own, layout).items():
@@ -129,9 +150,9 @@ def overlap_statistics(
                 outline = to_pixels(*layout.grid.pixel_to_sky(*points.T)) - corner
                 kernels.fill_polygon(*np.ascontiguousarray(outline.T), inside)
             if inside.any():
-                record["overlaps"][group] = sky_of(inside)
-        log.info("%s: overlaps %d other groups", name, len(record["overlaps"]))
-    return record
+                overlaps[group] = sky_of(inside)
+        log.info("%s: overlaps %d other groups", name, len(overlaps))
+    return SkyStatistics(name, own.group, before, whole, overlaps)
 
 
 def check_option(holds: bool, key: str, value: Any, trouble: str) -> None:
@@ -140,9 +161,13 @@ def check_option(holds: bool, key: str, value: Any, trouble: str) -> None:
         raise InputError(f"skymatch.{key}: {value!r} {trouble}: change it in the configuration")
 
 
-def _background(path: str | Path) -> Record:
-    known = facts(path)
-    return {"level": known["sky_level"], "subtracted": known["sky_subtracted"]}
+def _subtracted_before(name: str, header: ExposureHeader) -> float:
+    """Return the level that an earlier run took from an exposure's pixels."""
+    level, subtracted = header.sky_level, header.sky_subtracted
+    if (level is None) != (subtracted is None):
+        missing = "BKGLEVEL" if level is None else "BKGSUB"
+        raise InputError(f"{name}: its header lacks {missing}: start from a fresh stage-2 file")
+    return float(level) if level is not None and subtracted else 0.0
 
 
 def _good_pixels(

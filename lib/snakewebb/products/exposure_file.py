@@ -29,7 +29,7 @@ from snakewebb.io.atomic import replacing
 from snakewebb.io.dq import DO_NOT_USE, OUTLIER
 from snakewebb.io.fits_structure import find
 from snakewebb.io.hdus import SUMS, forget_sums, open_copy, sound_tree
-from snakewebb.io.headers import facts
+from snakewebb.io.headers import exposure_header
 from snakewebb.io.planes import INVALIDATED, Planes, invalidate, left_out, read_planes
 from snakewebb.io.provenance import cards, date, history, log_statuses, noted, plain
 from snakewebb.io.schema import attributes
@@ -126,8 +126,8 @@ def write_crf(
     if sky is not None and sky["level"] is not None:
         metadata["background"] = {name: sky[name] for name in ("level", "subtracted", "method")}
         if sky["subtracted"]:
-            known = facts(source)
-            taken = sky["level"] - (known["sky_level"] or 0.0) * bool(known["sky_subtracted"])
+            before = exposure_header(source)
+            taken = sky["level"] - (before.sky_level or 0.0) * bool(before.sky_subtracted)
     rewrite(
         source,
         target,
@@ -210,7 +210,7 @@ def _geometry(path: str | Path) -> Geometry | None:
     from snakewebb.wcs.exposure import read_geometry  # kernels, which copies don't need
 
     try:
-        return Geometry.from_dict(read_geometry(path)["geometry"])
+        return read_geometry(path)
     except InputError as error:
         log.info("S_REGION stays as it is: %s", error)
         return None
