@@ -33,6 +33,7 @@ from snakewebb.io.planes import PLANES, read_planes
 from snakewebb.jobs.find_sources import sources_of_exposure
 from snakewebb.jobs.find_stars import locate_stars
 from snakewebb.mosaicking.weights import typical_weights
+from snakewebb.sources.star_finders import FinderOptions
 from snakewebb.wcs.exposure import locate
 
 SIZE = 48
@@ -328,7 +329,7 @@ def read_image(path: Path, _: Any) -> dict[str, Any]:
     """Do what the first jobs of an exposure do."""
     known, sky = locate(path)
     weights = typical_weights(path, known.header)
-    found = sources_of_exposure(path, known, sky, **STARS)
+    found = sources_of_exposure(path, known, sky, how=FinderOptions(**STARS))
     planes = read_planes(path)
     geometry, header = known.geometry, vars(known.header)
     spread = np.linspace(0, len(geometry.x_nodes) - 1, 5).astype(int)

@@ -14,6 +14,7 @@ from snakewebb.kernels import skymatch
 from snakewebb.mosaicking.sky_levels import SkyResult, check_subtraction
 from snakewebb.mosaicking.sky_overlaps import (
     STATISTICS,
+    SkyOptions,
     SkySample,
     SkyStatistics,
     overlap_statistics,
@@ -70,7 +71,7 @@ def sky_image(rng, level, shape=(96, 128)):
 def overlaps_of(path, name, geometries, groups, **options):
     grid = output_grid(geometries, max_megapixels=1e6)
     layout = lay_out(geometries, groups, dict.fromkeys(geometries), grid)
-    return overlap_statistics(path, name, geometries[name], layout, **options)
+    return overlap_statistics(path, name, geometries[name], layout, SkyOptions(**options))
 
 
 def measure(tmp_path, geometries, images, groups=None, **options):

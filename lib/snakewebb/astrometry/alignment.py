@@ -16,35 +16,35 @@ VERSION = 1
 """Of the format of files."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExposureAlignment:
     """How an exposure was aligned; of what its step does not tell, nothing.
 
     Attributes
     ----------
-    status : {"COMPLETE", "SKIPPED", "FAILED"}
-        FAILED where anything that was asked for failed.
+    group, island, relative, absolute, correction, rotation : optional
+        Of tweakreg, see `snakewebb.astrometry.tweakreg.GroupAlignment`.
     reason : str
         Why something was skipped or failed, or that the others are aligned with this exposure.
     offset : (float, float), optional
         By how much it was moved to the East and North, mas.
-    group, island, relative, absolute, correction, rotation : optional
-        Of tweakreg, see `snakewebb.astrometry.tweakreg.GroupAlignment`.
+    status : {"COMPLETE", "SKIPPED", "FAILED"}
+        FAILED where anything that was asked for failed.
     n_sources, n_matches, rms_before, rms_after : optional
-        Likewise, see `snakewebb.astrometry.tweakreg.ExposureQuality`.
+        Of tweakreg, see `snakewebb.astrometry.tweakreg.ExposureQuality`.
     mt_avra, mt_avdec : float, optional
         Of assign_mtwcs: the mean position of the target, degrees.
     """
 
-    status: Status
-    reason: str
-    offset: tuple[float, float] | None = None
     group: str | None = None
     island: int | None = None
     relative: Status | None = None
     absolute: Status | None = None
+    reason: str
     correction: Correction | None = None
+    offset: tuple[float, float] | None = None
     rotation: float | None = None
+    status: Status
     n_sources: int | None = None
     n_matches: int | None = None
     rms_before: float | None = None

@@ -44,7 +44,7 @@ def assign_mtwcs(
     if lacking:
         reason = f"no target position (MT_RA, MT_DEC) in {', '.join(lacking)}"
         log.warning("moving target not aligned: %s", reason)
-        skipped = ExposureAlignment("SKIPPED", reason)
+        skipped = ExposureAlignment(status="SKIPPED", reason=reason)
         return dict.fromkeys(positions, skipped), dict.fromkeys(positions)
     places = np.array(list(positions.values()), float)
     x, y, z = unit_vectors(*places.T).sum(axis=0)
@@ -62,7 +62,7 @@ def assign_mtwcs(
         corrections[name] = Correction(mean_ra, mean_dec, ((1.0, 0.0), (0.0, 1.0)), shift)
         offset = (1000 * shift[0], 1000 * shift[1])
         exposures[name] = ExposureAlignment(
-            "COMPLETE", "", offset, mt_avra=mean_ra, mt_avdec=mean_dec
+            status="COMPLETE", reason="", offset=offset, mt_avra=mean_ra, mt_avdec=mean_dec
         )
         log.info("%s: shifted by %.3f, %.3f arcsec (East, North)", name, *shift)
     return exposures, corrections

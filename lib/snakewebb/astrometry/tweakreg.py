@@ -20,6 +20,7 @@ import numpy as np
 from snakewebb.astrometry.alignment import ExposureAlignment, ReferenceFit, Status
 from snakewebb.astrometry.joining import MAS, align_relative, column_names, detections_of
 from snakewebb.astrometry.matching import (
+    AbsoluteMatching,
     Affine,
     FitError,
     Matching,
@@ -126,28 +127,12 @@ class Alignment:
 def align(
     catalogs: Mapping[str, Any],
     groups: Mapping[str, str],
+    how: Matching = Matching(),
     *,
-    minobj: int = 15,
-    fitgeometry: str = "rshift",
-    nclip: int = 3,
-    sigma: float = 3.0,
-    searchrad: float = 2.0,
-    use2dhist: bool = True,
-    separation: float = 1.0,
-    tolerance: float = 0.7,
-    xoffset: float = 0.0,
-    yoffset: float = 0.0,
     enforce_user_order: bool = False,
     expand_refcat: bool = False,
-    abs_refcat: Any = None,
-    abs_minobj: int = 15,
-    abs_fitgeometry: str = "rshift",
-    abs_nclip: int = 3,
-    abs_sigma: float = 3.0,
-    abs_searchrad: float = 6.0,
-    abs_use2dhist: bool = True,
-    abs_separation: float = 1.0,
-    abs_tolerance: float = 0.7,
+    reference: Any = None,
+    absolute: AbsoluteMatching = AbsoluteMatching(),
 ) -> Alignment:
     """Align the exposures of a product with each other and with a reference catalogue.
 
@@ -159,41 +144,25 @@ def align(
         count if all catalogues with sources have them.
     groups : mapping of exposure to group
         The exposures of a group move together.
-    minobj, fitgeometry, nclip, sigma, searchrad, use2dhist, separation, tolerance : various
-        See `snakewebb.astrometry.matching.Matching`.
-    xoffset, yoffset : float
-        See `snakewebb.astrometry.matching.Matching`.
+    how : Matching, optional
+        How exposures are matched with each other.
     enforce_user_order : bool
         Join the groups in the order of the association, beginning with the first, instead of by
         overlap.
     expand_refcat : bool
         With `enforce_user_order`, whether sources that the first group lacks serve as references
         too. Without it they always do.
-    abs_refcat : catalogue with columns ``RA`` and ``DEC`` (degrees), or None
+    reference : catalogue with columns ``RA`` and ``DEC`` (degrees), or None
         To which the result is fitted: each island of tied groups as a whole. If it has a column
         ``weight``, that is the weight of a star's squared distance.
-    abs_minobj, abs_fitgeometry, abs_nclip, abs_sigma, abs_searchrad, abs_use2dhist : various
-        As above, for this fit.
-    abs_separation, abs_tolerance : float
-        As above, for this fit.
+    absolute : AbsoluteMatching, optional
+        How exposures are matched with it.
 
     Raises
     ------
     InputError
         Parameters contradict each other, or the exposures are spread over half the sky.
     """
-    how = Matching(
-        minobj=minobj,
-        fitgeometry=fitgeometry,
-        nclip=nclip,
-        sigma=sigma,
-        searchrad=searchrad,
-        use2dhist=use2dhist,
-        separation=separation,
-        tolerance=tolerance,
-        xoffset=xoffset,
-        yoffset=yoffset,
-    )
     how.check()
     names = list(catalogs)
     members: dict[str, list[str]] = {}
@@ -201,34 +170,24 @@ def align(
         members.setdefault(groups[name], []).append(name)
     number = {group: g for g, group in enumerate(members)}
     group_of = np.array([number[groups[name]] for name in names], dtype=int)
-    detections, ra0, dec0 = detections_of(catalogs, group_of, separation)
+    detections, ra0, dec0 = detections_of(catalogs, group_of, how.separation)
     islands, relative = align_relative(detections, how, enforce_user_order, expand_refcat)
     alone = reason_alone([groups[name] for name in names])
     if alone:
         relative = {0: ("SKIPPED", alone)}
 
-    absolute: list[ReferenceFit] = []
+    ends: list[ReferenceFit] = []
     onto_reference: list[Affine | None] = []
-    if abs_refcat is not None:
-        abs_how = Matching(
-            minobj=abs_minobj,
-            fitgeometry=abs_fitgeometry,
-            nclip=abs_nclip,
-            sigma=abs_sigma,
-            searchrad=abs_searchrad,
-            use2dhist=abs_use2dhist,
-            separation=abs_separation,
-            tolerance=abs_tolerance,
+    if reference is not None:
+        absolute.check("abs_")
+        places = np.column_stack(
+            to_plane(np.asarray(reference["RA"]), np.asarray(reference["DEC"]), ra0, dec0)
         )
-        abs_how.check("abs_")
-        reference = np.column_stack(
-            to_plane(np.asarray(abs_refcat["RA"]), np.asarray(abs_refcat["DEC"]), ra0, dec0)
-        )
-        near = np.isfinite(reference).all(axis=1)
-        weight = abs_refcat["weight"][near] if "weight" in column_names(abs_refcat) else None
+        near = np.isfinite(places).all(axis=1)
+        weight = reference["weight"][near] if "weight" in column_names(reference) else None
         for island in islands:
-            end, fit = _fit_absolute(detections, island, reference[near], weight, abs_how)
-            absolute.append(end)
+            end, fit = _fit_absolute(detections, island, places[near], weight, absolute)
+            ends.append(end)
             onto_reference.append(fit)
 
     fits = {g: fit for island in islands for g, fit in island.items()}
@@ -236,14 +195,14 @@ def align(
     # Most of a pointing error is common to a visit: what cannot be fitted by itself goes along.
     along = max(
         (k for k, fit in enumerate(onto_reference) if fit),
-        key=lambda k: absolute[k].n_matches,
+        key=lambda k: ends[k].n_matches,
         default=None,
     )
     results = []
     for g, (group, exposures) in enumerate(members.items()):
         fit, (status, reason), absolute_status = fits[g], relative[g], "SKIPPED"
-        if absolute:
-            own = absolute[island_of[g]]
+        if ends:
+            own = ends[island_of[g]]
             absolute_status = own.status
             reason = "; ".join(filter(None, (reason, own.reason)))
             onto = onto_reference[island_of[g]]
@@ -270,8 +229,8 @@ def align(
         )
         results.append(result)
     quality = dict(zip(names, _quality(detections, len(names)), strict=True))
-    _report(results, quality, absolute)
-    return Alignment(tuple(results), quality, tuple(absolute))
+    _report(results, quality, ends)
+    return Alignment(tuple(results), quality, tuple(ends))
 
 
 def _fit_absolute(detections, island, reference, weight, how):

@@ -10,8 +10,10 @@ from typing import Any
 from snakewebb.astrometry import assign_mtwcs as mtwcs
 from snakewebb.astrometry.alignment import AlignmentResult, ExposureAlignment, ReferenceFit
 from snakewebb.astrometry.catalogs import reference_catalogue
+from snakewebb.astrometry.matching import AbsoluteMatching, Matching
 from snakewebb.astrometry.tweakreg import align
 from snakewebb.errors import InputError
+from snakewebb.jobs.options import options_of
 from snakewebb.wcs.exposure import Exposure, archive_exposures
 from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.grid import output_grid
@@ -66,18 +68,25 @@ def align_product(
     islands: tuple[ReferenceFit, ...] = ()
     notes: dict[str, Any] = {}
     if options.get("skip"):
-        exposures = dict.fromkeys(groups, ExposureAlignment("SKIPPED", "skip is set"))
+        exposures = dict.fromkeys(groups, ExposureAlignment(status="SKIPPED", reason="skip is set"))
     elif moving:
         targets = {e.name: (e.header.mt_ra, e.header.mt_dec) for e in known}
         exposures, corrections = mtwcs.assign_mtwcs(targets)
     else:
-        reference, options = None, dict(options)
-        options.pop("skip", None)
-        if name := options.pop("abs_refcat", ""):
+        reference = None
+        if name := options.get("abs_refcat"):
             epochs = {exposure.name: exposure.header.epoch for exposure in known}
             reference, notes = reference_catalogue(name, refcat, geometries, epochs)
         catalogs = {exposure.name: exposure.sources for exposure in known}
-        found = align(catalogs, groups, abs_refcat=reference, **options)
+        found = align(
+            catalogs,
+            groups,
+            options_of(Matching, options),
+            enforce_user_order=options.get("enforce_user_order", False),
+            expand_refcat=options.get("expand_refcat", False),
+            reference=reference,
+            absolute=options_of(AbsoluteMatching, options, "abs_"),
+        )
         exposures, islands = found.by_exposure(), found.islands
         corrections = {name: exposure.correction for name, exposure in exposures.items()}
     aligned = {name: g.corrected(corrections[name]) for name, g in geometries.items()}

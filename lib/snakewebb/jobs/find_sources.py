@@ -13,8 +13,9 @@ import numpy as np
 
 from snakewebb.errors import InputError
 from snakewebb.io.planes import check_exposure, read_planes
+from snakewebb.jobs.options import options_of
 from snakewebb.mosaicking.weights import typical_weights
-from snakewebb.sources.star_finders import Sources, find_sources, refine, table_of
+from snakewebb.sources.star_finders import FinderOptions, Sources, find_sources, refine, table_of
 from snakewebb.wcs.exposure import Exposure, locate
 from snakewebb.wcs.geometry import PixelToSky
 
@@ -42,7 +43,7 @@ def describe_exposure(
     group_id : str, optional
         The group that the association gives it; by default that of its header.
     step : mapping, optional
-        Options of `sources_of_exposure`.
+        Options of `snakewebb.sources.star_finders.FinderOptions`, and ``skip``.
 
     Raises
     ------
@@ -51,11 +52,12 @@ def describe_exposure(
     """
     check_exposure(exposure)
     known, sky = locate(exposure)
+    how = None if step.get("skip") else options_of(FinderOptions, step)
     found = replace(
         known,
         header=replace(known.header, group_id=group_id or known.header.group_id),
         typical_weights=typical_weights(exposure, known.header),
-        sources=sources_of_exposure(exposure, known, sky, catalog, **step),
+        sources=sources_of_exposure(exposure, known, sky, catalog, how),
     )
     found.write(target)
 
@@ -65,9 +67,7 @@ def sources_of_exposure(
     known: Exposure,
     sky: PixelToSky,
     catalog: str | Path | None = None,
-    *,
-    skip: bool = False,
-    **options: Any,
+    how: FinderOptions | None = FinderOptions(),
 ) -> Sources:
     """Return the sources by which an exposure is aligned, with their positions on the sky.
 
@@ -81,10 +81,8 @@ def sources_of_exposure(
         Likewise.
     catalog : path, optional
         Catalogue of the user's (`snakewebb.astrometry.catalogs.read_sources`) in place of a search.
-    skip : bool
-        Whether no sources are needed. Nor are they for a moving target.
-    **options
-        See `find_sources`.
+    how : FinderOptions or None, optional
+        None if no sources are needed. Nor are they for a moving target.
 
     Returns
     -------
@@ -99,7 +97,7 @@ def sources_of_exposure(
     """
     if known.dimensions != 2:
         raise InputError(f"{path}: is a cube of integrations: image3 needs images (_cal)")
-    if skip or known.header.is_moving:
+    if how is None or known.header.is_moving:
         sources = table_of([], [], [])
     elif catalog:
         from snakewebb.astrometry.catalogs import read_sources
@@ -110,8 +108,8 @@ def sources_of_exposure(
     else:
         planes = read_planes(path, ("SCI", "DQ"))
         dq = np.zeros(planes["SCI"].shape, np.uint32) if planes["DQ"] is None else planes["DQ"]
-        sources = find_sources(planes["SCI"], dq, **options)
-        refine(sources, planes["SCI"], dq, options.get("kernel_fwhm", 2.5))
+        sources = find_sources(planes["SCI"], dq, how)
+        refine(sources, planes["SCI"], dq, how.kernel_fwhm)
     (x0, x1), (y0, y1) = known.geometry.bounding_box
     x, y = sources["x"], sources["y"]
     inside = (x > x0) & (x < x1) & (y > y0) & (y < y1)

@@ -10,7 +10,8 @@ from typing import Any
 
 from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.io.bands import in_order
-from snakewebb.mosaicking.sky_overlaps import SkyStatistics, overlap_statistics
+from snakewebb.jobs.options import options_of
+from snakewebb.mosaicking.sky_overlaps import SkyOptions, SkyStatistics, overlap_statistics
 from snakewebb.mosaicking.skymatch import match_sky
 from snakewebb.wcs.exposure import open_exposures
 
@@ -38,7 +39,7 @@ def match_exposures(
     skylist : path, optional
         See `match_sky`.
     step : mapping, optional
-        Options of `match_sky` and `overlap_statistics`.
+        Options of `match_sky` and `snakewebb.mosaicking.sky_overlaps.SkyOptions`.
     threads : int, optional
         The result does not depend on it.
 
@@ -48,18 +49,19 @@ def match_exposures(
         See `overlap_statistics` and `match_sky`.
     """
     layout = AlignmentResult.read(alignment).layout
-    statistic = dict(step)
-    match_down = statistic.pop("match_down", True)
-    method = {"skymethod": statistic.pop("skymethod", "match")}
+    how = options_of(SkyOptions, step)
     with open_exposures(facts) as known:
 
         def measure(exposure: tuple[str, str | Path]) -> SkyStatistics:
             name, path = exposure
-            return overlap_statistics(
-                path, name, known(name).geometry, layout, **method, **statistic
-            )
+            return overlap_statistics(path, name, known(name).geometry, layout, how)
 
         tasks = zip(layout.placements, exposures, strict=True)
         measured = list(in_order(measure, tasks, threads))
-    result = match_sky(measured, **method, match_down=match_down, skylist=skylist or None)
+    result = match_sky(
+        measured,
+        skymethod=how.skymethod,
+        match_down=step.get("match_down", True),
+        skylist=skylist or None,
+    )
     replace(result, parameters=dict(step)).write(target)

@@ -8,7 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from snakewebb.sources.catalog import source_catalog
+from snakewebb.jobs.options import options_of
+from snakewebb.sources.catalog import CatalogOptions, source_catalog
 from snakewebb.sources.catalog_file import write_catalog
 from snakewebb.sources.mosaic import MosaicFile
 
@@ -34,7 +35,7 @@ def make_catalog(
     apcorr, abvegaoffset : path, optional
         Reference files, see `source_catalog`.
     step : mapping, optional
-        Options of `source_catalog`.
+        Options of `snakewebb.sources.catalog.CatalogOptions`.
     threads : int, optional
         The result does not depend on it.
 
@@ -52,11 +53,11 @@ def make_catalog(
     with tempfile.TemporaryFile(dir=Path(segmentation).parent) as scratch:
         found = source_catalog(
             image,
+            options_of(CatalogOptions, step),
             apcorr=apcorr,
             abvegaoffset=abvegaoffset,
             scratch=scratch,
             threads=threads,
-            **step,
         )
         write_catalog(found, image, catalog, segmentation)
     return found.status

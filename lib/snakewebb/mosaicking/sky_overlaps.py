@@ -60,21 +60,64 @@ class SkyStatistics:
     overlaps: dict[str, SkySample] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SkyOptions:
+    """How the sky of an exposure is measured, after jwst's ``skymatch``.
+
+    Attributes
+    ----------
+    skymethod : str
+        Decides what `match_sky` needs: overlaps, the sky of the whole exposure, or none of it.
+    skystat : str
+        What is called the sky level of clipped pixels: mean, median, mode (of a kernel estimate
+        with a Gaussian of 4 bins) or midpt (the median of the histogram).
+    dqbits : str, int or None
+        DQ bits that do not matter.
+    lower, upper : float or None
+        Limits of pixel values.
+    nclip : int
+        Clipping passes.
+    lsigma, usigma : float
+        Clipping limits below and above the mean, in standard deviations.
+    binwidth : float
+        Width of histogram bins in standard deviations.
+    """
+
+    skymethod: str = "match"
+    skystat: str = "mode"
+    dqbits: str | int | None = "~DO_NOT_USE+NON_SCIENCE"
+    lower: float | None = None
+    upper: float | None = None
+    nclip: int = 5
+    lsigma: float = 4.0
+    usigma: float = 4.0
+    binwidth: float = 0.1
+
+    def limits(self) -> tuple[float, float]:
+        """Return the limits of pixel values.
+
+        Raises
+        ------
+        InputError
+            An option is not what it must be.
+        """
+        for key, known in (("skymethod", METHODS), ("skystat", tuple(STATISTICS))):
+            value = getattr(self, key)
+            check_option(value in known, key, value, f"is none of {', '.join(known)}")
+        for key in ("lsigma", "usigma", "binwidth"):
+            check_option(getattr(self, key) > 0, key, getattr(self, key), "must be greater than 0")
+        lower = -np.inf if self.lower is None else float(self.lower)
+        upper = np.inf if self.upper is None else float(self.upper)
+        check_option(lower < upper, "lower", lower, f"must be less than upper ({upper})")
+        return lower, upper
+
+
 def overlap_statistics(
     path: str | Path,
     name: str,
     geometry: Geometry,
     layout: Layout,
-    *,
-    skymethod: str = "match",
-    skystat: str = "mode",
-    dqbits: str | int | None = "~DO_NOT_USE+NON_SCIENCE",
-    lower: float | None = None,
-    upper: float | None = None,
-    nclip: int = 5,
-    lsigma: float = 4.0,
-    usigma: float = 4.0,
-    binwidth: float = 0.1,
+    how: SkyOptions = SkyOptions(),
 ) -> SkyStatistics:
     """Measure the sky of an exposure where it overlaps others.
 
@@ -92,21 +135,7 @@ def overlap_statistics(
         The exposure's, not corrected.
     layout : Layout
         Of all exposures of the product.
-    skymethod : str
-        Decides what `match_sky` needs: overlaps, the sky of the whole exposure, or none of it.
-    skystat : str
-        What is called the sky level of clipped pixels: mean, median, mode (of a kernel estimate
-        with a Gaussian of 4 bins) or midpt (the median of the histogram).
-    dqbits : str, int or None
-        DQ bits that do not matter.
-    lower, upper : float, optional
-        Limits of pixel values.
-    nclip : int
-        Clipping passes.
-    lsigma, usigma : float
-        Clipping limits below and above the mean, in standard deviations.
-    binwidth : float
-        Width of histogram bins in standard deviations.
+    how : SkyOptions, optional
 
     Returns
     -------
@@ -118,31 +147,26 @@ def overlap_statistics(
         The file cannot be read, or is no image of the geometry's shape; its earlier background is
         inconsistent; a parameter is wrong.
     """
-    check_option(skymethod in METHODS, "skymethod", skymethod, f"is none of {', '.join(METHODS)}")
-    check_option(skystat in STATISTICS, "skystat", skystat, f"is none of {', '.join(STATISTICS)}")
-    for key, value in (("lsigma", lsigma), ("usigma", usigma), ("binwidth", binwidth)):
-        check_option(value > 0, key, value, "must be greater than 0")
-    lower = -np.inf if lower is None else float(lower)
-    upper = np.inf if upper is None else float(upper)
-    check_option(lower < upper, "lower", lower, f"must be less than upper ({upper})")
-
+    lower, upper = how.limits()
     own = layout.placements[name]
     before = _subtracted_before(name, exposure_header(path))
-    if skymethod == "user":
+    if how.skymethod == "user":
         return SkyStatistics(name, own.group, before)
-    image, corner = _good_pixels(path, geometry, bad_mask(dqbits))
+    image, corner = _good_pixels(path, geometry, bad_mask(how.dqbits))
     values = np.empty(image.size, np.float32)
 
-    clipping = lower, upper, int(nclip), float(lsigma), float(usigma), float(binwidth)
+    widths = float(how.lsigma), float(how.usigma), float(how.binwidth)
 
     def sky_of(inside: np.ndarray) -> SkySample:
         n = kernels.gather(image, inside, values)
-        level, npix = kernels.sky_statistic(values[:n], STATISTICS[skystat], *clipping)
+        level, npix = kernels.sky_statistic(
+            values[:n], STATISTICS[how.skystat], lower, upper, int(how.nclip), *widths
+        )
         return SkySample(float(level) if npix else None, int(npix))
 
-    whole = sky_of(np.ones(image.shape, bool)) if skymethod != "match" else None
+    whole = sky_of(np.ones(image.shape, bool)) if how.skymethod != "match" else None
     overlaps = {}
-    if "match" in skymethod:
+    if "match" in how.skymethod:
         to_pixels = pixel_finder(geometry.corrected(own.correction))
         for group, outlines in _neighbours(own, layout).items():
             inside = np.zeros(image.shape, bool)
