@@ -7,6 +7,8 @@ import yaml
 
 from snakewebb.astrometry.matching import AbsoluteMatching, Matching
 from snakewebb.jobs.options import options_of
+from snakewebb.mosaicking.median import MedianOptions
+from snakewebb.mosaicking.outlier_detection import OutlierOptions
 from snakewebb.mosaicking.sky_overlaps import SkyOptions
 from snakewebb.sources.catalog import CatalogOptions
 from snakewebb.sources.star_finders import FinderOptions
@@ -25,6 +27,8 @@ WITHOUT = {"abs_xoffset", "abs_yoffset"}
         (Matching, "tweakreg", ""),
         (AbsoluteMatching, "tweakreg", "abs_"),
         (SkyOptions, "skymatch", ""),
+        (MedianOptions, "outlier_detection", ""),
+        (OutlierOptions, "outlier_detection", ""),
         (CatalogOptions, "source_catalog", ""),
     ],
 )
@@ -43,6 +47,8 @@ def test_defaults_are_those_of_the_schema(kind, step, prefix):
     [
         ([FinderOptions], "tweakreg", "find_sources", {"skip"}),
         ([SkyOptions], "skymatch", "skymatch", {"match_down"}),
+        ([MedianOptions], "outlier_detection", "median", set()),
+        ([OutlierOptions], "outlier_detection", "crf", set()),
         ([CatalogOptions], "source_catalog", "source_catalog", set()),
     ],
 )

@@ -14,8 +14,8 @@ from snakewebb.io.dq import BITS, DO_NOT_USE
 from snakewebb.io.planes import invalidate, read_planes
 from snakewebb.kernels.median import choose_of_two, median_of_windows
 from snakewebb.kernels.outlier_detection import blot, flag
-from snakewebb.mosaicking.median import chosen, median_band
-from snakewebb.mosaicking.outlier_detection import flag_outliers, reason_to_skip
+from snakewebb.mosaicking.median import MedianOptions, chosen, median_band
+from snakewebb.mosaicking.outlier_detection import OutlierOptions, flag_outliers, reason_to_skip
 from snakewebb.mosaicking.resample import Input, drizzle_band
 from snakewebb.mosaicking.weights import typical_weights
 from snakewebb.wcs.geometry import Correction
@@ -323,7 +323,10 @@ class Exposures:
     def median(self, exposures, bands=1, **options):
         ny = self.grid.shape[0]
         rows = (slice(ny * b // bands, ny * (b + 1) // bands) for b in range(bands))
-        made = (median_band(exposures, self.typical, self.grid, r, **options) for r in rows)
+        made = (
+            median_band(exposures, self.typical, self.grid, r, MedianOptions(**options))
+            for r in rows
+        )
         return np.concatenate(list(chosen(made)))
 
     def planes(self, name):
@@ -338,7 +341,7 @@ class Exposures:
             self.inputs[name].pixel_map,
             lambda *window: median[window],
             sky,
-            **options,
+            OutlierOptions(**options),
         )
 
     def score(self, median, names):
@@ -402,7 +405,7 @@ def test_threshold_is_that_of_the_whole_mosaic(exposures, ratio, options):
     mean = drizzled.wht[drizzled.wht > 0].mean(dtype=float)
     for maskpt in (0.5, 0.9):
         median, _ = median_band(
-            group, exposures.typical, grid, slice(None), maskpt=maskpt, **options
+            group, exposures.typical, grid, slice(None), MedianOptions(maskpt=maskpt, **options)
         )
         assert np.isnan(median[drizzled.wht < 0.9 * maskpt * mean]).all()
         assert not np.isnan(median[drizzled.wht > 1.1 * maskpt * mean]).any()

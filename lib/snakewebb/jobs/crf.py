@@ -12,7 +12,8 @@ from typing import Any
 from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.io.names import exposure_name
 from snakewebb.io.planes import invalidate, read_measured, read_window
-from snakewebb.mosaicking.outlier_detection import flag_outliers, reason_to_skip
+from snakewebb.jobs.options import options_of
+from snakewebb.mosaicking.outlier_detection import OutlierOptions, flag_outliers, reason_to_skip
 from snakewebb.mosaicking.sky_levels import SkyResult, check_subtraction, sky_in_pixels
 from snakewebb.products.exposure_file import write_crf
 from snakewebb.wcs.exposure import Exposure
@@ -45,7 +46,7 @@ def finish_exposure(
     median : path, optional
         The median of all exposures; not if outliers are not to be flagged.
     step : mapping, optional
-        ``outlier_detection``: options of `snakewebb.mosaicking.outlier_detection.flag_outliers`;
+        ``outlier_detection``: options of `snakewebb.mosaicking.outlier_detection.OutlierOptions`;
         ``median``: those that the median was made with, for the record; ``sip``: options of
         `snakewebb.wcs.sip.sip_keywords`, None for no SIP keywords; ``subtract``: whether to
         subtract the sky.
@@ -83,8 +84,9 @@ def finish_exposure(
     groups = [placement.group for placement in layout.placements.values()]
     reason = "skip is set"
     flagging = step.get("outlier_detection", {})
+    how = options_of(OutlierOptions, flagging)
     if median:
-        reason = reason_to_skip(groups, resample_data=flagging.get("resample_data", True))
+        reason = reason_to_skip(groups, resample_data=how.resample_data)
     planes = {} if reason else read_measured(exposure)
     if not reason and planes["ERR"] is None:
         reason = "the exposure has neither errors nor variances"
@@ -98,7 +100,7 @@ def finish_exposure(
             PixelMap(known.geometry.corrected(correction), layout.grid),
             partial(read_window, median),
             sky_in_pixels(known.header, matched),
-            **flagging,
+            how,
         )
         statuses["outlier_detection"] = "COMPLETE"
         provenance["outlier_detection"] = {"parameters": {**step.get("median", {}), **flagging}}

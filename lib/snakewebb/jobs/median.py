@@ -12,7 +12,8 @@ import numpy as np
 from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.io.bands import cut_rows, in_order
 from snakewebb.io.planes import write_rows
-from snakewebb.mosaicking.median import chosen, median_band
+from snakewebb.jobs.options import options_of
+from snakewebb.mosaicking.median import MedianOptions, chosen, median_band
 from snakewebb.mosaicking.outlier_detection import reason_to_skip
 from snakewebb.mosaicking.resample import band_inputs
 from snakewebb.mosaicking.sky_levels import SkyResult, sky_in_pixels
@@ -45,7 +46,7 @@ def write_median(
     sky : path, optional
         What `snakewebb.jobs.skymatch.match_exposures` wrote, if sky was matched.
     step : mapping, optional
-        Options of `median_band`.
+        Options of `snakewebb.mosaicking.median.MedianOptions`.
     threads : int, optional
         The result does not depend on it.
 
@@ -56,20 +57,20 @@ def write_median(
     """
     layout = AlignmentResult.read(alignment).layout
     skies = SkyResult.read(sky).exposures if sky else {}
-    resample_data = step.get("resample_data", True)
+    how = options_of(MedianOptions, step)
     with open_exposures(facts) as known:
         height, width = layout.grid.shape
         stacked = layout.columns_per_row()
-        if not resample_data:
+        if not how.resample_data:
             # On the detector every exposure falls on every band.
             height, width = known(next(iter(layout.placements))).geometry.shape
             stacked = width * len(exposures)
         groups = [placement.group for placement in layout.placements.values()]
-        if reason_to_skip(groups, resample_data=resample_data):
+        if reason_to_skip(groups, resample_data=how.resample_data):
             height = 0
 
         def band(rows: slice) -> np.ndarray:
-            reach = rows if resample_data else slice(0, layout.grid.shape[0])
+            reach = rows if how.resample_data else slice(0, layout.grid.shape[0])
             inputs = band_inputs(
                 layout,
                 exposures,
@@ -79,7 +80,7 @@ def write_median(
             )
             found = [each for each in inputs if each is not None]
             typical = {each.name: known(each.name).typical_weights for each in found}
-            return median_band(found, typical, layout.grid, rows, **step)
+            return median_band(found, typical, layout.grid, rows, how)
 
         bands = cut_rows(height, 4 * (stacked + 2 * width) + DRIZZLED * width, threads)
         write_rows(target, (height, width), chosen(in_order(band, bands, threads)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,6 +23,29 @@ log = logging.getLogger(__name__)
 
 TILE_ROWS = 64
 """The coordinates of so many rows stay in the second-level cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutlierOptions:
+    """How outliers are flagged, after jwst's ``outlier_detection``.
+
+    Attributes
+    ----------
+    snr : str
+        Two multiples of the error: for outliers that stand out, and for those next to them.
+    scale : str
+        Two multiples of the median's steepness, in the same order, that are allowed for.
+    backg : float
+        The sky where none was matched.
+    resample_data : bool
+        Whether the median was made on the sky; if not, only the first number of ``snr`` counts,
+        and no sky is taken off.
+    """
+
+    snr: str = "5.0 4.0"
+    scale: str = "1.2 0.7"
+    backg: float = 0.0
+    resample_data: bool = True
 
 
 def reason_to_skip(groups: Sequence[str], *, resample_data: bool = True) -> str | None:
@@ -39,11 +63,7 @@ def flag_outliers(
     pixel_map: PixelMap,
     read_median: Callable[[slice, slice], np.ndarray],
     sky_level: float | None,
-    *,
-    snr: str = "5.0 4.0",
-    scale: str = "1.2 0.7",
-    backg: float = 0.0,
-    resample_data: bool = True,
+    how: OutlierOptions = OutlierOptions(),
 ) -> np.ndarray:
     """Flag the pixels of an exposure that differ from the median of all.
 
@@ -58,15 +78,7 @@ def flag_outliers(
         there, float32.
     sky_level : float or None
         The sky in ``planes``, in their units, where it was matched and not subtracted.
-    snr : str, optional
-        Two multiples of the error: for outliers that stand out, and for those next to them.
-    scale : str, optional
-        Two multiples of the median's steepness, in the same order, that are allowed for.
-    backg : float, optional
-        The sky if `sky_level` is None.
-    resample_data : bool, optional
-        Whether the median was made on the sky; if not, only the first number of `snr` counts, and
-        no sky is taken off.
+    how : OutlierOptions, optional
 
     Returns
     -------
@@ -75,16 +87,16 @@ def flag_outliers(
     Raises
     ------
     InputError
-        `snr` or `scale` is not two numbers, or the exposure has no ERR.
+        ``snr`` or ``scale`` is not two numbers, or the exposure has no ERR.
     """
-    snr1, snr2 = _two_numbers("snr", snr)
-    scale1, scale2 = _two_numbers("scale", scale)
+    snr1, snr2 = _two_numbers("snr", how.snr)
+    scale1, scale2 = _two_numbers("scale", how.scale)
     sci, err = planes["SCI"], planes["ERR"]
     if err is None:
         raise InputError("outlier_detection: an exposure has no ERR: fetch it again, or set skip")
-    if resample_data:
+    if how.resample_data:
         model = _blotted(pixel_map, read_median)
-        background = backg if sky_level is None else sky_level
+        background = how.backg if sky_level is None else sky_level
         flagged = np.empty(sci.shape, bool)
         flag(sci, err, model, background, snr1, snr2, scale1, scale2, flagged)
     else:
