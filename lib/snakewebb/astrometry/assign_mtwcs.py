@@ -50,8 +50,10 @@ def assign_mtwcs(
     x, y, z = unit_vectors(*places.T).sum(axis=0)
     mean_ra = float(np.degrees(np.arctan2(y, x)) % 360)
     mean_dec = float(np.degrees(np.arctan2(z, np.hypot(x, y))))
-    exposures, corrections = {}, {}
-    moved = to_plane(*places.T, mean_ra, mean_dec)
+    ra, dec = places.T
+    exposures: dict[str, ExposureAlignment] = {}
+    corrections: dict[str, Correction | None] = {}
+    moved = to_plane(ra, dec, mean_ra, mean_dec)
     for name, east, north in zip(positions, *moved, strict=True):
         if np.isnan(east):
             raise InputError(

@@ -200,7 +200,8 @@ def align(
     )
     results = []
     for g, (group, exposures) in enumerate(members.items()):
-        fit, (status, reason), absolute_status = fits[g], relative[g], "SKIPPED"
+        fit, (status, reason) = fits[g], relative[g]
+        absolute_status: Status = "SKIPPED"
         if ends:
             own = ends[island_of[g]]
             absolute_status = own.status

@@ -159,11 +159,13 @@ def exposure_header(path: str | Path) -> ExposureHeader:
     parity = number(header, "VPARITY", -1, 1, path=path)
     if parity not in (None, -1, 1):
         raise InputError(f"{path}: VPARITY is {parity!r}, neither -1 nor 1: mend its header")
+    words = {name: text(header, key, path=path) for name, key in _WORDS.items()}
+    numbers = {name: credible(header, key, path=path) for name, key in _NUMBERS.items()}
+    found: dict[str, Any] = {**words, **numbers}
     return ExposureHeader(
         group_id="jw{}{}{}_{}{}{}_{}".format(*ids) if all(ids) else Path(path).stem,
         epoch=None if middle is None else 2000.0 + (middle - 51544.5) / 365.25,
-        **{name: text(header, key, path=path) for name, key in _WORDS.items()},
-        **{name: credible(header, key, path=path) for name, key in _NUMBERS.items()},
+        **found,
         sky_level=number(header, "BKGLEVEL", *LIMITS["BKGLEVEL"], path=path),
         sky_subtracted=switch(header, "BKGSUB", path=path),
         wcsinfo={

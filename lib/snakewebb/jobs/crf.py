@@ -64,7 +64,7 @@ def finish_exposure(
     correction = layout.placements[name].correction
     statuses: dict[str, str] = {result.step: aligned.status}
     notes = asdict(aligned) | {"parameters": result.parameters}
-    if result.islands:
+    if result.islands and aligned.island is not None:
         notes["reference_fit"] = asdict(result.islands[aligned.island])
         notes["reference"] = result.reference
     provenance: dict[str, Any] = {result.step: notes}
@@ -82,7 +82,7 @@ def finish_exposure(
         statuses["skymatch"], provenance["skymatch"] = "SKIPPED", {"reason": "skip is set"}
     outliers = None
     groups = [placement.group for placement in layout.placements.values()]
-    reason = "skip is set"
+    reason: str | None = "skip is set"
     flagging = step.get("outlier_detection", {})
     how = options_of(OutlierOptions, flagging)
     if median:
@@ -90,7 +90,7 @@ def finish_exposure(
     planes = {} if reason else read_measured(exposure)
     if not reason and planes["ERR"] is None:
         reason = "the exposure has neither errors nor variances"
-    if reason:
+    if reason or not median:
         statuses["outlier_detection"] = "SKIPPED"
         provenance["outlier_detection"] = {"reason": reason}
     else:

@@ -21,6 +21,8 @@ from snakewebb.mosaicking.sky_overlaps import METHODS, SkySample, SkyStatistics,
 log = logging.getLogger(__name__)
 BRIGHTEST = 1e10
 """No sky is, in any unit."""
+End = tuple[float | None, str, str]
+"""What is still in the pixels, status and reason."""
 
 
 def match_sky(
@@ -66,6 +68,7 @@ def match_sky(
     for found in statistics:
         members.setdefault(found.group, []).append(found)
     tie = _match(members, match_down) if "match" in skymethod else _Tie()
+    ends: dict[str, End]
     if skymethod == "user":
         levels = read_skylist(skylist, before)
         ends = {name: (level - before[name], "COMPLETE", "") for name, level in levels.items()}
@@ -179,19 +182,19 @@ def solve_differences(
 
 def _levels(
     members: Mapping[str, list[SkyStatistics]], tie: _Tie, skymethod: str
-) -> dict[str, tuple[float | None, str, str]]:
+) -> dict[str, End]:
     """Return level (or None), status and reason by group."""
     own = {group: _lowest(record.whole for record in members[group]) for group in members}
-    no_pixel = (None, "FAILED", "it has no good pixel")
+    levels: dict[str, End] = {}
     if skymethod == "local":
-        return {g: no_pixel if own[g] is None else (own[g], "COMPLETE", "") for g in members}
+        no_pixel = (None, "FAILED", "it has no good pixel")
+        return {g: no_pixel if sky is None else (sky, "COMPLETE", "") for g, sky in own.items()}
     base = 0.0
     if "global" in skymethod:
-        known = [own[g] - tie.delta.get(g, 0.0) for g in members if own[g] is not None]
+        known = [sky - tie.delta.get(g, 0.0) for g, sky in own.items() if sky is not None]
         if not known:
             return dict.fromkeys(members, (None, "FAILED", "no exposure has a good pixel"))
         base = min(known)
-    levels = {}
     alone = reason_alone([g for g, records in members.items() for _ in records])
     for g in members:
         status, trouble = "SKIPPED", alone or "no other exposure overlaps it"
@@ -237,8 +240,8 @@ def read_skylist(path: str | Path | None, names: Collection[str]) -> dict[str, f
         if not words:
             continue
         try:
-            entry, level = words
-            level = float(level)
+            entry, number = words
+            level = float(number)
         except ValueError:
             entry, level = "", np.nan
         if not abs(level) < BRIGHTEST:
