@@ -240,8 +240,8 @@ def read_skylist(path: str | Path | None, names: Collection[str]) -> dict[str, f
         if not words:
             continue
         try:
-            entry, number = words
-            level = float(number)
+            entry, written = words
+            level = float(written)
         except ValueError:
             entry, level = "", np.nan
         if not abs(level) < BRIGHTEST:
