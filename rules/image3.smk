@@ -71,7 +71,7 @@ rule align:
         refcat=optional(plan.reference_catalog),
     output:
         alignment="<results>/{product}/work/{product}_alignment.json",
-        facts="<results>/{product}/work/{product}_facts.zip",
+        archive="<results>/{product}/work/{product}_facts.zip",
     log:
         "<logs>/{product}/align.log",
     conda:
@@ -162,10 +162,7 @@ rule crf:
         runtime=minutes,
     params:
         code=code("crf"),
-        outlier_detection=options("outlier_detection", "crf"),
-        median=options("outlier_detection", "median"),
-        sip=of(plan.sip_options),
-        skymatch=options("skymatch", "crf"),
+        step=of(plan.crf_options),
         asn=of(plan.asn_metadata),
     message:
         "Flag outliers in {wildcards.exposure}"
@@ -194,10 +191,7 @@ rule i2d:
         runtime=minutes,
     params:
         code=code("i2d"),
-        drizzle=options("resample", "drizzle"),
-        grid=options("resample", "grid"),
-        step=options("resample", "i2d"),
-        max_megapixels=config["max_mosaic_megapixels"],
+        step=of(plan.mosaic_options, grid="grid"),
         asn=of(plan.asn_metadata),
     message:
         "Drizzle the mosaic of {wildcards.product}"
@@ -222,10 +216,7 @@ rule exposure_i2d:
         runtime=minutes,
     params:
         code=code("i2d"),
-        drizzle=options("resample", "drizzle"),
-        grid=options("resample", "exposure_i2d"),
-        step=options("resample", "i2d"),
-        max_megapixels=config["max_mosaic_megapixels"],
+        step=of(plan.mosaic_options, grid="exposure_i2d"),
         asn=of(plan.asn_metadata),
     message:
         "Rectify {wildcards.exposure}"

@@ -1,20 +1,10 @@
-import json
-from pathlib import Path
-
-from snakewebb.workflow.job import job
-from snakewebb.io.atomic import write_json
+from snakewebb.workflow.job import job, named
 from snakewebb.jobs.skymatch import match_exposures
-from snakewebb.wcs.layout import Layout
 
 with job(snakemake.log[0]):
-    alignment = json.loads(Path(snakemake.input.alignment).read_text())
-    result = match_exposures(
-        snakemake.input.exposures,
-        snakemake.input.facts,
-        Layout.from_dict(alignment["layout"]),
-        skylist=snakemake.input.get("skylist") or None,
+    match_exposures(
+        target=snakemake.output[0],
         threads=snakemake.threads,
-        **snakemake.params.step,
+        **named(snakemake.input),
+        **named(snakemake.params),
     )
-    result["parameters"] = snakemake.params.step
-    write_json(snakemake.output[0], result)

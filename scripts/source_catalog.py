@@ -1,13 +1,10 @@
-from snakewebb.workflow.job import job
+from snakewebb.workflow.job import job, named
 from snakewebb.jobs.source_catalog import make_catalog
 
 with job(snakemake.log[0]):
     make_catalog(
-        snakemake.input.mosaic,
-        snakemake.output.catalog,
-        snakemake.output.segmentation,
-        apcorr=snakemake.input.get("apcorr"),
-        abvegaoffset=snakemake.input.get("abvegaoffset"),
         threads=snakemake.threads,
-        **snakemake.params.step,
+        **named(snakemake.input),
+        **named(snakemake.output),
+        **named(snakemake.params),
     )

@@ -32,10 +32,9 @@ from snakewebb.coronagraphy.stack_refs import read_cube, stack
 from snakewebb.io.planes import PLANES, read_planes
 from snakewebb.jobs.find_sources import sources_of_exposure
 from snakewebb.jobs.find_stars import locate_stars
-from snakewebb.mosaicking.sky_levels import remaining_sky
 from snakewebb.mosaicking.weights import typical_weights
+from snakewebb.sources.star_finders import FinderOptions
 from snakewebb.wcs.exposure import locate
-from snakewebb.wcs.geometry import Geometry
 
 SIZE = 48
 STARS = {"snr_threshold": 5.0, "kernel_fwhm": 2.5}
@@ -329,15 +328,17 @@ IMAGE_BOUNDS = {
 def read_image(path: Path, _: Any) -> dict[str, Any]:
     """Do what the first jobs of an exposure do."""
     known, sky = locate(path)
-    weights = typical_weights(path, known)
-    found = sources_of_exposure(path, known, sky, **STARS)
+    weights = typical_weights(path, known.header)
+    found = sources_of_exposure(path, known, sky, how=FinderOptions(**STARS))
     planes = read_planes(path)
-    geometry, info = Geometry.from_dict(known.pop("geometry")), known.pop("wcsinfo")
+    geometry, header = known.geometry, vars(known.header)
     spread = np.linspace(0, len(geometry.x_nodes) - 1, 5).astype(int)
     return {
-        **known,
-        "remaining_sky": remaining_sky(path),
-        **{f"wcsinfo.{name}": value for name, value in info.items()},
+        "exposure": known.name,
+        "dimensions": known.dimensions,
+        **{name: value for name, value in header.items() if name != "wcsinfo"},
+        "remaining_sky": known.header.remaining_sky,
+        **{f"wcsinfo.{name}": value for name, value in header["wcsinfo"].items()},
         "geometry.box": geometry.bounding_box,
         "geometry.pixel_scale": geometry.pixel_scale,
         "geometry.ra": geometry.ra[np.ix_(spread, spread)],

@@ -121,35 +121,23 @@ OUTPUT_WCS = Reader(
 
 def a_mosaic(folder: Path) -> dict[str, Any]:
     """Return a mosaic of one exposure."""
-    from snakewebb.io.atomic import write_json
+    from snakewebb.io.names import exposure_name
     from snakewebb.jobs.align import align_product
-    from snakewebb.jobs.find_sources import sources_of_exposure
+    from snakewebb.jobs.find_sources import describe_exposure
     from snakewebb.jobs.i2d import write_mosaic
-    from snakewebb.mosaicking.weights import typical_weights
-    from snakewebb.wcs.exposure import locate
 
     path = simulated(folder)[0]
-    known, sky = locate(path)
-    known["typical_weights"] = typical_weights(path, known)
-    found = sources_of_exposure(path, known, sky)
-    known["sources"] = {name: column.tolist() for name, column in found.items()}
-    facts = folder / f"{known['exposure']}_facts.json"
-    write_json(facts, known)
-    aligned = align_product(
-        [facts],
-        folder / "facts.zip",
-        tweakreg_options={"skip": True, "abs_refcat": ""},
-        find_options={},
-        assign_mtwcs_options={"skip": True},
-    )
-    write_json(folder / "alignment.json", aligned)
+    facts = folder / f"{exposure_name(path)}_facts.json"
+    alignment, archive = folder / "alignment.json", folder / "facts.zip"
+    describe_exposure(path, facts)
+    align_product([facts], alignment, archive, tweakreg={"skip": True})
     mosaic = folder / "mosaic_i2d.fits"
     if not mosaic.exists():
         drizzle = {"pixfrac": 1.0, "kernel": "square", "fillval": "NAN", "weight_type": "ivm"}
-        write_mosaic(
-            mosaic, [path], folder / "facts.zip", folder / "alignment.json", drizzle=drizzle,
-            grid={}, asn={},
-        )  # fmt: skip
+        flagged = path.with_name(path.name.replace("_cal", "_o001_crf"))
+        path.rename(flagged)
+        write_mosaic([flagged], archive, alignment, mosaic, step={"drizzle": drizzle})
+        flagged.rename(path)
     return {"hdus": parsed(mosaic.read_bytes()), "science": "SCI"}
 
 

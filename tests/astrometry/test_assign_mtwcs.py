@@ -18,15 +18,14 @@ from snakewebb.wcs.sphere import from_plane, to_plane, unit_vectors
 
 
 def track(ra, dec, steps):
-    """Facts of exposures of a target that moves by steps (arcsec East, North)."""
+    """Positions, by exposure, of a target that moves by steps (arcsec East, North)."""
     positions = np.transpose(from_plane(*np.transpose(steps).astype(float), ra, dec))
-    return {f"e{k}": {"mt_ra": a, "mt_dec": d} for k, (a, d) in enumerate(positions)}
+    return {f"e{k}": (a, d) for k, (a, d) in enumerate(positions)}
 
 
 def aligned(known, **centers):
     """What the step says of exposures that look at the target, or at the given places."""
-    looks = {name: (facts["mt_ra"], facts["mt_dec"]) for name, facts in known.items()}
-    return assign_mtwcs(known, looks | centers)
+    return assign_mtwcs(known, known | centers)
 
 
 steps = st.lists(st.tuples(*2 * [st.floats(-200, 200)]), min_size=1, max_size=5)
@@ -37,13 +36,13 @@ steps = st.lists(st.tuples(*2 * [st.floats(-200, 200)]), min_size=1, max_size=5)
 def test_the_target_comes_to_rest_at_its_mean(ra, dec, steps):
     known = track(ra, dec, steps)
     exposures, corrections = aligned(known)
-    mean = np.sum([unit_vectors(f["mt_ra"], f["mt_dec"]) for f in known.values()], axis=0)
+    mean = np.sum([unit_vectors(*place) for place in known.values()], axis=0)
     mean /= np.linalg.norm(mean)
-    for name, facts in known.items():
-        rest = corrections[name].apply(np.array(facts["mt_ra"]), np.array(facts["mt_dec"]))
+    for name, place in known.items():
+        rest = corrections[name].apply(*map(np.array, place))
         assert_allclose(unit_vectors(*rest), mean, atol=5e-12)  # a microarcsecond
-        assert_allclose(rest, (exposures[name]["mt_avra"], exposures[name]["mt_avdec"]), atol=1e-7)
-        assert exposures[name]["status"] == "COMPLETE"
+        assert_allclose(rest, (exposures[name].mt_avra, exposures[name].mt_avdec), atol=1e-7)
+        assert exposures[name].status == "COMPLETE"
 
 
 @pytest.mark.parametrize(("ra", "dec"), [(0.0001, 0.0), (180.0, 89.0), (77.0, -45.0)])
@@ -52,33 +51,30 @@ def test_the_sky_around_the_target_keeps_its_shape(ra, dec):
     known = track(ra, dec, [(-30, 10), (40, -5), (5, 15)])
     _, corrections = aligned(known)
     grid = np.array([(e, n) for e in (-60, 0, 60) for n in (-60, 0, 60)], float)
-    for name, facts in known.items():
-        target = facts["mt_ra"], facts["mt_dec"]
-        sky = from_plane(*grid.T, *target)
+    for name, place in known.items():
+        sky = from_plane(*grid.T, *place)
         moved = corrections[name].apply(*sky)
-        center = corrections[name].apply(*(np.array(c) for c in target))
+        center = corrections[name].apply(*(np.array(c) for c in place))
         around = np.transpose(to_plane(*moved, *(float(c) for c in center)))
         angle = np.linalg.norm(around, axis=1)
         assert_allclose(angle, np.linalg.norm(grid, axis=1), atol=1e-4)  # arcsec
 
 
 def test_offsets_are_small_across_ra_zero():
-    exposures, _ = aligned(
-        {"a": {"mt_ra": 359.999, "mt_dec": 0.0}, "b": {"mt_ra": 0.001, "mt_dec": 0.0}}
-    )
-    assert min(exposures["a"]["mt_avra"], 360 - exposures["a"]["mt_avra"]) < 1e-9
-    assert_allclose(exposures["a"]["offset"], (3600, 0), atol=1e-3)
-    assert_allclose(exposures["b"]["offset"], (-3600, 0), atol=1e-3)
+    exposures, _ = aligned({"a": (359.999, 0.0), "b": (0.001, 0.0)})
+    assert min(exposures["a"].mt_avra, 360 - exposures["a"].mt_avra) < 1e-9
+    assert_allclose(exposures["a"].offset, (3600, 0), atol=1e-3)
+    assert_allclose(exposures["b"].offset, (-3600, 0), atol=1e-3)
 
 
-@pytest.mark.parametrize("missing", ["mt_ra", "mt_dec"])
+@pytest.mark.parametrize("missing", [(None, 5.0), (5.0, None)])
 def test_all_are_skipped_where_one_lacks_its_position(missing, caplog):
     known = track(10.0, 20.0, [(0, 0), (5, 5)])
-    known["e1"][missing] = None
-    exposures, corrections = aligned(known)
+    known["e1"] = missing
+    exposures, corrections = assign_mtwcs(known, dict.fromkeys(known, (10.0, 20.0)))
     assert corrections == {"e0": None, "e1": None}
-    assert {e["status"] for e in exposures.values()} == {"FAILED"}
-    assert "no target position (MT_RA, MT_DEC) in e1" in exposures["e0"]["reason"]
+    assert {e.status for e in exposures.values()} == {"FAILED"}
+    assert "no target position (MT_RA, MT_DEC) in e1" in exposures["e0"].reason
     assert "not aligned" in caplog.text
 
 
@@ -87,17 +83,17 @@ def test_a_position_beside_what_is_seen(caplog):
     known = track(180.0, 20.0, [(0, 0), (5, 5)])
     exposures, corrections = aligned(known, e1=(180.0, 21.1))
     assert corrections == {"e0": None, "e1": None}
-    assert {e["status"] for e in exposures.values()} == {"FAILED"}
-    assert exposures["e0"]["reason"].endswith("is more than 1 degree from what is seen in e1")
+    assert {e.status for e in exposures.values()} == {"FAILED"}
+    assert exposures["e0"].reason.endswith("is more than 1 degree from what is seen in e1")
     assert "not aligned" in caplog.text
     exposures, _ = aligned(known, e1=(180.0, 20.9))  # a parallel exposure
-    assert exposures["e1"]["status"] == "COMPLETE"
+    assert exposures["e1"].status == "COMPLETE"
 
 
 def test_positions_on_both_sides_of_the_sky():
-    known = {**track(10.0, 20.0, [(0, 0), (5, 5)]), "far": {"mt_ra": 190.0, "mt_dec": -19.0}}
+    known = {**track(10.0, 20.0, [(0, 0), (5, 5)]), "far": (190.0, -19.0)}
     exposures, _ = aligned(known)
-    assert "both sides of the sky" in exposures["far"]["reason"]
+    assert "both sides of the sky" in exposures["far"].reason
 
 
 @pytest.fixture(scope="module")

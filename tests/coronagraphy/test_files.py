@@ -22,7 +22,6 @@ from snakewebb.references.images import read_psfmask
 from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import preset
 from snakewebb.wcs.exposure import read_geometry
-from snakewebb.wcs.geometry import Geometry
 
 NPIX = 32
 SHAPE = (NPIX, NPIX)
@@ -172,7 +171,7 @@ def test_psfsub(exposures, tmp_path, number):
     bad = np.zeros(data.shape, bool)
     bad[0, 3, 4] = True
     data[1, 5, 6] = np.nan
-    geometry = Geometry.from_dict(read_geometry(source)["geometry"])
+    geometry = read_geometry(source)
     ra, dec = star_position(geometry, (15.2, 16.7))
     place = ra + 1e-4, dec + 1e-4
     correction = star_correction(geometry, (15.2, 16.7), *place)
@@ -199,7 +198,7 @@ def test_psfsub(exposures, tmp_path, number):
     with CubeModel(target) as model:
         assert model.meta.cal_step.klip == "COMPLETE"
         assert model.meta.snakewebb.klip.instance["modes"] == [12]
-    centred = Geometry.from_dict(read_geometry(target)["geometry"])
+    centred = read_geometry(target)
     assert_allclose(star_position(centred, (15.2, 16.7)), place, atol=3e-9)
 
 
@@ -209,7 +208,7 @@ def test_psfsub_is_what_stdatamodels_would_write(exposures, tmp_path, monkeypatc
     with CubeModel(exposures[0]) as model:
         model.var_flat = 2 * model.var_rnoise
         model.save(source)
-    geometry = Geometry.from_dict(read_geometry(source)["geometry"])
+    geometry = read_geometry(source)
     ra, dec = star_position(geometry, (15.2, 16.7))
     correction = star_correction(geometry, (15.2, 16.7), ra + 1e-4, dec + 1e-4)
     ones = np.ones((2, *SHAPE))

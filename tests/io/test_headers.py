@@ -11,7 +11,7 @@ from snakewebb.errors import InputError
 from snakewebb.io.headers import (
     LIMITS,
     credible,
-    facts,
+    exposure_header,
     is_possible,
     number,
     read_header,
@@ -19,7 +19,6 @@ from snakewebb.io.headers import (
     text,
 )
 from snakewebb.io.planes import check_exposure
-from snakewebb.mosaicking.sky_levels import remaining_sky
 from snakewebb.products.blend import read_metadata
 
 GOOD = {
@@ -109,9 +108,9 @@ def test_limits_are_ordered():
     assert not is_possible("UNKNOWN", math.nan)
 
 
-def test_facts(exposure):
-    known = facts(exposure())
-    assert known["wcsinfo"] == {
+def test_what_later_steps_need(exposure):
+    known = exposure_header(exposure())
+    assert known.wcsinfo == {
         "v2_ref": 85.9,
         "v3_ref": -493.5,
         "roll_ref": 47.0,
@@ -120,12 +119,12 @@ def test_facts(exposure):
         "v3yangle": -0.06,
         "vparity": -1,
     }
-    assert (known["measurement_time"], known["exposure_time"]) == (322.0, 311.0)
-    assert known["epoch"] == pytest.approx(2022.8775, abs=1e-4)
-    assert (known["filter"], known["bunit"], known["pupil"]) == ("F356W", "MJy/sr", None)
-    assert (known["sky_level"], known["sky_subtracted"]) == (0.25, False)
-    assert remaining_sky(exposure()) == 0.25
-    assert remaining_sky(exposure(BKGSUB="T")) is None
+    assert (known.measurement_time, known.exposure_time) == (322.0, 311.0)
+    assert known.epoch == pytest.approx(2022.8775, abs=1e-4)
+    assert (known.filter, known.bunit, known.pupil) == ("F356W", "MJy/sr", None)
+    assert (known.sky_level, known.sky_subtracted) == (0.25, False)
+    assert exposure_header(exposure()).remaining_sky == 0.25
+    assert exposure_header(exposure(BKGSUB="T")).remaining_sky is None
 
 
 NEEDED = {
@@ -147,7 +146,7 @@ NEEDED = {
 def test_what_is_needed_must_be_right(exposure, key, value):
     path = exposure(**{key: value})
     with pytest.raises(InputError) as caught:
-        facts(path)
+        exposure_header(path)
     assert str(caught.value).startswith(f"{path}: {key} is ")
     assert str(caught.value).endswith(": mend its header")
 
@@ -164,7 +163,7 @@ def test_what_is_needed_must_be_right(exposure, key, value):
 def test_what_is_not_needed_is_left_out(exposure, caplog, key, value, fact, metadatum):
     path = exposure(**{key: value})
     with caplog.at_level(logging.WARNING):
-        assert facts(path)[fact] is None
+        assert getattr(exposure_header(path), fact) is None
         assert f"meta.{metadatum}" not in read_metadata(path)
     assert f"{path}: {key} is " in caplog.text
 

@@ -5,9 +5,8 @@ import pytest
 from astropy.io import fits
 
 from snakewebb.errors import InputError
-from snakewebb.io.headers import facts
+from snakewebb.io.headers import exposure_header
 from snakewebb.io.planes import PLANES, invalidate, read_planes
-from snakewebb.mosaicking.sky_levels import remaining_sky
 
 
 @pytest.fixture
@@ -103,14 +102,14 @@ def test_invalid_pixels_are_nan_and_flagged_everywhere():
 
 
 def test_facts_are_found_in_either_header(path):
-    known = facts(path)
-    assert known["target_type"] == "FIXED"
-    assert known["exposure_time"] == 12.0
-    assert known["group_id"] == "a_cal"
+    known = exposure_header(path)
+    assert known.target_type == "FIXED"
+    assert known.exposure_time == 12.0
+    assert known.group_id == "a_cal"
     fits.setval(path, "BKGLEVEL", value=0.5, ext=1)
-    assert remaining_sky(path) == 0.5
+    assert exposure_header(path).remaining_sky == 0.5
     fits.setval(path, "BKGSUB", value=True, ext=1)
-    assert remaining_sky(path) is None
+    assert exposure_header(path).remaining_sky is None
 
 
 def test_bad_files_are_told_in_one_line(path, tmp_path):

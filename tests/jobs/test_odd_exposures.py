@@ -162,7 +162,7 @@ def test_what_only_the_tree_names_is_told_before_work(paths, tmp_path, caplog):
         f"{path}: AREA, VAR_FLAT: in the ASDF tree, but not there: done without"
     )
     known, _ = locate(path)
-    assert known["geometry"] == locate(paths[0])[0]["geometry"]
+    assert known.geometry.to_dict() == locate(paths[0])[0].geometry.to_dict()
     assert read_wcs(path).available_frames == read_wcs(paths[0]).available_frames
 
 

@@ -7,18 +7,10 @@ import numpy as np
 import pytest
 from stdatamodels.jwst import datamodels
 
-from snakewebb.io.atomic import write_json
-from snakewebb.jobs.align import align_product
-from snakewebb.jobs.crf import finish_exposure
-from snakewebb.jobs.find_sources import sources_of_exposure
-from snakewebb.jobs.median import write_median
-from snakewebb.jobs.skymatch import match_exposures
-from snakewebb.mosaicking.weights import typical_weights
+from chain import image3
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
-from snakewebb.wcs.exposure import locate
 from snakewebb.wcs.geometry import Correction
-from snakewebb.wcs.layout import Layout
 from snakewebb.wcs.sphere import to_plane
 
 FIELD = replace(preset("nircam-f356w", npix=200), stars=120, galaxies=0, cosmic_ray_rate=0.0)
@@ -35,41 +27,10 @@ def exposure(tmp_path_factory):
 
 
 def crf(source, folder, refcat):
-    """Make the ``_crf`` of one exposure; return its path and what became of it."""
-    known, sky = locate(source)
-    known["typical_weights"] = typical_weights(source, known)
-    sources = sources_of_exposure(source, known, sky)
-    known["sources"] = {name: column.tolist() for name, column in sources.items()}
-    write_json(folder / "one.json", known)
-    options = {"skip": False, "abs_refcat": str(refcat or ""), "abs_minobj": 8}
-    aligned = align_product(
-        [folder / "one.json"],
-        folder / "facts.zip",
-        tweakreg_options=options,
-        find_options={},
-        assign_mtwcs_options={"skip": False},
-        refcat=refcat,
-    )
-    write_json(folder / "alignment.json", aligned)
-    layout = Layout.from_dict(aligned["layout"])
-    matched = match_exposures([source], folder / "facts.zip", layout) | {"parameters": {}}
-    write_json(folder / "sky.json", matched)
-    write_median(folder / "m.fits", aligned, [source], folder / "facts.zip", matched["exposures"])
-    target = folder / "one_a3001_crf.fits"
-    finish_exposure(
-        source,
-        target,
-        facts_file=folder / "one.json",
-        alignment_file=folder / "alignment.json",
-        sky_file=folder / "sky.json",
-        median_file=folder / "m.fits",
-        outlier_detection={"resample_data": True},
-        median={},
-        sip=None,
-        subtract=False,
-        asn={},
-    )
-    return target
+    """Make the ``_crf`` of one exposure; return its path."""
+    options = {"abs_refcat": str(refcat or ""), "abs_minobj": 8}
+    image3(folder, [source], refcat=refcat, tweakreg=options)
+    return folder / source.name.replace("_cal", "_o001_crf")
 
 
 def error(model, truth):

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,13 +9,14 @@ from hypothesis import strategies as st
 
 import naive
 from geometries import make_geometry
+from snakewebb.astrometry.alignment import AlignmentResult, ExposureAlignment
 from snakewebb.errors import InputError
 from snakewebb.io.dq import BITS, DO_NOT_USE
 from snakewebb.io.planes import invalidate, read_planes
 from snakewebb.kernels.median import choose_of_two, median_of_windows
 from snakewebb.kernels.outlier_detection import blot, flag
-from snakewebb.mosaicking.median import chosen, median_band
-from snakewebb.mosaicking.outlier_detection import flag_outliers, reason_to_skip
+from snakewebb.mosaicking.median import MedianOptions, chosen, median_band
+from snakewebb.mosaicking.outlier_detection import OutlierOptions, flag_outliers, reason_to_skip
 from snakewebb.mosaicking.resample import Input, drizzle_band
 from snakewebb.mosaicking.weights import typical_weights
 from snakewebb.wcs.geometry import Correction
@@ -26,7 +28,7 @@ SCALE = 0.06
 CENTER = 10.0, 20.0
 DITHERS = (0.0, 0.0, 0.0), (7.3, -4.6, 1.0), (-5.4, 3.8, -2.0), (2.7, 6.1, 0.0)  # x, y pixels; deg
 SKIES = 3.0, 3.3, 2.6, 3.1
-TIMES = {"measurement_time": 100.0, "exposure_time": 110.0}
+TIMES = SimpleNamespace(measurement_time=100.0, exposure_time=110.0)
 STAR_FWHM = 2.3
 
 # --- kernels -------------------------------------------------------------------------------------
@@ -313,7 +315,7 @@ class Exposures:
             self.rays[name], self.cores[name] = rays, core
             self.typical[name] = typical_weights(path, TIMES)
             self.inputs[name] = Input(
-                name, path, PixelMap(geometry, self.grid), sky, *TIMES.values()
+                name, path, PixelMap(geometry, self.grid), sky, *vars(TIMES).values()
             )
 
     def chosen(self, *numbers):
@@ -322,7 +324,10 @@ class Exposures:
     def median(self, exposures, bands=1, **options):
         ny = self.grid.shape[0]
         rows = (slice(ny * b // bands, ny * (b + 1) // bands) for b in range(bands))
-        made = (median_band(exposures, self.typical, self.grid, r, **options) for r in rows)
+        made = (
+            median_band(exposures, self.typical, self.grid, r, MedianOptions(**options))
+            for r in rows
+        )
         return np.concatenate(list(chosen(made)))
 
     def planes(self, name):
@@ -337,7 +342,7 @@ class Exposures:
             self.inputs[name].pixel_map,
             lambda *window: median[window],
             sky,
-            **options,
+            OutlierOptions(**options),
         )
 
     def score(self, median, names):
@@ -373,7 +378,10 @@ def test_typical_weight_of_good_pixels(tmp_path):
     dq[:] = DO_NOT_USE
     assert write(SCI=variance, DQ=dq, VAR_RNOISE=variance)["ivm"] == 0
     assert write(SCI=variance, DQ=dq)["ivm"] == 1
-    assert typical_weights(path, {"measurement_time": None, "exposure_time": 7})["exptime"] == 7
+    assert (
+        typical_weights(path, SimpleNamespace(measurement_time=None, exposure_time=7))["exptime"]
+        == 7
+    )
 
 
 @pytest.mark.parametrize(
@@ -398,7 +406,7 @@ def test_threshold_is_that_of_the_whole_mosaic(exposures, ratio, options):
     mean = drizzled.wht[drizzled.wht > 0].mean(dtype=float)
     for maskpt in (0.5, 0.9):
         median, _ = median_band(
-            group, exposures.typical, grid, slice(None), maskpt=maskpt, **options
+            group, exposures.typical, grid, slice(None), MedianOptions(maskpt=maskpt, **options)
         )
         assert np.isnan(median[drizzled.wht < 0.9 * maskpt * mean]).all()
         assert not np.isnan(median[drizzled.wht > 1.1 * maskpt * mean]).any()
@@ -550,22 +558,21 @@ def test_an_exposure_without_errors(exposures):
         flag_outliers(planes, exposures.inputs["e0"].pixel_map, lambda *window: None, 0.0)
 
 
-def alignment(*groups, step="tweakreg", status="COMPLETE"):
-    exposures = {str(k): {"status": status, "reason": "no MT_RA"} for k in range(len(groups))}
-    layout = {"exposures": {str(k): {"group": group} for k, group in enumerate(groups)}}
-    return {"step": step, "exposures": exposures, "layout": layout}
-
-
 def test_when_there_is_nothing_to_compare():
-    assert reason_to_skip(alignment("a")) == "there is one exposure only"
-    assert "of one group" in reason_to_skip(alignment("a", "a"))
-    assert reason_to_skip(alignment("a", "a"), resample_data=False) is None
-    assert reason_to_skip(alignment("a", "b")) is None
+    assert reason_to_skip(["a"]) == "there is one exposure only"
+    assert "of one group" in reason_to_skip(["a", "a"])
+    assert reason_to_skip(["a", "a"], resample_data=False) is None
+    assert reason_to_skip(["a", "b"]) is None
+
+
+def result(step, status):
+    end = ExposureAlignment(status=status, reason="no MT_RA")
+    return AlignmentResult(step, {}, {"e0": end, "e1": end}, (), {}, None)
 
 
 def test_what_moves_between_exposures_is_compared_if_it_is_aligned():
-    assert reason_to_skip(alignment("a", "b", status="FAILED")) is None  # its stars did not match
-    lost = alignment("a", "b", step="assign_mtwcs", status="FAILED")
-    assert "would be flagged: no MT_RA" in reason_to_skip(lost)
-    assert reason_to_skip(lost, resample_data=False) is None  # the telescope follows the target
-    assert reason_to_skip(alignment("a", "b", step="assign_mtwcs", status="SKIPPED")) is None
+    lost = result("assign_mtwcs", "FAILED").lost_target
+    assert "would be flagged: no MT_RA" in reason_to_skip(["a", "b"], lost)
+    assert reason_to_skip(["a", "b"], lost, resample_data=False) is None  # the telescope follows it
+    for step, status in (("tweakreg", "FAILED"), ("assign_mtwcs", "SKIPPED")):
+        assert reason_to_skip(["a", "b"], result(step, status).lost_target) is None

@@ -1,6 +1,6 @@
 """Sky levels: kernels against their twins, levels against simulated truth."""
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +11,15 @@ from hypothesis import strategies as st
 import naive
 from snakewebb.errors import InputError
 from snakewebb.kernels import skymatch
-from snakewebb.mosaicking.sky_levels import check_subtraction
-from snakewebb.mosaicking.sky_overlaps import STATISTICS, overlap_statistics, pixel_finder
+from snakewebb.mosaicking.sky_levels import SkyResult, check_subtraction
+from snakewebb.mosaicking.sky_overlaps import (
+    STATISTICS,
+    SkyOptions,
+    SkySample,
+    SkyStatistics,
+    overlap_statistics,
+    pixel_finder,
+)
 from snakewebb.mosaicking.skymatch import match_sky, read_skylist, solve_differences
 from snakewebb.simulate.apertures import Pointing, imaging_aperture, make_wcs, wcsinfo
 from snakewebb.wcs.geometry import Geometry
@@ -64,11 +71,11 @@ def sky_image(rng, level, shape=(96, 128)):
 def overlaps_of(path, name, geometries, groups, **options):
     grid = output_grid(geometries, max_megapixels=1e6)
     layout = lay_out(geometries, groups, dict.fromkeys(geometries), grid)
-    return overlap_statistics(path, name, geometries[name], layout, **options)
+    return overlap_statistics(path, name, geometries[name], layout, SkyOptions(**options))
 
 
 def measure(tmp_path, geometries, images, groups=None, **options):
-    """Write exposures and measure all of them; through JSON, as the workflow does."""
+    """Write exposures and measure all of them."""
     groups = groups or {name: f"group of {name}" for name in geometries}
     records = []
     for name, image in images.items():
@@ -76,25 +83,20 @@ def measure(tmp_path, geometries, images, groups=None, **options):
         if not path.exists():
             write(path, image)
         records.append(overlaps_of(path, name, geometries, groups, **options))
-    return json.loads(json.dumps(records))
+    return records
 
 
 def levels(result):
-    return {name: found["level"] for name, found in result["exposures"].items()}
+    return {name: found.level for name, found in result.exposures.items()}
 
 
 def statuses(result):
-    return {name: found["status"] for name, found in result["exposures"].items()}
+    return {name: found.status for name, found in result.exposures.items()}
 
 
-def record(name, group=None, overlaps=None, own=None, level=None, subtracted=None):
-    return {
-        "exposure": name,
-        "group": group or name,
-        "background": {"level": level, "subtracted": subtracted},
-        "sky": own,
-        "overlaps": overlaps or {},
-    }
+def record(name, group=None, overlaps=None, own=None, before=0.0):
+    overlaps = {g: SkySample(*found) for g, found in (overlaps or {}).items()}
+    return SkyStatistics(name, group or name, before, own and SkySample(*own), overlaps)
 
 
 # --- kernels ------------------------------------------------------------------------------------
@@ -272,7 +274,7 @@ def test_overlap_has_the_pixels_whose_centres_are_in_the_other(tmp_path, others,
         y = np.sin(angle) * dx + np.cos(angle) * dy
         inside |= (abs(x) < nx / 2) & (abs(y) < ny / 2)
     inside &= abs(u) < 64 - trim
-    assert found["overlaps"] == {"other": [1.0, inside.sum()]}
+    assert found.overlaps == {"other": SkySample(1.0, inside.sum())}
 
 
 def test_overlap_of_a_bent_exposure_with_itself_is_all_of_it(tmp_path):
@@ -284,7 +286,7 @@ def test_overlap_of_a_bent_exposure_with_itself_is_all_of_it(tmp_path):
         dict.fromkeys(("here", "twin"), np.ones((96, 128))),
         skystat="mean", nclip=0,
     )  # fmt: skip
-    assert found["overlaps"] == {"group of twin": [1.0, 96 * 128]}
+    assert found.overlaps == {"group of twin": SkySample(1.0, 96 * 128)}
 
 
 def test_bad_pixels_do_not_count(tmp_path):
@@ -299,13 +301,13 @@ def test_bad_pixels_do_not_count(tmp_path):
     geometries = {"a": geometry(), "b": geometry()}
     options = {"skymethod": "global+match", "nclip": 0, "skystat": "mean"}
     found = overlaps_of(tmp_path / "a.fits", "a", geometries, {"a": "a", "b": "b"}, **options)
-    assert found["sky"] == found["overlaps"]["b"]
-    assert found["sky"][1] == 56 * 128
-    assert abs(found["sky"][0] - 1.0) < 5 * NOISE / np.sqrt(56 * 128)
+    assert found.whole == found.overlaps["b"]
+    assert found.whole.npix == 56 * 128
+    assert abs(found.whole.level - 1.0) < 5 * NOISE / np.sqrt(56 * 128)
     every = overlaps_of(
         tmp_path / "a.fits", "a", geometries, {"a": "a", "b": "b"}, **options, dqbits=None
     )
-    assert every["sky"][1] == 76 * 128
+    assert every.whole.npix == 76 * 128
 
 
 def test_only_what_the_method_needs_is_measured(tmp_path):
@@ -316,13 +318,13 @@ def test_only_what_the_method_needs_is_measured(tmp_path):
         ("global+match", True, True), ("user", False, False),
     ):  # fmt: skip
         [found] = measure(tmp_path, geometries, image, skymethod=method)
-        assert (found["sky"] is not None, bool(found["overlaps"])) == (own, overlaps)
+        assert (found.whole is not None, bool(found.overlaps)) == (own, overlaps)
 
 
 def test_exposures_far_away_are_no_neighbours(tmp_path):
     geometries = {f"e{k}": geometry(x=100.0 * k) for k in range(40)}
     [found] = measure(tmp_path, geometries, {"e3": np.ones((96, 128))})
-    assert found["overlaps"] == {}
+    assert found.overlaps == {}
 
 
 # --- levels -------------------------------------------------------------------------------------
@@ -357,9 +359,11 @@ def test_match_recovers_levels(tmp_path, skystat, match_down):
         assert abs(level - (TRUTH[name] - reference)) < 0.15 * NOISE
     assert levels(result)["b" if match_down else "d"] == 0.0
     assert set(statuses(result).values()) == {"COMPLETE"}
-    assert 0 < result["rms"] < 0.1 * NOISE
-    assert result["subsets"] == [[f"group of {name}" for name in PLACES]]
-    assert json.loads(json.dumps(result)) == result
+    assert 0 < result.rms < 0.1 * NOISE
+    assert result.subsets == [[f"group of {name}" for name in PLACES]]
+    result = replace(result, parameters={"skystat": skystat})
+    result.write(tmp_path / "sky.json")
+    assert SkyResult.read(tmp_path / "sky.json") == result
 
 
 def test_global_match_and_local(tmp_path):
@@ -385,22 +389,22 @@ def test_detectors_of_an_exposure_share_one_level(tmp_path):
     images = scene(np.random.default_rng(3), {"a1": 0.3, "a2": 0.3, "b1": 0.35, "b2": 0.35})
     images["a2"][:] = np.nan
     records = measure(tmp_path, geometries, images, groups)
-    assert set(records[0]["overlaps"]) == {"b"}
+    assert set(records[0].overlaps) == {"b"}
     result = match_sky(records)
     found = levels(result)
     assert found["a1"] == found["a2"] == 0.0
     assert found["b1"] == found["b2"]
     assert abs(found["b1"] - 0.05) < 0.15 * NOISE
     assert set(statuses(result).values()) == {"COMPLETE"}
-    [pair] = result["pairs"]
-    assert pair["groups"] == ["a", "b"]
-    assert pair["residual"] == 0.0
+    [pair] = result.pairs
+    assert pair.groups == ("a", "b")
+    assert pair.residual == 0.0
     local = match_sky(
         measure(tmp_path, geometries, images, groups, skymethod="local"), skymethod="local"
     )
     assert levels(local)["b1"] == levels(local)["b2"] == min(
-        r["sky"][0] for r in measure(tmp_path, geometries, images, groups, skymethod="local")
-        if r["group"] == "b"
+        r.whole.level for r in measure(tmp_path, geometries, images, groups, skymethod="local")
+        if r.group == "b"
     )  # fmt: skip
 
 
@@ -424,9 +428,9 @@ def test_subsets_are_matched_each_within_itself():
     ]
     down = match_sky(records)
     assert levels(down) == pytest.approx({"a": 0, "b": 2, "c": 0, "d": 0.5, "e": None})
-    assert down["subsets"] == [["a", "b"], ["c", "d"], ["e"]]
+    assert down.subsets == [["a", "b"], ["c", "d"], ["e"]]
     assert statuses(down)["e"] == "SKIPPED"
-    assert "no other exposure overlaps" in down["exposures"]["e"]["reason"]
+    assert "no other exposure overlaps" in down.exposures["e"].reason
     up = match_sky(records, match_down=False)
     assert levels(up) == pytest.approx({"a": -2, "b": 0, "c": -0.5, "d": 0, "e": None})
     both = match_sky(records, skymethod="global+match")
@@ -434,7 +438,7 @@ def test_subsets_are_matched_each_within_itself():
     both_up = match_sky(records, skymethod="global+match", match_down=False)
     assert levels(both_up) == pytest.approx({"a": 1, "b": 3, "c": 2.5, "d": 3, "e": 3})
     assert statuses(both)["e"] == "COMPLETE"
-    assert "not matched" in both["exposures"]["e"]["reason"]
+    assert "not matched" in both.exposures["e"].reason
 
 
 @pytest.mark.parametrize("skymethod", ["match", "global", "global+match", "local"])
@@ -452,7 +456,7 @@ def test_all_bad_image(tmp_path, skymethod):
         assert abs(levels(result)["c"] - levels(result)["a"] - 0.1) < 0.15 * NOISE
     if skymethod in ("match", "local"):
         assert levels(result)["b"] is None
-        assert "good pixel" in result["exposures"]["b"]["reason"]
+        assert "good pixel" in result.exposures["b"].reason
 
 
 def test_nothing_to_measure_at_all(tmp_path):
@@ -464,7 +468,7 @@ def test_nothing_to_measure_at_all(tmp_path):
         )
         assert statuses(result) == {"a": "FAILED", "b": "FAILED"}
         assert levels(result) == {"a": None, "b": None}
-        assert result["rms"] is None
+        assert result.rms is None
 
 
 def test_one_exposure(tmp_path):
@@ -493,7 +497,8 @@ def network():
             near = abs(i % 4 - j % 4) <= 1 and abs(i // 4 - j // 4) <= 1
             if near and i != j:
                 npix = int(10 ** rng.uniform(0, 6.6))
-                records[i]["overlaps"][f"e{j}"] = [skies[i] + rng.normal(0, 0.01), npix]
+                level = skies[i] + rng.normal(0, 0.01)
+                records[i].overlaps[f"e{j}"] = SkySample(level, npix)
     return records
 
 
@@ -503,15 +508,15 @@ def test_order_of_exposures_does_not_matter(network, order, skymethod):
     straight = match_sky(network, skymethod=skymethod)
     shuffled = match_sky([network[k] for k in order], skymethod=skymethod)
     assert levels(shuffled) == pytest.approx(levels(straight), abs=1e-10)
-    assert shuffled["rms"] == pytest.approx(straight["rms"], rel=1e-9)
+    assert shuffled.rms == pytest.approx(straight.rms, rel=1e-9)
 
 
 @settings(deadline=None, max_examples=15)
 @given(st.integers(0, 11), st.floats(-5, 5))
 def test_a_constant_added_to_an_exposure_is_found(network, which, constant):
-    shifted = json.loads(json.dumps(network))
-    for level_and_npix in shifted[which]["overlaps"].values():
-        level_and_npix[0] += constant
+    shifted = list(network)
+    moved = {g: SkySample(s.level + constant, s.npix) for g, s in network[which].overlaps.items()}
+    shifted[which] = replace(network[which], overlaps=moved)
     before, after = levels(match_sky(network)), levels(match_sky(shifted))
     other = f"e{(which + 1) % 12}"
     gained = (after[f"e{which}"] - after[other]) - (before[f"e{which}"] - before[other])
@@ -582,29 +587,32 @@ def test_earlier_background(tmp_path):
     geometries, groups = {"a": geometry()}, {"a": "a"}
     path = write(tmp_path / "a.fits", image, BKGLEVEL=0.25, BKGSUB=True, BKGMETH="match")
     found = overlaps_of(path, "a", geometries, groups)
-    assert found["background"] == {"level": 0.25, "subtracted": True}
+    assert found.before == 0.25
 
 
 def test_level_is_the_whole_sky_and_delta_what_is_left_of_it():
     records = [
-        record("a", overlaps={"b": [1.0, 10]}, level=0.2, subtracted=True),
-        record("b", overlaps={"a": [3.0, 10]}, level=0.5, subtracted=True),
+        record("a", overlaps={"b": [1.0, 10]}, before=0.2),
+        record("b", overlaps={"a": [3.0, 10]}, before=0.5),
     ]
-    found = match_sky(records)["exposures"]
-    assert (found["b"]["level"], found["b"]["delta"]) == pytest.approx((2.5, 2.0))
-    assert (found["a"]["level"], found["a"]["delta"]) == pytest.approx((0.2, 0.0))
-    fresh = [{**r, "background": {"level": 0.2, "subtracted": False}} for r in records]
-    found = match_sky(fresh)["exposures"]["b"]
-    assert found["level"] == found["delta"] == pytest.approx(2.0)
+    found = match_sky(records).exposures
+    assert (found["b"].level, found["b"].delta) == pytest.approx((2.5, 2.0))
+    assert (found["a"].level, found["a"].delta) == pytest.approx((0.2, 0.0))
+    fresh = [replace(r, before=0.0) for r in records]
+    found = match_sky(fresh).exposures["b"]
+    assert found.level == found.delta == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(
     ("level", "subtracted", "words"),
     [(0.2, None, "e1: .*BKGSUB.*fresh"), (None, False, "e1: .*BKGLEVEL.*fresh")],
 )
-def test_inconsistent_earlier_background(level, subtracted, words):
+def test_inconsistent_earlier_background(tmp_path, level, subtracted, words):
+    header = {"BKGLEVEL": level, "BKGSUB": subtracted}
+    header = {key: value for key, value in header.items() if value is not None}
+    path = write(tmp_path / "a.fits", np.ones((96, 128)), **header)
     with pytest.raises(InputError, match=words):
-        match_sky([record("e1", level=level, subtracted=subtracted)])
+        overlaps_of(path, "e1", {"e1": geometry()}, {"e1": "e1"})
 
 
 def test_earlier_subtraction_must_be_the_same():
@@ -633,7 +641,7 @@ def test_user_levels(tmp_path):
     result = match_sky([record(n, "g") for n in names], skymethod="user", skylist=path)
     assert levels(result) == {"jw01_nrca1": 0.25, "jw01_nrca2": -0.01}
     assert set(statuses(result).values()) == {"COMPLETE"}
-    assert result["subsets"] == []
+    assert result.subsets == []
 
 
 @pytest.mark.parametrize(

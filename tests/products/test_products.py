@@ -1,4 +1,3 @@
-import json
 import os
 import resource
 import subprocess
@@ -26,8 +25,8 @@ from snakewebb.products.exposure_file import write_crf
 from snakewebb.products.mosaic_file import write_i2d
 from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import SMALL_DITHERS, preset
-from snakewebb.wcs.exposure import read_geometry
-from snakewebb.wcs.geometry import Correction, Geometry
+from snakewebb.wcs.exposure import locate, read_geometry
+from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.grid import Grid, output_grid
 from snakewebb.wcs.sip import FITS_WCS
 from snakewebb.wcs.sphere import s_region
@@ -80,7 +79,7 @@ def crfs(cals, tmp_path_factory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def grid(crfs) -> Grid:
-    geometries = {p.name: Geometry.from_dict(read_geometry(p)["geometry"]) for p in crfs}
+    geometries = {p.name: read_geometry(p) for p in crfs}
     return output_grid(geometries, max_megapixels=10)
 
 
@@ -348,7 +347,7 @@ def edit(path):
 
 
 def geometry_of(path):
-    return Geometry.from_dict(read_geometry(path)["geometry"])
+    return read_geometry(path)
 
 
 def write_both(monkeypatch, folder, source, **findings):
@@ -455,16 +454,16 @@ def test_a_copy_of_a_copy(noted, tmp_path):
 
 def test_a_copy_takes_neither_stdatamodels_nor_gwcs(cals, tmp_path):
     facts = tmp_path / "facts.json"
-    facts.write_text(json.dumps(read_geometry(cals[0])))
+    locate(cals[0])[0].write(facts)
     program = f"""
 import sys
 from pathlib import Path
 from snakewebb.coronagraphy import outlier_detection, stack_refs
 from snakewebb.jobs import crf
 from snakewebb.products.exposure_file import write_crf
-from snakewebb.wcs.exposure import parse_facts
+from snakewebb.wcs.exposure import Exposure
 from snakewebb.wcs.geometry import Correction
-_, geometry = parse_facts(Path(sys.argv[3]).read_text())
+geometry = Exposure.read(sys.argv[3]).geometry
 correction = {SHIFT!r}
 write_crf(*sys.argv[1:3], statuses={{}}, correction=correction, geometry=geometry)
 assert not {{"asdf", "astropy.modeling", "gwcs", "stdatamodels"}} & set(sys.modules)

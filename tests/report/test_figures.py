@@ -1,6 +1,5 @@
 """Pictures and plots of the report, and its table."""
 
-import json
 import subprocess
 import sys
 import tracemalloc
@@ -14,10 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.image import imread
 
+from snakewebb.astrometry.alignment import AlignmentResult, ExposureAlignment, ReferenceFit
 from snakewebb.errors import InputError
-from snakewebb.report.figures import drawn, plot_alignment, plot_outliers, plot_sky
+from snakewebb.mosaicking.sky_levels import ExposureSky, SkyPair, SkyResult
+from snakewebb.report.exposure_figures import plot_alignment, plot_outliers, plot_sky
+from snakewebb.report.exposure_status import read_status, write_table
+from snakewebb.report.figures import drawn
 from snakewebb.report.pictures import block_average, plot_mosaic, plot_sources, roundest, stretch
-from snakewebb.report.status import outlier_status, read_status, write_table
+from snakewebb.report.status import outlier_status
+from snakewebb.wcs.grid import Grid
+from snakewebb.wcs.layout import Layout
 
 GREY, BLUE, RED, ORANGE = (209, 209, 209), (0, 114, 178), (213, 94, 0), (230, 159, 0)
 
@@ -289,7 +294,7 @@ def aligned(**values):
         "status": "COMPLETE",
         "reason": "",
         "n_matches": 80,
-        "offset": [12.3, -45.6],
+        "offset": (12.3, -45.6),
         "rms_before": 60.0,
         "rms_after": 5.0,
         **values,
@@ -300,11 +305,12 @@ FAILED = {
     "status": "FAILED",
     "reason": "only <i>7 sources",
     "n_matches": 0,
-    "offset": [0.0, 0.0],
+    "offset": (0.0, 0.0),
     "rms_before": None,
     "rms_after": None,
 }
-PAIR = {"groups": ["a", "b"], "difference": 0.03, "residual": 0.0004, "npix": 1e5}
+PAIR = SkyPair(("a", "b"), 0.03, 0.0004, 1e5)
+ALONE = "no other exposure overlaps it"
 
 
 def product(folder, alignment, levels=None, fractions=None, step="tweakreg"):
@@ -321,23 +327,17 @@ def product(folder, alignment, levels=None, fractions=None, step="tweakreg"):
         else:
             primary.header.update({"S_OUTLIR": "COMPLETE", "SWB_OUTL": fraction})
         fits.HDUList([primary, sci]).writeto(path)
-    result = {
-        "step": step,
-        # The order of the association is that of the layout.
-        "exposures": dict(reversed(alignment.items())),
-        "islands": [{"status": "COMPLETE", "reason": "", "n_matches": 9, "rms": 13.21}],
-        "layout": {"grid": {}, "exposures": dict.fromkeys(names)},
-    }
-    (folder / "alignment.json").write_text(json.dumps(result))
+    exposures = {name: ExposureAlignment(**values) for name, values in alignment.items()}
+    islands = (ReferenceFit("COMPLETE", "", 20, 9, 13.21),)
+    grid = Grid((1.0, 2.0), (3.0, 4.0), 1e-5, ((-1.0, 0.0), (0.0, 1.0)), (5, 6))
+    result = AlignmentResult(step, {}, exposures, islands, {}, Layout(grid, {}))
+    result.write(folder / "alignment.json")
     if levels:
-        ends = {
-            name: {"level": level, "status": "SKIPPED" if level is None else "COMPLETE"}
-            for name, level in zip(names, levels, strict=True)
-        }
-        for end in ends.values():
-            end["reason"] = "no other exposure overlaps it" if end["level"] is None else ""
-        sky = {"skymethod": "match", "exposures": ends, "pairs": [PAIR], "rms": 0.0004}
-        (folder / "sky.json").write_text(json.dumps(sky))
+        ends = {}
+        for name, level in zip(names, levels, strict=True):
+            end = ("SKIPPED", ALONE) if level is None else ("COMPLETE", "")
+            ends[name] = ExposureSky(name, level, level, *end)
+        SkyResult("match", ends, pairs=[PAIR], rms=0.0004).write(folder / "sky.json")
     return read_status(folder / "alignment.json", folder / "sky.json" if levels else None, paths)
 
 
@@ -386,7 +386,7 @@ def test_status_and_table(tmp_path):
         tmp_path, {"jw_a": aligned(), "jw_b": FAILED}, [0.0123456, None], [0.0123, 0.02]
     )
     assert list(status.exposures) == ["jw_a", "jw_b"]
-    assert status.exposures["jw_b"]["tweakreg"] == FAILED
+    assert status.exposures["jw_b"]["tweakreg"] == vars(ExposureAlignment(**FAILED))
     assert status.exposures["jw_a"]["outlier_detection"]["fraction"] == 0.0123
     write_table(status, tmp_path / "status.html")
     text = (tmp_path / "status.html").read_text()

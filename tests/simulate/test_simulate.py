@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from stdatamodels.jwst import datamodels
 
 from snakewebb.io.dq import BITS, DO_NOT_USE, NON_SCIENCE
-from snakewebb.io.headers import facts
+from snakewebb.io.headers import exposure_header
 from snakewebb.io.planes import read_planes
 from snakewebb.simulate import __main__ as command_line
 from snakewebb.simulate import apertures, detector, scene
@@ -352,7 +352,7 @@ def test_detectors_of_an_exposure_are_one_group(tmp_path):
     folder = write(observation, tmp_path).parent
     groups = {}
     for file in sorted(folder.glob("*_cal.fits")):
-        groups.setdefault(facts(file)["group_id"], []).append(file.name.split("_")[3])
+        groups.setdefault(exposure_header(file).group_id, []).append(file.name.split("_")[3])
     assert groups == {
         "jw01237001001_02101_1": ["nrca1", "nrca2"],
         "jw01237001001_02101_2": ["nrca1", "nrca2"],
@@ -380,9 +380,9 @@ def test_moving_target_stays_and_stars_pass(tmp_path):
     folder = write(observation, tmp_path).parent
     targets = []
     for file in sorted(folder.glob("*_cal.fits")):
-        known = facts(file)
-        assert known["target_type"] == "MOVING"
-        targets.append((known["mt_ra"], known["mt_dec"]))
+        known = exposure_header(file)
+        assert known.target_type == "MOVING"
+        targets.append((known.mt_ra, known.mt_dec))
         image = np.nan_to_num(read_planes(file, ["SCI"])["SCI"])
         assert np.hypot(*(np.array(np.unravel_index(image.argmax(), (96, 96))) - 47.5)) < 2
     hours = 1120.0 / 3600

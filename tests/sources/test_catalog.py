@@ -101,6 +101,15 @@ COLUMNS = [
 ]
 
 
+def catalog_of(mosaic, **options):
+    """Make a catalogue; options by their names, as the configuration has them."""
+    how = {field.name for field in dataclasses.fields(step.CatalogOptions)} & options.keys()
+    others = {name: value for name, value in options.items() if name not in how}
+    return step.source_catalog(
+        mosaic, step.CatalogOptions(**{name: options[name] for name in how}), **others
+    )
+
+
 def radius(energy):
     """Radius that holds a percentage of a star, whose pixels are squares of even light."""
     return np.sqrt(-2 * (SIGMA**2 + 1 / 12) * np.log(1 - energy / 100))
@@ -231,7 +240,7 @@ def starfield(stars):
 
 @pytest.fixture(scope="module")
 def catalog(starfield, apcorr, abvegaoffset):
-    return step.source_catalog(starfield, apcorr=apcorr, abvegaoffset=abvegaoffset)
+    return catalog_of(starfield, apcorr=apcorr, abvegaoffset=abvegaoffset)
 
 
 def by_position(table, x, y, within=0.3):
@@ -290,17 +299,15 @@ def test_vega_magnitudes_are_offset(catalog):
 def test_a_crowded_pair_is_deblended():
     light = gaussian(70, 80, 100) + gaussian(82, 80, 60) + gaussian(120, 120, 50)
     mosaic = make_mosaic(light)
-    pair = by_position(step.source_catalog(mosaic).table, [70, 82], [80, 80])
+    pair = by_position(catalog_of(mosaic).table, [70, 82], [80, 80])
     np.testing.assert_allclose(pair["nn_dist"].to_value("pix"), 12, atol=0.3)
     np.testing.assert_array_equal(pair["nn_label"], pair["label"][::-1])
-    assert len(step.source_catalog(mosaic, deblend=False).table) == 2
+    assert len(catalog_of(mosaic, deblend=False).table) == 2
 
 
 def test_a_galaxy_is_extended_and_a_star_is_not(apcorr):
     mosaic = make_mosaic(gaussian(50, 50, 100) + gaussian(110, 110, 3000, 8.0, 7.0))
-    table = step.source_catalog(
-        mosaic, apcorr=apcorr, ci1_star_threshold=1.8, ci2_star_threshold=1.55
-    ).table
+    table = catalog_of(mosaic, apcorr=apcorr, ci1_star_threshold=1.8, ci2_star_threshold=1.55).table
     star, galaxy = by_position(table, [50, 110], [50, 110])
     assert not star["is_extended"]
     assert galaxy["is_extended"]
@@ -311,13 +318,13 @@ def test_a_galaxy_is_extended_and_a_star_is_not(apcorr):
     for thresholds in ((9.0, 1.55), (1.8, 9.0)):
         ci1, ci2 = thresholds
         options = {"ci1_star_threshold": ci1, "ci2_star_threshold": ci2}
-        assert not any(step.source_catalog(mosaic, apcorr=apcorr, **options).table["is_extended"])
+        assert not any(catalog_of(mosaic, apcorr=apcorr, **options).table["is_extended"])
 
 
 @pytest.mark.parametrize("angle", [-50.0, 20.0])
 def test_shape_and_position_angle(angle):
     mosaic = make_mosaic(gaussian(80, 80, 2000, 5.0, 2.5, angle))
-    (source,) = step.source_catalog(mosaic).table
+    (source,) = catalog_of(mosaic).table
     orientation = source["orientation"].to_value("deg")
     assert abs((orientation - angle + 90) % 180 - 90) < 1
     assert source["semimajor_sigma"].to_value("pix") == pytest.approx(5.0, rel=0.1)
@@ -333,7 +340,7 @@ def test_shape_and_position_angle(angle):
 def test_north_is_known_where_the_reference_pixel_is_off_the_image():
     mosaic = make_mosaic(gaussian(80, 80, 2000, 5.0, 2.5, 20.0))
     aside = dataclasses.replace(mosaic, grid=tangent_grid(SIZE, (-3.0, 2.0 * SIZE)))
-    angles = [step.source_catalog(m).table["sky_orientation"].value for m in (mosaic, aside)]
+    angles = [catalog_of(m).table["sky_orientation"].value for m in (mosaic, aside)]
     np.testing.assert_allclose(*angles, atol=0.01)
 
 
@@ -355,7 +362,7 @@ def test_boxes_enclose_the_segments(catalog):
 def test_an_empty_border_holds_no_source():
     light = gaussian(80, 80, 50) + gaussian(10, 60, 300)
     mosaic = make_mosaic(light, border=8)
-    found = step.source_catalog(mosaic)
+    found = catalog_of(mosaic)
     assert len(found.table) == 2
     assert not labels_of(found)[mosaic.mask].any()
     cut, whole = by_position(found.table, [10, 80], [60, 80], within=0.6)
@@ -390,7 +397,7 @@ def test_columns_and_units(catalog):
 
 
 def test_names_follow_the_energies(starfield, apcorr):
-    table = step.source_catalog(starfield, apcorr=apcorr, aperture_ee1=20, aperture_ee3=80).table
+    table = catalog_of(starfield, apcorr=apcorr, aperture_ee1=20, aperture_ee3=80).table
     assert {"aper20_flux", "aper80_vegamag_err", "CI_50_20", "CI_80_50", "CI_80_20"} <= set(
         table.colnames
     )
@@ -399,7 +406,7 @@ def test_names_follow_the_energies(starfield, apcorr):
 
 @pytest.mark.parametrize("starfinder", ["dao", "iraf"])
 def test_star_finders(starfinder, starfield, stars, apcorr):
-    found = step.source_catalog(
+    found = catalog_of(
         starfield, apcorr=apcorr, starfinder=starfinder, snr_threshold=20, roundlo=-1.0, roundhi=1.0
     )
     x, y, flux = (column[5:] for column in stars)
@@ -414,8 +421,8 @@ def test_star_finders(starfinder, starfield, stars, apcorr):
 
 def test_nothing_found():
     mosaic = make_mosaic(gaussian(80, 80, 10))
-    assert len(step.source_catalog(mosaic).table) == 1
-    found = step.source_catalog(mosaic, snr_threshold=50)
+    assert len(catalog_of(mosaic).table) == 1
+    found = catalog_of(mosaic, snr_threshold=50)
     assert len(found.table) == 0
     assert found.status["status"] == "COMPLETE"
     assert found.status["sources"] == 0
@@ -425,7 +432,7 @@ def test_nothing_found():
 
 
 def test_no_pixel_to_look_at():
-    found = step.source_catalog(make_mosaic(border=SIZE // 2))
+    found = catalog_of(make_mosaic(border=SIZE // 2))
     assert found.status["sources"] == 0
     assert "no pixel" in found.status["reason"]
 
@@ -434,7 +441,7 @@ def test_no_pixel_to_look_at():
 
 
 def test_without_reference_files(starfield):
-    table = step.source_catalog(starfield).table
+    table = catalog_of(starfield).table
     assert table.meta["aperture_params"] == {
         "aperture_ee": [1, 2, 3],
         "aperture_radii": [1.0, 2.0, 3.0],
@@ -466,13 +473,13 @@ def test_a_missing_vega_offset_costs_the_vega_magnitudes_alone(tmp_path, stars, 
     asdf.AsdfFile({"abvega_offset": table}).write_to(path)
     fgs = {"name": "FGS", "filter": None, "pupil": None, "detector": "MULTIPLE", "subarray": "FULL"}
     mosaic = dataclasses.replace(starfield, instrument=fgs)
-    whole = step.source_catalog(
+    whole = catalog_of(
         dataclasses.replace(mosaic, instrument=fgs | {"detector": "GUIDER2"}), abvegaoffset=path
     )
     np.testing.assert_allclose(
         whole.table["aper3_abmag"] - whole.table["aper3_vegamag"], 0.6, atol=1e-12
     )
-    found = step.source_catalog(mosaic, abvegaoffset=path)
+    found = catalog_of(mosaic, abvegaoffset=path)
     same_columns(found, whole, lambda name: "vegamag" in name)
     reason = "no Vega magnitudes: abvegaoffset.asdf: has no row for detector MULTIPLE"
     assert found.status == {"status": "COMPLETE", "sources": len(stars[0]), "reason": reason}
@@ -483,7 +490,7 @@ def test_missing_apertures_cost_the_aperture_photometry_alone(
     starfield, apcorr, abvegaoffset, catalog
 ):
     elsewhere = dataclasses.replace(starfield, instrument=NIRCAM | {"pupil": "F162M"})
-    found = step.source_catalog(elsewhere, apcorr=apcorr)
+    found = catalog_of(elsewhere, apcorr=apcorr)
     measured = ("aper", "CI_", "is_extended")
     assert found.status["status"] == "FAILED"
     assert found.status["reason"] == (
@@ -507,8 +514,8 @@ def test_missing_apertures_cost_the_aperture_photometry_alone(
 
 def test_what_is_known_without_one_of_the_energies_is_catalogued(starfield, apcorr, abvegaoffset):
     references = {"apcorr": apcorr, "abvegaoffset": abvegaoffset}
-    whole = step.source_catalog(starfield, **references)
-    found = step.source_catalog(starfield, aperture_ee2=55, **references)
+    whole = catalog_of(starfield, **references)
+    found = catalog_of(starfield, aperture_ee2=55, **references)
     assert found.status["status"] == "FAILED"
     assert found.status["reason"] == "apcorr.fits: 0 rows for 55 % encircled energy"
     assert found.table.meta["aperture_params"]["aperture_radii"][1] is None
@@ -518,7 +525,7 @@ def test_what_is_known_without_one_of_the_energies_is_catalogued(starfield, apco
         assert np.all(np.isnan(found.table[name]))
     assert not np.any(found.table["is_extended"])
     # The largest that is known is corrected to the total.
-    largest = step.source_catalog(starfield, aperture_ee3=75, **references).table
+    largest = catalog_of(starfield, aperture_ee3=75, **references).table
     np.testing.assert_allclose(largest["aper_total_flux"], 2 * largest["aper50_flux"], rtol=1e-6)
 
 
@@ -526,17 +533,17 @@ def test_unusable_reference_files(tmp_path, apcorr, abvegaoffset):
     mosaic = make_mosaic()
     for wrong in (tmp_path / "none.fits", abvegaoffset):
         with pytest.raises(InputError):
-            step.source_catalog(mosaic, apcorr=wrong)
+            catalog_of(mosaic, apcorr=wrong)
     for wrong in (tmp_path / "none.asdf", apcorr):
         with pytest.raises(InputError, match="ABVEGAOFFSET"):
-            step.source_catalog(mosaic, abvegaoffset=wrong)
+            catalog_of(mosaic, abvegaoffset=wrong)
 
 
 @pytest.mark.parametrize("energies", [(50, 50, 70), (0, 50, 70), (30, 50, 100)])
 def test_energies_must_increase(energies):
     names = ("aperture_ee1", "aperture_ee2", "aperture_ee3")
     with pytest.raises(InputError, match="aperture_ee"):
-        step.source_catalog(make_mosaic(), **dict(zip(names, energies, strict=True)))
+        catalog_of(make_mosaic(), **dict(zip(names, energies, strict=True)))
 
 
 # --- parts ---------------------------------------------------------------------------------------
@@ -636,7 +643,7 @@ def test_files_are_complete_and_readable(tmp_path, starfield, catalog, apcorr, a
     i2d = write_i2d(tmp_path / "jw_i2d.fits", starfield)
     cat, segm = tmp_path / "jw_cat.ecsv", tmp_path / "jw_segm.fits"
     references = {"apcorr": apcorr, "abvegaoffset": abvegaoffset}
-    status = source_catalog.make_catalog(i2d, cat, segm, snr_threshold=3.0, **references)
+    status = source_catalog.make_catalog(i2d, cat, segm, step={"snr_threshold": 3.0}, **references)
     assert status == catalog.status
     assert {path.name for path in tmp_path.iterdir()} == {i2d.name, cat.name, segm.name}
 
@@ -729,7 +736,7 @@ def test_a_mosaic_without_errors(tmp_path, starfield, stars):
     with fits.open(path) as hdus:
         del hdus["ERR"]
         hdus.writeto(tmp_path / "bare.fits")
-    found = step.source_catalog(mosaic_module.MosaicFile(tmp_path / "bare.fits"))
+    found = catalog_of(mosaic_module.MosaicFile(tmp_path / "bare.fits"))
     assert len(found.table) == len(stars[0])
     assert np.all(np.isnan(found.table["aper2_flux_err"]))
     assert np.all(np.isnan(found.table["isophotal_flux_err"]))
@@ -782,9 +789,9 @@ def test_a_mosaic_that_is_not_calibrated_has_sources_without_fluxes(
     tmp_path, starfield, hdu, keyword, value, unit
 ):
     path = write_i2d(tmp_path / "jw_i2d.fits", starfield)
-    whole = step.source_catalog(mosaic_module.MosaicFile(path))
+    whole = catalog_of(mosaic_module.MosaicFile(path))
     with_header(path, hdu, keyword, value)
-    found = step.source_catalog(mosaic_module.MosaicFile(path))
+    found = catalog_of(mosaic_module.MosaicFile(path))
     fluxes = ("flux", "abmag", "vegamag")
     for name in COLUMNS:
         name = name.replace("30", "1").replace("50", "2").replace("70", "3")
@@ -851,7 +858,7 @@ def test_real_mosaics(tmp_path, real_data, number):
     path.write_bytes(gzip.decompress(packed.read_bytes()))
     cat, segm = tmp_path / "cat.ecsv", tmp_path / "segm.fits"
     options = {"bkg_boxsize": 20, "snr_threshold": 2.0, "npixels": 6}
-    status = source_catalog.make_catalog(path, cat, segm, **options)
+    status = source_catalog.make_catalog(path, cat, segm, step=options)
     table = QTable.read(cat)
     assert status["sources"] == len(table) > 10
     with SegmentationMapModel(segm) as model:

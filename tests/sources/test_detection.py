@@ -36,6 +36,15 @@ OPTIONS = {
 NIRCAM = {"name": "NIRCAM", "filter": "F200W", "pupil": "CLEAR", "detector": "NRCA1"}
 
 
+def catalog_of(mosaic, **options):
+    """Make a catalogue; options by their names, as the configuration has them."""
+    how = {field.name for field in dataclasses.fields(step.CatalogOptions)} & options.keys()
+    others = {name: value for name, value in options.items() if name not in how}
+    return step.source_catalog(
+        mosaic, step.CatalogOptions(**{name: options[name] for name in how}), **others
+    )
+
+
 def crowd(shape, sources, seed, border=0):
     """Stars and galaxies, many of them blended, on a sky with a slope; an empty border."""
     rng = np.random.default_rng(seed)
@@ -146,7 +155,7 @@ def test_background_is_photutils(mosaic, boxsize, monkeypatch):
 def test_sources_are_photutils(mosaic, options):
     options = OPTIONS | options
     background = background_of(mosaic)
-    columns, segments = detection.find_segments(mosaic, background, **options)
+    columns, segments = detection.find_segments(mosaic, background, step.CatalogOptions(**options))
 
     data, err, mask = mosaic.rows(0, 400)
     data = data - np.where(mask, 0, background.level(0, 400))
@@ -214,19 +223,19 @@ def assert_same(one, other):
     ],
 )
 def test_pieces_and_threads_change_nothing(mosaic, monkeypatch, options):
-    whole = step.source_catalog(mosaic, **options)
+    whole = catalog_of(mosaic, **options)
     assert len(whole.table) > 60
     for rows, threads in ((1, 3), (7, 1), (64, 2), (399, 1)):
         monkeypatch.setattr(segmentation_map, "PIECE", rows * mosaic.shape[1])
-        assert_same(step.source_catalog(mosaic, threads=threads, **options), whole)
+        assert_same(catalog_of(mosaic, threads=threads, **options), whole)
 
 
 def test_pieces_change_nothing_for_stars(mosaic, monkeypatch):
     options = {"starfinder": "dao", "bkg_boxsize": 100, "roundlo": -1.0, "roundhi": 1.0}
-    whole = step.source_catalog(mosaic, **options)
+    whole = catalog_of(mosaic, **options)
     assert len(whole.table) > 10
     monkeypatch.setattr(segmentation_map, "PIECE", 20 * mosaic.shape[1])
-    assert_same(step.source_catalog(mosaic, **options), whole)
+    assert_same(catalog_of(mosaic, **options), whole)
 
 
 class Flat:
@@ -262,7 +271,8 @@ def test_any_image_in_any_pieces(image, rows, connectivity, npixels):
     for size in (piece, rows * image.shape[1]):
         segmentation_map.PIECE = size
         try:
-            found.append(detection.find_segments(mosaic, Flat(image.shape[1]), **options))
+            how = step.CatalogOptions(**options)
+            found.append(detection.find_segments(mosaic, Flat(image.shape[1]), how))
         finally:
             segmentation_map.PIECE = piece
     (whole, map_of_whole), (parts, map_of_parts) = found
@@ -298,9 +308,7 @@ def test_memory_does_not_grow_with_the_mosaic(tmp_path, monkeypatch):
     for ny in (600, 3000):
         with (tmp_path / "scratch").open("w+b") as scratch:
             tracemalloc.start()
-            catalog = step.source_catalog(
-                Endless(tile, (ny, 1000)), bkg_boxsize=300, scratch=scratch
-            )
+            catalog = catalog_of(Endless(tile, (ny, 1000)), bkg_boxsize=300, scratch=scratch)
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
         assert len(catalog.table) > 20 * ny / 300

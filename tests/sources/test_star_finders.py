@@ -25,9 +25,9 @@ from snakewebb.kernels.star_finders import convolve
 from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import NIRCAM_FIELD, preset
 from snakewebb.sources.background import Background, NoPixel
-from snakewebb.sources.star_finders import find_sources
+from snakewebb.sources.star_finders import FinderOptions, find_sources
 from snakewebb.wcs.exposure import locate
-from snakewebb.wcs.geometry import Correction, Geometry
+from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.sphere import to_plane
 
 FWHM = 2.5
@@ -137,9 +137,7 @@ def test_stars_are_those_of_photutils(starfinder, minsep_fwhm):
     dq[:, 60:64] = NON_SCIENCE
     dq[100:104] = DO_NOT_USE
     image[100:104] = np.nan
-    found = find_sources(
-        image,
-        dq,
+    how = FinderOptions(
         starfinder=starfinder,
         bkg_boxsize=70,
         minsep_fwhm=minsep_fwhm,
@@ -148,6 +146,7 @@ def test_stars_are_those_of_photutils(starfinder, minsep_fwhm):
         roundhi=1.0,
         brightest=40,
     )
+    found = find_sources(image, dq, how)
     bkg, rms = background(image, dq != 0, 70)
     finder = {"iraf": IRAFStarFinder, "dao": DAOStarFinder}[starfinder](
         float(np.median(2.0 * rms)),
@@ -170,7 +169,9 @@ def test_segmentation_is_that_of_photutils():
     image, dq, truth = image_of_stars()
     dq[:, 60:84] = DO_NOT_USE
     image[:, 60:84] = np.nan
-    found = find_sources(image, dq, starfinder="segmentation", bkg_boxsize=70, npixels=5)
+    found = find_sources(
+        image, dq, FinderOptions(starfinder="segmentation", bkg_boxsize=70, npixels=5)
+    )
     bkg, rms = background(image, dq != 0, 70)
     smooth = make_2dgaussian_kernel(FWHM, 9)
     assert smooth.array.shape == (9, 9)
@@ -186,18 +187,18 @@ def test_segmentation_is_that_of_photutils():
 def test_stars_are_where_they_are(starfinder):
     image, dq, truth = image_of_stars(n=25, noise=0.02)
     limits = {"sharplo": 0.2, "roundlo": -1.0, "roundhi": 1.0, "npixels": 5, "snr_threshold": 7.0}
-    found = find_sources(image, dq, starfinder=starfinder, bkg_boxsize=70, **limits)
+    found = find_sources(image, dq, FinderOptions(starfinder=starfinder, bkg_boxsize=70, **limits))
     assert distances(found, truth).max() < 0.2
     assert len(found["x"]) == len(truth)
 
 
 def test_brightest_and_peakmax():
     image, dq, truth = image_of_stars(n=20)
-    bright = find_sources(image, dq, bkg_boxsize=70, brightest=5)
+    bright = find_sources(image, dq, FinderOptions(bkg_boxsize=70, brightest=5))
     assert len(bright["x"]) == 5
     assert distances(bright, truth[np.argsort(truth[:, 2])[-3:]]).max() < 0.2
     limit = np.sort(image.ravel())[-8]
-    faint = find_sources(image, dq, bkg_boxsize=70, peakmax=float(limit))
+    faint = find_sources(image, dq, FinderOptions(bkg_boxsize=70, peakmax=float(limit)))
     assert distances(faint, truth[[np.argmax(truth[:, 2])]]) > 5
 
 
@@ -205,7 +206,7 @@ def test_brightest_and_peakmax():
 def test_an_empty_sky(starfinder):
     rng = np.random.default_rng(0)
     image = rng.normal(0, 1, (80, 80)).astype(np.float32)
-    found = find_sources(image, np.zeros((80, 80), np.uint32), starfinder=starfinder)
+    found = find_sources(image, np.zeros((80, 80), np.uint32), FinderOptions(starfinder=starfinder))
     assert len(found["x"]) == 0
     assert list(found) == COLUMNS[:4]
 
@@ -246,7 +247,7 @@ def exposure(tmp_path_factory):
 
 def test_sources_of_a_simulated_exposure(exposure):
     path, known, sky = exposure
-    found = sources_of_exposure(path, known, sky, bkg_boxsize=64)
+    found = sources_of_exposure(path, known, sky, how=FinderOptions(bkg_boxsize=64))
     assert list(found) == COLUMNS
     assert len(found["x"]) > 10
     name = path.name.replace("_cal.fits", "")
@@ -263,12 +264,15 @@ def test_sources_of_a_simulated_exposure(exposure):
 
 
 @pytest.mark.parametrize(
-    "change", [{"skip": True}, {"known": {"target_type": "moving"}}], ids=["skip", "moving"]
+    "change", [{"how": None}, {"header": {"target_type": "moving"}}], ids=["skip", "moving"]
 )
 def test_no_sources_are_needed(exposure, change):
     path, known, sky = exposure
     found = sources_of_exposure(
-        path, {**known, **change.get("known", {})}, sky, skip=change.get("skip", False)
+        path,
+        replace(known, header=replace(known.header, **change.get("header", {}))),
+        sky,
+        how=change.get("how", FinderOptions()),
     )
     assert len(found["x"]) == 0
     assert list(found) == COLUMNS
@@ -276,7 +280,7 @@ def test_no_sources_are_needed(exposure, change):
 
 def test_a_catalogue_of_the_users(exposure, tmp_path):
     path, known, sky = exposure
-    (x0, x1), (y0, y1) = Geometry.from_dict(known["geometry"]).bounding_box
+    (x0, x1), (y0, y1) = known.geometry.bounding_box
     own = tmp_path / "own.csv"
     rows = [(10, 20), (x0, 50), (x0 + 1e-6, 50), (30, y1 + 1), (x1 - 1, y0 + 1), (-9, 9)]
     own.write_text("xcentroid,ycentroid\n" + "\n".join(f"{x!r},{y!r}" for x, y in rows))

@@ -7,7 +7,7 @@ from astropy.io import fits
 from snakewebb.errors import InputError
 from snakewebb.io.asdf_tree import created, extension
 from snakewebb.wcs.exposure import locate
-from snakewebb.wcs.geometry import Geometry, PixelToSky
+from snakewebb.wcs.geometry import PixelToSky
 from snakewebb.wcs.sampling import corners, find_pixel, geometry_of, read_sky
 from snakewebb.wcs.sphere import from_plane, to_plane
 
@@ -142,8 +142,8 @@ def test_headers_that_contradict_the_gwcs(exposure, tmp_path, keywords, words):
 
 def test_moving_targets_may_be_elsewhere_than_their_reference(exposure, tmp_path):
     path = edited(exposure, tmp_path / "a_cal.fits", RA_REF=60.0, TARGTYPE="MOVING")
-    known = Geometry.from_dict(locate(path)[0]["geometry"])
-    same = Geometry.from_dict(locate(exposure)[0]["geometry"])
+    known = locate(path)[0].geometry
+    same = locate(exposure)[0].geometry
     assert known.pixel_scale == pytest.approx(same.pixel_scale, rel=0.01)
 
 

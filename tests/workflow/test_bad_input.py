@@ -27,7 +27,6 @@ from snakewebb.simulate import coronagraphy
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
 from snakewebb.wcs.exposure import locate, read_geometry
-from snakewebb.wcs.geometry import Geometry
 from snakewebb.wcs.output_wcs import read_grid
 from workflow import planned, snakemake
 
@@ -300,7 +299,7 @@ EDITS = {
 def first_look(path):
     """Do what the first jobs of an exposure do; return its sources."""
     known, sky = locate(path)
-    weights.typical_weights(path, known)
+    weights.typical_weights(path, known.header)
     sources = sources_of_exposure(path, known, sky)
     planes.read_planes(path)
     return sources["x"]
@@ -339,7 +338,7 @@ def test_a_file_that_may_not_be_read(tmp_path, exposures, monkeypatch):
 
     monkeypatch.setattr(fits_structure, "open", refuse, raising=False)
     with pytest.raises(InputError) as caught:
-        headers.facts(exposures[0])
+        headers.exposure_header(exposures[0])
     one_line(caught.value, str(exposures[0]), "may not be read")
 
 
@@ -584,7 +583,7 @@ def test_a_star_that_is_not_found_is_where_the_header_says(tmp_path, coron):
     # Both are brought to where the star is that was found.
     (other,) = (star for name, star in stars.items() if name != "flat")
     assert other == found
-    geometry = Geometry.from_dict(read_geometry(coron[0])["geometry"])
+    geometry = read_geometry(coron[0])
     moved = geometry.corrected(lost.correction)
     place = star_position(geometry, found.center)
     assert star_position(moved, lost.center) == pytest.approx(place, abs=1e-9)

@@ -3,7 +3,6 @@
 import json
 import warnings
 from dataclasses import replace
-from pathlib import Path
 
 import asdf
 import numpy as np
@@ -15,16 +14,17 @@ from astropy.wcs import WCS
 from scipy.spatial import cKDTree
 from stdatamodels.jwst import datamodels
 
+from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.io import bands
 from snakewebb.io.dq import OUTLIER
 from snakewebb.jobs.i2d import write_mosaic
 from snakewebb.jobs.median import write_median
 from snakewebb.jobs.skymatch import match_exposures
 from snakewebb.jobs.source_catalog import make_catalog
+from snakewebb.mosaicking.sky_levels import SkyResult
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
 from snakewebb.sources import segmentation_map
-from snakewebb.wcs.layout import Layout
 from snakewebb.wcs.sphere import to_plane
 from snakewebb.workflow import associations
 from workflow import snakemake
@@ -254,10 +254,9 @@ def test_wcs_of_real_surveys_go_through_the_grid(real_data, tmp_path):
     with read(folder / "results" / product.name / f"{product.name}_i2d.fits") as model:
         assert model.meta.resample.pointings == 3
         assert np.isfinite(model.data).mean() > 0.5
-    alignment = json.loads(
-        (folder / "results" / product.name / "work" / f"{product.name}_alignment.json").read_text()
-    )
-    assert {e["status"] for e in alignment["exposures"].values()} == {"COMPLETE"}
+    work = folder / "results" / product.name / "work"
+    alignment = AlignmentResult.read(work / f"{product.name}_alignment.json")
+    assert {e.status for e in alignment.exposures.values()} == {"COMPLETE"}
 
 
 def test_snakemake_finds_nothing_to_complain(results):
@@ -298,22 +297,21 @@ def test_results_do_not_depend_on_threads_bands_and_pieces(
     product, folder = names["field"], results / names["field"].name
     work = folder / "work" / product.name
     facts, alignment = f"{work}_facts.zip", f"{work}_alignment.json"
-    aligned = json.loads(Path(alignment).read_text())
-    layout = Layout.from_dict(aligned["layout"])
+    layout = AlignmentResult.read(alignment).layout
     calibrated = [observations["field"].parent / f"{name}_cal.fits" for name in layout.placements]
     flagged = [folder / f"{name}_{product.asn_id}_crf.fits" for name in layout.placements]
     monkeypatch.setattr(bands, "MEMORY", 3_000_000)
     monkeypatch.setattr(segmentation_map, "PIECE", 10_000)
 
-    sky = match_exposures(calibrated, facts, layout, threads=3)
-    known = json.loads(Path(f"{work}_sky.json").read_text())
-    assert sky["exposures"] == known["exposures"]
+    sky = tmp_path / "sky.json"
+    match_exposures(calibrated, facts, alignment, sky, threads=3)
+    assert SkyResult.read(sky).exposures == SkyResult.read(f"{work}_sky.json").exposures
 
-    write_median(tmp_path / "median.fits", aligned, calibrated, facts, sky["exposures"], threads=3)
+    write_median(calibrated, facts, alignment, tmp_path / "median.fits", sky=sky, threads=3)
     same_pixels(tmp_path / "median.fits", f"{work}_median.fits")
 
     made = tmp_path / f"{product.name}_i2d.fits"
-    write_mosaic(made, flagged, facts, alignment, grid={}, drizzle=DRIZZLE, threads=3)
+    write_mosaic(flagged, facts, alignment, made, step={"drizzle": DRIZZLE}, threads=3)
     same_pixels(made, folder / made.name)
 
     catalog, segm = tmp_path / "cat.ecsv", tmp_path / "segm.fits"

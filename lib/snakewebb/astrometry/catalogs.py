@@ -258,7 +258,7 @@ def reference_catalogue(
     name: str,
     path: str | Path | None,
     geometries: Mapping[str, Geometry],
-    known: Mapping[str, Mapping[str, Any]],
+    epochs: Mapping[str, float | None],
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read the absolute reference catalogue, or fetch it for the sky around a product.
 
@@ -268,8 +268,8 @@ def reference_catalogue(
         The parameter ``abs_refcat``.
     path : path or None
         The file, if `name` is one; otherwise Gaia's stars at the mean epoch are fetched.
-    geometries, known : mapping of exposure
-        Geometry and facts (``epoch``).
+    geometries, epochs : mapping of exposure
+        Geometry, and decimal year or None.
 
     Returns
     -------
@@ -283,14 +283,14 @@ def reference_catalogue(
     """
     if path:
         return catalogs.read_reference(path)
-    epochs = [facts["epoch"] for facts in known.values() if facts["epoch"] is not None]
-    if not epochs:
+    known = [epoch for epoch in epochs.values() if epoch is not None]
+    if not known:
         raise InputError(
-            f"{next(iter(known))}: its header has no EXPMID, to which the stars of {name} must be "
+            f"{next(iter(epochs))}: its header has no EXPMID, to which the stars of {name} must be "
             "moved: give a catalogue file of that epoch as abs_refcat"
         )
     corners = np.concatenate([unit_vectors(*g.corners()) for g in geometries.values()])
     centre = mean_direction(corners)
     radius = np.degrees(np.arccos(np.clip(corners @ unit_vectors(*centre), -1, 1).min())) + MARGIN
-    stars = catalogs.query_gaia(name, *centre, float(radius), float(np.mean(epochs)))
+    stars = catalogs.query_gaia(name, *centre, float(radius), float(np.mean(known)))
     return stars, {"file": name, "stars": len(stars["RA"])}

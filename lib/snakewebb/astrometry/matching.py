@@ -110,6 +110,13 @@ class Matching:
         return offset + self.tolerance
 
 
+@dataclass(frozen=True)
+class AbsoluteMatching(Matching):
+    """How stars are matched with a reference catalogue: the pointing of the whole may be off."""
+
+    searchrad: float = 6.0
+
+
 class FitError(Exception):
     """Two lists of positions cannot be aligned; the message tells why."""
 

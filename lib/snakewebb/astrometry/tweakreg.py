@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from snakewebb.astrometry.alignment import ExposureAlignment, ReferenceFit, Status
 from snakewebb.astrometry.joining import MAS, align_relative, column_names, detections_of
 from snakewebb.astrometry.matching import (
+    AbsoluteMatching,
     Affine,
     FitError,
     Matching,
@@ -32,8 +34,6 @@ from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.sphere import to_plane
 
 log = logging.getLogger(__name__)
-
-Status = Literal["COMPLETE", "SKIPPED", "FAILED"]
 
 
 @dataclass(frozen=True)
@@ -95,29 +95,6 @@ class ExposureQuality:
 
 
 @dataclass(frozen=True)
-class AbsoluteFit:
-    """The fit of an island to the reference catalogue.
-
-    Attributes
-    ----------
-    status : {"COMPLETE", "FAILED"}
-    reason : str
-    fit : Affine or None
-    n_references, n_matches : int
-        Catalogue entries around the island, and those used in the fit.
-    rms : float or None
-        Root mean square distance of these from the stars, mas.
-    """
-
-    status: Status
-    reason: str
-    fit: Affine | None
-    n_references: int
-    n_matches: int = 0
-    rms: float | None = None
-
-
-@dataclass(frozen=True)
 class Alignment:
     """Corrections of all exposures of a product, and how good they are.
 
@@ -126,55 +103,36 @@ class Alignment:
     groups : tuple of GroupAlignment
         In the order of the association.
     exposures : dict of str to ExposureQuality
-    islands : tuple of AbsoluteFit
+    islands : tuple of ReferenceFit
         Empty without a reference catalogue.
     """
 
     groups: tuple[GroupAlignment, ...]
     exposures: dict[str, ExposureQuality]
-    islands: tuple[AbsoluteFit, ...]
+    islands: tuple[ReferenceFit, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return a form that JSON can hold.
-
-        ``exposures`` maps each exposure to the attributes of its group and its quality;
-        ``islands`` lists the absolute fits.
-        """
-        exposures = {}
-        for group in self.groups:
-            for name in group.exposures:
-                values = {**asdict(group), "status": group.status, **asdict(self.exposures[name])}
-                del values["exposures"]
-                exposures[name] = values
-        islands = [{k: v for k, v in asdict(i).items() if k != "fit"} for i in self.islands]
-        return {"exposures": exposures, "islands": islands}
+    def by_exposure(self) -> dict[str, ExposureAlignment]:
+        """Return how each exposure was aligned, in the order of the association."""
+        group_of = {name: group for group in self.groups for name in group.exposures}
+        return {
+            name: ExposureAlignment(
+                status=group_of[name].status,
+                **{key: value for key, value in vars(group_of[name]).items() if key != "exposures"},
+                **vars(quality),
+            )
+            for name, quality in self.exposures.items()
+        }
 
 
 def align(
     catalogs: Mapping[str, Any],
     groups: Mapping[str, str],
+    how: Matching = Matching(),
     *,
-    minobj: int = 15,
-    fitgeometry: str = "rshift",
-    nclip: int = 3,
-    sigma: float = 3.0,
-    searchrad: float = 2.0,
-    use2dhist: bool = True,
-    separation: float = 1.0,
-    tolerance: float = 0.7,
-    xoffset: float = 0.0,
-    yoffset: float = 0.0,
     enforce_user_order: bool = False,
     expand_refcat: bool = False,
-    abs_refcat: Any = None,
-    abs_minobj: int = 15,
-    abs_fitgeometry: str = "rshift",
-    abs_nclip: int = 3,
-    abs_sigma: float = 3.0,
-    abs_searchrad: float = 6.0,
-    abs_use2dhist: bool = True,
-    abs_separation: float = 1.0,
-    abs_tolerance: float = 0.7,
+    reference: Any = None,
+    absolute: AbsoluteMatching = AbsoluteMatching(),
 ) -> Alignment:
     """Align the exposures of a product with each other and with a reference catalogue.
 
@@ -186,41 +144,25 @@ def align(
         count if all catalogues with sources have them.
     groups : mapping of exposure to group
         The exposures of a group move together.
-    minobj, fitgeometry, nclip, sigma, searchrad, use2dhist, separation, tolerance : various
-        See `snakewebb.astrometry.matching.Matching`.
-    xoffset, yoffset : float
-        See `snakewebb.astrometry.matching.Matching`.
+    how : Matching, optional
+        How exposures are matched with each other.
     enforce_user_order : bool
         Join the groups in the order of the association, beginning with the first, instead of by
         overlap.
     expand_refcat : bool
         With `enforce_user_order`, whether sources that the first group lacks serve as references
         too. Without it they always do.
-    abs_refcat : catalogue with columns ``RA`` and ``DEC`` (degrees), or None
+    reference : catalogue with columns ``RA`` and ``DEC`` (degrees), or None
         To which the result is fitted: each island of tied groups as a whole. If it has a column
         ``weight``, that is the weight of a star's squared distance.
-    abs_minobj, abs_fitgeometry, abs_nclip, abs_sigma, abs_searchrad, abs_use2dhist : various
-        As above, for this fit.
-    abs_separation, abs_tolerance : float
-        As above, for this fit.
+    absolute : AbsoluteMatching, optional
+        How exposures are matched with it.
 
     Raises
     ------
     InputError
         Parameters contradict each other, or the exposures are spread over half the sky.
     """
-    how = Matching(
-        minobj=minobj,
-        fitgeometry=fitgeometry,
-        nclip=nclip,
-        sigma=sigma,
-        searchrad=searchrad,
-        use2dhist=use2dhist,
-        separation=separation,
-        tolerance=tolerance,
-        xoffset=xoffset,
-        yoffset=yoffset,
-    )
     how.check()
     names = list(catalogs)
     members: dict[str, list[str]] = {}
@@ -228,55 +170,48 @@ def align(
         members.setdefault(groups[name], []).append(name)
     number = {group: g for g, group in enumerate(members)}
     group_of = np.array([number[groups[name]] for name in names], dtype=int)
-    detections, ra0, dec0 = detections_of(catalogs, group_of, separation)
+    detections, ra0, dec0 = detections_of(catalogs, group_of, how.separation)
     islands, relative = align_relative(detections, how, enforce_user_order, expand_refcat)
     alone = reason_alone([groups[name] for name in names])
     if alone:
         relative = {0: ("SKIPPED", alone)}
 
-    absolute: list[AbsoluteFit] = []
-    if abs_refcat is not None:
-        abs_how = Matching(
-            minobj=abs_minobj,
-            fitgeometry=abs_fitgeometry,
-            nclip=abs_nclip,
-            sigma=abs_sigma,
-            searchrad=abs_searchrad,
-            use2dhist=abs_use2dhist,
-            separation=abs_separation,
-            tolerance=abs_tolerance,
+    ends: list[ReferenceFit] = []
+    onto_reference: list[Affine | None] = []
+    if reference is not None:
+        absolute.check("abs_")
+        places = np.column_stack(
+            to_plane(np.asarray(reference["RA"]), np.asarray(reference["DEC"]), ra0, dec0)
         )
-        abs_how.check("abs_")
-        reference = np.column_stack(
-            to_plane(np.asarray(abs_refcat["RA"]), np.asarray(abs_refcat["DEC"]), ra0, dec0)
-        )
-        near = np.isfinite(reference).all(axis=1)
-        weight = abs_refcat["weight"][near] if "weight" in column_names(abs_refcat) else None
-        absolute = [
-            _fit_absolute(detections, island, reference[near], weight, abs_how)
-            for island in islands
-        ]
+        near = np.isfinite(places).all(axis=1)
+        weight = reference["weight"][near] if "weight" in column_names(reference) else None
+        for island in islands:
+            end, fit = _fit_absolute(detections, island, places[near], weight, absolute)
+            ends.append(end)
+            onto_reference.append(fit)
 
     fits = {g: fit for island in islands for g, fit in island.items()}
     island_of = {g: number for number, island in enumerate(islands) for g in island}
     # Most of a pointing error is common to a visit: what cannot be fitted by itself goes along.
     along = max(
-        (k for k, a in enumerate(absolute) if a.fit),
-        key=lambda k: absolute[k].n_matches,
+        (k for k, fit in enumerate(onto_reference) if fit),
+        key=lambda k: ends[k].n_matches,
         default=None,
     )
     results = []
     for g, (group, exposures) in enumerate(members.items()):
-        fit, (status, reason), absolute_status = fits[g], relative[g], "SKIPPED"
-        if absolute:
-            own = absolute[island_of[g]]
+        fit, (status, reason) = fits[g], relative[g]
+        absolute_status: Status = "SKIPPED"
+        if ends:
+            own = ends[island_of[g]]
             absolute_status = own.status
             reason = "; ".join(filter(None, (reason, own.reason)))
-            if own.fit:
-                fit = own.fit.after(fit)
-            elif along is not None:
-                fit = absolute[along].fit.after(fit)
+            onto = onto_reference[island_of[g]]
+            if onto is None and along is not None:
+                onto = onto_reference[along]
                 reason += f": goes with island {along}"
+            if onto:
+                fit = onto.after(fit)
         points = detections.points[detections.rows[g]]
         centre = points.mean(axis=0) if len(points) else np.zeros(2)
         (a, b), (c, d) = fit.matrix.tolist()
@@ -295,12 +230,12 @@ def align(
         )
         results.append(result)
     quality = dict(zip(names, _quality(detections, len(names)), strict=True))
-    _report(results, quality, absolute)
-    return Alignment(tuple(results), quality, tuple(absolute))
+    _report(results, quality, ends)
+    return Alignment(tuple(results), quality, tuple(ends))
 
 
 def _fit_absolute(detections, island, reference, weight, how):
-    """Fit the stars of an island to the reference catalogue."""
+    """Fit the stars of an island to the reference catalogue; return its end, and the map."""
     members = sorted(island)
     rows = np.concatenate([detections.rows[g] for g in members])
     star = np.arange(len(rows))
@@ -308,7 +243,7 @@ def _fit_absolute(detections, island, reference, weight, how):
         rows = rows[detections.star[rows] >= 0]
         star = np.unique(detections.star[rows], return_inverse=True)[1]
     if not len(rows):
-        return AbsoluteFit("FAILED", "abs_refcat: no sources to match", None, 0)
+        return ReferenceFit("FAILED", "abs_refcat: no sources to match", 0), None
     group = np.searchsorted(members, detections.group[rows])
     corrected = apply_fits([island[g] for g in members], detections.points[rows], group)
     # Clipped measurements count only where a star has no others.
@@ -330,9 +265,10 @@ def _fit_absolute(detections, island, reference, weight, how):
     try:
         fit, i, j, kept = match_and_fit(points, near, how, own, weight)
     except FitError as error:
-        return AbsoluteFit("FAILED", f"abs_refcat: {error}", None, len(near))
+        return ReferenceFit("FAILED", f"abs_refcat: {error}", len(near)), None
     residual = np.hypot(*(fit(points[i[kept]]) - near[j[kept]]).T)
-    return AbsoluteFit("COMPLETE", "", fit, len(near), int(kept.sum()), rms(residual) * MAS)
+    end = ReferenceFit("COMPLETE", "", len(near), int(kept.sum()), rms(residual) * MAS)
+    return end, fit
 
 
 def _quality(detections, n_exposures):
@@ -367,7 +303,7 @@ def _report(groups, quality, absolute):
         if g.status == "FAILED":
             log.warning("%s: alignment FAILED: %s", g.group, g.reason)
     for number, fit in enumerate(absolute):
-        if fit.fit:
+        if fit.status == "COMPLETE":
             log.info(
                 "island %d: %d matches with the reference catalogue, rms %.2f mas",
                 number,

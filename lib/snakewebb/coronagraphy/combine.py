@@ -16,8 +16,7 @@ from snakewebb.io.names import product_exposure
 from snakewebb.io.planes import read_planes
 from snakewebb.io.provenance import read_notes
 from snakewebb.mosaicking.resample import Input, drizzle_band
-from snakewebb.wcs.exposure import read_geometry
-from snakewebb.wcs.geometry import Geometry
+from snakewebb.wcs.exposure import locate
 from snakewebb.wcs.grid import Grid, output_grid
 from snakewebb.wcs.pixel_map import PixelMap
 
@@ -95,11 +94,11 @@ def integrations(paths: Sequence[str | Path], **parameters: Any) -> tuple[Grid, 
     """
     from snakewebb.mosaicking.resample import Input  # kernels that only this needs
 
-    known = {product_exposure(path): read_geometry(path) for path in paths}
-    geometries = {name: Geometry.from_dict(facts["geometry"]) for name, facts in known.items()}
+    known = {product_exposure(path): locate(path)[0] for path in paths}
+    geometries = {name: exposure.geometry for name, exposure in known.items()}
     grid = output_grid(geometries, **parameters)
     inputs = []
-    for path, (name, facts) in zip(paths, known.items(), strict=True):
+    for path, (name, exposure) in zip(paths, known.items(), strict=True):
         pixel_map = PixelMap(geometries[name], grid)
         planes = {n: plane for n, plane in read_planes(path).items() if plane is not None}
         shape = planes["SCI"].shape
@@ -107,7 +106,7 @@ def integrations(paths: Sequence[str | Path], **parameters: Any) -> tuple[Grid, 
         empty = read_notes(path).get("klip", {}).get("without_pixels", [])
         if "VAR_FLAT" in cubes:
             cubes["VAR_FLAT"] = cubes["VAR_FLAT"] * np.isfinite(cubes["SCI"]).sum(axis=0)
-        times = facts["measurement_time"], facts["exposure_time"]
+        times = exposure.header.measurement_time, exposure.header.exposure_time
         inputs += [
             Input(f"{name}[{k}]", {n: p[k] for n, p in cubes.items()}, pixel_map, None, *times)
             for k in range(len(cubes["SCI"]))

@@ -10,6 +10,7 @@ import logging
 import math
 from collections import ChainMap
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -95,17 +96,57 @@ def check_cards(path: str | Path) -> None:
                 raise _broken(card.keyword, path) from None
 
 
-def facts(path: str | Path) -> dict[str, Any]:
-    """Return what stage 3 needs to know of an exposure besides its pixels.
+@dataclass(frozen=True)
+class ExposureHeader:
+    """What stage 3 needs to know of an exposure besides its pixels; None where it is not told.
 
-    Returns
-    -------
-    dict
-        ``group_id`` (all detectors of one exposure share it), ``target_type``, ``mt_ra`` and
-        ``mt_dec`` (deg or None), ``measurement_time``, ``exposure_time`` (s or None), ``epoch``
-        (decimal year or None), ``instrument``, ``filter``, ``pupil``, ``bunit``, ``sky_level``,
-        ``sky_subtracted``, and ``wcsinfo``: v2_ref, v3_ref (arcsec), roll_ref, ra_ref, dec_ref,
-        v3yangle (deg), vparity.
+    Attributes
+    ----------
+    group_id : str
+        All detectors of one exposure share it.
+    epoch : float or None
+        Decimal year.
+    target_type, instrument, filter, pupil, bunit : str or None
+    mt_ra, mt_dec : float or None
+        Where a moving target was, degrees.
+    measurement_time, exposure_time : float or None
+        Seconds.
+    sky_level : float or None
+        The sky that was found in its pixels, in their units.
+    sky_subtracted : bool or None
+        Whether it was taken from them.
+    wcsinfo : dict of str to float or None
+        v2_ref, v3_ref (arcsec), roll_ref, ra_ref, dec_ref, v3yangle (deg), vparity.
+    """
+
+    group_id: str
+    epoch: float | None
+    target_type: str | None
+    instrument: str | None
+    filter: str | None
+    pupil: str | None
+    bunit: str | None
+    mt_ra: float | None
+    mt_dec: float | None
+    measurement_time: float | None
+    exposure_time: float | None
+    sky_level: float | None
+    sky_subtracted: bool | None
+    wcsinfo: dict[str, float | None]
+
+    @property
+    def is_moving(self) -> bool:
+        """Return whether its target moves."""
+        return str(self.target_type).upper() == "MOVING"
+
+    @property
+    def remaining_sky(self) -> float | None:
+        """Return the sky level that is known but still in the pixels, in their units."""
+        return None if self.sky_subtracted else self.sky_level
+
+
+def exposure_header(path: str | Path) -> ExposureHeader:
+    """Read what stage 3 needs to know of an exposure besides its pixels.
 
     Raises
     ------
@@ -118,17 +159,19 @@ def facts(path: str | Path) -> dict[str, Any]:
     parity = number(header, "VPARITY", -1, 1, path=path)
     if parity not in (None, -1, 1):
         raise InputError(f"{path}: VPARITY is {parity!r}, neither -1 nor 1: mend its header")
-    return {
-        "group_id": "jw{}{}{}_{}{}{}_{}".format(*ids) if all(ids) else Path(path).stem,
-        "epoch": None if middle is None else 2000.0 + (middle - 51544.5) / 365.25,
-        **{name: text(header, key, path=path) for name, key in _WORDS.items()},
-        **{name: credible(header, key, path=path) for name, key in _NUMBERS.items()},
-        "sky_level": number(header, "BKGLEVEL", *LIMITS["BKGLEVEL"], path=path),
-        "sky_subtracted": switch(header, "BKGSUB", path=path),
-        "wcsinfo": {
+    words = {name: text(header, key, path=path) for name, key in _WORDS.items()}
+    numbers = {name: credible(header, key, path=path) for name, key in _NUMBERS.items()}
+    found: dict[str, Any] = {**words, **numbers}
+    return ExposureHeader(
+        group_id="jw{}{}{}_{}{}{}_{}".format(*ids) if all(ids) else Path(path).stem,
+        epoch=None if middle is None else 2000.0 + (middle - 51544.5) / 365.25,
+        **found,
+        sky_level=number(header, "BKGLEVEL", *LIMITS["BKGLEVEL"], path=path),
+        sky_subtracted=switch(header, "BKGSUB", path=path),
+        wcsinfo={
             name: number(header, key, *LIMITS[key], path=path) for name, key in _WCSINFO.items()
         },
-    }
+    )
 
 
 def value(header: Header, key: str, path: str | Path) -> Any:

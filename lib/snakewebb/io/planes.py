@@ -30,7 +30,7 @@ from snakewebb.io.fits_structure import (
     structure,
     version,
 )
-from snakewebb.io.headers import check_cards, facts
+from snakewebb.io.headers import check_cards, exposure_header
 
 log = logging.getLogger(__name__)
 
@@ -175,10 +175,10 @@ def check_exposure(path: str | Path) -> None:
     Raises
     ------
     InputError
-        See `read_planes` and `snakewebb.io.headers.facts`; or a card cannot be read.
+        See `read_planes` and `snakewebb.io.headers.exposure_header`; or a card cannot be read.
     """
     reasons = _unfit(path)
-    facts(path)
+    exposure_header(path)
     check_cards(path)
     if reasons:
         log.warning("%s: %s: done without", path, "; ".join(reasons))

@@ -1,114 +1,118 @@
-"""The flagged exposure: what all steps before resampling found out, put into one file."""
+"""Job crf: what all steps before resampling found out of an exposure, put into one file."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.io.names import exposure_name
 from snakewebb.io.planes import invalidate, read_measured, read_window
-from snakewebb.mosaicking.outlier_detection import flag_outliers, reason_to_skip
-from snakewebb.mosaicking.sky_levels import check_subtraction, sky_in_pixels
+from snakewebb.jobs.options import options_of
+from snakewebb.mosaicking.outlier_detection import OutlierOptions, flag_outliers, reason_to_skip
+from snakewebb.mosaicking.sky_levels import SkyResult, check_subtraction, sky_in_pixels
 from snakewebb.products.exposure_file import write_crf
-from snakewebb.wcs.exposure import parse_facts
-from snakewebb.wcs.layout import Layout
+from snakewebb.wcs.exposure import Exposure
 from snakewebb.wcs.pixel_map import PixelMap
 
 
 def finish_exposure(
-    source: str | Path,
+    exposure: str | Path,
     target: str | Path,
     *,
-    facts_file: str | Path,
-    alignment_file: str | Path,
-    sky_file: str | Path | None,
-    median_file: str | Path | None,
-    outlier_detection: Mapping[str, Any],
-    median: Mapping[str, Any],
-    sip: Mapping[str, Any] | None,
-    subtract: bool,
-    asn: Mapping[str, Any],
+    facts: str | Path,
+    alignment: str | Path,
+    sky: str | Path | None = None,
+    median: str | Path | None = None,
+    step: Mapping[str, Any] = MappingProxyType({}),
+    asn: Mapping[str, Any] | None = None,
 ) -> None:
     """Flag an exposure's outliers and write it with its alignment and sky level.
 
     Parameters
     ----------
-    source, target : path
+    exposure, target : path
         The ``_cal`` and the ``_crf`` to write.
-    facts_file, alignment_file : path
-        What `snakewebb.wcs.exposure.locate` and `snakewebb.jobs.align` found.
-    sky_file : path or None
-        What `snakewebb.mosaicking.skymatch` found; None if the step was skipped.
-    median_file : path or None
-        The median of all exposures; None if outliers are not to be flagged.
-    outlier_detection : mapping
-        Parameters of `snakewebb.mosaicking.outlier_detection.flag_outliers`.
-    median : mapping
-        Parameters that the median was made with; for the record.
-    sip : mapping or None
-        Parameters of `snakewebb.wcs.sip.sip_keywords`; None for no SIP keywords.
-    subtract : bool
-        Whether to subtract the sky.
-    asn : mapping
+    facts : path
+        What `snakewebb.jobs.find_sources.describe_exposure` wrote.
+    alignment : path
+        What `snakewebb.jobs.align.align_product` wrote.
+    sky : path, optional
+        What `snakewebb.jobs.skymatch.match_exposures` wrote; not if the step was skipped.
+    median : path, optional
+        The median of all exposures; not if outliers are not to be flagged.
+    step : mapping, optional
+        ``outlier_detection``: options of `snakewebb.mosaicking.outlier_detection.OutlierOptions`;
+        ``median``: those that the median was made with, for the record; ``sip``: options of
+        `snakewebb.wcs.sip.sip_keywords`, None for no SIP keywords; ``subtract``: whether to
+        subtract the sky.
+    asn : mapping, optional
         For ``meta.asn``.
+
+    Raises
+    ------
+    InputError
+        A file cannot be used.
     """
-    name = exposure_name(source)
-    alignment = json.loads(Path(alignment_file).read_text())
-    layout = Layout.from_dict(alignment["layout"])
+    name = exposure_name(exposure)
+    result = AlignmentResult.read(alignment)
+    layout, aligned = result.layout, result.exposures[name]
     correction = layout.placements[name].correction
-    aligned = alignment["exposures"][name]
-    step = alignment["step"]
-    statuses = {step: aligned["status"]}
-    provenance: dict[str, Any] = {step: aligned | {"parameters": alignment["parameters"]}}
-    if alignment["islands"]:
-        provenance[step]["reference_fit"] = alignment["islands"][aligned["island"]]
-        provenance[step]["reference"] = alignment["reference"]
-    facts, geometry = parse_facts(Path(facts_file).read_bytes())
-    check_subtraction(name, facts["sky_subtracted"], subtract)
-    sky = None
-    if sky_file:
-        matched = json.loads(Path(sky_file).read_text())
-        sky = matched["exposures"][name]
-        statuses["skymatch"] = sky["status"]
-        provenance["skymatch"] = sky | {"parameters": matched["parameters"]}
-        sky["subtracted"], sky["method"] = subtract, matched["skymethod"]
+    statuses: dict[str, str] = {result.step: aligned.status}
+    notes = asdict(aligned) | {"parameters": result.parameters}
+    if result.islands and aligned.island is not None:
+        notes["reference_fit"] = asdict(result.islands[aligned.island])
+        notes["reference"] = result.reference
+    provenance: dict[str, Any] = {result.step: notes}
+    known = Exposure.read(facts)
+    subtract = step.get("subtract", False)
+    check_subtraction(name, known.header.sky_subtracted, subtract)
+    matched, background = None, None
+    if sky:
+        skies = SkyResult.read(sky)
+        matched = skies.exposures[name]
+        statuses["skymatch"] = matched.status
+        provenance["skymatch"] = asdict(matched) | {"parameters": skies.parameters}
+        background = {"level": matched.level, "subtracted": subtract, "method": skies.skymethod}
     else:
         statuses["skymatch"], provenance["skymatch"] = "SKIPPED", {"reason": "skip is set"}
     outliers = None
-    reason = "skip is set"
-    if median_file:
-        reason = reason_to_skip(alignment, resample_data=outlier_detection["resample_data"])
-    planes = {} if reason else read_measured(source)
+    reason: str | None = "skip is set"
+    flagging = step.get("outlier_detection", {})
+    how = options_of(OutlierOptions, flagging)
+    if median:
+        reason = reason_to_skip(result.groups, result.lost_target, resample_data=how.resample_data)
+    planes = {} if reason else read_measured(exposure)
     if not reason and planes["ERR"] is None:
         reason = "the exposure has neither errors nor variances"
-    if reason:
+    if reason or not median:
         statuses["outlier_detection"] = "SKIPPED"
         provenance["outlier_detection"] = {"reason": reason}
     else:
         invalidate(planes)
         outliers = flag_outliers(
             planes,
-            PixelMap(geometry.corrected(correction), layout.grid),
-            partial(read_window, median_file),
-            sky_in_pixels(facts, sky),
-            **outlier_detection,
+            PixelMap(known.geometry.corrected(correction), layout.grid),
+            partial(read_window, median),
+            sky_in_pixels(known.header, matched),
+            how,
         )
         statuses["outlier_detection"] = "COMPLETE"
-        provenance["outlier_detection"] = {"parameters": {**median, **outlier_detection}}
-    moving = step == "assign_mtwcs"
+        provenance["outlier_detection"] = {"parameters": {**step.get("median", {}), **flagging}}
     write_crf(
-        source,
+        exposure,
         target,
         statuses=statuses,
         correction=correction,
-        geometry=geometry,
-        moving_target=moving,
-        sip=sip,
-        wcsinfo={key: aligned[key] for key in ("mt_avra", "mt_avdec") if key in aligned},
-        sky=sky,
+        geometry=known.geometry,
+        moving_target=result.step == "assign_mtwcs",
+        sip=step.get("sip", {}),
+        wcsinfo={key: notes[key] for key in ("mt_avra", "mt_avdec") if notes[key] is not None},
+        sky=background,
         outliers=outliers,
         asn=asn,
         provenance=provenance,

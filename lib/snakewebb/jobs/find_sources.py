@@ -1,28 +1,73 @@
-"""Job find_sources: the sources of one exposure."""
+"""Job find_sources: what later steps need of one exposure, its sources among it."""
+
+from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from snakewebb.errors import InputError
-from snakewebb.io.planes import read_planes
-from snakewebb.sources.star_finders import Sources, find_sources, refine, table_of
-from snakewebb.wcs.geometry import Geometry, PixelToSky
+from snakewebb.io.planes import check_exposure, read_planes
+from snakewebb.jobs.options import options_of
+from snakewebb.mosaicking.weights import typical_weights
+from snakewebb.sources.star_finders import FinderOptions, Sources, find_sources, refine, table_of
+from snakewebb.wcs.exposure import Exposure, locate
+from snakewebb.wcs.geometry import PixelToSky
 
 log = logging.getLogger(__name__)
 
 
+def describe_exposure(
+    exposure: str | Path,
+    target: str | Path,
+    *,
+    catalog: str | Path | None = None,
+    group_id: str = "",
+    step: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Find out what later steps need of an exposure: header, geometry, weights and sources.
+
+    Parameters
+    ----------
+    exposure : path
+        A stage-2 image.
+    target : path
+        The JSON to write.
+    catalog : path, optional
+        See `sources_of_exposure`.
+    group_id : str, optional
+        The group that the association gives it; by default that of its header.
+    step : mapping, optional
+        Options of `snakewebb.sources.star_finders.FinderOptions`, and ``skip``.
+
+    Raises
+    ------
+    InputError
+        A file cannot be used.
+    """
+    check_exposure(exposure)
+    known, sky = locate(exposure)
+    how = None if step.get("skip") else options_of(FinderOptions, step)
+    found = replace(
+        known,
+        header=replace(known.header, group_id=group_id or known.header.group_id),
+        typical_weights=typical_weights(exposure, known.header),
+        sources=sources_of_exposure(exposure, known, sky, catalog, how),
+    )
+    found.write(target)
+
+
 def sources_of_exposure(
     path: str | Path,
-    known: Mapping[str, Any],
+    known: Exposure,
     sky: PixelToSky,
     catalog: str | Path | None = None,
-    *,
-    skip: bool = False,
-    **options: Any,
+    how: FinderOptions | None = FinderOptions(),
 ) -> Sources:
     """Return the sources by which an exposure is aligned, with their positions on the sky.
 
@@ -30,16 +75,14 @@ def sources_of_exposure(
     ----------
     path : path
         Stage-2 exposure with a gWCS.
-    known : mapping
+    known : Exposure
         What `snakewebb.wcs.exposure.locate` returns for it.
     sky : PixelToSky
         Likewise.
     catalog : path, optional
         Catalogue of the user's (`snakewebb.astrometry.catalogs.read_sources`) in place of a search.
-    skip : bool
-        Whether no sources are needed. Nor are they for a moving target.
-    **options
-        See `find_sources`.
+    how : FinderOptions or None, optional
+        None if no sources are needed. Nor are they for a moving target.
 
     Returns
     -------
@@ -52,9 +95,9 @@ def sources_of_exposure(
     InputError
         A file cannot be used.
     """
-    if known["dimensions"] != 2:
+    if known.dimensions != 2:
         raise InputError(f"{path}: is a cube of integrations: image3 needs images (_cal)")
-    if skip or str(known["target_type"]).upper() == "MOVING":
+    if how is None or known.header.is_moving:
         sources = table_of([], [], [])
     elif catalog:
         from snakewebb.astrometry.catalogs import read_sources
@@ -65,9 +108,9 @@ def sources_of_exposure(
     else:
         planes = read_planes(path, ("SCI", "DQ"))
         dq = np.zeros(planes["SCI"].shape, np.uint32) if planes["DQ"] is None else planes["DQ"]
-        sources = find_sources(planes["SCI"], dq, **options)
-        refine(sources, planes["SCI"], dq, options.get("kernel_fwhm", 2.5))
-    (x0, x1), (y0, y1) = Geometry.from_dict(known["geometry"]).bounding_box
+        sources = find_sources(planes["SCI"], dq, how)
+        refine(sources, planes["SCI"], dq, how.kernel_fwhm)
+    (x0, x1), (y0, y1) = known.geometry.bounding_box
     x, y = sources["x"], sources["y"]
     inside = (x > x0) & (x < x1) & (y > y0) & (y < y1)
     ra, dec = sky.forward(x[inside], y[inside])

@@ -18,7 +18,6 @@ from snakewebb.coronagraphy.star_search import EMPTY, Sight, find_stars
 from snakewebb.errors import InputError
 from snakewebb.io.names import product_exposure
 from snakewebb.wcs.exposure import read_geometry
-from snakewebb.wcs.geometry import Geometry
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ def locate_stars(
         An exposure has no gWCS or no CRPIX, or no exposure has a good pixel.
     """
     names = [product_exposure(path) for path in paths]
-    geometries = [Geometry.from_dict(read_geometry(path)["geometry"]) for path in paths]
+    geometries = [read_geometry(path) for path in paths]
     stars = find_stars((_sight(path, options) for path in paths), names)
     if all(star.reason == EMPTY for star in stars):
         raise InputError(f"{paths[0]}: no exposure has a good pixel: check their DQ")

@@ -1,22 +1,24 @@
-"""The mosaic of a product: its grid, then its pixels, from files to a file."""
+"""Job i2d: the mosaic of a product, or of one exposure; its grid, then its pixels."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.errors import InputError
 from snakewebb.io.bands import cut_rows, in_order
+from snakewebb.io.headers import exposure_header
+from snakewebb.io.names import product_exposure
 from snakewebb.mosaicking.resample import band_inputs, drizzle_band, has_errors
-from snakewebb.mosaicking.sky_levels import remaining_sky
 from snakewebb.products.mosaic_file import write_i2d
-from snakewebb.wcs.exposure import Facts, open_facts
+from snakewebb.wcs.exposure import Exposures, open_exposures
 from snakewebb.wcs.grid import mean_pixel_side, output_grid
 from snakewebb.wcs.layout import Layout, lay_out
 from snakewebb.wcs.output_wcs import read_grid
@@ -28,64 +30,62 @@ DRIZZLED = 200
 
 
 def write_mosaic(
-    target: str | Path,
     exposures: Sequence[str | Path],
-    facts_file: str | Path,
+    facts: str | Path,
     alignment: str | Path,
+    target: str | Path,
     *,
-    exposure: str | None = None,
     output_wcs: str | Path | None = None,
-    max_megapixels: float | None = None,
-    grid: Mapping[str, Any],
-    drizzle: Mapping[str, Any],
+    step: Mapping[str, Any] = MappingProxyType({}),
+    asn: Mapping[str, Any] | None = None,
     threads: int = 1,
-    **options: Any,
 ) -> None:
     """Resample exposures, corrected for pointing and sky, into a mosaic file.
 
     Parameters
     ----------
+    exposures : sequence of paths
+        ``_crf``, in association order: all of the product, or only some.
+    facts, alignment : path
+        What `snakewebb.jobs.align.align_product` wrote.
     target : path
         The ``_i2d`` to write.
-    exposures : sequence of paths
-        In the order of the product's.
-    facts_file : path
-        Of the product, see `snakewebb.wcs.exposure.open_facts`.
-    alignment : path
-        What `snakewebb.jobs.align.align_product` found, as JSON.
-    exposure : str, optional
-        Name of the only one to resample.
-    output_wcs, max_megapixels, grid
+    output_wcs : path, optional
         See `output_layout`.
-    drizzle : mapping
-        Parameters of `snakewebb.mosaicking.resample.drizzle_band`.
+    step : mapping, optional
+        ``grid`` and ``max_megapixels``: options of `snakewebb.wcs.grid.output_grid`; ``drizzle``:
+        of `snakewebb.mosaicking.resample.drizzle_band`; ``i2d``: of
+        `snakewebb.products.mosaic_file.write_i2d`.
+    asn : mapping, optional
+        For ``meta.asn``.
     threads : int, optional
         The result does not depend on it.
-    **options
-        Of `snakewebb.products.mosaic_file.write_i2d`.
 
     Raises
     ------
     InputError
         See `output_layout` and `snakewebb.mosaicking.resample.drizzle_band`.
     """
-    with open_facts(facts_file) as facts:
+    grid, drizzle = step.get("grid", {}), step.get("drizzle", {})
+    with open_exposures(facts) as known:
         layout = output_layout(
             alignment,
-            facts,
-            [exposure] if exposure else None,
+            known,
+            [product_exposure(path) for path in exposures],
             output_wcs=output_wcs,
-            max_megapixels=max_megapixels,
+            max_megapixels=step.get("max_megapixels"),
             **grid,
         )
         files = dict(zip(layout.placements, exposures, strict=True))
-        sky = cache(lambda name: remaining_sky(files[name]))
+        sky = cache(lambda name: exposure_header(files[name]).remaining_sky)
         height, width = layout.grid.shape
         if not has_errors(exposures):
             drizzle = {**drizzle, "enable_err": False}
 
         def band(rows: slice) -> tuple[int, dict[str, np.ndarray | None]]:
-            inputs = band_inputs(layout, exposures, facts, rows, lambda name, known: sky(name))
+            inputs = band_inputs(
+                layout, exposures, known, rows, lambda exposure: sky(exposure.name)
+            )
             return rows.start, vars(drizzle_band(inputs, layout.grid, rows, **drizzle))
 
         context = 4 * (len(exposures) // 32 + 1)
@@ -98,14 +98,15 @@ def write_mosaic(
             parameters={**drizzle, **grid, "output_wcs": str(output_wcs or "")},
             group_ids=[placement.group for placement in layout.placements.values()],
             corners=[placement.corners for placement in layout.placements.values()],
-            **options,
+            asn=asn,
+            **step.get("i2d", {}),
         )
 
 
 def output_layout(
     alignment: str | Path,
-    facts: Facts,
-    names: Sequence[str] | None = None,
+    known: Exposures,
+    names: Sequence[str],
     *,
     output_wcs: str | Path | None = None,
     **parameters: Any,
@@ -115,11 +116,11 @@ def output_layout(
     Parameters
     ----------
     alignment : path
-        What `snakewebb.jobs.align.align_product` found, as JSON.
-    facts : callable
-        See `snakewebb.wcs.exposure.open_facts`.
-    names : sequence of str, optional
-        The exposures that are resampled; by default all.
+        What `snakewebb.jobs.align.align_product` wrote.
+    known : callable
+        See `snakewebb.wcs.exposure.open_exposures`.
+    names : sequence of str
+        The exposures that are resampled.
     output_wcs : path, optional
         File with the grid to use; overrides the parameters but for ``output_shape``.
     **parameters
@@ -130,10 +131,10 @@ def output_layout(
     InputError
         The exposures do not fall on the grid, or it cannot be made.
     """
-    aligned = Layout.from_dict(json.loads(Path(alignment).read_text())["layout"]).placements
+    aligned = AlignmentResult.read(alignment).layout.placements
     geometries = {}
-    for name in names or aligned:
-        geometries[name] = facts(name)[1].corrected(aligned[name].correction)
+    for name in names:
+        geometries[name] = known(name).geometry.corrected(aligned[name].correction)
     if output_wcs:
         side = mean_pixel_side(next(iter(geometries.values())))
         grid = read_grid(output_wcs, side, parameters.get("output_shape"))

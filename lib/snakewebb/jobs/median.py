@@ -4,84 +4,83 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.io.bands import cut_rows, in_order
 from snakewebb.io.planes import write_rows
-from snakewebb.mosaicking.median import chosen, median_band
+from snakewebb.jobs.options import options_of
+from snakewebb.mosaicking.median import MedianOptions, chosen, median_band
 from snakewebb.mosaicking.outlier_detection import reason_to_skip
 from snakewebb.mosaicking.resample import band_inputs
-from snakewebb.mosaicking.sky_levels import sky_in_pixels
-from snakewebb.wcs.exposure import open_facts
-from snakewebb.wcs.layout import Layout
+from snakewebb.mosaicking.sky_levels import SkyResult, sky_in_pixels
+from snakewebb.wcs.exposure import open_exposures
 
 DRIZZLED = 120
 """Bytes a pixel of one exposure that is read and drizzled, see `snakewebb.mosaicking.resample`."""
 
 
 def write_median(
+    exposures: Sequence[str | Path],
+    facts: str | Path,
+    alignment: str | Path,
     target: str | Path,
-    alignment: Mapping[str, Any],
-    sources: Sequence[str | Path],
-    facts_file: str | Path,
-    skies: Mapping[str, Mapping[str, Any]],
     *,
+    sky: str | Path | None = None,
+    step: Mapping[str, Any] = MappingProxyType({}),
     threads: int = 1,
-    resample_data: bool = True,
-    **options: Any,
 ) -> None:
     """Write the median of all exposures, an image without pixels if there is nothing to compare.
 
     Parameters
     ----------
+    exposures : sequence of paths
+        All of the product, in association order.
+    facts, alignment : path
+        What `snakewebb.jobs.align.align_product` wrote.
     target : path
-        FITS; `snakewebb.io.bands.read_rows` reads it.
-    alignment : mapping
-        The product's, see `snakewebb.jobs.align.align_product`.
-    sources : sequence of paths
-        Its exposures, in the layout's order.
-    facts_file : path
-        Of the product, see `snakewebb.wcs.exposure.open_facts`.
-    skies : mapping
-        By exposure name what `snakewebb.mosaicking.skymatch.match_sky` found; empty if sky was not
-        matched.
+        FITS; `snakewebb.io.planes.read_window` reads it.
+    sky : path, optional
+        What `snakewebb.jobs.skymatch.match_exposures` wrote, if sky was matched.
+    step : mapping, optional
+        Options of `snakewebb.mosaicking.median.MedianOptions`.
     threads : int, optional
         The result does not depend on it.
-    resample_data, **options
-        See `median_band`.
 
     Raises
     ------
     InputError
         See `median_band`.
     """
-    layout = Layout.from_dict(alignment["layout"])
-    with open_facts(facts_file) as facts:
+    aligned = AlignmentResult.read(alignment)
+    layout = aligned.layout
+    skies = SkyResult.read(sky).exposures if sky else {}
+    how = options_of(MedianOptions, step)
+    with open_exposures(facts) as known:
         height, width = layout.grid.shape
         stacked = layout.columns_per_row()
-        if not resample_data:
+        if not how.resample_data:
             # On the detector every exposure falls on every band.
-            height, width = facts(next(iter(layout.placements)))[1].shape
-            stacked = width * len(sources)
-        if reason_to_skip(alignment, resample_data=resample_data):
+            height, width = known(next(iter(layout.placements))).geometry.shape
+            stacked = width * len(exposures)
+        if reason_to_skip(aligned.groups, aligned.lost_target, resample_data=how.resample_data):
             height = 0
 
         def band(rows: slice) -> np.ndarray:
-            reach = rows if resample_data else slice(0, layout.grid.shape[0])
+            reach = rows if how.resample_data else slice(0, layout.grid.shape[0])
             inputs = band_inputs(
                 layout,
-                sources,
-                facts,
+                exposures,
+                known,
                 reach,
-                lambda name, known: sky_in_pixels(known, skies.get(name)),
+                lambda exposure: sky_in_pixels(exposure.header, skies.get(exposure.name)),
             )
-            exposures = [exposure for exposure in inputs if exposure is not None]
-            typical = {e.name: facts(e.name)[0]["typical_weights"] for e in exposures}
-            return median_band(
-                exposures, typical, layout.grid, rows, resample_data=resample_data, **options
-            )
+            found = [each for each in inputs if each is not None]
+            typical = {each.name: known(each.name).typical_weights for each in found}
+            return median_band(found, typical, layout.grid, rows, how)
 
         bands = cut_rows(height, 4 * (stacked + 2 * width) + DRIZZLED * width, threads)
         write_rows(target, (height, width), chosen(in_order(band, bands, threads)))

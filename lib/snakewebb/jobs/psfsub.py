@@ -18,7 +18,6 @@ from snakewebb.coronagraphy.stack_refs import read_cube
 from snakewebb.coronagraphy.star_position import read_stars
 from snakewebb.io.names import product_exposure
 from snakewebb.wcs.exposure import read_geometry
-from snakewebb.wcs.geometry import Geometry
 
 
 def subtract_star(
@@ -99,7 +98,7 @@ def subtract_star(
             None if model_err is None else _among(kept, model_err, np.nan),
         ),
         statuses=statuses,
-        pointing=(star.correction, Geometry.from_dict(read_geometry(exposure)["geometry"]), {}),
+        pointing=(star.correction, read_geometry(exposure), {}),
         asn=asn,
         provenance=provenance,
     )

@@ -1,62 +1,67 @@
 """Job skymatch: sky levels of a product's exposures."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.io.bands import in_order
-from snakewebb.mosaicking.sky_overlaps import Record, overlap_statistics
+from snakewebb.jobs.options import options_of
+from snakewebb.mosaicking.sky_overlaps import SkyOptions, SkyStatistics, overlap_statistics
 from snakewebb.mosaicking.skymatch import match_sky
-from snakewebb.wcs.exposure import open_facts
-from snakewebb.wcs.layout import Layout
+from snakewebb.wcs.exposure import open_exposures
 
 
 def match_exposures(
-    sources: Sequence[str | Path],
-    facts_file: str | Path,
-    layout: Layout,
+    exposures: Sequence[str | Path],
+    facts: str | Path,
+    alignment: str | Path,
+    target: str | Path,
     *,
-    skymethod: str = "match",
-    match_down: bool = True,
     skylist: str | Path | None = None,
+    step: Mapping[str, Any] = MappingProxyType({}),
     threads: int = 1,
-    **statistic: Any,
-) -> Record:
-    """Find the sky levels of a product's exposures from their files.
+) -> None:
+    """Find the sky levels of a product's exposures.
 
     Parameters
     ----------
-    sources : sequence of paths
-        All exposures, in the layout's order.
-    facts_file : path
-        Of the product, see `snakewebb.wcs.exposure.open_facts`.
-    layout : Layout
-        The product's.
-    skymethod, match_down, skylist
+    exposures : sequence of paths
+        All of the product, in association order.
+    facts, alignment : path
+        What `snakewebb.jobs.align.align_product` wrote.
+    target : path
+        To write: a `snakewebb.mosaicking.sky_levels.SkyResult`.
+    skylist : path, optional
         See `match_sky`.
+    step : mapping, optional
+        Options of `match_sky` and `snakewebb.mosaicking.sky_overlaps.SkyOptions`.
     threads : int, optional
         The result does not depend on it.
-    **statistic
-        See `overlap_statistics`.
-
-    Returns
-    -------
-    dict
-        What `match_sky` returns.
 
     Raises
     ------
     InputError
         See `overlap_statistics` and `match_sky`.
     """
-    with open_facts(facts_file) as facts:
+    layout = AlignmentResult.read(alignment).layout
+    how = options_of(SkyOptions, step)
+    with open_exposures(facts) as known:
 
-        def measure(exposure: tuple[str, str | Path]) -> Record:
+        def measure(exposure: tuple[str, str | Path]) -> SkyStatistics:
             name, path = exposure
-            return overlap_statistics(
-                path, name, facts(name)[1], layout, skymethod=skymethod, **statistic
-            )
+            return overlap_statistics(path, name, known(name).geometry, layout, how)
 
-        tasks = zip(layout.placements, sources, strict=True)
+        tasks = zip(layout.placements, exposures, strict=True)
         measured = list(in_order(measure, tasks, threads))
-    return match_sky(measured, skymethod=skymethod, match_down=match_down, skylist=skylist)
+    result = match_sky(
+        measured,
+        skymethod=how.skymethod,
+        match_down=step.get("match_down", True),
+        skylist=skylist or None,
+    )
+    replace(result, parameters=dict(step)).write(target)

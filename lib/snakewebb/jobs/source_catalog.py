@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from snakewebb.sources.catalog import source_catalog
+from snakewebb.jobs.options import options_of
+from snakewebb.sources.catalog import CatalogOptions, source_catalog
 from snakewebb.sources.catalog_file import write_catalog
 from snakewebb.sources.mosaic import MosaicFile
 
 
 def make_catalog(
-    i2d: str | Path,
-    cat: str | Path,
-    segm: str | Path,
+    mosaic: str | Path,
+    catalog: str | Path,
+    segmentation: str | Path,
     *,
     apcorr: str | Path | None = None,
     abvegaoffset: str | Path | None = None,
-    **options: Any,
+    step: Mapping[str, Any] = MappingProxyType({}),
+    threads: int = 1,
 ) -> dict[str, Any]:
     """Make the catalogue and the segmentation map of a mosaic file.
 
     Parameters
     ----------
-    i2d : path
-        The mosaic.
-    cat, segm : path
+    mosaic : path
+        The ``_i2d``.
+    catalog, segmentation : path
         The catalogue (ECSV) and the segmentation map (FITS) to write.
     apcorr, abvegaoffset : path, optional
         Reference files, see `source_catalog`.
-    **options
-        The other parameters of `source_catalog`.
+    step : mapping, optional
+        Options of `snakewebb.sources.catalog.CatalogOptions`.
+    threads : int, optional
+        The result does not depend on it.
 
     Returns
     -------
@@ -43,14 +49,15 @@ def make_catalog(
     InputError
         The mosaic or a reference file cannot be used.
     """
-    mosaic = MosaicFile(i2d)
-    with tempfile.TemporaryFile(dir=Path(segm).parent) as scratch:
-        catalog = source_catalog(
-            mosaic,
+    image = MosaicFile(mosaic)
+    with tempfile.TemporaryFile(dir=Path(segmentation).parent) as scratch:
+        found = source_catalog(
+            image,
+            options_of(CatalogOptions, step),
             apcorr=apcorr,
             abvegaoffset=abvegaoffset,
             scratch=scratch,
-            **options,
+            threads=threads,
         )
-        write_catalog(catalog, mosaic, cat, segm)
-    return catalog.status
+        write_catalog(found, image, catalog, segmentation)
+    return found.status

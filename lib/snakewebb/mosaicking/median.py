@@ -6,7 +6,7 @@ It is made a band of rows at a time, and does not depend on how it is cut into b
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -23,18 +23,34 @@ Window = tuple[int, int, int, int]
 """First and last (excluded) row and column."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class MedianOptions:
+    """How the median is taken, after jwst's ``outlier_detection``.
+
+    Attributes
+    ----------
+    weight_type, pixfrac, kernel, good_bits
+        See `snakewebb.mosaicking.resample.drizzle_band`.
+    maskpt : float
+        A pixel counts if it has at least this fraction of the exposure's typical weight.
+    resample_data : bool
+        If False, the median is of the exposures as they are, pixel by pixel of the detector.
+    """
+
+    weight_type: str = "ivm"
+    pixfrac: float = 1.0
+    kernel: str = "square"
+    maskpt: float = 0.7
+    good_bits: str | int | None = "~DO_NOT_USE"
+    resample_data: bool = True
+
+
 def median_band(
     exposures: Sequence[Input],
     typical: Mapping[str, Mapping[str, float]],
     grid: Grid,
     rows: slice,
-    *,
-    weight_type: str = "ivm",
-    pixfrac: float = 1.0,
-    kernel: str = "square",
-    maskpt: float = 0.7,
-    good_bits: str | int | None = "~DO_NOT_USE",
-    resample_data: bool = True,
+    how: MedianOptions = MedianOptions(),
 ) -> np.ndarray:
     """Return some rows of the median of a product's exposures, not yet chosen of just two values.
 
@@ -51,13 +67,8 @@ def median_band(
     grid : Grid
         That of the inputs' pixel maps.
     rows : slice
-        Output rows of the band; of the detector if not `resample_data`.
-    weight_type, pixfrac, kernel, good_bits
-        See `snakewebb.mosaicking.resample.drizzle_band`.
-    maskpt : float, optional
-        A pixel counts if it has at least this fraction of the exposure's typical weight.
-    resample_data : bool, optional
-        If False, the median is of the exposures as they are, pixel by pixel of the detector.
+        Output rows of the band; of the detector if not ``how.resample_data``.
+    how : MedianOptions, optional
 
     Returns
     -------
@@ -70,14 +81,14 @@ def median_band(
     InputError
         See `drizzle_band`; or exposures to be compared on the detector differ in shape.
     """
-    if not resample_data:
-        return _detector_median(exposures, typical, rows, weight_type, maskpt, good_bits)
+    if not how.resample_data:
+        return _detector_median(exposures, typical, rows, how)
     start, stop, _ = rows.indices(grid.shape[0])
     bounds = [exposure.pixel_map.bounds() for exposure in exposures]
     windows = [(max(y0, start), min(y1, stop), x0, x1) for x0, x1, y0, y1 in bounds]
     pairs = zip(exposures, windows, strict=True)
     found = [(exposure, w) for exposure, w in pairs if w[0] < w[1] and w[2] < w[3]]
-    drop = 0.0 if kernel == "point" else pixfrac
+    drop = 0.0 if how.kernel == "point" else how.pixfrac
 
     def mosaic(exposure: Input, window: Window) -> np.ndarray:
         top, bottom, *columns = window
@@ -86,15 +97,15 @@ def median_band(
             [cropped],
             cropped.pixel_map.grid,
             slice(top, bottom),
-            pixfrac=pixfrac,
-            kernel=kernel,
-            weight_type=weight_type,
-            good_bits=good_bits,
+            pixfrac=how.pixfrac,
+            kernel=how.kernel,
+            weight_type=how.weight_type,
+            good_bits=how.good_bits,
             enable_err=False,
             enable_ctx=False,
         )
-        weight = _spread(typical[exposure.name][weight_type], cropped.pixel_map, drop)
-        band.sci[(band.wht < maskpt * weight) | (band.wht == 0)] = np.nan
+        weight = _spread(typical[exposure.name][how.weight_type], cropped.pixel_map, drop)
+        band.sci[(band.wht < how.maskpt * weight) | (band.wht == 0)] = np.nan
         return band.sci
 
     return _median(
@@ -157,9 +168,7 @@ def _detector_median(
     exposures: Sequence[Input],
     typical: Mapping[str, Mapping[str, float]],
     rows: slice,
-    weight_type: str,
-    maskpt: float,
-    good_bits: str | int | None,
+    how: MedianOptions,
 ) -> np.ndarray:
     """Return some detector rows of the median of exposures."""
     shape = exposures[0].pixel_map.geometry.shape
@@ -175,9 +184,9 @@ def _detector_median(
         invalidate(planes)
         sci, dq, variance = (planes[name] for name in ("SCI", "DQ", "VAR_RNOISE"))
         if dq is not None:
-            sci[(dq & np.uint32(bad_mask(good_bits))) != 0] = np.nan
-        if weight_type == "ivm" and variance is not None:
-            sci[variance * (maskpt * typical[exposure.name]["ivm"]) > 1] = np.nan
+            sci[(dq & np.uint32(bad_mask(how.good_bits))) != 0] = np.nan
+        if how.weight_type == "ivm" and variance is not None:
+            sci[variance * (how.maskpt * typical[exposure.name]["ivm"]) > 1] = np.nan
         return sci
 
     start, stop, _ = rows.indices(shape[0])

@@ -8,8 +8,8 @@ Each exposure is compared with the median of all, sampled where its pixels fall 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,8 +25,33 @@ TILE_ROWS = 64
 """The coordinates of so many rows stay in the second-level cache."""
 
 
-def reason_to_skip(alignment: Mapping[str, Any], *, resample_data: bool = True) -> str | None:
-    """Return why the exposures of a product cannot be compared; None if they can.
+@dataclass(frozen=True, kw_only=True)
+class OutlierOptions:
+    """How outliers are flagged, after jwst's ``outlier_detection``.
+
+    Attributes
+    ----------
+    snr : str
+        Two multiples of the error: for outliers that stand out, and for those next to them.
+    scale : str
+        Two multiples of the median's steepness, in the same order, that are allowed for.
+    backg : float
+        The sky where none was matched.
+    resample_data : bool
+        Whether the median was made on the sky; if not, only the first number of ``snr`` counts,
+        and no sky is taken off.
+    """
+
+    snr: str = "5.0 4.0"
+    scale: str = "1.2 0.7"
+    backg: float = 0.0
+    resample_data: bool = True
+
+
+def reason_to_skip(
+    groups: Sequence[str], lost_target: str = "", *, resample_data: bool = True
+) -> str | None:
+    """Return why exposures of the given groups cannot be compared; None if they can.
 
     Groups are compared on the sky; exposures, if not `resample_data`, on the detector. A moving
     target that was not brought to rest on the sky is nowhere in the median: all of it would be
@@ -34,16 +59,16 @@ def reason_to_skip(alignment: Mapping[str, Any], *, resample_data: bool = True) 
 
     Parameters
     ----------
-    alignment : mapping
-        See `snakewebb.jobs.align.align_product`.
+    groups : sequence of str
+        Of each exposure.
+    lost_target : str, optional
+        Why a moving target was not brought to rest.
     resample_data : bool, optional
     """
-    groups = [placed["group"] for placed in alignment["layout"]["exposures"].values()]
     if not resample_data and len(groups) > 1:
         return None
-    lost = {end["reason"] for end in alignment["exposures"].values() if end["status"] == "FAILED"}
-    if alignment["step"] == "assign_mtwcs" and lost:
-        return f"the moving target, which is not aligned, would be flagged: {lost.pop()}"
+    if lost_target:
+        return f"the moving target, which is not aligned, would be flagged: {lost_target}"
     return reason_alone(groups)
 
 
@@ -52,11 +77,7 @@ def flag_outliers(
     pixel_map: PixelMap,
     read_median: Callable[[slice, slice], np.ndarray],
     sky_level: float | None,
-    *,
-    snr: str = "5.0 4.0",
-    scale: str = "1.2 0.7",
-    backg: float = 0.0,
-    resample_data: bool = True,
+    how: OutlierOptions = OutlierOptions(),
 ) -> np.ndarray:
     """Flag the pixels of an exposure that differ from the median of all.
 
@@ -71,15 +92,7 @@ def flag_outliers(
         there, float32.
     sky_level : float or None
         The sky in ``planes``, in their units, where it was matched and not subtracted.
-    snr : str, optional
-        Two multiples of the error: for outliers that stand out, and for those next to them.
-    scale : str, optional
-        Two multiples of the median's steepness, in the same order, that are allowed for.
-    backg : float, optional
-        The sky if `sky_level` is None.
-    resample_data : bool, optional
-        Whether the median was made on the sky; if not, only the first number of `snr` counts, and
-        no sky is taken off.
+    how : OutlierOptions, optional
 
     Returns
     -------
@@ -88,16 +101,16 @@ def flag_outliers(
     Raises
     ------
     InputError
-        `snr` or `scale` is not two numbers, or the exposure has no ERR.
+        ``snr`` or ``scale`` is not two numbers, or the exposure has no ERR.
     """
-    snr1, snr2 = _two_numbers("snr", snr)
-    scale1, scale2 = _two_numbers("scale", scale)
+    snr1, snr2 = _two_numbers("snr", how.snr)
+    scale1, scale2 = _two_numbers("scale", how.scale)
     sci, err = planes["SCI"], planes["ERR"]
     if err is None:
         raise InputError("outlier_detection: an exposure has no ERR: fetch it again, or set skip")
-    if resample_data:
+    if how.resample_data:
         model = _blotted(pixel_map, read_median)
-        background = backg if sky_level is None else sky_level
+        background = how.backg if sky_level is None else sky_level
         flagged = np.empty(sci.shape, bool)
         flag(sci, err, model, background, snr1, snr2, scale1, scale2, flagged)
     else:

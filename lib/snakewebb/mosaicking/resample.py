@@ -3,10 +3,9 @@
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE, bad_mask
 from snakewebb.io.planes import ERRORS, PLANES, Planes, has_plane, read_planes
 from snakewebb.kernels.drizzle import MARGIN, add_exposure, divide_totals, drizzle_square
-from snakewebb.wcs.exposure import Facts
+from snakewebb.wcs.exposure import Exposure, Exposures
 from snakewebb.wcs.grid import Grid
 from snakewebb.wcs.layout import Layout
 from snakewebb.wcs.pixel_map import PixelMap
@@ -177,9 +176,9 @@ def drizzle_band(
 def band_inputs(
     layout: Layout,
     sources: Sequence[str | Path],
-    facts: Facts,
+    known: Exposures,
     rows: slice,
-    sky: Callable[[str, Mapping[str, Any]], float | None],
+    sky: Callable[[Exposure], float | None],
 ) -> list[Input | None]:
     """Return the exposures of a layout that may fall on some rows, None for the others.
 
@@ -189,12 +188,12 @@ def band_inputs(
         The product's.
     sources : sequence of paths
         Its exposures, in the layout's order.
-    facts : callable
-        See `snakewebb.wcs.exposure.open_facts`.
+    known : callable
+        See `snakewebb.wcs.exposure.open_exposures`.
     rows : slice
         Output rows.
     sky : callable
-        ``sky(name, facts)`` returns the level to subtract from an exposure, or None.
+        ``sky(exposure)`` returns the level to subtract from its pixels, or None.
     """
     margin = _reach("lanczos3", layout.grid)
     inputs: list[Input | None] = []
@@ -202,15 +201,15 @@ def band_inputs(
         if not placement.meets_rows(rows.start - margin, rows.stop + margin):
             inputs.append(None)
             continue
-        known, geometry = facts(name)
+        exposure = known(name)
         inputs.append(
             Input(
                 name,
                 source,
-                PixelMap(geometry.corrected(placement.correction), layout.grid),
-                sky(name, known),
-                known["measurement_time"],
-                known["exposure_time"],
+                PixelMap(exposure.geometry.corrected(placement.correction), layout.grid),
+                sky(exposure),
+                exposure.header.measurement_time,
+                exposure.header.exposure_time,
             )
         )
     return inputs

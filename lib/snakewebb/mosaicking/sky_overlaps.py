@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.polynomial.chebyshev import chebvander2d
 
 from snakewebb.errors import InputError
 from snakewebb.io.dq import bad_mask
-from snakewebb.io.headers import facts
+from snakewebb.io.headers import ExposureHeader, exposure_header
 from snakewebb.io.planes import read_planes
 from snakewebb.kernels import skymatch as kernels
 from snakewebb.wcs.geometry import Geometry
@@ -27,7 +28,88 @@ STATISTICS = {
 }
 METHODS = ("match", "global", "global+match", "local", "user")
 DISTORTION_DEGREE = 7  # of the inverse: within 1e-4 pixels for NIRCam, NIRISS and MIRI
-Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SkySample:
+    """The sky of some pixels: its level, None where none of them is good, and their number."""
+
+    level: float | None
+    npix: int
+
+
+@dataclass(frozen=True)
+class SkyStatistics:
+    """The sky of an exposure where it overlaps others.
+
+    Attributes
+    ----------
+    name, group : str
+    before : float
+        The level that an earlier run took from its pixels.
+    whole : SkySample or None
+        Of all its pixels, where they are needed.
+    overlaps : dict of str to SkySample
+        By group that has a pixel in common.
+    """
+
+    name: str
+    group: str
+    before: float = 0.0
+    whole: SkySample | None = None
+    overlaps: dict[str, SkySample] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkyOptions:
+    """How the sky of an exposure is measured, after jwst's ``skymatch``.
+
+    Attributes
+    ----------
+    skymethod : str
+        Decides what `match_sky` needs: overlaps, the sky of the whole exposure, or none of it.
+    skystat : str
+        What is called the sky level of clipped pixels: mean, median, mode (of a kernel estimate
+        with a Gaussian of 4 bins) or midpt (the median of the histogram).
+    dqbits : str, int or None
+        DQ bits that do not matter.
+    lower, upper : float or None
+        Limits of pixel values.
+    nclip : int
+        Clipping passes.
+    lsigma, usigma : float
+        Clipping limits below and above the mean, in standard deviations.
+    binwidth : float
+        Width of histogram bins in standard deviations.
+    """
+
+    skymethod: str = "match"
+    skystat: str = "mode"
+    dqbits: str | int | None = "~DO_NOT_USE+NON_SCIENCE"
+    lower: float | None = None
+    upper: float | None = None
+    nclip: int = 5
+    lsigma: float = 4.0
+    usigma: float = 4.0
+    binwidth: float = 0.1
+
+    def limits(self) -> tuple[float, float]:
+        """Return the limits of pixel values.
+
+        Raises
+        ------
+        InputError
+            An option is not what it must be.
+        """
+        for key, known in (("skymethod", METHODS), ("skystat", tuple(STATISTICS))):
+            value = getattr(self, key)
+            check_option(value in known, key, value, f"is none of {', '.join(known)}")
+        for key in ("lsigma", "usigma", "binwidth"):
+            check_option(getattr(self, key) > 0, key, getattr(self, key), "must be greater than 0")
+        lower = -np.inf if self.lower is None else float(self.lower)
+        upper = np.inf if self.upper is None else float(self.upper)
+        check_option(lower < upper, "lower", lower, f"must be less than upper ({upper})")
+        return lower, upper
 
 
 def overlap_statistics(
@@ -35,17 +117,8 @@ def overlap_statistics(
     name: str,
     geometry: Geometry,
     layout: Layout,
-    *,
-    skymethod: str = "match",
-    skystat: str = "mode",
-    dqbits: str | int | None = "~DO_NOT_USE+NON_SCIENCE",
-    lower: float | None = None,
-    upper: float | None = None,
-    nclip: int = 5,
-    lsigma: float = 4.0,
-    usigma: float = 4.0,
-    binwidth: float = 0.1,
-) -> Record:
+    how: SkyOptions = SkyOptions(),
+) -> SkyStatistics:
     """Measure the sky of an exposure where it overlaps others.
 
     A pixel takes part in an overlap if its centre is in the exposure's bounding box and within
@@ -62,66 +135,38 @@ def overlap_statistics(
         The exposure's, not corrected.
     layout : Layout
         Of all exposures of the product.
-    skymethod : str
-        Decides what `match_sky` needs: overlaps, the sky of the whole exposure, or none of it.
-    skystat : str
-        What is called the sky level of clipped pixels: mean, median, mode (of a kernel estimate
-        with a Gaussian of 4 bins) or midpt (the median of the histogram).
-    dqbits : str, int or None
-        DQ bits that do not matter.
-    lower, upper : float, optional
-        Limits of pixel values.
-    nclip : int
-        Clipping passes.
-    lsigma, usigma : float
-        Clipping limits below and above the mean, in standard deviations.
-    binwidth : float
-        Width of histogram bins in standard deviations.
+    how : SkyOptions, optional
 
     Returns
     -------
-    dict
-        For JSON. ``exposure``, ``group``; ``sky``: [level, npix] of the whole exposure or None
-        where not needed; ``overlaps``: [level, npix] by group that has a pixel in common, whose
-        level is None where no pixel is good; ``background``: the ``level`` and ``subtracted``
-        that an earlier run left in the header, or None.
+    SkyStatistics
 
     Raises
     ------
     InputError
-        The file cannot be read, or is no image of the geometry's shape; a parameter is wrong.
+        The file cannot be read, or is no image of the geometry's shape; its earlier background is
+        inconsistent; a parameter is wrong.
     """
-    check_option(skymethod in METHODS, "skymethod", skymethod, f"is none of {', '.join(METHODS)}")
-    check_option(skystat in STATISTICS, "skystat", skystat, f"is none of {', '.join(STATISTICS)}")
-    for key, value in (("lsigma", lsigma), ("usigma", usigma), ("binwidth", binwidth)):
-        check_option(value > 0, key, value, "must be greater than 0")
-    lower = -np.inf if lower is None else float(lower)
-    upper = np.inf if upper is None else float(upper)
-    check_option(lower < upper, "lower", lower, f"must be less than upper ({upper})")
-
+    lower, upper = how.limits()
     own = layout.placements[name]
-    record: Record = {
-        "exposure": name,
-        "group": own.group,
-        "background": _background(path),
-        "sky": None,
-        "overlaps": {},
-    }
-    if skymethod == "user":
-        return record
-    image, corner = _good_pixels(path, geometry, bad_mask(dqbits))
+    before = _subtracted_before(name, exposure_header(path))
+    if how.skymethod == "user":
+        return SkyStatistics(name, own.group, before)
+    image, corner = _good_pixels(path, geometry, bad_mask(how.dqbits))
     values = np.empty(image.size, np.float32)
 
-    clipping = lower, upper, int(nclip), float(lsigma), float(usigma), float(binwidth)
+    widths = float(how.lsigma), float(how.usigma), float(how.binwidth)
 
-    def sky_of(inside: np.ndarray) -> list:
+    def sky_of(inside: np.ndarray) -> SkySample:
         n = kernels.gather(image, inside, values)
-        level, npix = kernels.sky_statistic(values[:n], STATISTICS[skystat], *clipping)
-        return [float(level) if npix else None, int(npix)]
+        level, npix = kernels.sky_statistic(
+            values[:n], STATISTICS[how.skystat], lower, upper, int(how.nclip), *widths
+        )
+        return SkySample(float(level) if npix else None, int(npix))
 
-    if skymethod != "match":
-        record["sky"] = sky_of(np.ones(image.shape, bool))
-    if "match" in skymethod:
+    whole = sky_of(np.ones(image.shape, bool)) if how.skymethod != "match" else None
+    overlaps = {}
+    if "match" in how.skymethod:
         to_pixels = pixel_finder(geometry.corrected(own.correction))
         for group, outlines in _neighbours(own, layout).items():
             inside = np.zeros(image.shape, bool)
@@ -129,9 +174,9 @@ def overlap_statistics(
                 outline = to_pixels(*layout.grid.pixel_to_sky(*points.T)) - corner
                 kernels.fill_polygon(*np.ascontiguousarray(outline.T), inside)
             if inside.any():
-                record["overlaps"][group] = sky_of(inside)
-        log.info("%s: overlaps %d other groups", name, len(record["overlaps"]))
-    return record
+                overlaps[group] = sky_of(inside)
+        log.info("%s: overlaps %d other groups", name, len(overlaps))
+    return SkyStatistics(name, own.group, before, whole, overlaps)
 
 
 def check_option(holds: bool, key: str, value: Any, trouble: str) -> None:
@@ -140,9 +185,13 @@ def check_option(holds: bool, key: str, value: Any, trouble: str) -> None:
         raise InputError(f"skymatch.{key}: {value!r} {trouble}: change it in the configuration")
 
 
-def _background(path: str | Path) -> Record:
-    known = facts(path)
-    return {"level": known["sky_level"], "subtracted": known["sky_subtracted"]}
+def _subtracted_before(name: str, header: ExposureHeader) -> float:
+    """Return the level that an earlier run took from an exposure's pixels."""
+    level, subtracted = header.sky_level, header.sky_subtracted
+    if (level is None) != (subtracted is None):
+        missing = "BKGLEVEL" if level is None else "BKGSUB"
+        raise InputError(f"{name}: its header lacks {missing}: start from a fresh stage-2 file")
+    return float(level) if level is not None and subtracted else 0.0
 
 
 def _good_pixels(

@@ -15,20 +15,23 @@ import numpy as np
 from snakewebb.errors import InputError
 from snakewebb.io.groups import reason_alone
 from snakewebb.io.tables import reading
-from snakewebb.mosaicking.sky_overlaps import METHODS, Record, check_option
+from snakewebb.mosaicking.sky_levels import ExposureSky, SkyPair, SkyResult
+from snakewebb.mosaicking.sky_overlaps import METHODS, SkySample, SkyStatistics, check_option
 
 log = logging.getLogger(__name__)
 BRIGHTEST = 1e10
 """No sky is, in any unit."""
+End = tuple[float | None, str, str]
+"""What is still in the pixels, status and reason."""
 
 
 def match_sky(
-    statistics: Sequence[Record],
+    statistics: Sequence[SkyStatistics],
     *,
     skymethod: str = "match",
     match_down: bool = True,
     skylist: str | Path | None = None,
-) -> Record:
+) -> SkyResult:
     """Find the sky levels of all exposures of a product.
 
     ``match``: the levels solve, in the sense of least squares, one equation for each two groups
@@ -40,7 +43,7 @@ def match_sky(
 
     Parameters
     ----------
-    statistics : sequence of dict
+    statistics : sequence of SkyStatistics
         What `overlap_statistics` returned, in association order, made with the same `skymethod`.
     skymethod : str
     match_down : bool
@@ -50,62 +53,36 @@ def match_sky(
 
     Returns
     -------
-    dict
-        For JSON. ``skymethod``; ``exposures``: by name ``group``, ``level`` (the sky, None where
-        there is none), ``delta`` (what of it is still in the pixels of the file), ``status``
-        (COMPLETE, SKIPPED or FAILED) and ``reason`` (or ""). Of matching: ``subsets``: lists of
-        groups that are tied together; ``pairs``: of each two overlapping groups ``groups``, the
-        ``difference`` of their skies, its ``residual`` and ``npix``; ``rms`` of the residuals
-        weighted by npix, None where there is no pair.
+    SkyResult
+        Without parameters.
 
     Raises
     ------
     InputError
-        An exposure's earlier background is inconsistent; the skylist cannot be read or lacks an
+        The skylist cannot be read or lacks an
         exposure.
     """
     check_option(skymethod in METHODS, "skymethod", skymethod, f"is none of {', '.join(METHODS)}")
-    before = {record["exposure"]: _subtracted_before(record) for record in statistics}
-    members: dict[str, list[Record]] = {}
-    for record in statistics:
-        members.setdefault(record["group"], []).append(record)
+    before = {found.name: found.before for found in statistics}
+    members: dict[str, list[SkyStatistics]] = {}
+    for found in statistics:
+        members.setdefault(found.group, []).append(found)
     tie = _match(members, match_down) if "match" in skymethod else _Tie()
+    ends: dict[str, End]
     if skymethod == "user":
         levels = read_skylist(skylist, before)
-        found = {name: (level - before[name], "COMPLETE", "") for name, level in levels.items()}
+        ends = {name: (level - before[name], "COMPLETE", "") for name, level in levels.items()}
     else:
         by_group = _levels(members, tie, skymethod)
-        found = {record["exposure"]: by_group[record["group"]] for record in statistics}
+        ends = {found.name: by_group[found.group] for found in statistics}
     exposures = {}
-    for record in statistics:
-        name, group = record["exposure"], record["group"]
-        delta, status, reason = found[name]
-        exposures[name] = {
-            "group": group,
-            "level": None if delta is None else before[name] + delta,
-            "delta": delta,
-            "status": status,
-            "reason": reason,
-        }
-    result = {
-        "skymethod": skymethod,
-        "exposures": exposures,
-        "subsets": tie.subsets,
-        "pairs": tie.pairs,
-        "rms": tie.rms,
-    }
+    for found in statistics:
+        delta, status, reason = ends[found.name]
+        level = None if delta is None else found.before + delta
+        exposures[found.name] = ExposureSky(found.group, level, delta, status, reason)
+    result = SkyResult(skymethod, exposures, tie.subsets, tie.pairs, tie.rms)
     _tell(result)
     return result
-
-
-def _subtracted_before(record: Record) -> float:
-    """Return the level that an earlier run took from an exposure's pixels."""
-    name, background = record["exposure"], record["background"]
-    level, subtracted = background["level"], background["subtracted"]
-    if (level is None) != (subtracted is None):
-        missing = "BKGLEVEL" if level is None else "BKGSUB"
-        raise InputError(f"{name}: its header lacks {missing}: start from a fresh stage-2 file")
-    return float(level) if subtracted else 0.0
 
 
 @dataclass(frozen=True)
@@ -115,11 +92,11 @@ class _Tie:
     delta: dict[str, float] = field(default_factory=dict)  # only of groups tied to another
     touched: frozenset[str] = frozenset()  # groups with an overlap, its pixels good or not
     subsets: list[list[str]] = field(default_factory=list)
-    pairs: list[Record] = field(default_factory=list)
+    pairs: list[SkyPair] = field(default_factory=list)
     rms: float | None = None
 
 
-def _match(members: Mapping[str, list[Record]], match_down: bool) -> _Tie:
+def _match(members: Mapping[str, list[SkyStatistics]], match_down: bool) -> _Tie:
     """Solve for the levels of groups that make their overlaps agree."""
     names = list(members)
     order = {group: k for k, group in enumerate(names)}
@@ -141,20 +118,20 @@ def _match(members: Mapping[str, list[Record]], match_down: bool) -> _Tie:
         touched=frozenset(group for pair in sky for group in pair),
         subsets=[[names[k] for k in np.flatnonzero(subset == n)] for n in np.unique(subset)],
         pairs=[
-            {"groups": list(p), "difference": float(d), "residual": float(r), "npix": float(n)}
+            SkyPair(p, float(d), float(r), float(n))
             for p, d, r, n in zip(linked, difference, residual, npix, strict=True)
         ],
         rms=float(np.sqrt(np.average(residual**2, weights=npix))) if linked else None,
     )
 
 
-def _overlaps(records: Iterable[Record]) -> dict[str, tuple[float, int]]:
+def _overlaps(records: Iterable[SkyStatistics]) -> dict[str, tuple[float, int]]:
     """Return level and number of pixels of a group in its overlap with each other group."""
     total: dict[str, tuple[float, int]] = {}
     for record in records:
-        for group, (level, npix) in record["overlaps"].items():
+        for group, sky in record.overlaps.items():
             so_far, n = total.get(group, (0.0, 0))
-            total[group] = (so_far + npix * (level or 0.0), n + npix)
+            total[group] = (so_far + sky.npix * (sky.level or 0.0), n + sky.npix)
     return {group: (so_far / max(n, 1), n) for group, (so_far, n) in total.items()}
 
 
@@ -204,20 +181,20 @@ def solve_differences(
 
 
 def _levels(
-    members: Mapping[str, list[Record]], tie: _Tie, skymethod: str
-) -> dict[str, tuple[float | None, str, str]]:
+    members: Mapping[str, list[SkyStatistics]], tie: _Tie, skymethod: str
+) -> dict[str, End]:
     """Return level (or None), status and reason by group."""
-    own = {group: _lowest(record["sky"] for record in members[group]) for group in members}
-    no_pixel = (None, "FAILED", "it has no good pixel")
+    own = {group: _lowest(record.whole for record in members[group]) for group in members}
+    levels: dict[str, End] = {}
     if skymethod == "local":
-        return {g: no_pixel if own[g] is None else (own[g], "COMPLETE", "") for g in members}
+        no_pixel = (None, "FAILED", "it has no good pixel")
+        return {g: no_pixel if sky is None else (sky, "COMPLETE", "") for g, sky in own.items()}
     base = 0.0
     if "global" in skymethod:
-        known = [own[g] - tie.delta.get(g, 0.0) for g in members if own[g] is not None]
+        known = [sky - tie.delta.get(g, 0.0) for g, sky in own.items() if sky is not None]
         if not known:
             return dict.fromkeys(members, (None, "FAILED", "no exposure has a good pixel"))
         base = min(known)
-    levels = {}
     alone = reason_alone([g for g, records in members.items() for _ in records])
     for g in members:
         status, trouble = "SKIPPED", alone or "no other exposure overlaps it"
@@ -232,8 +209,8 @@ def _levels(
     return levels
 
 
-def _lowest(skies: Iterable[Sequence | None]) -> float | None:
-    return min((sky[0] for sky in skies if sky is not None and sky[1]), default=None)
+def _lowest(skies: Iterable[SkySample | None]) -> float | None:
+    return min((s.level for s in skies if s is not None and s.level is not None), default=None)
 
 
 def read_skylist(path: str | Path | None, names: Collection[str]) -> dict[str, float]:
@@ -263,8 +240,8 @@ def read_skylist(path: str | Path | None, names: Collection[str]) -> dict[str, f
         if not words:
             continue
         try:
-            entry, level = words
-            level = float(level)
+            entry, written = words
+            level = float(written)
         except ValueError:
             entry, level = "", np.nan
         if not abs(level) < BRIGHTEST:
@@ -286,14 +263,14 @@ def read_skylist(path: str | Path | None, names: Collection[str]) -> dict[str, f
     return levels
 
 
-def _tell(result: Record) -> None:
-    for name, found in result["exposures"].items():
-        if found["level"] is None:
-            log.warning("%s: sky %s: %s", name, found["status"], found["reason"])
-    levels = [e["level"] for e in result["exposures"].values() if e["level"] is not None]
+def _tell(result: SkyResult) -> None:
+    for name, found in result.exposures.items():
+        if found.level is None:
+            log.warning("%s: sky %s: %s", name, found.status, found.reason)
+    levels = [found.level for found in result.exposures.values() if found.level is not None]
     if levels:
         log.info("sky of %d exposures: %.6g to %.6g", len(levels), min(levels), max(levels))
-    if result["pairs"]:
-        log.info("skies in %d overlaps agree to %.3g (rms)", len(result["pairs"]), result["rms"])
-    if len(result["subsets"]) > 1:
-        log.warning("sky is matched only within each of %d subsets", len(result["subsets"]))
+    if result.pairs:
+        log.info("skies in %d overlaps agree to %.3g (rms)", len(result.pairs), result.rms)
+    if len(result.subsets) > 1:
+        log.warning("sky is matched only within each of %d subsets", len(result.subsets))

@@ -1,27 +1,26 @@
 """The typical weight of an exposure's pixels."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from snakewebb.io.dq import DO_NOT_USE
+from snakewebb.io.headers import ExposureHeader
 from snakewebb.io.planes import read_planes
 
 ENOUGH = 1_000_000
 """The mean weight of so many pixels is right to 0.1 %."""
 
 
-def typical_weights(path: str | Path, facts: Mapping[str, Any]) -> dict[str, float]:
+def typical_weights(path: str | Path, header: ExposureHeader) -> dict[str, float]:
     """Measure the weight that most pixels of an exposure have.
 
     Parameters
     ----------
     path : path
         A stage-2 image.
-    facts : mapping
-        ``measurement_time`` and ``exposure_time`` (s), from `facts`.
+    header : ExposureHeader
+        Its header.
 
     Returns
     -------
@@ -43,5 +42,5 @@ def typical_weights(path: str | Path, facts: Mapping[str, Any]) -> dict[str, flo
         sort(weight)
         number, _, mean, _ = clipped(weight, 3.0, 5)
         ivm = mean if number else 0.0
-    time = facts["measurement_time"] or facts["exposure_time"] or 0.0
+    time = header.measurement_time or header.exposure_time or 0.0
     return {"ivm": ivm, "exptime": float(time)}

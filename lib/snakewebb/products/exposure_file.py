@@ -30,7 +30,7 @@ from snakewebb.io.dq import DO_NOT_USE, OUTLIER
 from snakewebb.io.exposure_file import ExposureFile, opened
 from snakewebb.io.fits_structure import find
 from snakewebb.io.hdus import forget_sums, open_copy, unknown_cards
-from snakewebb.io.headers import facts, header_of
+from snakewebb.io.headers import exposure_header, header_of
 from snakewebb.io.planes import Planes, invalidate, left_out
 from snakewebb.io.provenance import cards, date, history, log_statuses, noted, plain
 from snakewebb.io.schema import attributes
@@ -129,8 +129,8 @@ def write_crf(
     if sky is not None and sky["level"] is not None:
         metadata["background"] = {name: sky[name] for name in ("level", "subtracted", "method")}
         if sky["subtracted"]:
-            known = facts(source.path)
-            taken = sky["level"] - (known["sky_level"] or 0.0) * bool(known["sky_subtracted"])
+            before = exposure_header(source.path)
+            taken = sky["level"] - (before.sky_level or 0.0) * bool(before.sky_subtracted)
     rewrite(
         source,
         target,
@@ -218,7 +218,7 @@ def _geometry(path: str | Path) -> Geometry | None:
     from snakewebb.wcs.exposure import read_geometry  # kernels, which copies don't need
 
     try:
-        return Geometry.from_dict(read_geometry(path)["geometry"])
+        return read_geometry(path)
     except InputError as error:
         log.info("S_REGION stays as it is: %s", error)
         return None

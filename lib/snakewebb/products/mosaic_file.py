@@ -26,7 +26,7 @@ from snakewebb.io import schema_table
 from snakewebb.io.asdf_tree import AsdfTree, created, extension, fits_array, fits_hash
 from snakewebb.io.atomic import BLOCK, replacing
 from snakewebb.io.fits_structure import read_tree
-from snakewebb.io.headers import facts
+from snakewebb.io.headers import exposure_header
 from snakewebb.io.provenance import cards, date, noted, plain
 from snakewebb.io.schema import attributes
 from snakewebb.products.blend import (
@@ -38,7 +38,6 @@ from snakewebb.products.blend import (
     union_region,
 )
 from snakewebb.wcs.exposure import read_geometry
-from snakewebb.wcs.geometry import Geometry
 from snakewebb.wcs.grid import Grid
 from snakewebb.wcs.gwcs_yaml import grid_wcs
 from snakewebb.wcs.sip import FITS_WCS
@@ -119,7 +118,7 @@ def write_i2d(
     """
     name = Path(target).name
     rows = [read_metadata(path) for path in inputs]
-    group_ids = group_ids or [facts(path)["group_id"] for path in inputs]
+    group_ids = group_ids or [exposure_header(path).group_id for path in inputs]
     values = _metadata(name, grid, rows, group_ids, parameters, blendheaders)
     values["meta.wcsinfo.s_region"] = union_region(corners or _corners(inputs, grid), grid)
     values |= {f"meta.asn.{key}": value for key, value in (asn or {}).items()}
@@ -195,7 +194,7 @@ def _metadata(
 
 def _corners(paths: Sequence[str | Path], grid: Grid) -> list[np.ndarray]:
     """Return exposures' corners in pixels of a grid."""
-    geometries = [Geometry.from_dict(read_geometry(path)["geometry"]) for path in paths]
+    geometries = [read_geometry(path) for path in paths]
     return [np.column_stack(grid.sky_to_pixel(*g.corners())) for g in geometries]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import platform
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +28,7 @@ from snakewebb.sources.detection import find_segments
 from snakewebb.sources.mosaic import Mosaic, MosaicFile
 from snakewebb.sources.photometry import concentration, magnitudes, nearest_neighbour, photometry
 from snakewebb.sources.segmentation_map import Segmentation, piece_rows
+from snakewebb.sources.star_finders import FinderOptions, find_sources
 
 log = logging.getLogger(__name__)
 QUANTITIES = {"flux": "Flux", "abmag": "AB magnitude", "vegamag": "Vega magnitude"}
@@ -45,37 +47,44 @@ KINDS = {  # dtype, unit and format of the columns
 PACKAGES = ("numpy", "numba", "astropy")
 
 
+@dataclass(frozen=True, kw_only=True)
+class CatalogOptions(FinderOptions):
+    """How a catalogue is made; parameters and defaults are those of jwst's ``source_catalog``.
+
+    Those of `FinderOptions`, ``peakmax`` in Jy. ``iraf`` and ``dao`` leave the columns of segments
+    NaN.
+
+    Attributes
+    ----------
+    aperture_ee1, aperture_ee2, aperture_ee3 : int
+        Encircled energies of the apertures in percent, increasing.
+    ci1_star_threshold, ci2_star_threshold : float
+        A source is extended if its fluxes grow by more than the first from the first to the second
+        aperture and by more than the second from there to the third.
+    apermask_method, kron_params : str, tuple of float or None
+        They change no column.
+    """
+
+    starfinder: str = "segmentation"
+    snr_threshold: float = 3.0
+    kernel_fwhm: float = 2.0
+    bkg_boxsize: int = 1000
+    npixels: int = 25
+    aperture_ee1: int = 30
+    aperture_ee2: int = 50
+    aperture_ee3: int = 70
+    ci1_star_threshold: float = 2.0
+    ci2_star_threshold: float = 1.8
+    apermask_method: str = "correct"
+    kron_params: tuple[float, ...] | None = None
+
+
 def source_catalog(
     mosaic: Mosaic | MosaicFile,
+    how: CatalogOptions = CatalogOptions(),
     *,
     apcorr: str | Path | None = None,
     abvegaoffset: str | Path | None = None,
-    aperture_ee1: int = 30,
-    aperture_ee2: int = 50,
-    aperture_ee3: int = 70,
-    ci1_star_threshold: float = 2.0,
-    ci2_star_threshold: float = 1.8,
-    starfinder: str = "segmentation",
-    snr_threshold: float = 3.0,
-    bkg_boxsize: int = 1000,
-    kernel_fwhm: float = 2.0,
-    minsep_fwhm: float = 0.0,
-    sigma_radius: float = 1.5,
-    sharplo: float = 0.5,
-    sharphi: float = 2.0,
-    roundlo: float = 0.0,
-    roundhi: float = 0.2,
-    brightest: int | None = 200,
-    peakmax: float | None = None,
-    npixels: int = 25,
-    connectivity: int = 8,
-    nlevels: int = 32,
-    contrast: float = 0.001,
-    multithresh_mode: str = "exponential",
-    localbkg_width: int = 0,
-    apermask_method: str = "correct",
-    kron_params: tuple[float, ...] | None = None,
-    deblend: bool = True,
     scratch: BinaryIO | None = None,
     threads: int = 1,
 ) -> Catalog:
@@ -85,22 +94,12 @@ def source_catalog(
     ----------
     mosaic : Mosaic
         The image.
+    how : CatalogOptions, optional
     apcorr : path, optional
         APCORR reference file (FITS): aperture radii and corrections. Without it the radii are 1, 2
         and 3 pixels, the sky annulus 5 to 10, and nothing is corrected.
     abvegaoffset : path, optional
         ABVEGAOFFSET reference file (ASDF). Without it Vega magnitudes equal AB magnitudes.
-    aperture_ee1, aperture_ee2, aperture_ee3 : int
-        Encircled energies of the apertures in percent, increasing.
-    ci1_star_threshold, ci2_star_threshold : float
-        A source is extended if its fluxes grow by more than the first from the first to the second
-        aperture and by more than the second from there to the third.
-    starfinder : {"segmentation", "dao", "iraf"}
-        The algorithm; the other parameters are those of jwst's ``source_catalog``.
-        `snr_threshold` is in units of the background rms, `kernel_fwhm` in pixels, `peakmax` in
-        Jy. ``iraf`` and ``dao`` take `minsep_fwhm` … `peakmax` and leave the columns of
-        segments NaN; ``segmentation`` takes `npixels` … `deblend`. `apermask_method` and
-        `kron_params` change no column.
     scratch : binary file, optional
         Open for reading and writing, to keep 4 bytes a pixel in; by default in memory. The
         catalogue's segmentation reads from it.
@@ -118,8 +117,8 @@ def source_catalog(
     InputError
         A reference file cannot be read, or the encircled energies do not increase.
     """
-    energies = (aperture_ee1, aperture_ee2, aperture_ee3)
-    if not 0 < aperture_ee1 < aperture_ee2 < aperture_ee3 < 100:
+    energies = first, second, third = how.aperture_ee1, how.aperture_ee2, how.aperture_ee3
+    if not 0 < first < second < third < 100:
         raise InputError(f"aperture_ee {energies}: not increasing within 1 to 99: change them")
     apertures, reason = aperture_parameters(
         apcorr, mosaic.instrument, energies, mosaic.grid.pixel_scale_ratio
@@ -133,42 +132,24 @@ def source_catalog(
         reasons.append(f"no Vega magnitudes: {error}")
 
     segmentation = Segmentation(mosaic.shape)
-    columns, nothing = {}, f"no source {snr_threshold:g} sigma above the background"
+    columns, nothing = {}, f"no source {how.snr_threshold:g} sigma above the background"
     try:
-        if starfinder == "segmentation":
+        if how.starfinder == "segmentation":
             columns, segmentation = find_segments(
                 mosaic,
                 Background(
-                    _sky_rows(mosaic), mosaic.shape, bkg_boxsize, piece_rows(mosaic.shape), threads
+                    _sky_rows(mosaic),
+                    mosaic.shape,
+                    how.bkg_boxsize,
+                    piece_rows(mosaic.shape),
+                    threads,
                 ),
-                snr_threshold=snr_threshold,
-                kernel_fwhm=kernel_fwhm,
-                npixels=npixels,
-                connectivity=int(connectivity),
-                nlevels=nlevels,
-                contrast=contrast,
-                multithresh_mode=multithresh_mode,
-                localbkg_width=localbkg_width,
-                deblend=deblend,
+                how,
                 scratch=scratch,
                 threads=threads,
             )
         else:
-            columns = _stars(
-                mosaic,
-                starfinder=starfinder,
-                snr_threshold=snr_threshold,
-                bkg_boxsize=bkg_boxsize,
-                kernel_fwhm=kernel_fwhm,
-                minsep_fwhm=minsep_fwhm,
-                sigma_radius=sigma_radius,
-                sharplo=sharplo,
-                sharphi=sharphi,
-                roundlo=roundlo,
-                roundhi=roundhi,
-                brightest=brightest,
-                peakmax=peakmax,
-            )
+            columns = _stars(mosaic, how)
     except NoPixel:
         nothing = "no pixel with a value, an error and a weight"
     if not len(columns.get("label", ())):
@@ -183,8 +164,8 @@ def source_catalog(
 
     label, x, y = (columns[name] for name in ("label", "xcentroid", "ycentroid"))
     columns["sky_centroid"] = _sky(mosaic.grid, x, y)
-    columns |= photometry(mosaic, x, y, apertures, kernel_fwhm)
-    columns |= concentration(columns, apertures, (ci1_star_threshold, ci2_star_threshold))
+    columns |= photometry(mosaic, x, y, apertures, how.kernel_fwhm)
+    columns |= concentration(columns, apertures, (how.ci1_star_threshold, how.ci2_star_threshold))
     columns["nn_label"], columns["nn_dist"] = nearest_neighbour(label, x, y)
     if "box" in columns:
         bottom, top, left, right = columns["box"].T - 0.5
@@ -195,7 +176,7 @@ def source_catalog(
         columns["sky_orientation"] = (180.0 - _north(mosaic.grid) + columns["orientation"]) % 360.0
     if mosaic.flaw:
         columns = {name: values for name, values in columns.items() if "_flux" not in name}
-    log.info("%d sources (%s, %g sigma)", len(label), starfinder, snr_threshold)
+    log.info("%d sources (%s, %g sigma)", len(label), how.starfinder, how.snr_threshold)
     return _catalog(columns, mosaic, apertures, offset, outcome, segmentation)
 
 
@@ -209,14 +190,12 @@ def _sky_rows(mosaic):
     return rows
 
 
-def _stars(mosaic, **options):
+def _stars(mosaic, how):
     """Find sources by a star finder, on the whole mosaic at once."""
-    from snakewebb.sources.star_finders import find_sources
-
     data, _, mask = mosaic.rows(0, mosaic.shape[0])
     if not np.any(np.isfinite(data) & ~mask):
         raise NoPixel
-    found = find_sources(data, mask * np.uint32(DO_NOT_USE), **options)
+    found = find_sources(data, mask * np.uint32(DO_NOT_USE), how)
     names = {"label": "id", "xcentroid": "x", "ycentroid": "y"}
     return {name: np.asarray(found[column]) for name, column in names.items()}
 

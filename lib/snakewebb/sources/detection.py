@@ -22,21 +22,14 @@ from snakewebb.sources.background import Background
 from snakewebb.sources.deblending import Blends
 from snakewebb.sources.segmentation_map import Image, Segmentation, piece_rows, read_window, windows
 from snakewebb.sources.shapes import FWHM_TO_SIGMA, local_sky, ordered_columns
+from snakewebb.sources.star_finders import FinderOptions
 
 
 def find_segments(
     image: Image,
     background: Background,
+    how: FinderOptions,
     *,
-    snr_threshold: float,
-    kernel_fwhm: float,
-    npixels: int,
-    connectivity: int,
-    nlevels: int,
-    contrast: float,
-    multithresh_mode: str,
-    localbkg_width: int,
-    deblend: bool,
     scratch: BinaryIO | None = None,
     threads: int = 1,
 ) -> tuple[dict[str, np.ndarray], Segmentation]:
@@ -47,8 +40,7 @@ def find_segments(
     image : Image
     background : Background
         Of the image.
-    snr_threshold, kernel_fwhm, …
-        See `snakewebb.sources.catalog.source_catalog`.
+    how : FinderOptions
     scratch : binary file, optional
         See `Segmentation`.
     threads : int, optional
@@ -64,15 +56,15 @@ def find_segments(
     segmentation : Segmentation
     """
     segmentation = Segmentation(image.shape, scratch)
-    kernel = gaussian(kernel_fwhm)
-    boxes, parents = _detect(
-        image, background, segmentation, kernel, snr_threshold, npixels, connectivity, threads
-    )
+    kernel = gaussian(how.kernel_fwhm)
+    boxes, parents = _detect(image, background, segmentation, kernel, how, threads)
     if not len(boxes):
         return {"label": np.empty(0, int)}, segmentation
     known = len(parents)
-    share = contrast if deblend else 1.0
-    blends = Blends(known, npixels, connectivity, nlevels, share, multithresh_mode)
+    share = how.contrast if how.deblend else 1.0
+    blends = Blends(
+        known, how.npixels, int(how.connectivity), how.nlevels, share, how.multithresh_mode
+    )
 
     def seen(window):
         data, err, mask = read_window(image, window)
@@ -85,7 +77,7 @@ def find_segments(
         return window, data, err, bad, smoothed
 
     rows = []
-    tasks = windows(_around(boxes, kernel.size // 2, localbkg_width), image.shape)
+    tasks = windows(_around(boxes, kernel.size // 2, how.localbkg_width), image.shape)
     for window, data, err, bad, smoothed in in_order(seen, tasks, threads):
         ids = segmentation.window(window, parents)
         corner = np.array([window.top, window.top, window.left, window.left])
@@ -101,9 +93,9 @@ def find_segments(
         parents = np.append(parents, sources[sources[:, 2] > 0, 1].astype(np.int32))
         sums = np.empty((len(sources), 8))
         shapes.measure(data, smoothed, err, bad, ids, sources, sums)
-        if localbkg_width:
+        if how.localbkg_width:
             blocked = bad | (ids > 0)
-            levels = [local_sky(data, blocked, box, localbkg_width) for box in sources[:, 3:]]
+            levels = [local_sky(data, blocked, box, how.localbkg_width) for box in sources[:, 3:]]
             sums[:, 1] -= sums[:, 0] * levels
         sources[:, 3:] += corner
         rows.append(np.column_stack([sources, sums]))
@@ -118,7 +110,7 @@ def gaussian(fwhm: float) -> np.ndarray:
     return kernel / kernel.sum()
 
 
-def _detect(image, background, segmentation, kernel, snr_threshold, npixels, connectivity, threads):
+def _detect(image, background, segmentation, kernel, how, threads):
     """Label connected pixels above the threshold; the ids of pixels go to the segmentation.
 
     Returns
@@ -131,6 +123,7 @@ def _detect(image, background, segmentation, kernel, snr_threshold, npixels, con
     """
     ny, nx = image.shape
     step, margin = piece_rows(image.shape), kernel.size // 2
+    npixels, connectivity = how.npixels, int(how.connectivity)
 
     def label(start):
         stop = min(start + step, ny)
@@ -139,7 +132,7 @@ def _detect(image, background, segmentation, kernel, snr_threshold, npixels, con
         data = data - np.where(mask, np.float32(0), background.level(first, last))
         smoothed = np.empty((stop - start, nx), np.float32)
         kernels.smooth(data, mask | ~np.isfinite(data), kernel, start - first, smoothed)
-        above = smoothed > np.float32(snr_threshold) * background.rms(start, stop)
+        above = smoothed > np.float32(how.snr_threshold) * background.rms(start, stop)
         above &= ~mask[start - first : stop - first]
         labels = np.empty(above.shape, np.int32)
         number = kernels.connect(above, connectivity, labels)

@@ -8,6 +8,7 @@ eighth: only where needed.
 
 import logging
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,30 +25,51 @@ Sources = dict[str, np.ndarray]
 """Columns by name."""
 
 
-def find_sources(
-    sci: np.ndarray,
-    dq: np.ndarray,
-    *,
-    starfinder: str = "iraf",
-    snr_threshold: float = 10.0,
-    kernel_fwhm: float = 2.5,
-    bkg_boxsize: int = 400,
-    minsep_fwhm: float = 0.0,
-    sigma_radius: float = 1.5,
-    sharplo: float = 0.5,
-    sharphi: float = 2.0,
-    roundlo: float = 0.0,
-    roundhi: float = 0.2,
-    brightest: int | None = 200,
-    peakmax: float | None = None,
-    npixels: int = 10,
-    connectivity: int = 8,
-    nlevels: int = 32,
-    contrast: float = 0.001,
-    multithresh_mode: str = "exponential",
-    localbkg_width: int = 0,
-    deblend: bool = True,
-) -> Sources:
+@dataclass(frozen=True, kw_only=True)
+class FinderOptions:
+    """How sources are found; parameters and defaults are those of jwst's ``tweakreg``.
+
+    Attributes
+    ----------
+    starfinder : {"iraf", "dao", "segmentation"}
+        The algorithm.
+    snr_threshold : float
+        Detection threshold in units of the background rms.
+    kernel_fwhm : float
+        FWHM of the Gaussian detection kernel in pixels.
+    bkg_boxsize : int
+        Box of the background mesh in pixels.
+    minsep_fwhm, sigma_radius, sharplo, sharphi, roundlo, roundhi, brightest, peakmax : various
+        Of ``iraf`` and ``dao``: least separation, cut-off radius of the kernel, limits, how many
+        are kept, and the highest peak, in units of the image.
+    npixels, connectivity, nlevels, contrast, multithresh_mode, localbkg_width, deblend : various
+        Of ``segmentation``: least number of connected pixels, of 4 or 8 neighbours; number and
+        spacing of the levels of deblending, and the least share of flux; width in pixels of the
+        annulus of local sky, 0 for none; whether to deblend.
+    """
+
+    starfinder: str = "iraf"
+    snr_threshold: float = 10.0
+    kernel_fwhm: float = 2.5
+    bkg_boxsize: int = 400
+    minsep_fwhm: float = 0.0
+    sigma_radius: float = 1.5
+    sharplo: float = 0.5
+    sharphi: float = 2.0
+    roundlo: float = 0.0
+    roundhi: float = 0.2
+    brightest: int | None = 200
+    peakmax: float | None = None
+    npixels: int = 10
+    connectivity: int = 8
+    nlevels: int = 32
+    contrast: float = 0.001
+    multithresh_mode: str = "exponential"
+    localbkg_width: int = 0
+    deblend: bool = True
+
+
+def find_sources(sci: np.ndarray, dq: np.ndarray, how: FinderOptions = FinderOptions()) -> Sources:
     """Find the point-like sources of an image.
 
     Parameters
@@ -56,10 +78,7 @@ def find_sources(
         Image.
     dq : ndarray of uint32, (ny, nx)
         Pixels with DO_NOT_USE or NON_SCIENCE are left out.
-    starfinder : {"iraf", "dao", "segmentation"}
-        The algorithm; the other parameters are those of jwst's ``tweakreg``. `snr_threshold` is
-        in units of the background rms, `kernel_fwhm` in pixels, `peakmax` in units of `sci`.
-        ``iraf`` and ``dao`` take `minsep_fwhm` … `peakmax`, ``segmentation`` the later ones.
+    how : FinderOptions, optional
 
     Returns
     -------
@@ -75,45 +94,45 @@ def find_sources(
         return table_of([], [], [])
     ny = len(sci)
     sky = Background(
-        lambda start, stop: (sci[start:stop], mask[start:stop]), sci.shape, bkg_boxsize, ny
+        lambda start, stop: (sci[start:stop], mask[start:stop]), sci.shape, how.bkg_boxsize, ny
     )
     level, threshold = sky.level(0, ny), sky.rms(0, ny)
     level[mask] = 0.0
     image = np.subtract(sci, level, out=level)
-    threshold *= snr_threshold
-    if starfinder == "segmentation":
+    threshold *= how.snr_threshold
+    if how.starfinder == "segmentation":
         found = _segments(
             image,
             mask,
             np.where(mask, np.float32(0), threshold),
-            kernel_fwhm,
+            how.kernel_fwhm,
             finder={
-                "n_pixels": npixels,
-                "connectivity": int(connectivity),
-                "n_levels": nlevels,
-                "contrast": contrast,
-                "mode": multithresh_mode,
-                "deblend": deblend,
+                "n_pixels": how.npixels,
+                "connectivity": int(how.connectivity),
+                "n_levels": how.nlevels,
+                "contrast": how.contrast,
+                "mode": how.multithresh_mode,
+                "deblend": how.deblend,
             },
-            photometry={"local_bkg_width": localbkg_width},
+            photometry={"local_bkg_width": how.localbkg_width},
         )
     else:
-        found = {"iraf": _starfind, "dao": _daofind}[starfinder](
+        found = {"iraf": _starfind, "dao": _daofind}[how.starfinder](
             image,
             mask,
             float(np.median(threshold[~mask], overwrite_input=True)),
-            kernel_fwhm,
-            sigma_radius=sigma_radius,
-            min_separation=max(2, int(minsep_fwhm * kernel_fwhm + 0.5)),
-            sharpness_range=(sharplo, sharphi),
-            roundness_range=(roundlo, roundhi),
-            n_brightest=brightest,
-            peak_max=peakmax,
+            how.kernel_fwhm,
+            sigma_radius=how.sigma_radius,
+            min_separation=max(2, int(how.minsep_fwhm * how.kernel_fwhm + 0.5)),
+            sharpness_range=(how.sharplo, how.sharphi),
+            roundness_range=(how.roundlo, how.roundhi),
+            n_brightest=how.brightest,
+            peak_max=how.peakmax,
         )
     finite = np.all([np.isfinite(found[name]) for name in ("x", "y", "flux")], axis=0)
     if not finite.all():
         found = table_of(*(found[name][finite] for name in ("x", "y", "flux")))
-    log.info("%d sources (%s, %g sigma)", len(found["id"]), starfinder, snr_threshold)
+    log.info("%d sources (%s, %g sigma)", len(found["id"]), how.starfinder, how.snr_threshold)
     return found
 
 

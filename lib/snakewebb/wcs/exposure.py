@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,46 +14,97 @@ import numpy as np
 
 from snakewebb.errors import InputError
 from snakewebb.io.atomic import replacing
-from snakewebb.io.headers import facts
+from snakewebb.io.headers import ExposureHeader, exposure_header
 from snakewebb.io.names import exposure_name
 from snakewebb.io.planes import image_shape
+from snakewebb.io.records import parse_record, read_record, record_text, write_record
 from snakewebb.wcs.geometry import Geometry, PixelToSky
 from snakewebb.wcs.sampling import MAX_REFERENCE_DISTANCE, geometry_of, read_sky
 from snakewebb.wcs.sphere import unit_vectors
 
-
-def read_geometry(path: str | Path) -> dict[str, Any]:
-    """Return an exposure's facts with its geometry; see `locate`."""
-    return locate(path)[0]
+VERSION = 1
+"""Of the format of files."""
 
 
-def locate(path: str | Path) -> tuple[dict[str, Any], PixelToSky]:
-    """Return an exposure's facts with its geometry, and the map from its pixels to the sky.
+@dataclass(frozen=True)
+class Exposure:
+    """What steps need to know of an exposure besides its pixels.
+
+    Attributes
+    ----------
+    name : str
+    header : ExposureHeader
+    dimensions : int
+        Of its image: 2, or 3 with integrations.
+    geometry : Geometry
+        Not corrected.
+    typical_weights : dict of str to float
+        By ``weight_type``, see `snakewebb.mosaicking.weights.typical_weights`, once measured.
+    sources : dict of str to (n,) arrays
+        See `snakewebb.jobs.find_sources.sources_of_exposure`, once found.
+    """
+
+    name: str
+    header: ExposureHeader
+    dimensions: int
+    geometry: Geometry
+    typical_weights: dict[str, float] = field(default_factory=dict)
+    sources: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self, path: str | Path) -> None:
+        """Write what is known of the exposure as JSON."""
+        write_record(path, self._to_dict(), VERSION)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Exposure:
+        """Read what `write` wrote.
+
+        Raises
+        ------
+        InputError
+            See `snakewebb.io.records.parse_record`.
+        """
+        return _exposure(read_record(path, VERSION))
+
+    def _to_dict(self) -> dict[str, Any]:
+        sources = {name: np.asarray(column).tolist() for name, column in self.sources.items()}
+        return {
+            **vars(self),
+            "header": asdict(self.header),
+            "geometry": self.geometry.to_dict(),
+            "sources": sources,
+        }
+
+
+def _exposure(values: dict[str, Any]) -> Exposure:
+    header, geometry = ExposureHeader(**values["header"]), Geometry.from_dict(values["geometry"])
+    return Exposure(**{**values, "header": header, "geometry": geometry})
+
+
+def read_geometry(path: str | Path) -> Geometry:
+    """Return the geometry of a stage-2 exposure; see `locate`."""
+    return locate(path)[0].geometry
+
+
+def locate(path: str | Path) -> tuple[Exposure, PixelToSky]:
+    """Return what is known of an exposure, and the map from its pixels to the sky.
 
     Parameters
     ----------
     path : path
         A stage-2 exposure.
 
-    Returns
-    -------
-    known : dict
-        For JSON: what `snakewebb.io.planes.facts` returns, the ``exposure``'s name, the number of
-        its image's ``dimensions`` and its ``geometry``.
-    sky : PixelToSky
-
     Raises
     ------
     InputError
         The file has no gWCS, or one that is none of an image, or contradicts the header.
     """
-    known = {"exposure": exposure_name(path), **facts(path)}
-    _check_wcsinfo(known["wcsinfo"], str(path))
+    header = exposure_header(path)
+    _check_wcsinfo(header.wcsinfo, str(path))
     image = image_shape(path)
-    known["dimensions"], shape = len(image), image[-2:]
     sky = read_sky(path)
-    geometry = geometry_of(sky, shape, known["wcsinfo"], str(path))
-    if str(known["target_type"]).upper() != "MOVING":  # which may have been brought to its mean
+    geometry = geometry_of(sky, image[-2:], header.wcsinfo, str(path))
+    if not header.is_moving:  # which may have been brought to its mean
         reference, center = (
             unit_vectors(*place)
             for place in ((geometry.ra_ref, geometry.dec_ref), geometry.center())
@@ -64,11 +115,10 @@ def locate(path: str | Path) -> tuple[dict[str, Any], PixelToSky]:
                 f"{path}: RA_REF and DEC_REF are {60 * off:.3g} arcmin off where its gWCS puts the "
                 "image: run assign_wcs again"
             )
-    known["geometry"] = geometry.to_dict()
-    return known, sky
+    return Exposure(exposure_name(path), header, len(image), geometry), sky
 
 
-def _check_wcsinfo(wcsinfo: dict[str, Any], path: str) -> None:
+def _check_wcsinfo(wcsinfo: Mapping[str, float | None], path: str) -> None:
     """Raise where the header has no such number."""
     missing = [name for name, value in wcsinfo.items() if value is None]
     if missing:
@@ -78,28 +128,35 @@ def _check_wcsinfo(wcsinfo: dict[str, Any], path: str) -> None:
         )
 
 
-Facts = Callable[[str], tuple[dict[str, Any], Geometry]]
-"""Tells an exposure's facts and uncorrected geometry by its name."""
+Exposures = Callable[[str], Exposure]
+"""Tells what is known of an exposure by its name."""
 
 
-def parse_facts(text: str | bytes) -> tuple[dict[str, Any], Geometry]:
-    """Return an exposure's facts and uncorrected geometry from JSON."""
-    known = json.loads(text)
-    return known, Geometry.from_dict(known.pop("geometry"))
-
-
-def archive_facts(target: str | Path, facts: Mapping[str, Mapping[str, Any]]) -> None:
-    """Keep the facts of a product's exposures, by name, in one file that `open_facts` reads.
+def archive_exposures(target: str | Path, exposures: Iterable[Exposure]) -> None:
+    """Keep a product's exposures, without their sources, in one file that `open_exposures` reads.
 
     Workflows of thousands of exposures depend on one file where they would on thousands.
     """
     with replacing(target) as file, zipfile.ZipFile(file, "w") as archive:
-        for name, known in facts.items():
-            archive.writestr(zipfile.ZipInfo(name), json.dumps(known))  # without a time
+        for exposure in exposures:
+            text = record_text(replace(exposure, sources={})._to_dict(), VERSION)
+            archive.writestr(zipfile.ZipInfo(exposure.name), text)  # without a time
 
 
 @contextmanager
-def open_facts(path: str | Path) -> Iterator[Facts]:
-    """Open what `archive_facts` wrote; several threads may ask, for the same again and again."""
-    with zipfile.ZipFile(path) as archive:
-        yield lru_cache(maxsize=200)(lambda name: parse_facts(archive.read(name)))
+def open_exposures(path: str | Path) -> Iterator[Exposures]:
+    """Open what `archive_exposures` wrote; threads may ask for the same again and again.
+
+    Raises
+    ------
+    InputError
+        It is no such file; see `snakewebb.io.records.parse_record`, too.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile:
+        raise InputError(f"{path}: is no archive of snakewebb: remove it and run again") from None
+    with archive:
+        yield lru_cache(maxsize=200)(
+            lambda name: _exposure(parse_record(archive.read(name), VERSION, path))
+        )

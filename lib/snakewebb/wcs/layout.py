@@ -14,7 +14,6 @@ import numpy as np
 
 from snakewebb.wcs.geometry import Correction, Geometry
 from snakewebb.wcs.grid import Grid
-from snakewebb.wcs.pixel_map import PixelMap
 
 OUTLINE_SIDES = 8
 """So many straight pieces follow the side of a detector, which is bent by a few pixels."""
@@ -121,6 +120,8 @@ def lay_out(
     grid : Grid
         The product's.
     """
+    from snakewebb.wcs.pixel_map import PixelMap  # kernels, which layouts that are read do without
+
     return Layout(
         grid,
         {

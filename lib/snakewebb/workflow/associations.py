@@ -9,6 +9,7 @@ Format: JWST documentation, "Level 3 associations".
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 from collections import Counter
@@ -21,6 +22,7 @@ from typing import Any
 
 from snakewebb.errors import InputError, reason
 from snakewebb.io import strict
+from snakewebb.io.atomic import write_text
 from snakewebb.io.fits_structure import find
 from snakewebb.io.names import FITS, exposure_name, product_name
 
@@ -350,6 +352,22 @@ def _of_files(
 def _ascii(text: object) -> str:
     """Return a text as a FITS header can hold it."""
     return "".join(c if c.isascii() and c.isprintable() else "?" for c in str(text))
+
+
+def write_association(target: str | Path, product: str, files: Mapping[str, Iterable[str]]) -> None:
+    """Write the association of a product that the user gave by its files.
+
+    Parameters
+    ----------
+    target : path
+        The JSON to write.
+    product : str
+        Its name.
+    files : mapping
+        The files by exptype, see `of_files`.
+    """
+    table = as_table(of_files(product, files), Path(target).parent)
+    write_text(target, json.dumps(table, indent=4) + "\n")
 
 
 def as_table(product: Product, folder: str | Path) -> dict[str, Any]:

@@ -165,6 +165,24 @@ class Plan:
         wanted = own.pop("sip_approx")
         return {key.removeprefix("sip_"): own[key] for key in own} if wanted else None
 
+    def crf_options(self, product: str) -> Options:
+        """Return what is done to a product's exposures before they are resampled."""
+        return {
+            "median": self.options(product, "outlier_detection", "median"),
+            "outlier_detection": self.options(product, "outlier_detection", "crf"),
+            "sip": self.sip_options(product),
+            **self.options(product, "skymatch", "crf"),
+        }
+
+    def mosaic_options(self, product: str, grid: str) -> Options:
+        """Return how exposures are resampled, onto the ``grid`` of all or that of one."""
+        return {
+            "drizzle": self.options(product, "resample", "drizzle"),
+            "grid": self.options(product, "resample", grid),
+            "i2d": self.options(product, "resample", "i2d"),
+            "max_megapixels": self.config["max_mosaic_megapixels"],
+        }
+
     def output_wcs(self, product: str) -> str | None:
         """Return the file with the user's output grid, if there is one."""
         return self.steps(product)["resample"]["output_wcs"] or None

@@ -1,0 +1,122 @@
+"""The jobs of imaging, one after another: files in, files out."""
+
+import inspect
+import json
+import re
+import zipfile
+from dataclasses import replace
+from importlib import import_module
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from chain import image3
+from snakewebb.jobs.find_sources import describe_exposure
+from snakewebb.jobs.i2d import write_mosaic
+from snakewebb.jobs.skymatch import match_exposures
+from snakewebb.report.exposure_figures import plot_exposures
+from snakewebb.simulate import observation as simulate
+from snakewebb.simulate.presets import preset
+from snakewebb.workflow.associations import read, write_association
+from workflow import REPO
+
+FIELD = replace(preset("nircam-f356w", npix=200), stars=120, galaxies=0)
+RULES = (REPO / "rules" / "image3.smk").read_text().split("\nrule ")[1:]
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    """Two exposures."""
+    folder = tmp_path_factory.mktemp("jobs")
+    simulate.write(replace(FIELD, dithers=FIELD.dithers[:2]), folder)
+    return sorted(folder.glob("*_cal.fits"))
+
+
+@pytest.fixture(scope="module")
+def made(paths):
+    """The folder with what the jobs made of them."""
+    folder = paths[0].parent / "made"
+    image3(folder, paths, catalog=True)
+    return folder
+
+
+def names(paths):
+    return [path.name.removesuffix("_cal.fits") for path in paths]
+
+
+def test_find_sources_writes_what_later_jobs_need(paths, tmp_path):
+    describe_exposure(paths[0], tmp_path / "x.json", group_id="own", step={"brightest": 7})
+    text = (tmp_path / "x.json").read_text()
+    assert '"own"' in text
+    sources = json.loads(text)["sources"]
+    assert {len(column) for column in sources.values()} == {7}
+
+
+def test_align_keeps_every_exposure_in_one_file(paths, made):
+    assert zipfile.ZipFile(made / "facts.zip").namelist() == names(paths)
+    alignment = json.loads((made / "alignment.json").read_text())
+    assert [e["status"] for e in alignment["exposures"].values()] == ["COMPLETE"] * 2
+
+
+def test_skymatch_keeps_its_parameters(paths, made, tmp_path):
+    step = {"skymethod": "local", "match_down": False, "nclip": 3}
+    files = made / "facts.zip", made / "alignment.json"
+    match_exposures(paths, *files, tmp_path / "sky.json", skylist=[], step=step)
+    found = json.loads((tmp_path / "sky.json").read_text())
+    assert found["parameters"] == step
+    assert found["skymethod"] == "local"
+
+
+def test_crf_says_what_was_done(paths, made):
+    with fits.open(made / f"{names(paths)[0]}_o001_crf.fits") as hdus:
+        header = hdus[0].header
+    assert [header[key] for key in ("S_TWKREG", "S_SKYMAT", "S_OUTLIR")] == ["COMPLETE"] * 3
+    assert 0 < header["SWB_OUTL"] < 0.1
+
+
+def test_i2d_of_some_exposures(paths, made, tmp_path):
+    alone = made / f"{names(paths)[1]}_o001_crf.fits"
+    files = made / "facts.zip", made / "alignment.json"
+    drizzle = {"pixfrac": 1.0, "kernel": "square", "fillval": "NAN", "weight_type": "ivm"}
+    step = {"drizzle": drizzle, "i2d": {"report_var": False}}
+    write_mosaic([alone], *files, tmp_path / "one.fits", step=step, asn={"pool_name": "p"})
+    with fits.open(tmp_path / "one.fits") as hdus, fits.open(made / "x_i2d.fits") as both:
+        assert "VAR_RNOISE" in both
+        assert "VAR_RNOISE" not in hdus
+        assert hdus[0].header["ASNPOOL"] == "p"
+        assert np.isfinite(hdus["SCI"].data).sum() < np.isfinite(both["SCI"].data).sum()
+
+
+def test_write_association_is_read_again(paths, tmp_path):
+    target = tmp_path / "x_asn.json"
+    write_association(target, "x", {"science": [str(path) for path in paths], "psf": []})
+    (product,) = read(target)
+    assert list(product.of_type("science")) == names(paths)
+
+
+def test_plot_exposures_draws_all(paths, made, tmp_path):
+    kinds = {"alignment": "png", "sky": "png", "outliers": "png", "status": "html"}
+    out = SimpleNamespace(**{kind: tmp_path / f"{kind}.{end}" for kind, end in kinds.items()})
+    crfs = [made / f"{name}_o001_crf.fits" for name in names(paths)]
+    plot_exposures(out, alignment=made / "alignment.json", sky=[], exposures=crfs)
+    assert all(path.stat().st_size for path in vars(out).values())
+    page = out.status.read_text()
+    assert "could not be drawn" not in page
+    assert all(name in page for name in names(paths))
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if not rule.startswith("kernels")])
+def test_a_rule_gives_its_job_what_that_takes(rule):
+    (script,) = re.findall(r'scripts/(\w+)\.py"', rule)
+    text = (REPO / "scripts" / f"{script}.py").read_text()
+    assert len(text.splitlines()) <= 10
+    assert re.fullmatch(r"(.|\n)*\nwith job\(snakemake.log\[0\]\):\n    \w+\((.|\n)*\)\n", text)
+    ((module, function),) = re.findall(r"from (snakewebb\.(?!workflow\.job).*) import (\w+)", text)
+    taken = inspect.signature(getattr(import_module(module), function)).parameters
+    for section in ("input", "output", "params"):
+        block = re.match(r"(        .*\n)*", rule.partition(f"    {section}:\n")[2])[0]
+        given = set(re.findall(r"^        (\w+)=", block, re.MULTILINE)) - {"code", "kernels"}
+        assert given <= set(taken), (section, given)
+    assert len(taken) <= 8
