@@ -132,8 +132,7 @@ def read_reference(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, A
             f"{path}: has no columns RA and DEC, only {_listed(table.colnames)}: "
             "name the positions (ICRS, degrees) RA and DEC"
         )
-    wanted += ("weight",) if "weight" in names else ()
-    for name in wanted:
+    for name in (*wanted, *(["weight"] if "weight" in names else [])):
         if len(names[name]) > 1:
             raise InputError(f"{path}: has columns {' and '.join(names[name])}: keep one")
     used = [names[name][0] for name in wanted]

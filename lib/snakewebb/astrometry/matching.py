@@ -174,7 +174,8 @@ def find_offset(
     differences = points[pairs["i"]] - reference[pairs["j"]]
     half = int(np.ceil(searchrad / width))
     edges = (np.arange(2 * half + 2) - half - 0.5) * width
-    cells = np.pad(np.histogram2d(*differences.T, bins=(edges, edges))[0], 1)
+    x, y = differences.T
+    cells = np.pad(np.histogram2d(x, y, bins=[edges, edges])[0], 1)
     blocks = np.lib.stride_tricks.sliding_window_view(cells, (3, 3)).sum(axis=(2, 3))
     peak = np.unravel_index(np.argmax(blocks), blocks.shape)
     offset = (np.array(peak) - half) * width

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import spsolve
@@ -15,7 +13,7 @@ def adjust(
     points: np.ndarray,
     group: np.ndarray,
     star: np.ndarray,
-    fits: Sequence[Affine],
+    fits: list[Affine],
     how: Matching,
     weight: np.ndarray,
 ) -> tuple[list[Affine], np.ndarray]:
@@ -64,7 +62,7 @@ def residuals(
     group: np.ndarray,
     star: np.ndarray,
     weight: np.ndarray,
-    fits: Sequence[Affine],
+    fits: list[Affine],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return how far each measurement is from the others of its star.
 

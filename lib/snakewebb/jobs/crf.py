@@ -10,8 +10,9 @@ from types import MappingProxyType
 from typing import Any
 
 from snakewebb.astrometry.alignment import AlignmentResult
+from snakewebb.io.exposure_file import ExposureFile
 from snakewebb.io.names import exposure_name
-from snakewebb.io.planes import invalidate, read_measured, read_window
+from snakewebb.io.planes import invalidate, read_window
 from snakewebb.jobs.options import options_of
 from snakewebb.mosaicking.outlier_detection import OutlierOptions, flag_outliers, reason_to_skip
 from snakewebb.mosaicking.sky_levels import SkyResult, check_subtraction, sky_in_pixels
@@ -86,7 +87,8 @@ def finish_exposure(
     how = options_of(OutlierOptions, flagging)
     if median:
         reason = reason_to_skip(result.groups, result.lost_target, resample_data=how.resample_data)
-    planes = {} if reason else read_measured(exposure)
+    source = ExposureFile(exposure)
+    planes = {} if reason else source.measured()
     if not reason and planes["ERR"] is None:
         reason = "the exposure has neither errors nor variances"
     if reason or not median:
@@ -104,7 +106,7 @@ def finish_exposure(
         statuses["outlier_detection"] = "COMPLETE"
         provenance["outlier_detection"] = {"parameters": {**step.get("median", {}), **flagging}}
     write_crf(
-        exposure,
+        source,
         target,
         statuses=statuses,
         correction=correction,

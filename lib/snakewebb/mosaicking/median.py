@@ -110,7 +110,7 @@ def median_band(
 
     return _median(
         (mosaic(exposure, window) for exposure, window in found),
-        [(top - start, bottom - start, *columns) for _, (top, bottom, *columns) in found],
+        [(top - start, bottom - start, left, right) for _, (top, bottom, left, right) in found],
         (stop - start, grid.shape[1]),
     )
 
@@ -180,6 +180,7 @@ def _detector_median(
             )
 
     def image(exposure: Input) -> np.ndarray:
+        assert not isinstance(exposure.source, dict)  # a product's exposures are files
         planes = read_planes(exposure.source, ("DQ", *INVALIDATED), rows)
         invalidate(planes)
         sci, dq, variance = (planes[name] for name in ("SCI", "DQ", "VAR_RNOISE"))

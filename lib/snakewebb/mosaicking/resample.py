@@ -153,8 +153,8 @@ def drizzle_band(
     con = np.zeros(((len(inputs) - 1) // 32 + 1 if enable_ctx else 0, *shape), np.uint32)
     used = []
     for number, exposure in enumerate(inputs):
-        found = exposure and _read(exposure, start, stop, _reach(kernel, grid))
-        if found is None:
+        found = None if exposure is None else _read(exposure, start, stop, _reach(kernel, grid))
+        if exposure is None or found is None:
             continue
         planes, x, y = found
         weight, time = _weights(exposure, planes, weight_type, bad_bits)

@@ -41,7 +41,8 @@ def plot_shifts(alignments: Mapping[str, Mapping[str, Sequence]], path: str | Pa
             for number, exposure in enumerate(dict.fromkeys(exposures)):
                 chosen = np.array([e == exposure for e in exposures])
                 axes.errorbar(
-                    *shifts[chosen].T,
+                    shifts[chosen, 0],
+                    shifts[chosen, 1],
                     yerr=errors[chosen, 1],
                     xerr=errors[chosen, 0],
                     fmt=MARKERS[number // len(COLORS) % len(MARKERS)],

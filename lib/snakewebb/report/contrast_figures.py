@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -76,7 +76,8 @@ def plot_contrast(path: str | Path, *, curve: str | Path, detections: str | Path
             else f"{table.meta['sigma']:g}σ brightness of a companion's central pixel (MJy/sr)"
         )
         factor = float(rows["separation_ld"][0] / rows["separation"][0])
-        top = axes.secondary_xaxis("top", functions=(lambda x: x * factor, lambda x: x / factor))
+        scale: Any = (lambda x: x * factor, lambda x: x / factor)
+        top = axes.secondary_xaxis("top", functions=scale)
         marks = [m for m in ELEMENTS if low <= m / factor <= high]
         top.set_xticks(marks, [str(mark) for mark in marks])
         top.minorticks_off()

@@ -175,7 +175,7 @@ def _plot(
     height = float(np.clip(ROW * len(ends), LEAST, MOST)) if known else 0.0
     page = np.array((PAGE_WIDTH, BOTTOM + height + TOP))
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=page)
+        figure = Figure(figsize=(page[0], page[1]))
         heading(figure, f"{title} ({step})", subtitle if known else _why(ends))
         if known:
             names = [shortened(name, NAMES) for name in status.exposures]
@@ -216,7 +216,7 @@ def _draw(
         scale = 1.5 if "markerfacecolor" in mark else 1
         axes.plot(values, rows, linestyle="", markersize=scale * size, label=name, **mark)
     for end, (marker, color) in ABSENT.items():
-        absent = [row for row in rows if ends[row]["status"] == end]
+        absent = [row for row, own in enumerate(ends) if own["status"] == end]
         if absent:
             axes.plot(
                 np.zeros(len(absent)),

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -22,7 +23,7 @@ from snakewebb.report.status import write_page
 
 log = logging.getLogger(__name__)
 
-STYLE = {"font.size": 10.0, "figure.dpi": 120.0, "savefig.dpi": 120.0}
+STYLE: Any = {"font.size": 10.0, "figure.dpi": 120.0, "savefig.dpi": 120.0}
 PAGE_WIDTH = 11.0  # inches, at most
 PAGE_ASPECT = 1.3
 """Width over height, at least. Snakemake's report shrinks what is wider than the browser's window
@@ -68,7 +69,7 @@ def heading(figure: Figure, title: str, *lines: str) -> None:
     """Write a title and lines below it into the upper left corner of a figure."""
     y = figure.get_figheight() - 0.3
     # Names and reasons may have a $, which is no mathematics.
-    style = {"transform": figure.dpi_scale_trans, "parse_math": False}
+    style: dict[str, Any] = {"transform": figure.dpi_scale_trans, "parse_math": False}
     figure.text(0.15, y, title, weight="bold", fontsize=12, **style)
     for line in lines:
         y -= 0.23

@@ -7,7 +7,9 @@ whose import takes as long as the rest of it.
 from __future__ import annotations
 
 import math
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -132,8 +134,8 @@ def block_average(path: str | Path) -> tuple[np.ndarray, int]:
 def _block_sums(array: np.ndarray, factor: int) -> np.ndarray:
     ny, nx = array.shape
     array = np.pad(array, ((0, -ny % factor), (0, -nx % factor)))
-    rows = sum(array[i::factor].astype(float) for i in range(factor))
-    return sum(rows[:, i::factor] for i in range(factor))
+    rows = reduce(np.add, (array[i::factor].astype(float) for i in range(factor)))
+    return reduce(np.add, (rows[:, i::factor] for i in range(factor)))
 
 
 def stretch(image: np.ndarray, number: int = 8) -> tuple[FuncNorm, np.ndarray]:
@@ -202,7 +204,7 @@ def _draw(path: str | Path, colors: str, note: str = "") -> tuple[Figure, WCSAxe
     high = BOTTOM + height + TOP
     page = np.array((max(LEFT + width + RIGHT, PAGE_ASPECT * high), high))
     left = (page[0] - width + LEFT - RIGHT) / 2
-    figure = Figure(figsize=page)
+    figure = Figure(figsize=(page[0], page[1]))
 
     axes = WCSAxes(figure, _box(page, left, BOTTOM, width, height), wcs=wcs)
     figure.add_axes(axes)
@@ -214,7 +216,7 @@ def _draw(path: str | Path, colors: str, note: str = "") -> tuple[Figure, WCSAxe
     _scale_bar(figure, left, width, nx * scale)
     _compass(figure, left + width + 0.45, wcs)
 
-    bar = figure.add_axes(_box(page, left + width + 0.12, BOTTOM, 0.16, height))
+    bar = figure.add_axes(tuple(_box(page, left + width + 0.12, BOTTOM, 0.16, height)))
     figure.colorbar(shown, cax=bar, extend="both", extendfrac=0.03)
     bar.set_yticks(ticks, [f"{tick:.10g}" for tick in ticks])
     bar.minorticks_off()
@@ -271,7 +273,12 @@ def _compass(figure: Figure, x: float, wcs: WCS) -> None:
     arrows *= 0.25 / np.linalg.norm(arrows, axis=1, keepdims=True)
     foot = np.array((x, 0.36)) - arrows.mean(axis=0)
     for name, arrow in zip("EN", arrows, strict=True):
-        style = {"arrowstyle": "->", "mutation_scale": 7, "shrinkA": 0, "shrinkB": 0}
+        style: dict[str, Any] = {
+            "arrowstyle": "->",
+            "mutation_scale": 7,
+            "shrinkA": 0,
+            "shrinkB": 0,
+        }
         figure.add_artist(FancyArrowPatch(foot, foot + arrow, transform=inches, **style))
-        tip = foot + 1.4 * arrow
-        figure.text(*tip, name, ha="center", va="center", fontsize=8, transform=inches)
+        x, y = foot + 1.4 * arrow
+        figure.text(x, y, name, ha="center", va="center", fontsize=8, transform=inches)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def plot_subtraction(
                 left = 0.75 + (width + 0.35) * (column + side)
                 low = 0.55 + (width + 0.5) * (rows - 1 - row)
                 box = np.array((left, low, width, width)) / (PAGE_WIDTH, tall, PAGE_WIDTH, tall)
-                axes = figure.add_axes(box)
+                axes = figure.add_axes(tuple(box))
                 ny, nx = image.shape
                 extent = np.array((-0.5 - center[0], nx - 0.5 - center[0])) * pixel_scale
                 rise = np.array((-0.5 - center[1], ny - 0.5 - center[1])) * pixel_scale
@@ -214,7 +214,9 @@ def _norm(image: np.ndarray, high: float | None = None) -> AsinhNorm:
     return AsinhNorm(2 * sigma, vmin=sky - 6 * sigma, vmax=max(peak, sky + 6 * sigma))
 
 
-def _show(axes: Axes, image: np.ndarray, norm: Normalize, extent: Sequence[float]):
+def _show(
+    axes: Axes, image: np.ndarray, norm: Normalize, extent: tuple[float, float, float, float]
+):
     axes.set_facecolor(NO_DATA)
     return axes.imshow(image, cmap="inferno", norm=norm, origin="lower", extent=extent)
 
@@ -233,7 +235,7 @@ def _scale_bar(axes: Axes, half: float) -> None:
     """Draw a bar of a round length and arrows to North and East into the picture's corners."""
     length = max((bar for bar in BARS if bar <= 0.5 * half), default=BARS[0])
     x, y = 0.9 * half, -0.9 * half
-    outline = {"path_effects": [withStroke(linewidth=3, foreground="black")]}
+    outline: dict[str, Any] = {"path_effects": [withStroke(linewidth=3, foreground="black")]}
     axes.plot((x, x - length), (y, y), color="white", linewidth=2, **outline)
     axes.text(
         x - length / 2, y + 0.04 * half, f"{length:g}″", color="white", ha="center", **outline

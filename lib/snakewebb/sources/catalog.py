@@ -132,7 +132,8 @@ def source_catalog(
         reasons.append(f"no Vega magnitudes: {error}")
 
     segmentation = Segmentation(mosaic.shape)
-    columns, nothing = {}, f"no source {how.snr_threshold:g} sigma above the background"
+    columns: dict[str, np.ndarray] = {}
+    nothing = f"no source {how.snr_threshold:g} sigma above the background"
     try:
         if how.starfinder == "segmentation":
             columns, segmentation = find_segments(

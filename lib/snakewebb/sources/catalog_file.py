@@ -82,7 +82,7 @@ def write_catalog(catalog: Catalog, mosaic: MosaicFile, cat: str | Path, segm: s
         for start in range(0, ny, step):
             labels = catalog.segmentation.rows(start, min(start + step, ny))
             # FITS has no unsigned integers: BZERO takes off half their range
-            segm_file.write((labels ^ np.uint32(1 << 31)).astype(">u4"))
+            segm_file.write((labels ^ np.uint32(1 << 31)).astype(">u4").data)
         segm_file.write(bytes(-segm_file.tell() % BLOCK))
         segm_file.write(extension(tree))
         cat_file.write(text.getvalue().encode())

@@ -42,7 +42,7 @@ def photometry(
     known = [*apertures["aperture_radii"], apertures["bkg_aperture_outer_radius"], 4 + 3 * fwhm]
     reach = int(np.ceil(max(filter(None, known)))) + 2
     centre = np.nan_to_num(np.column_stack([y, y, x, x])).astype(int)
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     around = centre + np.array([-reach, reach, -reach, reach])
     for window in windows(around, mosaic.shape):
         data, err, _ = read_window(mosaic, window)

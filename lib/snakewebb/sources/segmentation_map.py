@@ -16,7 +16,9 @@ PIECE = 4_000_000
 class Image(Protocol):
     """What sources are sought in; see `snakewebb.sources.mosaic.Mosaic`."""
 
-    shape: tuple[int, int]
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
 
     def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return some rows of data, errors and mask."""
@@ -73,7 +75,8 @@ def windows(boxes: np.ndarray, shape: tuple[int, int]) -> Iterator[Window]:
 def read_window(image: Image, window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return data, errors and mask of a window."""
     height, width = window.bottom - window.top, window.right - window.left
-    planes = tuple(np.empty((height, width), dtype) for dtype in (np.float32, np.float32, bool))
+    shape = height, width
+    planes = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, bool)
     rows = piece_rows(image.shape)
     for start in range(window.top, window.bottom, rows):
         stop = min(start + rows, window.bottom)
@@ -95,7 +98,7 @@ class Segmentation:
     def __init__(self, shape: tuple[int, int], scratch: BinaryIO | None = None):
         self.shape = tuple(shape)
         self._file = io.BytesIO() if scratch is None else scratch
-        self._final = None
+        self._final: np.ndarray | None = None
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Return labels of sources, 0 for none: uint32, (stop - start, nx)."""
@@ -116,7 +119,7 @@ class Segmentation:
     def write(self, start: int, ids: np.ndarray) -> None:
         """Write some rows of ids: int32, (rows, nx)."""
         self._file.seek(4 * self.shape[1] * start)
-        self._file.write(ids)
+        self._file.write(ids.data)
 
     def window(self, window: Window, lookup: np.ndarray) -> np.ndarray:
         """Look up what the ids in a window stand for."""

@@ -101,9 +101,9 @@ def locate(path: str | Path) -> tuple[Exposure, PixelToSky]:
     """
     header = exposure_header(path)
     _check_wcsinfo(header.wcsinfo, str(path))
-    image = image_shape(path)
+    *images, ny, nx = image_shape(path)
     sky = read_sky(path)
-    geometry = geometry_of(sky, image[-2:], header.wcsinfo, str(path))
+    geometry = geometry_of(sky, (ny, nx), header.wcsinfo, str(path))
     if not header.is_moving:  # which may have been brought to its mean
         reference, center = (
             unit_vectors(*place)
@@ -115,7 +115,7 @@ def locate(path: str | Path) -> tuple[Exposure, PixelToSky]:
                 f"{path}: RA_REF and DEC_REF are {60 * off:.3g} arcmin off where its gWCS puts the "
                 "image: run assign_wcs again"
             )
-    return Exposure(exposure_name(path), header, len(image), geometry), sky
+    return Exposure(exposure_name(path), header, 2 + len(images), geometry), sky
 
 
 def _check_wcsinfo(wcsinfo: Mapping[str, float | None], path: str) -> None:
