@@ -38,5 +38,5 @@ def test_a_file_of_another_version_is_refused(tmp_path, change):
     write_stars(path, {"a": STAR})
     stars = json.loads(path.read_text())["stars"]
     path.write_text(json.dumps(change | {"stars": stars}))
-    with pytest.raises(InputError, match=r"stars\.json: is not of this version .*: remove it"):
+    with pytest.raises(InputError, match=r"stars\.json: made by another version .*: remove it"):
         read_stars(path)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from snakewebb.errors import InputError
-from snakewebb.io.atomic import write_json
+from snakewebb.io.records import read_record, write_record
 from snakewebb.wcs.geometry import Correction
 
-FORMAT = 1
-"""Of the file; another one is none that this version can read."""
+VERSION = 1
+"""Of the format of the file."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class StarPosition:
 def write_stars(path: str | Path, stars: Mapping[str, StarPosition]) -> None:
     """Write where the star is, by exposure, as JSON."""
     known = {name: star.to_dict() for name, star in stars.items()}
-    write_json(path, {"format": FORMAT, "stars": known})
+    write_record(path, {"stars": known}, VERSION)
 
 
 def read_stars(path: str | Path) -> dict[str, StarPosition]:
@@ -76,9 +74,7 @@ def read_stars(path: str | Path) -> dict[str, StarPosition]:
     Raises
     ------
     InputError
-        The file is of another version of snakewebb.
+        See `snakewebb.io.records.parse_record`.
     """
-    content = json.loads(Path(path).read_text())
-    if content.get("format") != FORMAT:
-        raise InputError(f"{path}: is not of this version of snakewebb: remove it and run again")
-    return {name: StarPosition.from_dict(star) for name, star in content["stars"].items()}
+    known = read_record(path, VERSION)["stars"]
+    return {name: StarPosition.from_dict(star) for name, star in known.items()}
