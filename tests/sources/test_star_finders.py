@@ -222,11 +222,11 @@ def test_an_unusable_image(caplog):
 def test_what_is_no_number_spoils_no_source(starfinder, value):
     """A few such pixels, one of them in a star: the others are found as without them."""
     image, dq, truth = image_of_stars()
-    options = {"starfinder": starfinder, "sharplo": 0.2, "roundlo": -1.0, "roundhi": 1.0}
-    expected = find_sources(image, dq, **options)
+    how = FinderOptions(starfinder=starfinder, sharplo=0.2, roundlo=-1.0, roundhi=1.0)
+    expected = find_sources(image, dq, how)
     x, y, _ = truth[3].astype(int)
     image[y, x] = image[0, 0] = image[100, 100:103] = value
-    found = find_sources(image, dq, **options)
+    found = find_sources(image, dq, how)
     assert all(np.isfinite(column).all() for column in found.values())
     far = np.hypot(expected["x"] - x, expected["y"] - y) > 12
     assert far.sum() > 20
