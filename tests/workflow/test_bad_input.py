@@ -383,7 +383,6 @@ EMPTY = {
     "all NaN": fill("SCI", np.nan),
     "all infinite": fill("SCI", np.inf),
     "all DO_NOT_USE": fill("DQ", 1),
-    "no variance": fill("ERR VAR_RNOISE VAR_POISSON VAR_FLAT", 0.0),
 }
 
 

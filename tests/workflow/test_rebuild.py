@@ -130,7 +130,7 @@ def test_every_parameter_of_imaging_is_in_the_table():
 def test_two_values_swapped(plan, field, jobs, names):
     change = {"source_catalog": {"ci1_star_threshold": 1.8, "ci2_star_threshold": 2.0}}
     assert plan(field, steps=change) == jobs(["source_catalog"], names["field"])
-    change = {"tweakreg": {"separation": 0.7, "tolerance": 1.0}}
+    change = {"tweakreg": {"searchrad": 3.0, "sigma": 2.0}}
     assert plan(field, steps=change) == jobs(after("align"), names["field"])
 
 

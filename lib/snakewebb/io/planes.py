@@ -212,7 +212,14 @@ def misfits(path: str | Path) -> set[str]:
 def has_plane(path: str | Path, name: str) -> bool:
     """Return whether a file has a plane of which something can be used; see `left_out`."""
     key = str(path), version(path)
-    return name in _places(*key)[0] and not (name in ERRORS and _is_blank(*key, name))
+    least = 0.0 if name in ("ERR", "VAR_RNOISE") else -math.inf
+    return name in _places(*key)[0] and not (name in ERRORS and _is_blank(*key, name, least))
+
+
+def has_error(path: str | Path) -> bool:
+    """Return whether some error or variance of a file is above 0."""
+    key = str(path), version(path)
+    return any(name in _places(*key)[0] and not _is_blank(*key, name, 0.0) for name in ERRORS)
 
 
 def image_shape(path: str | Path) -> tuple[int, ...]:
@@ -234,11 +241,10 @@ def lost_extensions(path: str | Path) -> list[tuple[str, int]]:
 
 
 @lru_cache(maxsize=5000)
-def _is_blank(path: str, version: tuple[int, int], name: str) -> bool:
-    """Return whether errors or variances are none, though there is something to have them."""
+def _is_blank(path: str, version: tuple[int, int], name: str, least: float) -> bool:
+    """Return whether no error or variance is above something, though pixels are there for it."""
     places, _ = _places(path, version)
     unit = places[name]
-    least = 0.0 if name in ("ERR", "VAR_RNOISE") else -math.inf
     middle = unit.shape[-2] // 2
     for rows in (slice(middle, middle + 1), slice(None)):  # the first mostly has some
         (pixels,) = _pixels(path, [unit], rows)

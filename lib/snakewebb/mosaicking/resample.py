@@ -11,7 +11,7 @@ import numpy as np
 
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE, bad_mask
-from snakewebb.io.planes import ERRORS, PLANES, Planes, has_plane, read_planes
+from snakewebb.io.planes import ERRORS, PLANES, Planes, has_error, read_planes
 from snakewebb.kernels.drizzle import MARGIN, add_exposure, divide_totals, drizzle_square
 from snakewebb.wcs.exposure import Exposure, Exposures
 from snakewebb.wcs.grid import Grid
@@ -223,7 +223,7 @@ def has_errors(sources: Iterable[str | Path | Planes]) -> bool:
     return any(
         any(source.get(name) is not None for name in ERRORS)
         if isinstance(source, dict)
-        else any(has_plane(source, name) for name in ERRORS)
+        else has_error(source)
         for source in sources
     )
 
