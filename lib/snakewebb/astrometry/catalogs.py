@@ -126,18 +126,19 @@ def read_reference(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, A
     names: dict[str, list[str]] = {}
     for name in table.colnames:
         names.setdefault(name.lower(), []).append(name)
-    wanted = next((pair for pair in PLACES if set(pair) <= names.keys()), None)
-    if wanted is None:
+    places = next((pair for pair in PLACES if set(pair) <= names.keys()), None)
+    if places is None:
         raise InputError(
             f"{path}: has no columns RA and DEC, only {_listed(table.colnames)}: "
             "name the positions (ICRS, degrees) RA and DEC"
         )
-    for name in (*wanted, *(["weight"] if "weight" in names else [])):
+    wanted = [*places, *(["weight"] if "weight" in names else [])]
+    for name in wanted:
         if len(names[name]) > 1:
             raise InputError(f"{path}: has columns {' and '.join(names[name])}: keep one")
     used = [names[name][0] for name in wanted]
     columns = {}
-    if wanted[0] == "sky_centroid":
+    if places[0] == "sky_centroid":
         with reading(path, f"give sky positions as {used[0]}"):
             sky = table[used[0]].icrs
             columns = {"RA": sky.ra.deg, "DEC": sky.dec.deg}
