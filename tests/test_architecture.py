@@ -47,7 +47,8 @@ def arrows():
                 assert not isinstance(node, ast.ImportFrom), f"{path}: relative import"
                 continue
             own = {n.removeprefix("snakewebb.") for n in named if n.startswith("snakewebb.")}
-            found[name] |= {module for module in own if module in known} - {name}
+            assert name not in own, f"{path}: imports itself"
+            found[name] |= {module for module in own if module in known}
     return found
 
 

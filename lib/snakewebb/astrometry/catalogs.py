@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from snakewebb.astrometry import catalogs
 from snakewebb.errors import InputError
 from snakewebb.io.tables import numbers, reading
 from snakewebb.wcs.geometry import Geometry
@@ -282,7 +281,7 @@ def reference_catalogue(
         The file or the service cannot be used.
     """
     if path:
-        return catalogs.read_reference(path)
+        return read_reference(path)
     known = [epoch for epoch in epochs.values() if epoch is not None]
     if not known:
         raise InputError(
@@ -292,5 +291,5 @@ def reference_catalogue(
     corners = np.concatenate([unit_vectors(*g.corners()) for g in geometries.values()])
     centre = mean_direction(corners)
     radius = np.degrees(np.arccos(np.clip(corners @ unit_vectors(*centre), -1, 1).min())) + MARGIN
-    stars = catalogs.query_gaia(name, *centre, float(radius), float(np.mean(known)))
+    stars = query_gaia(name, *centre, float(radius), float(np.mean(known)))
     return stars, {"file": name, "stars": len(stars["RA"])}
