@@ -119,3 +119,8 @@ def own_logging():
     for handler in set(logging.root.handlers) - set(handlers):
         handler.close()
     logging.root.handlers[:] = handlers
+
+
+def pytest_collection_modifyitems(items):
+    """Runs of whole workflows come first: no worker is left with a long file at the end."""
+    items.sort(key=lambda item: item.path.parent.name != "workflow")
