@@ -122,5 +122,11 @@ def own_logging():
 
 
 def pytest_collection_modifyitems(items):
-    """Runs of whole workflows come first: no worker is left with a long file at the end."""
+    """Give workers whole files, those of whole workflows first, and one the runs that files share.
+
+    No worker is left with a long file at the end, and none makes again what another one made.
+    """
     items.sort(key=lambda item: item.path.parent.name != "workflow")
+    for item in items:
+        shared = item.path.name in ("test_workflow.py", "test_rebuild.py")
+        item.add_marker(pytest.mark.xdist_group("results" if shared else str(item.path)))

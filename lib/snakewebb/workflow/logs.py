@@ -10,6 +10,7 @@ DONE = "done in %.2f s: %.2f s of CPU, %.2f of them before its work began, %d MB
 STOPPED = "stopped"
 """The last message of a job that was interrupted."""
 
+_KILLED = "killed"
 _SILENT = "ended without a word: see what it printed, and whether the disk is full"
 _DONE = re.compile(re.sub(r"%\S+", r"([\\d.]+)", DONE))
 _RECORD = re.compile(r"^\d{4}-\d\d-\d\d \S+ ([A-Z]+ [^:]+): (.*)$")
@@ -64,7 +65,7 @@ def last_words(log: str | Path) -> str | None:
     if not source:
         return _SILENT
     return (
-        "killed, mostly for want of memory: give it more, or run fewer at a time with --cores; its "
+        f"{_KILLED}, mostly for want of memory: give it more, or run fewer at a time with --cores; its "
         f"last words: {message}"
     )
 
@@ -90,9 +91,12 @@ class Failures(logging.Handler):
             # Another attempt may have made them.
             if not all(Path(file).exists() for file in files)
         ]
-        # What was stopped before it could say so was so with the others.
+        # What was stopped before or while it could say so was so with the others.
         stopped = any(words.startswith(STOPPED) for _, words in found)
-        return [(log, STOPPED if stopped and words == _SILENT else words) for log, words in found]
+        return [
+            (log, STOPPED if stopped and words.startswith((_SILENT, _KILLED)) else words)
+            for log, words in found
+        ]
 
     def messages(self) -> list[str]:
         """Return in one line each why jobs failed, and what to do then."""
