@@ -65,7 +65,8 @@ def last_words(log: str | Path) -> str | None:
     if not source:
         return _SILENT
     return (
-        f"{_KILLED}, mostly for want of memory: give it more, or run fewer at a time with --cores; its "
+        f"{_KILLED}, mostly for want of memory: give it more, or run fewer at a time with --cores; "
+        "its "
         f"last words: {message}"
     )
 
