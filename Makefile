@@ -30,7 +30,7 @@ demo: env
 	bash demo.sh $(CORES)
 
 test: env
-	$(BIN)/python -m pytest -q -n $(CORES) --dist loadgroup
+	$(BIN)/python -m pytest -q -n $(CORES) --dist loadfile
 
 # On a real SLURM of one node, started on the loopback: as root, with Debian's packages.
 test-slurm: slurm

@@ -119,14 +119,3 @@ def own_logging():
     for handler in set(logging.root.handlers) - set(handlers):
         handler.close()
     logging.root.handlers[:] = handlers
-
-
-def pytest_collection_modifyitems(items):
-    """Give workers whole files, those of whole workflows first, and one the runs that files share.
-
-    No worker is left with a long file at the end, and none makes again what another one made.
-    """
-    items.sort(key=lambda item: item.path.parent.name != "workflow")
-    for item in items:
-        shared = item.path.name in ("test_workflow.py", "test_rebuild.py")
-        item.add_marker(pytest.mark.xdist_group("results" if shared else str(item.path)))

@@ -66,8 +66,7 @@ def last_words(log: str | Path) -> str | None:
         return _SILENT
     return (
         f"{_KILLED}, mostly for want of memory: give it more, or run fewer at a time with --cores; "
-        "its "
-        f"last words: {message}"
+        f"its last words: {message}"
     )
 
 
