@@ -109,3 +109,29 @@ def test_no_file_is_too_long():
         name for name, path in files.items() if len(path.read_text().splitlines()) > LONGEST
     }
     assert len((REPO / "rules" / "common.smk").read_text().splitlines()) <= 150
+
+
+def named_in(path):
+    """What a module defines at its top."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        targets = getattr(node, "targets", None) or [getattr(node, "target", node)]
+        found |= {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+        found.add(getattr(node, "name", ""))
+    return found
+
+
+def test_what_docstrings_and_pages_refer_to_is_there():
+    """A definition that moves takes along what is said of its place."""
+    known = modules()
+    pages = [*LIBRARY.rglob("*.py"), *(REPO / "benchmarks").iterdir(), *REPO.glob("**/docs/*.md")]
+    lost = []
+    for page in filter(Path.is_file, pages):
+        for reference in re.findall(r"(?<![\w.])snakewebb\.([\w.]+\w)", page.read_text()):
+            parts = reference.split(".")
+            ends = range(len(parts), 0, -1)
+            module = next((m for k in ends if (m := ".".join(parts[:k])) in known), None)
+            rest = reference.removeprefix(f"{module}.").split(".") if module != reference else []
+            if not module or (rest and rest[0] not in named_in(known[module])):
+                lost.append(f"{page.name}: {reference}")
+    assert not lost

@@ -338,7 +338,7 @@ def test_a_job_waits_for_the_same_job_of_a_killed_run(tmp_path):
             "mend\nTraceback …\n",
             "a.fits: bad: mend",
         ),
-        ("2026-01-01 10:00:00,000 ERROR a.library: hm\n", "its last words: hm"),
+        ("2026-01-01 10:00:00,000 ERROR a.module: hm\n", "its last words: hm"),
         (f"2026-01-01 10:00:00,000 INFO root: {DONE % (2, 1, 0.5, 99)}\n", None),
     ],
 )

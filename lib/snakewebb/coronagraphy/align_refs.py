@@ -117,7 +117,7 @@ def align(
     dq : (K, ny, nx) uint32
         Their flags.
     mask : (ny, nx) array
-        Weights from 0 to 1: a PSFMASK, or `disc`.
+        Weights from 0 to 1: a PSFMASK, or `snakewebb.coronagraphy.star.disc`.
     good : (ny, nx) bool, optional
         False where the target was repaired; no fit looks there.
     bad : (K, ny, nx) bool, optional

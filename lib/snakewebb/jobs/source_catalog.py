@@ -42,7 +42,7 @@ def make_catalog(
     Returns
     -------
     dict
-        The status, see `Catalog`.
+        The status, see `snakewebb.sources.catalog_file.Catalog`.
 
     Raises
     ------

@@ -63,7 +63,7 @@ def median_band(
     exposures : sequence of Input
         At least those that fall on the band.
     typical : mapping
-        By exposure name, what `typical_weights` found.
+        By exposure name, what `snakewebb.mosaicking.weights.typical_weights` found.
     grid : Grid
         That of the inputs' pixel maps.
     rows : slice

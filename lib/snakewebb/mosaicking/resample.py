@@ -36,7 +36,8 @@ class Input:
     name : str
         For messages.
     source : path or Planes
-        The exposure's file, or its 2-D planes in memory, named as in `exposure.read_planes`.
+        The exposure's file, or its 2-D planes in memory, named as `snakewebb.io.planes.read_planes`
+        names them.
     pixel_map : PixelMap
         From the exposure's pixels to those of the output grid.
     sky : float, optional
@@ -94,7 +95,7 @@ def drizzle_band(
 
     Surface brightness is kept. Only the exposures, and only the rows of them, that fall on the
     band are read, one exposure at a time. With the square kernel the result has the same bits
-    however a mosaic is cut into bands; the others go through the `drizzle` library.
+    however a mosaic is cut into bands; the others go through the library drizzle.
 
     Variances are those of the reference pipeline: for each exposure the square of the drizzled
     square root, and their mean over exposures with weights from the drizzled VAR_RNOISE (``ivm``)
@@ -120,8 +121,8 @@ def drizzle_band(
     fillval : str or float, optional
         Value of SCI where no input has weight; 'NAN' and 'INDEF' are NaN.
     good_bits : str, int or None, optional
-        DQ bits to ignore, see `dq.bad_mask`. A pixel that is flagged DO_NOT_USE, or NaN in any
-        plane, is never used.
+        DQ bits to ignore, see `snakewebb.io.dq.bad_mask`. A pixel that is flagged DO_NOT_USE, or
+        NaN in any plane, is never used.
     enable_err, enable_ctx : bool, optional
         Make the variances and the context planes.
 
@@ -362,7 +363,7 @@ def _drizzle_by_library(
     pixfrac: float,
     grid: Grid,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weighted mean image and the weights that the `drizzle` library makes."""
+    """Return the weighted mean image and the weights that the library drizzle makes."""
     from drizzle.resample import Drizzle
 
     library = Drizzle(kernel=kernel, fillval=0.0, out_shape=shape, disable_ctx=True)

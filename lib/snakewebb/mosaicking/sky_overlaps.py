@@ -67,7 +67,8 @@ class SkyOptions:
     Attributes
     ----------
     skymethod : str
-        Decides what `match_sky` needs: overlaps, the sky of the whole exposure, or none of it.
+        Decides what `snakewebb.mosaicking.skymatch.match_sky` needs: overlaps, the sky of the whole
+        exposure, or none of it.
     skystat : str
         What is called the sky level of clipped pixels: mean, median, mode (of a kernel estimate
         with a Gaussian of 4 bins) or midpt (the median of the histogram).

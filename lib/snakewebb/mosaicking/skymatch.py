@@ -1,8 +1,8 @@
 """Sky levels that make exposures agree where they overlap.
 
-Two stages: `overlap_statistics` measures the sky of one exposure in its overlaps with others,
-`match_sky` solves for the levels of all. Method, parameters and defaults are those of
-jwst's ``skymatch`` step. All detectors of an exposure are a group, which has one level in common.
+Two stages: :mod:`snakewebb.mosaicking.sky_overlaps` measures the sky of one exposure where it
+overlaps others, `match_sky` solves for the levels of all. Method, parameters and defaults are
+those of jwst's ``skymatch`` step. All detectors of an exposure are a group with one level in common.
 """
 
 import logging
@@ -44,7 +44,8 @@ def match_sky(
     Parameters
     ----------
     statistics : sequence of SkyStatistics
-        What `overlap_statistics` returned, in association order, made with the same `skymethod`.
+        From `snakewebb.mosaicking.sky_overlaps.overlap_statistics`, in association order, made
+        with the same `skymethod`.
     skymethod : str
     match_down : bool
     skylist : path, optional

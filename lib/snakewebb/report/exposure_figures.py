@@ -48,12 +48,12 @@ def plot_exposures(
     out : namespace
         Files to write: ``alignment``, ``sky``, ``outliers`` (PNG) and ``status`` (HTML).
     alignment, sky, exposures
-        See `snakewebb.report.status.read_status`.
+        See `snakewebb.report.exposure_status.read_status`.
 
     Raises
     ------
     InputError
-        See `snakewebb.report.status.read_status`.
+        See `snakewebb.report.exposure_status.read_status`.
     """
     status = read_status(alignment, sky, exposures)
     for plot, path in (

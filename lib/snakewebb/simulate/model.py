@@ -48,7 +48,7 @@ class Observation:
     stars, galaxies : int
         How many fall on one detector, on average.
     sources : Table, optional
-        A catalogue in place of the random one; columns as from `scene.catalog`.
+        A catalogue in place of the random one; columns as from `snakewebb.simulate.scene.catalog`.
     pointing_error : float
         Milliarcsec, rms of either axis; shared by the detectors of an exposure.
     roll_error : float

@@ -30,7 +30,7 @@ def photometry(
     x, y : ndarray, (n,)
         Centres in 0-based pixels; NaN gives NaN.
     apertures : dict
-        See `aperture_parameters`.
+        See `snakewebb.references.photometry.aperture_parameters`.
     fwhm : float
         See `daofind_shape`.
 
@@ -66,7 +66,7 @@ def aperture_photometry(
     x, y : ndarray, (n,)
         Centres in 0-based pixels; NaN gives NaN.
     apertures : dict
-        See `aperture_parameters`.
+        See `snakewebb.references.photometry.aperture_parameters`.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def concentration(
     columns : dict
         From `aperture_photometry`.
     apertures : dict
-        See `aperture_parameters`.
+        See `snakewebb.references.photometry.aperture_parameters`.
     thresholds : (float, float)
         Star thresholds of the second over the first flux and of the third over the second.
 
