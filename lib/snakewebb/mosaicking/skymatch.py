@@ -2,7 +2,7 @@
 
 Two stages: :mod:`snakewebb.mosaicking.sky_overlaps` measures the sky of one exposure where it
 overlaps others, `match_sky` solves for the levels of all. Method, parameters and defaults are
-those of jwst's ``skymatch`` step. All detectors of an exposure are a group with one level in common.
+those of jwst's ``skymatch`` step. Detectors of an exposure are a group with one level in common.
 """
 
 import logging
