@@ -7,11 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-from test_wcs_references import assigned
-
 from agreement import content
 from snakewebb.wcs.gwcs_eval import read_tree
 from snakewebb.wcs.sampling import geometry_of
+from wcs.test_wcs_references import assigned
 
 CASES = {
     "NIRCam": ("jwst_nircam_distortion_0090", "NRCALONG"),

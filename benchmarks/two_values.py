@@ -15,7 +15,7 @@ from astropy.io import fits
 
 from chain import image3
 from snakewebb.io.dq import OUTLIER
-from snakewebb.kernels import median
+from snakewebb.mosaicking import median
 from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import preset
 

@@ -20,12 +20,11 @@ sys.path.insert(0, str(ROOT / "lib"))
 
 from snakewebb.errors import InputError
 from snakewebb.io import provenance, strict
-from snakewebb.io.names import names_of, numbered_names_of
 from snakewebb.workflow.checks import check_made, check_plan, remarks
 from snakewebb.workflow.digest import code_digest
 from snakewebb.workflow.lock import occupy
 from snakewebb.workflow.logs import Failures
-from snakewebb.workflow.plan import read_plan
+from snakewebb.workflow.plan import names_of, numbered_names_of, read_plan
 
 CONFIGFILE = "config/config.yaml"
 

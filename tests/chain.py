@@ -11,8 +11,6 @@ from snakewebb.jobs.skymatch import match_exposures
 from snakewebb.jobs.source_catalog import make_catalog
 from snakewebb.mosaicking.sky_levels import SkyResult
 
-DRIZZLE = {"pixfrac": 1.0, "kernel": "square", "fillval": "NAN", "weight_type": "ivm"}
-
 
 def image3(
     folder, paths, *, refcat=None, tweakreg=None, skip_mtwcs=False, drizzle=None, catalog=False
@@ -36,7 +34,7 @@ def image3(
         finish_exposure(
             path, crf, facts=known, alignment=alignment, sky=sky, median=median, step={"sip": None}
         )
-    step = {"drizzle": DRIZZLE | (drizzle or {})}
+    step = {"drizzle": drizzle or {}}
     write_mosaic(crfs, facts, alignment, mosaic, step=step)
     aligned, matched = AlignmentResult.read(alignment), SkyResult.read(sky)
     outcome = {

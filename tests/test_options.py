@@ -6,9 +6,12 @@ import pytest
 import yaml
 
 from snakewebb.astrometry.matching import AbsoluteMatching, Matching
-from snakewebb.jobs.options import options_of
+from snakewebb.errors import InputError
+from snakewebb.jobs.align import OTHERS
+from snakewebb.jobs.options import option_names, options_of
 from snakewebb.mosaicking.median import MedianOptions
 from snakewebb.mosaicking.outlier_detection import OutlierOptions
+from snakewebb.mosaicking.resample import DrizzleOptions
 from snakewebb.mosaicking.sky_overlaps import SkyOptions
 from snakewebb.sources.catalog import CatalogOptions
 from snakewebb.sources.star_finders import FinderOptions
@@ -30,6 +33,7 @@ WITHOUT = {"abs_xoffset", "abs_yoffset"}
         (MedianOptions, "outlier_detection", ""),
         (OutlierOptions, "outlier_detection", ""),
         (CatalogOptions, "source_catalog", ""),
+        (DrizzleOptions, "resample", ""),
     ],
 )
 def test_defaults_are_those_of_the_schema(kind, step, prefix):
@@ -50,6 +54,7 @@ def test_defaults_are_those_of_the_schema(kind, step, prefix):
         ([MedianOptions], "outlier_detection", "median", set()),
         ([OutlierOptions], "outlier_detection", "crf", set()),
         ([CatalogOptions], "source_catalog", "source_catalog", set()),
+        ([DrizzleOptions], "resample", "drizzle", set()),
     ],
 )
 def test_no_option_of_a_rule_goes_unread(kinds, step, rule, others):
@@ -58,7 +63,17 @@ def test_no_option_of_a_rule_goes_unread(kinds, step, rule, others):
     assert given == {field.name for kind in kinds for field in fields(kind)} | others
 
 
+def test_no_option_of_align_goes_unread():
+    options = STEPS["tweakreg"]["properties"]
+    given = {name for name, option in options.items() if "align" in option.get("rules", ())}
+    read = option_names(Matching) | option_names(AbsoluteMatching, "abs_") | OTHERS
+    assert given == read - WITHOUT
+
+
 def test_options_are_found_by_their_names():
-    given = {"minobj": 4, "abs_minobj": 9, "abs_refcat": "", "skip": False}
-    assert options_of(Matching, given) == Matching(minobj=4)
-    assert options_of(AbsoluteMatching, given, "abs_") == AbsoluteMatching(minobj=9)
+    given = {"minobj": 4, "abs_minobj": 9}
+    assert options_of(Matching, given, others=["abs_minobj"]) == Matching(minobj=4)
+    absolute = options_of(AbsoluteMatching, given, "abs_", others=["minobj"])
+    assert absolute == AbsoluteMatching(minobj=9)
+    with pytest.raises(InputError, match=r"no option minobjs: known are .*minobj"):
+        options_of(Matching, {"minobjs": 4})

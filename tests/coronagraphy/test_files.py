@@ -16,7 +16,7 @@ from snakewebb.io.dq import DO_NOT_USE
 from snakewebb.io.planes import read_planes
 from snakewebb.io.provenance import cards, noted, read_notes
 from snakewebb.io.schema import attributes
-from snakewebb.mosaicking.resample import drizzle_band
+from snakewebb.mosaicking.resample import DrizzleOptions, drizzle_band
 from snakewebb.products import exposure_file
 from snakewebb.references.images import read_psfmask
 from snakewebb.simulate.observation import write
@@ -241,7 +241,7 @@ def test_error_of_the_model_does_not_average_out(exposures, tmp_path, number):
     residual = Residual(np.ones(err.shape), err, bad, np.full_like(err, common))
     write_psfsub(exposures[number], target, residual)
     grid, inputs = integrations([target])
-    band = drizzle_band(inputs, grid, slice(0, grid.shape[0]), weight_type=None)
+    band = drizzle_band(inputs, grid, slice(0, grid.shape[0]), DrizzleOptions(weight_type=None))
     planes = [band.var_rnoise, band.var_poisson, band.var_flat]
     err = np.sqrt(np.nansum(planes, axis=0))
     both, one = band.con[0] == 3, band.con[0] == 2

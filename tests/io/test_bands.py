@@ -8,8 +8,7 @@ from numpy.testing import assert_array_equal
 
 from snakewebb.errors import InputError
 from snakewebb.io.atomic import replacing
-from snakewebb.io.bands import MEMORY, cut_rows, in_order
-from snakewebb.io.planes import read_window, write_rows
+from snakewebb.io.bands import MEMORY, cut_rows, in_order, read_window, write_rows
 
 NY, NX = 23, 7
 IMAGE = np.arange(NY * NX, dtype=np.float32).reshape(NY, NX)

@@ -14,7 +14,8 @@ from chain import image3
 from snakewebb.errors import InputError
 from snakewebb.io import fits_structure
 from snakewebb.io import planes as planes_module
-from snakewebb.io.planes import VARIANCES, check_exposure, read_planes, read_window, write_rows
+from snakewebb.io.bands import read_window, write_rows
+from snakewebb.io.planes import VARIANCES, check_exposure, read_planes
 from snakewebb.products.exposure_file import write_crf
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset

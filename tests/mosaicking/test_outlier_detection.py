@@ -17,7 +17,7 @@ from snakewebb.kernels.median import choose_of_two, median_of_windows
 from snakewebb.kernels.outlier_detection import blot, flag
 from snakewebb.mosaicking.median import MedianOptions, chosen, median_band
 from snakewebb.mosaicking.outlier_detection import OutlierOptions, flag_outliers, reason_to_skip
-from snakewebb.mosaicking.resample import Input, drizzle_band
+from snakewebb.mosaicking.resample import DrizzleOptions, Input, drizzle_band
 from snakewebb.mosaicking.weights import typical_weights
 from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.grid import output_grid
@@ -400,9 +400,8 @@ def test_threshold_is_that_of_the_whole_mosaic(exposures, ratio, options):
     """As the reference pipeline has it: maskpt times the mean weight where there is weight."""
     grid = output_grid(exposures.geometries, pixel_scale_ratio=ratio)
     group = [replace(exposures.inputs["e1"], pixel_map=PixelMap(exposures.geometries["e1"], grid))]
-    drizzled = drizzle_band(
-        group, grid, slice(None), good_bits="~DO_NOT_USE", enable_err=False, **options
-    )
+    how = DrizzleOptions(enable_err=False, **options)
+    drizzled = drizzle_band(group, grid, slice(None), how, good_bits="~DO_NOT_USE")
     mean = drizzled.wht[drizzled.wht > 0].mean(dtype=float)
     for maskpt in (0.5, 0.9):
         median, _ = median_band(
@@ -415,9 +414,8 @@ def test_threshold_is_that_of_the_whole_mosaic(exposures, ratio, options):
 def test_median_is_that_of_whole_mosaics(exposures):
     images = []
     for name, exposure in exposures.inputs.items():
-        band = drizzle_band(
-            [exposure], exposures.grid, slice(None), good_bits="~DO_NOT_USE", enable_err=False
-        )
+        how = DrizzleOptions(enable_err=False)
+        band = drizzle_band([exposure], exposures.grid, slice(None), how, good_bits="~DO_NOT_USE")
         band.sci[band.wht < 0.7 * exposures.typical[name]["ivm"]] = np.nan
         images.append(band.sci)
     median = exposures.median(exposures.chosen(0, 1, 2, 3))

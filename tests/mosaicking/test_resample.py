@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE, NON_SCIENCE, OUTLIER
-from snakewebb.mosaicking.resample import KERNELS, Input, drizzle_band, fill_value
+from snakewebb.mosaicking.resample import KERNELS, DrizzleOptions, Input, drizzle_band, fill_value
 from snakewebb.wcs.geometry import Geometry
 from snakewebb.wcs.grid import output_grid
 from snakewebb.wcs.pixel_map import PixelMap
@@ -19,6 +19,10 @@ from snakewebb.wcs.sphere import from_plane
 SCALE = 0.06
 PLANES = "sci", "wht", "con", "var_rnoise", "var_poisson", "var_flat"
 ALL = slice(None)
+
+
+def drizzled(inputs, grid, rows, *, good_bits="~DO_NOT_USE+NON_SCIENCE", **options):
+    return drizzle_band(inputs, grid, rows, DrizzleOptions(**options), good_bits=good_bits)
 
 
 def geometry(angle=0.0, shift=(0.0, 0.0), ny=60, nx=70, margin=0):
@@ -114,7 +118,7 @@ def by_library(inputs, grid, kernel="square", weight_type="ivm", pixfrac=1.0):
 )
 def test_agrees_with_the_reference(kernel, weight_type, ratio, pixfrac):
     grid, inputs = mosaic(DITHERS, pixel_scale_ratio=ratio)
-    band = drizzle_band(
+    band = drizzled(
         inputs, grid, ALL, kernel=kernel, weight_type=weight_type, pixfrac=pixfrac
     )  # fmt: skip
     theirs, variances = by_library(inputs, grid, kernel, weight_type, pixfrac)
@@ -134,11 +138,11 @@ def test_agrees_with_the_reference(kernel, weight_type, ratio, pixfrac):
 @pytest.mark.parametrize("ratio", [1.0, 0.7])
 def test_bands_make_no_difference(kernel, ratio):
     grid, inputs = mosaic(DITHERS, pixel_scale_ratio=ratio)
-    whole = drizzle_band(inputs, grid, ALL, kernel=kernel)
+    whole = drizzled(inputs, grid, ALL, kernel=kernel)
     assert np.isfinite(whole.sci).mean() > 0.3
     for bands in (2, 7):
         edges = np.linspace(0, grid.shape[0], bands + 1).astype(int).tolist()
-        parts = [drizzle_band(inputs, grid, slice(*e), kernel=kernel) for e in pairwise(edges)]
+        parts = [drizzled(inputs, grid, slice(*e), kernel=kernel) for e in pairwise(edges)]
         for name in PLANES:
             joined = np.concatenate([getattr(part, name) for part in parts], axis=-2)
             assert_array_equal(joined, getattr(whole, name))
@@ -146,7 +150,7 @@ def test_bands_make_no_difference(kernel, ratio):
 
 def test_order_of_exposures_makes_little_difference():
     grid, inputs = mosaic(DITHERS)
-    one, other = drizzle_band(inputs, grid, ALL), drizzle_band(inputs[::-1], grid, ALL)
+    one, other = drizzled(inputs, grid, ALL), drizzled(inputs[::-1], grid, ALL)
     for name in ("sci", "wht", *PLANES[3:]):
         assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-6)
     for k in range(4):
@@ -160,7 +164,7 @@ def test_surface_brightness_sky_and_weight():
         exposure["VAR_RNOISE"][:] = 0.5
     for ratio in (0.5, 1.0, 2.0):
         grid, inputs = mosaic(DITHERS, planes, pixel_scale_ratio=ratio)
-        band = drizzle_band(inputs, grid, ALL)
+        band = drizzled(inputs, grid, ALL)
         hit = band.wht > 0
         assert_allclose(band.sci[hit], 5.0, rtol=1e-6)
         assert np.isnan(band.sci[~hit]).all()
@@ -177,7 +181,7 @@ def test_variance_of_the_mean():
         for name, value in (("VAR_RNOISE", 0.5), ("VAR_POISSON", 0.25), ("VAR_FLAT", 0.125)):
             exposure[name] = np.full((60, 70), value, "f4")
     grid, inputs = mosaic([(0.0, (0.0, 0.0))] * 4, planes)
-    band = drizzle_band(inputs, grid, ALL)
+    band = drizzled(inputs, grid, ALL)
     hit = band.wht > 0
     for found, value in ((band.var_rnoise, 0.5), (band.var_poisson, 0.25), (band.var_flat, 0.125)):
         assert_allclose(found[hit], value / 4, rtol=1e-6)
@@ -202,19 +206,19 @@ def test_bad_pixels_are_never_used():
     for at, (name, value) in spoilt.items():
         planes[name][at] = value
         planes["SCI"][at] = 1e6 if name != "SCI" else np.nan
-    band = drizzle_band(inputs, grid, ALL)
+    band = drizzled(inputs, grid, ALL)
     assert_allclose(band.sci[band.wht > 0], 1.0)
     assert np.isfinite(band.var_poisson[band.wht > 0]).all()
     # What good_bits lets pass is used, but never a pixel flagged DO_NOT_USE.
     planes["SCI"][20, 20] = 1e12
-    band = drizzle_band(inputs, grid, ALL, good_bits=None, weight_type="exptime")
+    band = drizzled(inputs, grid, ALL, good_bits=None, weight_type="exptime")
     assert 1e4 < np.nanmax(band.sci) <= 1e6
 
 
 def test_an_outlier_flag_counts_if_asked_for():
     grid, inputs = mosaic(DITHERS[:1])
-    every = drizzle_band(inputs, grid, ALL, weight_type=None)
-    fewer = drizzle_band(inputs, grid, ALL, weight_type=None, good_bits=0)
+    every = drizzled(inputs, grid, ALL, weight_type=None)
+    fewer = drizzled(inputs, grid, ALL, weight_type=None, good_bits=0)
     outliers = inputs[0].source["DQ"] == OUTLIER
     outliers &= np.isfinite(inputs[0].source["SCI"])
     lost = every.wht.sum(dtype=float) - fewer.wht.sum(dtype=float)
@@ -227,7 +231,7 @@ def test_pixels_outside_the_bounding_box_are_never_used():
     exposure.source["DQ"][:] = 0
     inner = geometry(margin=4)
     exposure.source["SCI"][:4] = exposure.source["SCI"][:, -4:] = 1e6
-    band = drizzle_band([replace(exposure, pixel_map=PixelMap(inner, grid))], grid, ALL)
+    band = drizzled([replace(exposure, pixel_map=PixelMap(inner, grid))], grid, ALL)
     assert_allclose(band.sci[band.wht > 0], 1.0)
     weight = 1 / exposure.source["VAR_RNOISE"][4:-4, 4:-4]
     assert band.wht.sum(dtype=float) == pytest.approx(weight.sum(), rel=1e-5)
@@ -237,7 +241,7 @@ def test_context_of_many_exposures():
     grid, inputs = mosaic([(0.0, (0.0, 0.0))] * 40, [scene(0)] * 40)
     away = PixelMap(geometry(0.0, (500.0, 0.0)), grid)
     inputs = [replace(e, pixel_map=away) if k in {1, 33} else e for k, e in enumerate(inputs)]
-    band = drizzle_band(inputs, grid, ALL)
+    band = drizzled(inputs, grid, ALL)
     assert band.con.dtype == np.int32
     bits = [np.uint32(0xFFFFFFFF - 2), np.uint32(0xFF - 2)]
     for plane, expected in zip(band.con.view(np.uint32), bits, strict=True):
@@ -250,7 +254,7 @@ def test_a_file_is_read_where_it_falls_on_the_band(tmp_path, monkeypatch):
     hdus = [fits.ImageHDU(plane, name=name) for name, plane in exposure.source.items()]
     fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(tmp_path / "a.fits")
     rows = slice(10, 14)
-    expected = drizzle_band([exposure], grid, rows)
+    expected = drizzled([exposure], grid, rows)
     read = []
 
     def read_planes(path, names, rows):
@@ -261,7 +265,7 @@ def test_a_file_is_read_where_it_falls_on_the_band(tmp_path, monkeypatch):
 
     original = resample.read_planes
     monkeypatch.setattr(resample, "read_planes", read_planes)
-    found = drizzle_band([replace(exposure, source=tmp_path / "a.fits")], grid, rows)
+    found = drizzled([replace(exposure, source=tmp_path / "a.fits")], grid, rows)
     for name in PLANES:
         assert_array_equal(getattr(found, name), getattr(expected, name))
     assert len(read) == 1
@@ -270,8 +274,8 @@ def test_a_file_is_read_where_it_falls_on_the_band(tmp_path, monkeypatch):
 
 def test_only_what_is_asked_for():
     grid, inputs = mosaic(DITHERS)
-    whole = drizzle_band(inputs, grid, ALL)
-    bare = drizzle_band(inputs, grid, ALL, enable_err=False, enable_ctx=False)
+    whole = drizzled(inputs, grid, ALL)
+    bare = drizzled(inputs, grid, ALL, enable_err=False, enable_ctx=False)
     assert bare.con is bare.var_rnoise is bare.var_poisson is bare.var_flat is None
     assert_array_equal(bare.sci, whole.sci)
     assert_array_equal(bare.wht, whole.wht)
@@ -280,31 +284,31 @@ def test_only_what_is_asked_for():
 def test_rows_without_exposures():
     grid, inputs = mosaic(DITHERS[:1])
     away = [replace(inputs[0], pixel_map=PixelMap(geometry(0.0, (0.0, 5000.0)), grid))]
-    band = drizzle_band(away, grid, slice(3, 9), fillval=-7)
+    band = drizzled(away, grid, slice(3, 9), fillval=-7)
     assert band.sci.shape == (6, grid.shape[1])
     assert (band.sci == -7).all()
     assert not band.wht.any()
     assert not band.con.any()
     assert np.isnan(band.var_flat).all()
     for exposures in (inputs, []):
-        assert drizzle_band(exposures, grid, slice(5, 5)).sci.shape == (0, grid.shape[1])
+        assert drizzled(exposures, grid, slice(5, 5)).sci.shape == (0, grid.shape[1])
 
 
 def test_missing_planes(caplog):
     caplog.set_level(logging.WARNING)
     grid, inputs = mosaic(DITHERS[:2])
-    expected = drizzle_band(inputs, grid, ALL, weight_type="ivm")
+    expected = drizzled(inputs, grid, ALL, weight_type="ivm")
     del inputs[0].source["VAR_FLAT"]
-    found = drizzle_band(inputs, grid, ALL)
+    found = drizzled(inputs, grid, ALL)
     assert_array_equal(found.sci, expected.sci)
     assert_array_equal(np.isfinite(found.var_flat), expected.con[0] & 2 != 0)
-    only_second = drizzle_band(inputs[1:], grid, ALL)
+    only_second = drizzled(inputs[1:], grid, ALL)
     assert_array_equal(found.var_flat, only_second.var_flat)
     assert not caplog.messages
     del inputs[0].source["VAR_RNOISE"], inputs[1].source["VAR_RNOISE"]
-    equal = drizzle_band(inputs, grid, ALL)
+    equal = drizzled(inputs, grid, ALL)
     assert "0 has no VAR_RNOISE" in caplog.text
-    unit = drizzle_band(inputs, grid, ALL, weight_type=None)
+    unit = drizzled(inputs, grid, ALL, weight_type=None)
     for name in PLANES:
         assert_array_equal(getattr(equal, name), getattr(unit, name))
     assert np.isnan(equal.var_rnoise).all()
@@ -313,14 +317,14 @@ def test_missing_planes(caplog):
 
 def test_weight_is_the_time():
     grid, inputs = mosaic(DITHERS[:1])
-    measured = drizzle_band(inputs, grid, ALL, weight_type="exptime")
+    measured = drizzled(inputs, grid, ALL, weight_type="exptime")
     fallback = [replace(inputs[0], measurement_time=None)]
-    exposed = drizzle_band(fallback, grid, ALL, weight_type="exptime")
+    exposed = drizzled(fallback, grid, ALL, weight_type="exptime")
     assert_allclose(exposed.wht, 1.1 * measured.wht, rtol=1e-6)
     assert_allclose(exposed.sci, measured.sci, rtol=1e-6)
     timeless = [replace(fallback[0], exposure_time=None)]
     with pytest.raises(InputError, match="0: has neither a measurement nor an exposure time"):
-        drizzle_band(timeless, grid, ALL, weight_type="exptime")
+        drizzled(timeless, grid, ALL, weight_type="exptime")
 
 
 @pytest.mark.parametrize(
@@ -336,14 +340,14 @@ def test_weight_is_the_time():
 def test_bad_parameters(option, message):
     grid, inputs = mosaic(DITHERS[:1])
     with pytest.raises(InputError, match=message):
-        drizzle_band(inputs, grid, ALL, **option)
+        drizzled(inputs, grid, ALL, **option)
 
 
 def test_a_cube_is_refused():
     grid, (exposure,) = mosaic(DITHERS[:1])
     cube = {"SCI": np.zeros((3, 60, 70), "f4")}
     with pytest.raises(InputError, match="0: SCI is not a 2-D image"):
-        drizzle_band([replace(exposure, source=cube)], grid, ALL)
+        drizzled([replace(exposure, source=cube)], grid, ALL)
 
 
 def test_planes_in_memory_may_be_of_any_kind():
@@ -353,8 +357,8 @@ def test_planes_in_memory_may_be_of_any_kind():
     }
     for plane in planes.values():
         plane.flags.writeable = False
-    found = drizzle_band([replace(exposure, source=planes)], grid, ALL)
-    assert_array_equal(found.sci, drizzle_band([exposure], grid, ALL).sci)
+    found = drizzled([replace(exposure, source=planes)], grid, ALL)
+    assert_array_equal(found.sci, drizzled([exposure], grid, ALL).sci)
 
 
 def test_fill_values():
@@ -364,5 +368,5 @@ def test_fill_values():
 
 def test_drops_without_size_are_points():
     grid, inputs = mosaic(DITHERS[:1])
-    points = drizzle_band(inputs, grid, ALL, kernel="point")
-    assert_array_equal(drizzle_band(inputs, grid, ALL, pixfrac=0.0).sci, points.sci)
+    points = drizzled(inputs, grid, ALL, kernel="point")
+    assert_array_equal(drizzled(inputs, grid, ALL, pixfrac=0.0).sci, points.sci)

@@ -13,7 +13,7 @@ import numpy as np
 
 from snakewebb.astrometry.alignment import ExposureAlignment
 from snakewebb.wcs.geometry import Correction
-from snakewebb.wcs.sphere import to_plane, unit_vectors
+from snakewebb.wcs.sphere import mean_direction, to_plane, unit_vectors
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +54,7 @@ def assign_mtwcs(
             f"the target position (MT_RA, MT_DEC) is more than {FARTHEST:g} degree from what is "
             f"seen in {names}",
         )
-    x, y, z = unit_vectors(*places.T).sum(axis=0)
-    mean_ra = float(np.degrees(np.arctan2(y, x)) % 360)
-    mean_dec = float(np.degrees(np.arctan2(z, np.hypot(x, y))))
+    mean_ra, mean_dec = mean_direction(unit_vectors(*places.T))
     ra, dec = places.T
     offsets = np.transpose(to_plane(ra, dec, mean_ra, mean_dec))
     if np.isnan(offsets).any():

@@ -15,21 +15,22 @@ from snakewebb.errors import InputError
 from snakewebb.io.names import product_exposure
 from snakewebb.io.planes import read_planes
 from snakewebb.io.provenance import read_notes
-from snakewebb.mosaicking.resample import Input, drizzle_band
+from snakewebb.mosaicking.resample import DrizzleOptions, Input, drizzle_band
 from snakewebb.wcs.exposure import locate
 from snakewebb.wcs.grid import Grid, output_grid
 from snakewebb.wcs.pixel_map import PixelMap
 
 
-def combiner(inputs: Sequence[Input], **parameters: Any) -> Callable[[Cubes], np.ndarray]:
+def combiner(
+    inputs: Sequence[Input], how: DrizzleOptions = DrizzleOptions()
+) -> Callable[[Cubes], np.ndarray]:
     """Return the combination of exposures into one image, as the resample step makes it.
 
     Parameters
     ----------
     inputs : sequence of Input
         All integrations of all exposures, in order, with their planes in memory; SCI is ignored.
-    **parameters
-        Of `snakewebb.mosaicking.resample.drizzle_band`: ``pixfrac``, ``kernel``, ``weight_type``, …
+    how : DrizzleOptions, optional
 
     Returns
     -------
@@ -43,8 +44,8 @@ def combiner(inputs: Sequence[Input], **parameters: Any) -> Callable[[Cubes], np
         if isinstance(each.source, dict)
     ]
     if not any("VAR_RNOISE" in planes for planes in weights):
-        parameters |= {"weight_type": None}
-    parameters |= {"enable_err": False, "enable_ctx": False, "fillval": "NAN"}
+        how = replace(how, weight_type=None)
+    how = replace(how, enable_err=False, enable_ctx=False, fillval="NAN")
 
     def combine(cubes: Cubes) -> np.ndarray:
         images = (image for cube in cubes for image in cube)
@@ -52,7 +53,7 @@ def combiner(inputs: Sequence[Input], **parameters: Any) -> Callable[[Cubes], np
             replace(each, source={"SCI": image, **planes})
             for each, planes, image in zip(inputs, weights, images, strict=True)
         ]
-        return drizzle_band(filled, inputs[0].pixel_map.grid, rows, **parameters).sci
+        return drizzle_band(filled, inputs[0].pixel_map.grid, rows, how).sci
 
     return combine
 
@@ -92,8 +93,6 @@ def integrations(paths: Sequence[str | Path], **parameters: Any) -> tuple[Grid, 
     **parameters
         Of `snakewebb.wcs.grid.output_grid`.
     """
-    from snakewebb.mosaicking.resample import Input  # kernels that only this needs
-
     known = {product_exposure(path): locate(path)[0] for path in paths}
     geometries = {name: exposure.geometry for name, exposure in known.items()}
     grid = output_grid(geometries, **parameters)

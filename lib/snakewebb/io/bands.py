@@ -9,7 +9,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, pairwise
+from pathlib import Path
 from typing import TypeVar
+
+import numpy as np
+from astropy.io import fits
+
+from snakewebb.errors import InputError
+from snakewebb.io.atomic import BLOCK, replacing
+from snakewebb.io.fits_structure import is_packed, structure
 
 MEMORY = 400_000_000
 """Bytes that all threads together may take for the bands they work on."""
@@ -62,3 +70,50 @@ def _results(function, tasks, pool, running):
         finally:
             for future in running:
                 future.cancel()
+
+
+def write_rows(path: str | Path, shape: tuple[int, int], bands: Iterable[np.ndarray]) -> None:
+    """Write an image band by band.
+
+    Parameters
+    ----------
+    path : path
+    shape : (ny, nx)
+    bands : iterable of (rows, nx) float32
+        That make up the image, in order.
+    """
+    header = fits.Header({"SIMPLE": True, "BITPIX": -32, "NAXIS": 2})
+    header["NAXIS1"], header["NAXIS2"] = shape[::-1]
+    with replacing(path) as file:
+        file.write(header.tostring().encode("ascii"))
+        for band in bands:
+            file.write(band.astype(">f4").data)
+        file.write(bytes(-file.tell() % BLOCK))
+
+
+def read_window(path: str | Path, rows: slice, columns: slice) -> np.ndarray:
+    """Read a part of an image that `write_rows` wrote.
+
+    Returns
+    -------
+    (rows, columns) float32
+
+    Raises
+    ------
+    InputError
+        The file is cut short, or no such image.
+    """
+    image = structure(path)[0]
+    if image.dtype != ">f4" or len(image.shape) != 2 or is_packed(path):
+        raise InputError(f"{path}: is no median of this version: remove the file and run again")
+    place, shape = image.start, image.shape
+    (top, bottom, _), (left, right, _) = (
+        s.indices(n) for s, n in zip((rows, columns), shape, strict=True)
+    )
+    window = np.empty((bottom - top, right - left), ">f4")
+    with open(path, "rb", buffering=0) as file:
+        for row, line in enumerate(window, top):
+            file.seek(place + line.itemsize * (row * shape[1] + left))
+            if file.readinto(line.data) != line.nbytes:
+                raise InputError(f"{path}: is cut short: remove the file and run again")
+    return window.astype(np.float32)

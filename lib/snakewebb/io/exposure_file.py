@@ -48,6 +48,11 @@ class ExposureFile:
         planes.setdefault("DQ", np.zeros(planes["SCI"].shape, np.uint32))
         return planes
 
+    def forget(self) -> None:
+        """Read anew what is asked for next: what was read has been changed."""
+        for known in ("tree", "planes"):
+            self.__dict__.pop(known, None)
+
     def measured(self) -> Planes:
         """Return SCI, ERR and DQ; without ERR it is what the variances amount to, else None."""
         planes = {name: self.planes.get(name) for name in ("SCI", "ERR", "DQ")}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 _KNOWN = """
@@ -61,13 +60,3 @@ def product_exposure(path: str | Path) -> str:
     Before the suffix may stand a number of modes, ``_k5``.
     """
     return re.sub(r"_k\d+$", "", exposure_name(path)).rpartition("_")[0]
-
-
-def names_of(values: Iterable[str]) -> str:
-    """Return a regular expression that matches the given names only."""
-    return "|".join(re.escape(value) for value in sorted(values)) or "none"
-
-
-def numbered_names_of(values: Iterable[str]) -> str:
-    """Return a short regular expression for many names: any digits where they have some."""
-    return "|".join(sorted({re.sub(r"\d+", r"\\d+", re.escape(value)) for value in values}))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from io import BufferedIOBase
@@ -19,12 +19,10 @@ import numpy as np
 from astropy.io import fits
 
 from snakewebb.errors import InputError
-from snakewebb.io.atomic import BLOCK, replacing
 from snakewebb.io.dq import DO_NOT_USE
 from snakewebb.io.fits_structure import (
     Unit,
     find,
-    is_packed,
     open_unpacked,
     read_tree,
     structure,
@@ -129,8 +127,8 @@ def read_measured(path: str | Path) -> Planes:
 def total_error(planes: Planes) -> np.ndarray | None:
     """Return what the variances of an exposure amount to; None if that is no error."""
     variances = [planes[name] for name in VARIANCES if planes.get(name) is not None]
-    with np.errstate(invalid="ignore"):
-        err = np.sqrt(sum(variances)) if variances else np.zeros(1)
+    # One that is negative says nothing of its pixel: 0, not NaN, which would be taken for bad.
+    err = np.sqrt(np.maximum(sum(variances), 0.0)) if variances else np.zeros(1)
     return err if (err > 0).any() else None
 
 
@@ -165,7 +163,7 @@ def check_exposure(path: str | Path) -> None:
     """Check an exposure before any work is done with it, by its headers alone.
 
     Needed is SCI. Without ERR nor variances outliers are not looked for, without DQ all pixels are
-    good. What else is missing or does not fit (see `left_out`) is told as a warning.
+    good. What else is missing or does not fit, as far as headers say, is told as a warning.
 
     Parameters
     ----------
@@ -245,13 +243,25 @@ def _is_blank(path: str, version: tuple[int, int], name: str, least: float) -> b
     """Return whether no error or variance is above something, though pixels are there for it."""
     places, _ = _places(path, version)
     unit = places[name]
-    middle = unit.shape[-2] // 2
-    for rows in (slice(middle, middle + 1), slice(None)):  # the first mostly has some
-        (pixels,) = _pixels(path, [unit], rows)
-        if ((pixels > least) & (pixels < math.inf)).any():
-            return False
-    (image,) = _pixels(path, [places["SCI"]], slice(None))
-    return bool(np.isfinite(image).any())
+    if _most_in_the_middle(path, version)[name] > least:
+        return False
+    pixels, image = _pixels(path, [unit, places["SCI"]], slice(None))
+    return _most(pixels) <= least and bool(np.isfinite(image).any())
+
+
+@lru_cache(maxsize=1000)
+def _most_in_the_middle(path: str, version: tuple[int, int]) -> dict[str, float]:
+    """Return the greatest error and variances of a row, which mostly settles what a plane holds."""
+    places, _ = _places(path, version)
+    names = [name for name in ERRORS if name in places]
+    middle = places["SCI"].shape[-2] // 2
+    rows = _pixels(path, [places[name] for name in names], slice(middle, middle + 1))
+    return {name: _most(pixels) for name, pixels in zip(names, rows, strict=True)}
+
+
+def _most(pixels: np.ndarray) -> float:
+    """Return the greatest finite number; minus infinity if there is none."""
+    return float(np.max(pixels, where=np.isfinite(pixels), initial=-math.inf))
 
 
 @lru_cache(maxsize=1000)
@@ -341,50 +351,3 @@ def invalidate(planes: Planes) -> None:
         plane[bad] = np.nan
     if dq is not None:
         dq[bad] |= DO_NOT_USE
-
-
-def write_rows(path: str | Path, shape: tuple[int, int], bands: Iterable[np.ndarray]) -> None:
-    """Write an image band by band.
-
-    Parameters
-    ----------
-    path : path
-    shape : (ny, nx)
-    bands : iterable of (rows, nx) float32
-        That make up the image, in order.
-    """
-    header = fits.Header({"SIMPLE": True, "BITPIX": -32, "NAXIS": 2})
-    header["NAXIS1"], header["NAXIS2"] = shape[::-1]
-    with replacing(path) as file:
-        file.write(header.tostring().encode("ascii"))
-        for band in bands:
-            file.write(band.astype(">f4").data)
-        file.write(bytes(-file.tell() % BLOCK))
-
-
-def read_window(path: str | Path, rows: slice, columns: slice) -> np.ndarray:
-    """Read a part of an image that `write_rows` wrote.
-
-    Returns
-    -------
-    (rows, columns) float32
-
-    Raises
-    ------
-    InputError
-        The file is cut short, or no such image.
-    """
-    image = structure(path)[0]
-    if image.dtype != ">f4" or len(image.shape) != 2 or is_packed(path):
-        raise InputError(f"{path}: is no median of this version: remove the file and run again")
-    place, shape = image.start, image.shape
-    (top, bottom, _), (left, right, _) = (
-        s.indices(n) for s, n in zip((rows, columns), shape, strict=True)
-    )
-    window = np.empty((bottom - top, right - left), ">f4")
-    with open(path, "rb", buffering=0) as file:
-        for row, line in enumerate(window, top):
-            file.seek(place + line.itemsize * (row * shape[1] + left))
-            if file.readinto(line.data) != line.nbytes:
-                raise InputError(f"{path}: is cut short: remove the file and run again")
-    return window.astype(np.float32)

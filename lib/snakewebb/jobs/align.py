@@ -13,11 +13,14 @@ from snakewebb.astrometry.catalogs import reference_catalogue
 from snakewebb.astrometry.matching import AbsoluteMatching, Matching
 from snakewebb.astrometry.tweakreg import align
 from snakewebb.errors import InputError
-from snakewebb.jobs.options import options_of
+from snakewebb.jobs.options import option_names, options_of
 from snakewebb.wcs.exposure import Exposure, archive_exposures
 from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.grid import output_grid
 from snakewebb.wcs.layout import lay_out
+
+OTHERS = {"skip", "abs_refcat", "enforce_user_order", "expand_refcat"}
+"""Options of the step that are not of how stars are matched."""
 
 
 def align_product(
@@ -83,11 +86,13 @@ def align_product(
         found = align(
             catalogs,
             groups,
-            options_of(Matching, options),
+            options_of(Matching, options, others=option_names(AbsoluteMatching, "abs_") | OTHERS),
             enforce_user_order=options.get("enforce_user_order", False),
             expand_refcat=options.get("expand_refcat", False),
             reference=reference,
-            absolute=options_of(AbsoluteMatching, options, "abs_"),
+            absolute=options_of(
+                AbsoluteMatching, options, "abs_", others=option_names(Matching) | OTHERS
+            ),
         )
         exposures, islands = found.by_exposure(), found.islands
         corrections = {name: exposure.correction for name, exposure in exposures.items()}

@@ -24,6 +24,8 @@ from snakewebb.coronagraphy.star_brightness import StarBrightness
 from snakewebb.coronagraphy.star_position import StarPosition, read_stars
 from snakewebb.io.names import product_exposure
 from snakewebb.io.planes import open_fits
+from snakewebb.jobs.options import options_of
+from snakewebb.mosaicking.resample import DrizzleOptions
 from snakewebb.references.filters import STOPS, Filter, passband
 from snakewebb.references.images import read_throughput
 
@@ -149,7 +151,7 @@ def product_contrast(
     try:
         band = _band(setup)
         image, origin = _psf(files.psf, setup, band, frames[0].pixel_scale)
-        combine = combiner(inputs, **options.drizzle)
+        combine = combiner(inputs, options_of(DrizzleOptions, options.drizzle))
         measured = measure_contrast(
             reducer(target.subtract, combine),
             combine,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from snakewebb.coronagraphy.combine import integrations
-from snakewebb.mosaicking.resample import drizzle_band, has_errors
+from snakewebb.jobs.options import options_of, record_of
+from snakewebb.mosaicking.resample import DrizzleOptions, drizzle_band, has_errors
 from snakewebb.products.mosaic_file import write_i2d
 
 
@@ -32,7 +34,7 @@ def combine_exposures(
         The ``_i2d`` to write.
     grid, drizzle, step : mapping, optional
         Options of `snakewebb.wcs.grid.output_grid`, of
-        `snakewebb.mosaicking.resample.drizzle_band` and of
+        `snakewebb.mosaicking.resample.DrizzleOptions` and of
         `snakewebb.products.mosaic_file.write_i2d`.
     max_megapixels : float, optional
         See `snakewebb.wcs.grid.output_grid`.
@@ -45,15 +47,16 @@ def combine_exposures(
         A file cannot be read, or no exposure has a good pixel.
     """
     layout, inputs = integrations(exposures, max_megapixels=max_megapixels, **grid)
+    how = options_of(DrizzleOptions, drizzle)
     if not has_errors(each.source for each in inputs):
-        drizzle = {**drizzle, "enable_err": False}
-    band = drizzle_band(inputs, layout, slice(0, layout.shape[0]), **drizzle)
+        how = replace(how, enable_err=False)
+    band = drizzle_band(inputs, layout, slice(0, layout.shape[0]), how)
     write_i2d(
         target,
         layout,
         [(0, vars(band))],
         exposures,
-        parameters={**drizzle, **grid},
+        parameters={**record_of(how), **grid},
         asn=asn,
         **step,
     )

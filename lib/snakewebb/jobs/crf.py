@@ -10,9 +10,10 @@ from types import MappingProxyType
 from typing import Any
 
 from snakewebb.astrometry.alignment import AlignmentResult
+from snakewebb.io.bands import read_window
 from snakewebb.io.exposure_file import ExposureFile
 from snakewebb.io.names import exposure_name
-from snakewebb.io.planes import invalidate, read_window
+from snakewebb.io.planes import invalidate
 from snakewebb.jobs.options import options_of
 from snakewebb.mosaicking.outlier_detection import OutlierOptions, flag_outliers, reason_to_skip
 from snakewebb.mosaicking.sky_levels import SkyResult, check_subtraction, sky_in_pixels

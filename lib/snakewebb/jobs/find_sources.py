@@ -52,7 +52,7 @@ def describe_exposure(
     """
     check_exposure(exposure)
     known, sky = locate(exposure)
-    how = None if step.get("skip") else options_of(FinderOptions, step)
+    how = None if step.get("skip") else options_of(FinderOptions, step, others=["skip"])
     found = replace(
         known,
         header=replace(known.header, group_id=group_id or known.header.group_id),

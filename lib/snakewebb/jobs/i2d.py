@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +17,8 @@ from snakewebb.errors import InputError
 from snakewebb.io.bands import cut_rows, in_order
 from snakewebb.io.headers import exposure_header
 from snakewebb.io.names import product_exposure
-from snakewebb.mosaicking.resample import band_inputs, drizzle_band, has_errors
+from snakewebb.jobs.options import options_of, record_of
+from snakewebb.mosaicking.resample import DrizzleOptions, band_inputs, drizzle_band, has_errors
 from snakewebb.products.mosaic_file import write_i2d
 from snakewebb.wcs.exposure import Exposures, open_exposures
 from snakewebb.wcs.grid import mean_pixel_side, output_grid
@@ -54,7 +56,7 @@ def write_mosaic(
         See `output_layout`.
     step : mapping, optional
         ``grid`` and ``max_megapixels``: options of `snakewebb.wcs.grid.output_grid`; ``drizzle``:
-        of `snakewebb.mosaicking.resample.drizzle_band`; ``i2d``: of
+        of `snakewebb.mosaicking.resample.DrizzleOptions`; ``i2d``: of
         `snakewebb.products.mosaic_file.write_i2d`.
     asn : mapping, optional
         For ``meta.asn``.
@@ -66,7 +68,7 @@ def write_mosaic(
     InputError
         See `output_layout` and `snakewebb.mosaicking.resample.drizzle_band`.
     """
-    grid, drizzle = step.get("grid", {}), step.get("drizzle", {})
+    grid = step.get("grid", {})
     with open_exposures(facts) as known:
         layout = output_layout(
             alignment,
@@ -79,14 +81,15 @@ def write_mosaic(
         files = dict(zip(layout.placements, exposures, strict=True))
         sky = cache(lambda name: exposure_header(files[name]).remaining_sky)
         height, width = layout.grid.shape
+        how = options_of(DrizzleOptions, step.get("drizzle", {}))
         if not has_errors(exposures):
-            drizzle = {**drizzle, "enable_err": False}
+            how = replace(how, enable_err=False)
 
         def band(rows: slice) -> tuple[int, dict[str, np.ndarray | None]]:
             inputs = band_inputs(
                 layout, exposures, known, rows, lambda exposure: sky(exposure.name)
             )
-            return rows.start, vars(drizzle_band(inputs, layout.grid, rows, **drizzle))
+            return rows.start, vars(drizzle_band(inputs, layout.grid, rows, how))
 
         context = 4 * (len(exposures) // 32 + 1)
         bands = cut_rows(height, (DRIZZLED + context) * width, threads)
@@ -95,7 +98,7 @@ def write_mosaic(
             layout.grid,
             in_order(band, bands, threads),
             exposures,
-            parameters={**drizzle, **grid, "output_wcs": str(output_wcs or "")},
+            parameters={**record_of(how), **grid, "output_wcs": str(output_wcs or "")},
             group_ids=[placement.group for placement in layout.placements.values()],
             corners=[placement.corners for placement in layout.placements.values()],
             asn=asn,

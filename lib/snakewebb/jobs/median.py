@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from snakewebb.astrometry.alignment import AlignmentResult
-from snakewebb.io.bands import cut_rows, in_order
-from snakewebb.io.planes import write_rows
+from snakewebb.io.bands import cut_rows, in_order, write_rows
 from snakewebb.jobs.options import options_of
 from snakewebb.mosaicking.median import MedianOptions, chosen, median_band
 from snakewebb.mosaicking.outlier_detection import reason_to_skip
@@ -42,7 +41,7 @@ def write_median(
     facts, alignment : path
         What `snakewebb.jobs.align.align_product` wrote.
     target : path
-        FITS; `snakewebb.io.planes.read_window` reads it.
+        FITS; `snakewebb.io.bands.read_window` reads it.
     sky : path, optional
         What `snakewebb.jobs.skymatch.match_exposures` wrote, if sky was matched.
     step : mapping, optional

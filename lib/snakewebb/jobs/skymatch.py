@@ -49,7 +49,7 @@ def match_exposures(
         See `overlap_statistics` and `match_sky`.
     """
     layout = AlignmentResult.read(alignment).layout
-    how = options_of(SkyOptions, step)
+    how = options_of(SkyOptions, step, others=["match_down"])
     with open_exposures(facts) as known:
 
         def measure(exposure: tuple[str, str | Path]) -> SkyStatistics:

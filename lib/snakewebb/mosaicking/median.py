@@ -15,7 +15,7 @@ from snakewebb.errors import InputError
 from snakewebb.io.dq import bad_mask
 from snakewebb.io.planes import INVALIDATED, invalidate, read_planes
 from snakewebb.kernels.median import REACH, choose_of_two, median_of_windows
-from snakewebb.mosaicking.resample import Input, drizzle_band
+from snakewebb.mosaicking.resample import DrizzleOptions, Input, drizzle_band
 from snakewebb.wcs.grid import Grid, mean_pixel_side
 from snakewebb.wcs.pixel_map import PixelMap
 
@@ -89,6 +89,13 @@ def median_band(
     pairs = zip(exposures, windows, strict=True)
     found = [(exposure, w) for exposure, w in pairs if w[0] < w[1] and w[2] < w[3]]
     drop = 0.0 if how.kernel == "point" else how.pixfrac
+    drizzle = DrizzleOptions(
+        pixfrac=how.pixfrac,
+        kernel=how.kernel,
+        weight_type=how.weight_type,
+        enable_err=False,
+        enable_ctx=False,
+    )
 
     def mosaic(exposure: Input, window: Window) -> np.ndarray:
         top, bottom, *columns = window
@@ -97,12 +104,8 @@ def median_band(
             [cropped],
             cropped.pixel_map.grid,
             slice(top, bottom),
-            pixfrac=how.pixfrac,
-            kernel=how.kernel,
-            weight_type=how.weight_type,
+            drizzle,
             good_bits=how.good_bits,
-            enable_err=False,
-            enable_ctx=False,
         )
         weight = _spread(typical[exposure.name][how.weight_type], cropped.pixel_map, drop)
         band.sci[(band.wht < how.maskpt * weight) | (band.wht == 0)] = np.nan

@@ -78,18 +78,40 @@ class Band:
     var_flat: np.ndarray | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class DrizzleOptions:
+    """How exposures are drizzled, after jwst's ``resample``.
+
+    Attributes
+    ----------
+    pixfrac : float
+        Side of the drop over that of the input pixel, 0 to 1.
+    kernel : str
+        One of ``KERNELS``. Gaussian and Lanczos kernels do not conserve flux.
+    fillval : str or float
+        Value of SCI where no input has weight; 'NAN' and 'INDEF' are NaN.
+    weight_type : {'ivm', 'exptime', None}
+        Weight of a pixel: 1 / VAR_RNOISE (1 where the file has none), the measurement time (or
+        else the exposure time), or 1.
+    enable_err, enable_ctx : bool
+        Make the variances and the context planes.
+    """
+
+    pixfrac: float = 1.0
+    kernel: str = "square"
+    fillval: str | float | None = "NAN"
+    weight_type: str | None = "ivm"
+    enable_err: bool = True
+    enable_ctx: bool = True
+
+
 def drizzle_band(
     inputs: Sequence[Input | None],
     grid: Grid,
     rows: slice,
+    how: DrizzleOptions = DrizzleOptions(),
     *,
-    pixfrac: float = 1.0,
-    kernel: str = "square",
-    weight_type: str | None = "ivm",
-    fillval: str | float | None = "NAN",
     good_bits: str | int | None = "~DO_NOT_USE+NON_SCIENCE",
-    enable_err: bool = True,
-    enable_ctx: bool = True,
 ) -> Band:
     """Drizzle exposures onto some rows of an output grid.
 
@@ -111,20 +133,10 @@ def drizzle_band(
         The output grid, that of the inputs' pixel maps.
     rows : slice
         Output rows of the band.
-    pixfrac : float, optional
-        Side of the drop over that of the input pixel, 0 to 1.
-    kernel : str, optional
-        One of ``KERNELS``. Gaussian and Lanczos kernels do not conserve flux.
-    weight_type : {'ivm', 'exptime', None}, optional
-        Weight of a pixel: 1 / VAR_RNOISE (1 where the file has none), the measurement time (or
-        else the exposure time), or 1.
-    fillval : str or float, optional
-        Value of SCI where no input has weight; 'NAN' and 'INDEF' are NaN.
+    how : DrizzleOptions, optional
     good_bits : str, int or None, optional
         DQ bits to ignore, see `snakewebb.io.dq.bad_mask`. A pixel that is flagged DO_NOT_USE, or
         NaN in any plane, is never used.
-    enable_err, enable_ctx : bool, optional
-        Make the variances and the context planes.
 
     Raises
     ------
@@ -138,39 +150,47 @@ def drizzle_band(
     context is made, 40 (16) for each pixel of it that the exposure at hand may touch, and about
     50 for each pixel read.
     """
-    if kernel not in KERNELS:
-        raise InputError(f"kernel: {kernel!r} is none: choose from {', '.join(KERNELS)}")
-    if weight_type not in WEIGHT_TYPES:
-        raise InputError(f"weight_type: {weight_type!r} is none: choose 'ivm', 'exptime' or None")
-    if not 0.0 <= pixfrac <= 1.0:
-        raise InputError(f"pixfrac: {pixfrac} is out of range: give a number from 0 to 1")
-    fill = fill_value(fillval)
+    if how.kernel not in KERNELS:
+        raise InputError(f"kernel: {how.kernel!r} is none: choose from {', '.join(KERNELS)}")
+    if how.weight_type not in WEIGHT_TYPES:
+        raise InputError(
+            f"weight_type: {how.weight_type!r} is none: choose 'ivm', 'exptime' or None"
+        )
+    if not 0.0 <= how.pixfrac <= 1.0:
+        raise InputError(f"pixfrac: {how.pixfrac} is out of range: give a number from 0 to 1")
+    fill = fill_value(how.fillval)
     bad_bits = bad_mask(good_bits) | DO_NOT_USE
-    if pixfrac <= POINT_PIXFRAC:
-        kernel = "point"
+    kernel = "point" if how.pixfrac <= POINT_PIXFRAC else how.kernel
     start, stop, _ = rows.indices(grid.shape[0])
     shape = stop - start, grid.shape[1]
-    totals = np.zeros((*shape, 8 if enable_err else 2))
-    con = np.zeros(((len(inputs) - 1) // 32 + 1 if enable_ctx else 0, *shape), np.uint32)
+    totals = np.zeros((*shape, 8 if how.enable_err else 2))
+    con = np.zeros(((len(inputs) - 1) // 32 + 1 if how.enable_ctx else 0, *shape), np.uint32)
     used = []
     for number, exposure in enumerate(inputs):
         found = None if exposure is None else _read(exposure, start, stop, _reach(kernel, grid))
         if exposure is None or found is None:
             continue
         planes, x, y = found
-        weight, time = _weights(exposure, planes, weight_type, bad_bits)
-        images = [planes[name] for name in ("SCI", *VARIANCES)] if enable_err else [planes["SCI"]]
+        weight, time = _weights(exposure, planes, how.weight_type, bad_bits)
+        images = (
+            [planes[name] for name in ("SCI", *VARIANCES)] if how.enable_err else [planes["SCI"]]
+        )
         images = [np.full_like(weight, np.nan) if image is None else image for image in images]
-        sums, top, left = _drizzle(exposure, images, weight, x, y, (start, stop), kernel, pixfrac)
-        plane = con[number // 32] if enable_ctx else np.zeros((0, 0), np.uint32)
+        sums, top, left = _drizzle(
+            exposure, images, weight, x, y, (start, stop), kernel, how.pixfrac
+        )
+        plane = con[number // 32] if how.enable_ctx else np.zeros((0, 0), np.uint32)
         add_exposure(sums, top - start, left, time, totals, plane, np.uint32(1 << number % 32))
         used.append(exposure.name)
     log.info("rows %d to %d from %s", start, stop, ", ".join(used) or "no exposure")
     sci, wht = np.empty((2, *shape), np.float32)
-    means = np.empty((len(VARIANCES) if enable_err else 0, *shape), np.float32)
+    means = np.empty((len(VARIANCES) if how.enable_err else 0, *shape), np.float32)
     divide_totals(totals, fill, grid.pixel_scale_ratio, sci, wht, means)
     return Band(
-        sci, wht, con.view(np.int32) if enable_ctx else None, *(means if enable_err else 3 * [None])
+        sci,
+        wht,
+        con.view(np.int32) if how.enable_ctx else None,
+        *(means if how.enable_err else 3 * [None]),
     )
 
 

@@ -60,8 +60,7 @@ def match_sky(
     Raises
     ------
     InputError
-        The skylist cannot be read or lacks an
-        exposure.
+        The skylist cannot be read or lacks an exposure.
     """
     check_option(skymethod in METHODS, "skymethod", skymethod, f"is none of {', '.join(METHODS)}")
     before = {found.name: found.before for found in statistics}

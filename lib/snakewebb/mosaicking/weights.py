@@ -7,6 +7,7 @@ import numpy as np
 from snakewebb.io.dq import DO_NOT_USE
 from snakewebb.io.headers import ExposureHeader
 from snakewebb.io.planes import read_planes
+from snakewebb.kernels.background import clipped, sort
 
 ENOUGH = 1_000_000
 """The mean weight of so many pixels is right to 0.1 %."""
@@ -28,8 +29,6 @@ def typical_weights(path: str | Path, header: ExposureHeader) -> dict[str, float
         By ``weight_type``: of ``ivm`` the mean of 1 / VAR_RNOISE over good pixels, clipped at 3
         sigma, 1 if the exposure has no VAR_RNOISE; of ``exptime`` the time. 0 if there is none.
     """
-    from snakewebb.kernels.background import clipped, sort
-
     planes = read_planes(path, ("DQ", "VAR_RNOISE"))
     ivm = 1.0
     variance, dq = planes["VAR_RNOISE"], planes["DQ"]

@@ -118,6 +118,7 @@ def write_crf(
     source = opened(source)
     notes = noted(provenance or {})
     if reasons := left_out(source.path):
+        log.warning("%s: %s: done without", source, "; ".join(reasons))
         notes["left_out"] = reasons
     if outliers is not None:
         fraction = {"fraction": float(np.mean(outliers))}
@@ -335,6 +336,7 @@ def write_copy(
                 reason = " ".join(str(error).split())
                 raise InputError(f"{source}: cannot be copied ({reason:.120}): mend it") from error
             file.write(extension(tree.change(changes, dropped).to_bytes()))
+    source.forget()
     log_statuses(target, statuses)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -365,3 +365,13 @@ def _catalogs(plan: Plan, product: str) -> dict[str, str]:
         listed = associations.read_catfile(step["catfile"])
         return {exposure: listed[exposure] for exposure in exposures if exposure in listed}
     return {e: m.tweakreg_catalog for e, m in exposures.items() if m.tweakreg_catalog}
+
+
+def names_of(values: Iterable[str]) -> str:
+    """Return a regular expression that matches the given names only."""
+    return "|".join(re.escape(value) for value in sorted(values)) or "none"
+
+
+def numbered_names_of(values: Iterable[str]) -> str:
+    """Return a short regular expression for many names: any digits where they have some."""
+    return "|".join(sorted({re.sub(r"\d+", r"\\d+", re.escape(value)) for value in values}))
