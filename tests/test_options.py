@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 import yaml
 
-from snakewebb.astrometry.matching import AbsoluteMatching, Matching
+from snakewebb.astrometry.options import AbsoluteMatching, Matching
 from snakewebb.errors import InputError
 from snakewebb.jobs.align import OTHERS
 from snakewebb.jobs.options import option_names, options_of

@@ -6,10 +6,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import naive
 from snakewebb.astrometry.matching import (
-    FIT_GEOMETRIES,
     Affine,
     FitError,
-    Matching,
     brightest_apart,
     clipped_fit,
     find_offset,
@@ -17,6 +15,7 @@ from snakewebb.astrometry.matching import (
     match_and_fit,
     nearest_pairs,
 )
+from snakewebb.astrometry.options import FIT_GEOMETRIES, Matching
 from snakewebb.errors import InputError
 
 

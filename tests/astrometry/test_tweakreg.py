@@ -14,8 +14,9 @@ from snakewebb.astrometry import catalogs as refcat
 from snakewebb.astrometry import network
 from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.astrometry.joining import overlap_counts
-from snakewebb.astrometry.matching import AbsoluteMatching, Affine, Matching
+from snakewebb.astrometry.matching import Affine
 from snakewebb.astrometry.network import adjust, residuals
+from snakewebb.astrometry.options import AbsoluteMatching, Matching
 from snakewebb.astrometry.tweakreg import align
 from snakewebb.errors import InputError
 from snakewebb.wcs.grid import Grid

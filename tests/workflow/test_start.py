@@ -129,3 +129,21 @@ def test_an_association_of_another_pipeline(tmp_path):
     (tmp_path / "asn.json").write_text(json.dumps(table))
     line = refused(tmp_path, associations=["asn.json"])
     assert "asn.json: is an association of wfs-image3, but snakewebb makes image3" in line
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        ({"separation": 0.5}, "steps.tweakreg.separation: 0.5 arcsec is not larger than √2 × tol"),
+        ({"abs_tolerance": 0.8, "abs_refcat": "GAIADR3"}, "tweakreg.abs_separation: 1.0 arcsec is"),
+        ({"abs_tolerance": 0.8}, ""),
+        ({"skip": True, "tolerance": 0.8}, ""),
+    ],
+)
+def test_parameters_that_contradict_each_other_are_told_where_they_are_used(tmp_path, step, told):
+    (tmp_path / "a_cal.fits").touch()
+    options = {"associations": ["a_cal.fits"], "steps": {"tweakreg": step}}
+    if told:
+        assert told in refused(tmp_path, **options)
+    else:
+        assert planned(tmp_path, **options)

@@ -6,7 +6,8 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import spsolve
 
-from snakewebb.astrometry.matching import FIT_GEOMETRIES, Affine, Matching
+from snakewebb.astrometry.matching import Affine
+from snakewebb.astrometry.options import FIT_GEOMETRIES, Matching
 
 
 def adjust(

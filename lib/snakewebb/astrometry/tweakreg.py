@@ -19,16 +19,9 @@ import numpy as np
 
 from snakewebb.astrometry.alignment import ExposureAlignment, ReferenceFit, Status
 from snakewebb.astrometry.joining import MAS, align_relative, column_names, detections_of
-from snakewebb.astrometry.matching import (
-    AbsoluteMatching,
-    Affine,
-    FitError,
-    Matching,
-    brightest_apart,
-    match_and_fit,
-    rms,
-)
+from snakewebb.astrometry.matching import Affine, FitError, brightest_apart, match_and_fit, rms
 from snakewebb.astrometry.network import apply_fits
+from snakewebb.astrometry.options import AbsoluteMatching, Matching
 from snakewebb.io.groups import reason_alone
 from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.sphere import to_plane

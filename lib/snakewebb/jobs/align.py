@@ -10,7 +10,7 @@ from typing import Any
 from snakewebb.astrometry import assign_mtwcs as mtwcs
 from snakewebb.astrometry.alignment import AlignmentResult, ExposureAlignment, ReferenceFit
 from snakewebb.astrometry.catalogs import reference_catalogue
-from snakewebb.astrometry.matching import AbsoluteMatching, Matching
+from snakewebb.astrometry.options import AbsoluteMatching, Matching
 from snakewebb.astrometry.tweakreg import align
 from snakewebb.errors import InputError
 from snakewebb.jobs.options import option_names, options_of

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from snakewebb.astrometry.options import Matching
 from snakewebb.coronagraphy.strategy import library
 from snakewebb.errors import InputError
 from snakewebb.io.dq import bad_mask
@@ -34,6 +35,8 @@ def check_plan(plan: Plan) -> None:
     """
     for name, product in plan.products.items():
         _check_bits(plan, name)
+        if not product.coronagraphic and plan.runs(name, "tweakreg"):
+            _check_matching(plan, name)
         check_files(product)
         if plan.config["exposure_i2d"]:
             for exposure in product.of_type("science"):
@@ -97,6 +100,17 @@ def _check_bits(plan: Plan, product: str) -> None:
                 bad_mask(parameters[key])
             except InputError as error:
                 raise InputError(f"steps.{step}.{key}: {error}") from None
+
+
+def _check_matching(plan: Plan, product: str) -> None:
+    """Raise where parameters of tweakreg that are used contradict each other."""
+    step = plan.steps(product)["tweakreg"]
+    for prefix in ("", "abs_") if step["abs_refcat"] else ("",):
+        names = ("separation", "tolerance")
+        try:
+            Matching(**{name: step[prefix + name] for name in names}).check(prefix)
+        except InputError as error:
+            raise InputError(f"steps.tweakreg.{error}") from None
 
 
 def _named_files(plan: Plan, product: str) -> dict[str, str | None]:

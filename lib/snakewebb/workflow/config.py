@@ -29,8 +29,7 @@ def complete(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
         As read from YAML.
     schema : mapping
         JSON Schema; each object names its ``properties``, each value has a ``default``. Besides,
-        objects name what jwst has ``without`` a meaning here, and a number what it is ``below``,
-        maybe ``times`` a factor.
+        objects name what jwst has ``without`` a meaning here, and a number what it is ``below``.
 
     Raises
     ------
@@ -74,12 +73,10 @@ def _fill(value: Any, schema: Schema, where: str, without: Sequence[str] = ()) -
         for key, sub in sorted(properties.items())
     }
     for key, sub in properties.items():
-        low, high, times = filled[key], filled.get(sub.get("below")), sub.get("times", 1.0)
-        if None not in (low, high) and low * times >= high:
-            factor = f" × {times:.2f}" if times != 1 else ""
+        low, high = filled[key], filled.get(sub.get("below"))
+        if None not in (low, high) and low >= high:
             raise InputError(
-                f"{inside}{key}: {low}{factor} is not below {sub['below']} ({high}): change one of "
-                "them"
+                f"{inside}{key}: {low} is not below {sub['below']} ({high}): change one of them"
             )
     return filled
 
@@ -221,8 +218,7 @@ def _values(schema: Schema) -> str:
         if word in schema
     ]  # fmt: skip
     if "below" in schema:
-        times = f" / {schema['times']:.2f}" if "times" in schema else ""
-        bounds.append(f"< `{schema['below']}`{times}")
+        bounds.append(f"< `{schema['below']}`")
     return ", ".join([text, *bounds])
 
 

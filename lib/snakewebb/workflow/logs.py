@@ -91,11 +91,12 @@ class Failures(logging.Handler):
             # Another attempt may have made them.
             if not all(Path(file).exists() for file in files)
         ]
-        # What was stopped before or while it could say so was so with the others.
+        # What was stopped before it could say so was so with the others, by hand.
         stopped = any(words.startswith(STOPPED) for _, words in found)
+        by_hand = any(words == STOPPED for _, words in found)
+        lost = ((_SILENT,) if stopped else ()) + ((_KILLED,) if by_hand else ())
         return [
-            (log, STOPPED if stopped and words.startswith((_SILENT, _KILLED)) else words)
-            for log, words in found
+            (log, STOPPED if lost and words.startswith(lost) else words) for log, words in found
         ]
 
     def messages(self) -> list[str]:
