@@ -132,7 +132,7 @@ def memory(base, factor, largest=None):
         if largest is None:
             size = sum(megabytes(input))
         else:
-            files = input[largest] if largest in input.keys() else input
+            files = input[largest]
             files = [files] if isinstance(files, str) else files
             size = max(megabytes(files)) * threads
         return int((base + factor * size) * attempt)

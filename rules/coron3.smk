@@ -3,7 +3,7 @@
 
 rule crfints:
     input:
-        exposure=of(plan.stage2_file),
+        exposure=of(plan.stage2_file, exptypes=("science", "psf")),
         others=of(plan.same_type),
     output:
         "<results>/{product}/{exposure}_{asn_id}_crfints.fits",

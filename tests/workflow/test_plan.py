@@ -150,7 +150,9 @@ def test_a_product_has_steps_of_its_own(make):
 def test_files_of_an_exposure(make):
     plan = make()
     assert plan.stage2_file("x", "a", "o001") == plan.stage2_file("x", "a") == "a_cal.fits"
-    assert plan.stage2_file("y", "r", "c1001") == "r_calints.fits"
+    assert plan.stage2_file("y", "r", "c1001", ("science", "psf")) == "r_calints.fits"
+    with pytest.raises(InputError, match="r is no exposure of y"):
+        plan.stage2_file("y", "r", "c1001")
     assert plan.same_type("y", "s") == ["t_calints.fits"]
     assert plan.same_type("y", "r") == []
     with pytest.raises(InputError, match="c is no exposure of x"):

@@ -38,11 +38,11 @@ def combiner(
         Takes a cube (n, ny, nx) an exposure, returns the image.
     """
     rows = slice(0, inputs[0].pixel_map.grid.shape[0])
-    weights = [
-        {name: plane for name, plane in each.source.items() if name != "SCI" and plane is not None}
-        for each in inputs
-        if isinstance(each.source, dict)
-    ]
+    weights = []
+    for each in inputs:
+        assert isinstance(each.source, dict)  # not a file
+        known = {name: plane for name, plane in each.source.items() if plane is not None}
+        weights.append({name: plane for name, plane in known.items() if name != "SCI"})
     if not any("VAR_RNOISE" in planes for planes in weights):
         how = replace(how, weight_type=None)
     how = replace(how, enable_err=False, enable_ctx=False, fillval="NAN")

@@ -14,9 +14,9 @@ from snakewebb.coronagraphy.files import Residual, write_psfsub
 from snakewebb.coronagraphy.klip import KlipOptions
 from snakewebb.coronagraphy.reduction import read_target
 from snakewebb.coronagraphy.repair import RepairOptions
-from snakewebb.coronagraphy.stack_refs import read_cube
 from snakewebb.coronagraphy.star_position import read_stars
 from snakewebb.io.names import product_exposure
+from snakewebb.io.planes import image_shape
 from snakewebb.wcs.exposure import read_geometry
 
 
@@ -62,9 +62,9 @@ def subtract_star(
     name = product_exposure(exposure)
     star = known[name]
     notes: dict[str, Any] = {"parameters": asdict(options), "star": star.to_dict()}
-    count, *shape = read_cube(exposure).data.shape
-    kept = np.zeros(count, bool)
-    data, err, model_err, bad = np.empty((0, *shape)), None, None, np.empty((0, *shape), bool)
+    *count, ny, nx = image_shape(exposure)
+    kept = np.zeros(count or 1, bool)
+    data, err, model_err, bad = np.empty((0, ny, nx)), None, None, np.empty((0, ny, nx), bool)
     if options.skip:
         notes["reason"] = "skip is set"
     if name not in reduction.exposures:

@@ -11,7 +11,6 @@ SMALL_DITHERS = ((0.0, 0.0), (1.52, 0.66), (0.73, 2.05), (-1.27, 1.31))
 MIRI_DITHERS = ((-1.13, -0.28), (1.21, 0.66), (-0.39, 1.05), (0.34, -1.43))
 """Like MIRI's 4-POINT-SETS."""
 NIRCAM_SHORT_A = ("NRCA1", "NRCA2", "NRCA3", "NRCA4")
-NIRCAM_SHORT_B = ("NRCB1", "NRCB2", "NRCB3", "NRCB4")
 
 
 def mosaic(columns: int, rows: int, step: float) -> tuple[tuple[float, float], ...]:

@@ -4,8 +4,8 @@ A job says itself what it took: Snakemake's ``benchmark`` looks at a job every h
 misses short jobs and short peaks, and takes a twentieth of the time that jobs take.
 
 Scripts import this module first. From then on whatever ends them is told in the log, and in one
-line, be it in an import. Until their work begins no garbage is collected: looking for it among the
-modules being imported, where there is none, takes a fifth of a job's start.
+line, be it in an import. Until their work begins no garbage is collected
+(`snakewebb.startup.put_off_garbage`).
 """
 
 import contextlib

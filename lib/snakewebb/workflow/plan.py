@@ -91,8 +91,14 @@ class Plan:
         first = self.products[product].members[0].path
         return {**files, "psfmask": select.choose(files["psfmask"], first)}
 
-    def stage2_file(self, product: str, exposure: str, asn_id: str | None = None) -> str:
-        """Return the calibrated file of an exposure, of the target or a reference.
+    def stage2_file(
+        self,
+        product: str,
+        exposure: str,
+        asn_id: str | None = None,
+        exptypes: tuple[str, ...] = ("science",),
+    ) -> str:
+        """Return the calibrated file of an exposure of the target, or of other types.
 
         Raises
         ------
@@ -100,7 +106,8 @@ class Plan:
             The product has no such exposure, or its files have another id.
         """
         known = self.products[product]
-        member = known.of_type("science").get(exposure) or known.of_type("psf").get(exposure)
+        found = (known.of_type(exptype).get(exposure) for exptype in exptypes)
+        member = next(filter(None, found), None)
         if member is None:
             raise InputError(f"{exposure} is no exposure of {product}")
         if asn_id not in (None, known.asn_id):
