@@ -7,9 +7,18 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import optics
 from coronagraphs import speckles
+from snakewebb.coronagraphy.point_symmetry import Fit, Undetermined
 from snakewebb.coronagraphy.repair import repair_pixels
 from snakewebb.coronagraphy.stack_refs import read_cube
-from snakewebb.coronagraphy.star_search import EMPTY, REACH, Sight, find_star, find_stars
+from snakewebb.coronagraphy.star_search import (
+    EMPTY,
+    REACH,
+    Sight,
+    _best,
+    _star,
+    find_star,
+    find_stars,
+)
 from snakewebb.simulate import coron_model, coronagraphy
 from snakewebb.simulate.presets import preset
 
@@ -37,11 +46,12 @@ def test_the_star_is_found_from_any_guess_nearby(guess):
 
 
 def test_bad_pixels_do_not_move_the_star():
-    image, good = speckles(SHAPE, STAR), np.ones(SHAPE, bool)
-    good[58:64, 57:60] = False  # one side of the brightest light
-    image[~good] = 40
-    star = find_star(image, (55, 61), good)
-    assert_allclose(star.center, STAR, atol=0.01)
+    image = speckles(SHAPE, STAR, seed=0)
+    good = np.random.default_rng(0).random(SHAPE) > 0.06
+    data, _, bad = repair_pixels(np.where(good, image, np.nan)[None], None)
+    assert_array_equal(bad[0], ~good)
+    star = find_star(data[0], (55, 61), good)
+    assert_allclose(star.center, STAR, atol=1e-3)
 
 
 def test_stars_of_other_telescopes():
@@ -79,21 +89,74 @@ def test_no_star_is_found_where_there_is_none():
     rng = np.random.default_rng(3)
     guess = (55.4, 60.2)
     lost(find_star(np.full(SHAPE, 7.0), guess), guess, "no light")
-    lost(find_star(rng.normal(size=SHAPE), guess), guess, "")
+    lost(find_star(rng.normal(size=SHAPE), guess), guess, "the light is")
     field = np.zeros(SHAPE)
     for x, y in rng.uniform(0, 110, (60, 2)):
         field += speckles(SHAPE, (x, y), count=1, reach=0.01) * rng.random()
-    lost(find_star(field + rng.normal(size=SHAPE), guess), guess, "")
+    lost(find_star(field + rng.normal(size=SHAPE), guess), guess, "the light is")
     lost(find_star(speckles(SHAPE, STAR), (20.0, 60.0)), (20.0, 60.0), "20 pixels from the frame")
     nothing = np.zeros(SHAPE, bool)
-    lost(find_star(speckles(SHAPE, STAR), guess, nothing), guess, "")
+    for good in (nothing, np.broadcast_to(np.arange(SHAPE[1]) < 50, SHAPE)):
+        star = find_star(speckles(SHAPE, STAR), guess, good)
+        lost(star, guess, "no pixels that are good on both sides")
 
 
-def test_two_points_of_symmetry_are_none():
-    """A lattice is as symmetric about each of its points."""
-    y, x = np.indices(SHAPE)
-    lattice = np.cos(np.pi * (x - 55) / 1.5) * np.cos(np.pi * (y - 60) / 1.5)
-    lost(find_star(lattice, (55, 60)), (55, 60), "symmetric about")
+def fit(x=50.0, y=50.0, quality=1.0, step=0.0):
+    nothing = np.empty(0)
+    return Fit(np.array([x, y]), quality, nothing, nothing, nothing, nothing, step)
+
+
+class Light:
+    """What `_best` and `_star` ask of the light: CRPIX at 50.2, 50 of a cut-out from 100, 200."""
+
+    corner, guess = np.array([100, 200]), np.array([50.2, 50.0])
+
+    def __init__(self, symmetry=0.9, error=(0.01, 0.01)):
+        self.symmetry = lambda fit: symmetry
+        self.error = lambda fit: np.array(error)
+
+
+@pytest.mark.parametrize(
+    ("light", "fits", "reason"),
+    [
+        (Light(), [fit(52.3)], "the light is most symmetric about 152.3, 250.0, 2.1 pixels from"),
+        (Light(), [fit(), fit(56.0, quality=0.5)], "about 156.0, 250.0, 5.8 pixels from CRPIX"),
+        (Light(symmetry=0.1), [fit()], "the light is not symmetric about 150.0, 250.0: 0.10"),
+        (Light(), [fit(), fit(51.0, quality=1.01)], "as symmetric about 150.0, 250.0 as about 151"),
+    ],
+)
+def test_the_best_place_is_beyond_doubt(light, fits, reason):
+    with pytest.raises(Undetermined) as caught:
+        _best(light, fits)
+    assert reason in str(caught.value)
+
+
+def test_other_places_may_be_near_or_worse():
+    best = fit()
+    assert _best(Light(), [fit(50.1, quality=1.001), best, fit(53.0, quality=1.5)]) is best
+
+
+@pytest.mark.parametrize(
+    ("light", "last", "reason"),
+    [
+        (Light(), fit(52.27), "2.1 pixels from CRPIX"),
+        (Light(), fit(step=0.1), "no place about 150.0, 250.0 is the most symmetric one"),
+        (Light(), fit(50.4), "smoothed light has it at 150.00, 250.00, not at 150.40, 250.00"),
+        (Light(error=(0.04, 0.04)), fit(), "its place, 150.00, 250.00, is uncertain by 0.17"),
+    ],
+)
+def test_the_last_place_is_beyond_doubt(light, last, reason):
+    before = fit(52.0) if "CRPIX" in reason else fit()
+    with pytest.raises(Undetermined) as caught:
+        _star(light, before, last)
+    assert reason in str(caught.value)
+
+
+def test_the_error_grows_with_the_distance_from_the_mask():
+    near, far = (_star(Light(), fit(x), fit(x)) for x in (50.2, 51.7))
+    assert_array_equal(near.center, (150.2, 250.0))
+    assert (near.error >= 0.03).all()
+    assert (far.error > 2 * near.error).all()
 
 
 @pytest.mark.parametrize(("contrast", "separation"), [(4e-4, 0.75), (3e-3, 0.9)])
@@ -159,7 +222,9 @@ def test_an_exposure_without_pixels_is_no_contradiction():
 
 
 def test_stars_that_were_once_refused_or_misplaced(real_data):
-    for path in sorted((real_data / "faults").glob("coron_star_*.fits")):
+    paths = sorted((real_data / "faults").glob("coron_star_*.fits"))
+    assert len(paths) == 4
+    for path in paths:
         header, image = fits.getheader(path), fits.getdata(path).astype(float)
         data, _, bad = repair_pixels(image[None], None)
         star = find_star(data[0], (header["GUESS_X"], header["GUESS_Y"]), ~bad[0])

@@ -186,6 +186,30 @@ def test_a_job_that_failed_is_told_unless_another_attempt_made_its_files(tmp_pat
     assert failed(log, str(file), str(tmp_path)) == {}
 
 
+KILLED = "killed, mostly for want of memory"
+
+
+@pytest.mark.parametrize(
+    ("last", "other", "told"),
+    [
+        ("ERROR root: stopped", "INFO a: hm", "stopped"),  # by hand, in the middle of an import
+        ("ERROR root: stopped", "", "stopped"),
+        ("INFO a: hm\nStack (most recent call first):", "INFO a: hm", KILLED),  # at its limit
+        ("ERROR root: no such file", "INFO a: hm", KILLED),
+    ],
+)
+def test_what_was_stopped_takes_others_along_but_no_reason_to_mend(tmp_path, last, other, told):
+    failures = Failures()
+    for name, words in (("one", last), ("other", other)):
+        lines = f"2026-01-01 10:00:00,000 {words}\n" if words else ""
+        (tmp_path / name).write_text(lines)
+        record = {"event": "job_error", "log": [str(tmp_path / name)], "output": ["none"]}
+        failures.handle(logging.makeLogRecord(record))
+    assert dict(failures.reasons())[str(tmp_path / "other")].startswith(told)
+    mend = failures.messages()[-1].startswith("mend this and ")
+    assert mend == (told == KILLED)
+
+
 def test_garbage_is_collected_from_the_beginning_of_the_work(tmp_path):
     gc.disable()
     with job(str(tmp_path / "log")):

@@ -51,6 +51,8 @@ class Fit:
     gradient : (2, n) float64
         Of the difference by the star's place.
     normal : (2, 2) float64
+    step : float
+        By how many pixels the last iteration moved the center, in x or y.
     """
 
     center: np.ndarray
@@ -59,6 +61,7 @@ class Fit:
     weights: np.ndarray
     gradient: np.ndarray
     normal: np.ndarray
+    step: float = 0.0
 
 
 class Light:
@@ -117,6 +120,8 @@ class Light:
         """Give bad pixels what stands on the other side: repaired ones ring when turned."""
         y, x = np.indices(self.image.shape)
         missing = ~self.good & self._good_turned(center, y, x)
+        if not missing.any():
+            return
         self.image = np.where(missing, turn(self.image[None], center)[0], self.image)
         self._slope()
 
@@ -165,7 +170,7 @@ class Light:
             center = center + step * min(1.0, STEP / size) if size else center
             if size < PRECISION or np.abs(center - self.guess).max() > SEARCH:
                 break
-        return replace(fit, center=center)
+        return replace(fit, center=center, step=size)
 
     def compare(self, center: np.ndarray) -> Fit:
         """Return how the image differs from itself turned about a center."""

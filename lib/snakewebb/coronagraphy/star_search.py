@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -16,7 +17,8 @@ REACH = 2.0
 """Pixels from CRPIX within which target acquisition puts the star: where it may be found."""
 SMOOTHING = 0.7
 """Sigma in pixels of the Gaussian that noise is smoothed by; speckles are no finer."""
-REFITS = 2
+MENDS = 2
+"""How often bad pixels get what stands on the other side, which was itself turned before."""
 COMMON = 3.0
 """What the scatter among these is multiplied by: aberrations and mask move all parts together."""
 LEAST_ERROR = 0.03
@@ -73,11 +75,11 @@ def find_star(
     Parameters
     ----------
     image : (ny, nx) array
-        Finite.
+        Finite, bad pixels repaired.
     guess : (x, y)
         0-based pixels: where the mask is (CRPIX), and within `REACH` the star.
     good : (ny, nx) bool, optional
-        False to leave a pixel out.
+        False where a pixel was repaired; it is left out.
 
     Returns
     -------
@@ -94,16 +96,15 @@ def find_star(
     """
     try:
         light = Light(image, guess, good, SMOOTHING)
-        best = _best(light, [light.refine(start) for start in light.starts()])
+        best = _best(light, _refined(light, light.starts()))
         # Undersampled light moves by what smooths it, so the last word has the image itself.
         light = Light(image, guess, good)
-        for _ in range(REFITS):
+        for _ in range(MENDS):
             light.mend(best.center)
-            fit = light.refine(best.center)
+        (fit,) = _refined(light, [best.center])
         return _star(light, best, fit)
-    except (Undetermined, np.linalg.LinAlgError) as failure:
-        reason = str(failure) if isinstance(failure, Undetermined) else "there is no light"
-        return _lost(guess, reason)
+    except Undetermined as failure:
+        return _lost(guess, str(failure))
 
 
 def find_stars(exposures: Iterable[Sight], names: Sequence[str]) -> list[Star]:
@@ -152,15 +153,31 @@ def _lost(guess: ArrayLike, reason: str) -> Star:
     return Star(np.asarray(guess, np.float64), np.full(2, np.nan), reason)
 
 
-def _best(light: Light, fits: Sequence[Fit]) -> Fit:
-    """Return the best fit, if the light is symmetric about one place that is within reach."""
-    fit = min(fits, key=lambda fit: fit.quality)
+def _refined(light: Light, starts: Iterable[np.ndarray]) -> list[Fit]:
+    """Return the fits that starts lead to, without those that the light does not determine."""
+    fits = []
+    for start in starts:
+        with contextlib.suppress(np.linalg.LinAlgError):
+            fits.append(light.refine(start))
+    if not fits:
+        raise Undetermined("its light has no pixels that are good on both sides")
+    return fits
+
+
+def _check_reach(light: Light, fit: Fit) -> None:
     x, y = fit.center + light.corner
     distance = float(np.hypot(*(fit.center - light.guess)))
     if distance > REACH:
         raise Undetermined(
             f"the light is most symmetric about {x:.1f}, {y:.1f}, {distance:.1f} pixels from CRPIX"
         )
+
+
+def _best(light: Light, fits: Sequence[Fit]) -> Fit:
+    """Return the best fit, if the light is symmetric about one place that is within reach."""
+    fit = min(fits, key=lambda fit: fit.quality)
+    _check_reach(light, fit)
+    x, y = fit.center + light.corner
     symmetry = light.symmetry(fit)
     if symmetry < SYMMETRIC:
         raise Undetermined(f"the light is not symmetric about {x:.1f}, {y:.1f}: {symmetry:.2f}")
@@ -176,7 +193,10 @@ def _best(light: Light, fits: Sequence[Fit]) -> Fit:
 
 def _star(light: Light, best: Fit, fit: Fit) -> Star:
     """Return the star of the last fit, if it agrees with the best one before and is certain."""
+    _check_reach(light, fit)
     x, y = fit.center + light.corner
+    if fit.step > LEAST_ERROR:
+        raise Undetermined(f"no place about {x:.1f}, {y:.1f} is the most symmetric one")
     if np.hypot(*(fit.center - best.center)) > RIVAL[1]:
         u, v = best.center + light.corner
         raise Undetermined(f"smoothed light has it at {u:.2f}, {v:.2f}, not at {x:.2f}, {y:.2f}")
