@@ -24,7 +24,8 @@ from snakewebb.workflow.checks import check_made, check_plan, remarks
 from snakewebb.workflow.digest import code_digest
 from snakewebb.workflow.lock import occupy
 from snakewebb.workflow.logs import Failures
-from snakewebb.workflow.plan import names_of, numbered_names_of, read_plan
+from snakewebb.workflow.plan import read_plan
+from snakewebb.workflow.wildcards import names_of, numbered_names_of
 
 CONFIGFILE = "config/config.yaml"
 
@@ -63,7 +64,7 @@ try:
     with open(ROOT / "config" / "schema.yaml") as file:
         schema = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     plan = read_plan(config, schema)
-    config = plan.config
+    config, stage2 = plan.config, plan.stage2
     if workflow.is_main_process:
         check_plan(plan)
         for remark in remarks(plan):
@@ -78,9 +79,8 @@ IMAGE3 = names_of(plan.of_kind(coronagraphic=False))
 wildcard_constraints:
     product=names_of(plan.products),
     # Thousands of names in full make Snakemake take minutes.
-    exposure=numbered_names_of(
-        member.exposure for p in plan.products.values() for member in p.members
-    ),
+    exposure=numbered_names_of(plan.exposures()),
+    background=r"[^/]+-[0-9a-f]{8}",
     asn_id=names_of({product.asn_id for product in plan.products.values()}),
     modes=r"|_k\d+",
 

@@ -18,7 +18,8 @@ from snakewebb.io import strict
 from snakewebb.io.dq import bad_mask
 from snakewebb.mosaicking.skymatch import read_skylist
 from snakewebb.workflow import config
-from snakewebb.workflow.associations import read, read_catfile
+from snakewebb.workflow.associations import read
+from snakewebb.workflow.catfile import read_catfile
 from snakewebb.workflow.checks import check_files, check_path
 
 SCHEMA = yaml.safe_load((Path(__file__).parent.parent / "config" / "schema.yaml").read_text())

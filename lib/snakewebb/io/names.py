@@ -46,6 +46,11 @@ def exposure_name(path: str | Path) -> str:
     return name
 
 
+def exposure_suffix(path: str | Path) -> str:
+    """Return what stands behind the last ``_`` of a file's name, without ``.fits``: ``cal``."""
+    return os.fspath(path).rpartition("_")[2].partition(".fits")[0]
+
+
 def product_name(name: str) -> str:
     """Return the name that a product has, of what an association or the configuration calls it.
 

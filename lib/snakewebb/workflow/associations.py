@@ -20,14 +20,21 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
-from snakewebb.errors import InputError, reason
+from snakewebb.errors import InputError
 from snakewebb.io import strict
 from snakewebb.io.atomic import write_text
 from snakewebb.io.fits_structure import find
-from snakewebb.io.names import FITS, exposure_name, product_name
+from snakewebb.io.names import FITS, exposure_name, exposure_suffix, product_name
 
-KINDS = {"image3": "image3", "coron3": "coron3", "image": "image3", "mosaic": "image3"}
+KINDS = {
+    **{name: name for name in ("image2", "image3", "coron3")},
+    "tso-image2": "image2",
+    **dict.fromkeys(("image", "mosaic"), "image3"),
+}
 """What snakewebb makes by ``asn_type``; the last two are names that image3 had before 2017."""
+EXPTYPES = {"image2": ("science", "background")}
+"""Members that are used, by kind; of the others they are `STAGE3`."""
+STAGE3 = ("science", "psf")
 STAR = ("star_flux", "star_abmag", "star_vegamag")
 _OF_PRODUCT = {"name", "members", *STAR}
 _OF_MEMBER = {"expname", "exptype", "group_id", "tweakreg_catalog", "exposerr"}
@@ -44,13 +51,15 @@ class Member:
     exposure : str
         File name without suffix, as ``jw01345003001_02201_00001_nrcalong``.
     path : str
-        The file.
+        The file, or where stage 2 makes it.
     exptype : str
-        ``science`` or ``psf``.
+        ``science``, ``psf`` or ``background``.
     group_id : str or None
         Which detectors belong together; None leaves it to the file's metadata.
     tweakreg_catalog : str or None
         A custom source catalogue.
+    rate : str or None
+        The ``_rate`` that stage 2 makes the file of; None if it is the user's.
     """
 
     exposure: str
@@ -58,11 +67,17 @@ class Member:
     exptype: str
     group_id: str | None = None
     tweakreg_catalog: str | None = None
+    rate: str | None = None
+
+    @property
+    def source(self) -> str:
+        """The user's file, whose header tells of the exposure."""
+        return self.rate or self.path
 
 
 @dataclass(frozen=True)
 class Product:
-    """A product of an association.
+    """A product of an association; one of ``image2`` is an exposure, calibrated.
 
     Attributes
     ----------
@@ -76,14 +91,14 @@ class Product:
         Name of the pool it was made from; for the products' metadata.
     members : tuple of Member
         In the association's order.
-    kind : {'image3', 'coron3'} or None
+    kind : {'image2', 'image3', 'coron3'} or None
         What the association says it is; None if it leaves that open.
     star : dict
         What the association says of the star's brightness in coronagraphy: ``star_flux`` (Jy),
         ``star_abmag`` or ``star_vegamag``.
     unused : dict
-        What the association says besides, without an effect here, and how often: members that are
-        neither science nor psf, unknown keys, and what the archive found wrong with exposures.
+        What the association says besides, without an effect here, and how often: members of other
+        types, unknown keys, and what the archive found wrong with exposures.
     """
 
     name: str
@@ -104,11 +119,11 @@ class Product:
         """
         if self.kind == "coron3" or any(member.exptype == "psf" for member in self.members):
             return True
-        path = self.members[0].path
+        path = self.members[0].source
         try:
             return len(find(path, "SCI").shape) == 3
         except (AttributeError, InputError):
-            return re.search(r"[_-](cal|crf)ints\.fits", path) is not None
+            return re.search(r"[_-](cal|crf|rate)ints\.fits", path) is not None
 
     def of_type(self, exptype: str) -> dict[str, Member]:
         """Return the members of a type by exposure name, in order."""
@@ -135,11 +150,12 @@ def read(path: str | Path) -> list[Product]:
     Raises
     ------
     InputError
-        The file is missing, is no association, or not one of stage 3.
+        The file is missing, is no association, or not one of imaging or coronagraphy.
     """
     path = Path(path)
     if FITS.search(path.name):
-        return [_of_files(exposure_name(path), {"science": [path]}, path, "none")]
+        kind = "image2" if is_rate(path) else None
+        return [_of_files(exposure_name(path), {"science": [path]}, path, "none", kind)]
     try:
         table = strict.read(path)
     except FileNotFoundError:
@@ -151,15 +167,25 @@ def read(path: str | Path) -> list[Product]:
     return [_product(path, path.parent, table, product) for product in products]
 
 
+def is_rate(path: str | Path) -> bool:
+    """Return whether a file's name is that of an exposure before stage 2."""
+    return exposure_suffix(path) in ("rate", "rateints")
+
+
+def stage2_kind(path: str) -> str:
+    """Return what stage 2 makes of a file, or has made, by the file's name: cal or calints."""
+    return "calints" if exposure_suffix(path).endswith("ints") else "cal"
+
+
 def _kind(path: Path, table: Mapping[str, Any]) -> str | None:
     """Return what an association makes; None if it does not say."""
     named = str(table.get("asn_type") or "none").lower()
     if named == "none" and "level2" in str(table.get("asn_rule")).lower():
-        named = "level 2"
+        named = "image2"
     if named != "none" and named not in KINDS:
         raise InputError(
-            f"{path}: is an association of {named}, but snakewebb makes image3 and coron3: give "
-            "one of these, or exposures"
+            f"{path}: is an association of {named}, but snakewebb makes image2, image3 and coron3: "
+            "give one of these, or exposures"
         )
     return KINDS.get(named)
 
@@ -176,11 +202,12 @@ def _product(where: object, folder: Path, table: Mapping[str, Any], product: Any
     entries = product.get("members")
     if not isinstance(entries, list) or not entries:
         raise InputError(f"{where}: product {name} has no members: add them")
-    seen: dict[str, Member] = {}
+    exptypes = table.get("exptypes") or EXPTYPES.get(table["asn_type"], STAGE3)
+    seen: dict[tuple[str, str], Member] = {}
     unused: Counter[str] = Counter()
     unused.update(f"key {key}" for key in sorted(product.keys() - _OF_PRODUCT))
     for entry in entries:
-        member = _member(where, folder, name, entry)
+        member = _member(where, folder, name, entry, exptypes)
         if not entry.keys() <= _OF_MEMBER:
             unused.update(f"key {key}" for key in sorted(entry.keys() - _OF_MEMBER))
         if isinstance(member, str):
@@ -189,7 +216,9 @@ def _product(where: object, folder: Path, table: Mapping[str, Any], product: Any
         wrong = entry.get("exposerr")
         if wrong and wrong not in ("null", "NULL"):
             unused[f"exposerr {wrong}"] += 1
-        other = seen.setdefault(member.exposure, member)
+        # What is subtracted from itself is told by the job.
+        place = "background" if member.exptype == "background" else "", member.exposure
+        other = seen.setdefault(place, member)
         if other is not member:
             raise InputError(
                 f"{where}: product {name} lists {member.exposure} twice ({other.path} and "
@@ -213,17 +242,19 @@ def _product(where: object, folder: Path, table: Mapping[str, Any], product: Any
     )
 
 
-def _member(where: object, folder: Path, product: str, entry: Any) -> Member | str:
+def _member(
+    where: object, folder: Path, product: str, entry: Any, exptypes: tuple[str, ...]
+) -> Member | str:
     """Return a member, or its type where that is not used."""
     expname = entry.get("expname") if isinstance(entry, dict) else None
     if not isinstance(expname, str) or not expname:
         raise InputError(f"{where}: product {product}: a member has no 'expname': add it")
     exptype = entry.get("exptype")
     if not isinstance(exptype, str) or not exptype:
-        raise InputError(f"{where}: member {expname} has no 'exptype': use science or psf")
+        raise InputError(f"{where}: member {expname} has no 'exptype': use {' or '.join(exptypes)}")
     exptype = exptype.lower()
-    if exptype not in ("science", "psf"):
-        meant = difflib.get_close_matches(exptype, ("science", "psf"), cutoff=0.8)
+    if exptype not in exptypes:
+        meant = difflib.get_close_matches(exptype, exptypes, cutoff=0.8)
         if meant:
             raise InputError(
                 f"{where}: member {expname}: unknown exptype {exptype!r}: did you mean {meant[0]}?"
@@ -257,49 +288,6 @@ def _star(where: object, name: str, product: Mapping[str, Any]) -> dict[str, flo
     return star
 
 
-def read_catfile(path: str | Path) -> dict[str, str]:
-    """Return the source catalogue of each exposure that a ``catfile`` gives one.
-
-    Parameters
-    ----------
-    path : path
-        Text of two columns: exposure file, and its catalogue relative to the catfile's folder; or
-        none, where sources are to be searched as usual. What follows a ``#`` is a comment.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, lists nothing, has another number of columns, or an exposure twice.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-        if "\0" in text:
-            raise ValueError("is no text")
-        lines = text.splitlines()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: catfile cannot be read: {reason(error)}: mend it") from None
-    folder = Path(path).parent
-    catalogs: dict[str, str | None] = {}
-    for number, line in enumerate(lines, 1):
-        words = re.sub(r"(^|\s)#.*", "", line).split()
-        if not words:
-            continue
-        name = exposure_name(words[0])
-        if not line.expandtabs().isprintable():
-            raise InputError(f"{path}: line {number} is no text: give exposure and catalogue")
-        if len(words) > 2:
-            raise InputError(
-                f"{path}: line {number} has {len(words)} columns: give exposure and catalogue, "
-                "names without blanks"
-            )
-        if name in catalogs:
-            raise InputError(f"{path}: line {number} has {name} again: keep one")
-        catalogs[name] = str(folder / words[1]) if len(words) > 1 else None
-    if not catalogs:
-        raise InputError(f"{path}: catfile lists no exposure: give exposures and catalogues")
-    return {name: catalog for name, catalog in catalogs.items() if catalog}
-
-
 def matching(patterns: str | Iterable[str]) -> list[str]:
     """Return the files of one pattern or several.
 
@@ -326,7 +314,7 @@ def of_files(name: str, files: Mapping[str, Iterable[str | Path]]) -> Product:
     name : str
         The product's name.
     files : mapping
-        Paths of exposures by exptype, ``science`` and ``psf``.
+        Paths of exposures by exptype, ``science``, ``psf`` and ``background``.
 
     Raises
     ------
@@ -337,14 +325,18 @@ def of_files(name: str, files: Mapping[str, Iterable[str | Path]]) -> Product:
 
 
 def _of_files(
-    name: str, files: Mapping[str, Iterable[str | Path]], where: object, table: str
+    name: str,
+    files: Mapping[str, Iterable[str | Path]],
+    where: object,
+    table: str,
+    kind: str | None = None,
 ) -> Product:
     members = [
         {"expname": str(path), "exptype": exptype}
         for exptype, paths in files.items()
         for path in paths
     ]
-    content = {"asn_id": "a3001", "asn_pool": "none", "asn_type": None}
+    content = {"asn_id": "a3001", "asn_pool": "none", "asn_type": kind, "exptypes": tuple(files)}
     product = _product(where, Path(), content, {"name": name, "members": members})
     return replace(product, table=table)
 
@@ -371,10 +363,19 @@ def write_association(target: str | Path, product: str, files: Mapping[str, Iter
 
 
 def as_table(product: Product, folder: str | Path) -> dict[str, Any]:
-    """Return a product's association as JSON holds it, with paths relative to a folder."""
+    """Return a product's association as JSON holds it, with paths relative to a folder.
+
+    That is the product's, beside which lies the folder of the exposures that stage 2 makes.
+    """
     members = [
-        {"expname": os.path.relpath(member.path, folder), "exptype": member.exptype}
+        {
+            "expname": f"../exposures/{member.exposure}_{stage2_kind(member.path)}.fits"
+            if is_rate(member.path)
+            else os.path.relpath(member.path, folder),
+            "exptype": member.exptype,
+        }
         for member in product.members
+        if member.exptype != "background"
     ]
     return {
         "asn_type": "coron3" if product.coronagraphic else "image3",

@@ -16,13 +16,39 @@ from snakewebb.astrometry.options import Matching
 from snakewebb.coronagraphy.strategy import library
 from snakewebb.errors import InputError
 from snakewebb.io.dq import bad_mask
-from snakewebb.io.fits_structure import exposure_header, find, structure
+from snakewebb.io.fits_structure import exposure_header, find, first_header, structure
 from snakewebb.references.select import canonical
 from snakewebb.workflow.associations import Member, Product
 from snakewebb.workflow.plan import Plan
+from snakewebb.workflow.stage2 import Stage2
 
 LONGEST = 200
 """Characters of an exposure's or product's name; 255 bytes with all that products add to it."""
+STAGE3_FILES = ("psfmask", "psf", "throughput", "apcorr", "abvegaoffset")
+"""Reference files of which one is for a whole product."""
+EXP_TYPES = (
+    "EXP_TYPES",
+    "NRC_IMAGE",
+    "NRC_TACQ",
+    "NRC_TACONFIRM",
+    "NRC_CORON",
+    "NRC_FOCUS",
+    "NRC_TSIMAGE",
+    "MIR_IMAGE",
+    "MIR_TACQ",
+    "MIR_TACONFIRM",
+    "MIR_LYOT",
+    "MIR_4QPM",
+    "MIR_CORONCAL",
+    "NIS_IMAGE",
+    "NIS_AMI",
+    "NIS_TACQ",
+    "NIS_TACONFIRM",
+    "NIS_FOCUS",
+    "FGS_IMAGE",
+    "FGS_FOCUS",
+)
+"""Those that assign_wcs of jwst 3.0.0 knows, of imaging and coronagraphy."""
 ALIKE = ("INSTRUME", "DETECTOR", "FILTER", "PUPIL", "CORONMSK", "SUBARRAY", "BUNIT")
 
 
@@ -33,6 +59,7 @@ def check_plan(plan: Plan) -> None:
     ------
     InputError
     """
+    check_stage2(plan.stage2)
     for name, product in plan.products.items():
         _check_bits(plan, name)
         if not product.coronagraphic and plan.runs(name, "tweakreg"):
@@ -49,6 +76,29 @@ def check_plan(plan: Plan) -> None:
                 check_path(path, lister)
         if product.coronagraphic:
             _check_coronagraphy(plan, name)
+
+
+def check_stage2(stage2: Stage2) -> None:
+    """Raise where an exposure cannot be calibrated, as far as headers tell.
+
+    Raises
+    ------
+    InputError
+    """
+    for key, known in stage2.exposures.items():
+        for path in (known.rate, *known.backgrounds):
+            check_path(path, f"{known.table}: exposure of stage 2")
+        _check_name(known.name, known.rate)
+        header = first_header(known.rate)
+        if header.get("S_PHOTOM") == "COMPLETE":
+            raise InputError(f"{known.rate}: is calibrated: give the _rate, or call it _cal")
+        if (exp_type := header.get("EXP_TYPE")) not in EXP_TYPES:
+            raise InputError(
+                f"{known.rate}: EXP_TYPE is {exp_type}: give exposures of imaging or coronagraphy"
+            )
+        stage2.background_file(known.name, known.kind)
+        for reftype, path in stage2.references(known.name, known.kind).items():
+            check_path(path, f"reference_files.{reftype} for {key}")
 
 
 def check_made(plan: Plan, is_made: Callable[[str], bool]) -> None:
@@ -76,7 +126,7 @@ def check_made(plan: Plan, is_made: Callable[[str], bool]) -> None:
 
 def remarks(plan: Plan) -> list[str]:
     """Return what associations and catalogues hold, or lack, without an error."""
-    found, unused = [], Counter[str]()
+    found, unused = [], Counter(plan.stage2.unused)
     for name, product in plan.products.items():
         unused.update(product.unused)
         number, given = len(product.of_type("science")), len(plan.catalogs[name])
@@ -115,7 +165,8 @@ def _check_matching(plan: Plan, product: str) -> None:
 
 def _named_files(plan: Plan, product: str) -> dict[str, str | None]:
     """Return the files that a configuration names for a product, by what names them."""
-    named = dict(plan.reference_files(product))
+    files = plan.reference_files(product)
+    named = {name: path for name, path in files.items() if name in STAGE3_FILES}
     sky = plan.steps(product)["skymatch"]
     if sky["skymethod"] == "user" and not sky["skip"]:
         named["skylist"] = sky["skylist"] or "skymatch.skylist"
@@ -168,14 +219,16 @@ def check_files(product: Product) -> None:
     if len(product.name) > LONGEST:
         raise InputError(f"{product.table}: product name {product.name} is too long: shorten it")
     for member in product.members:
-        check_path(member.path, f"{product.name} of {product.table}")
-        name = member.exposure
-        if not name or not name.isascii() or not name.isprintable():
-            raise InputError(
-                f"{member.path}: its name cannot be in those of products: rename it, in ASCII"
-            )
-        if len(name) > LONGEST:
-            raise InputError(f"{member.path}: its name is too long for products: shorten it")
+        check_path(member.source, f"{product.name} of {product.table}")
+        _check_name(member.exposure, member.source)
+
+
+def _check_name(exposure: str, path: str) -> None:
+    """Raise where products cannot be called after an exposure."""
+    if not exposure or not exposure.isascii() or not exposure.isprintable():
+        raise InputError(f"{path}: its name cannot be in those of products: rename it, in ASCII")
+    if len(exposure) > LONGEST:
+        raise InputError(f"{path}: its name is too long for products: shorten it")
 
 
 def check_together(
@@ -207,7 +260,7 @@ def check_together(
     _check_alike(known)
     if strategy == "ADI":
         _check_rolls(product, [known.get(member, {}) for member in science.values()])
-    shape = next((find(member.path, "SCI").shape[-2:] for member in known), None)
+    shape = next((find(member.source, "SCI").shape[-2:] for member in known), None)
     for name, path in images.items():
         if path and shape:
             _check_image(name, path, shape)
@@ -215,7 +268,7 @@ def check_together(
 
 def _header(member: Member) -> Mapping[str, str] | None:
     try:
-        return exposure_header(member.path)
+        return exposure_header(member.source)
     except InputError:
         return None
 
@@ -228,7 +281,7 @@ def _check_alike(known: Mapping[Member, Mapping[str, str]]) -> None:
         for key, value in setup.items():
             if value != (other := setups[first].get(key, value)):
                 raise InputError(
-                    f"{member.path}: its {key} is {value}, but that of {first.exposure} is "
+                    f"{member.source}: its {key} is {value}, but that of {first.exposure} is "
                     f"{other}: put them in products of their own"
                 )
 
@@ -236,9 +289,11 @@ def _check_alike(known: Mapping[Member, Mapping[str, str]]) -> None:
 def _setup(member: Member, header: Mapping[str, str]) -> dict[str, str]:
     """Return what is known of what exposures must have in common."""
     setup = {key: header[key] for key in ALIKE if key in header}
+    if member.rate:
+        setup.pop("BUNIT", None)  # it is another after stage 2
     if "CORONMSK" in setup:
         setup["CORONMSK"] = canonical(setup["CORONMSK"])
-    return setup | {"size": " × ".join(map(str, find(member.path, "SCI").shape[:-3:-1]))}
+    return setup | {"size": " × ".join(map(str, find(member.source, "SCI").shape[:-3:-1]))}
 
 
 def _check_rolls(product: Product, science: Sequence[Mapping[str, str]]) -> None:

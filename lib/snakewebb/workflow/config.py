@@ -17,6 +17,12 @@ from jsonschema import Draft202012Validator
 from snakewebb.errors import InputError
 
 Schema = Mapping[str, Any]
+SECTIONS = {
+    "reference_files": "Reference files: `reference_files`",
+    "image2": "Stage 2: `image2`",
+    "steps": "Stage 3: `steps`",
+}
+"""Keys that hold keys of their own, and what their part of the reference page is called."""
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -47,7 +53,7 @@ def complete(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
                     f"products.{name}.{section}",
                     schema.get("without", ()),
                 )
-                for section in ("steps", "reference_files")
+                for section in ("steps", "image2", "reference_files")
             },
         }
         for name, product in filled["products"].items()
@@ -159,34 +165,39 @@ def options(steps: Mapping[str, Any], schema: Schema, step: str, rule: str) -> d
     step, rule : str
         Such as ``outlier_detection`` and ``median``.
     """
-    parameters = schema["properties"]["steps"]["properties"][step]["properties"]
+    return used(steps[step], schema["properties"]["steps"]["properties"][step], rule)
+
+
+def used(parameters: Mapping[str, Any], schema: Schema, rule: str) -> dict[str, Any]:
+    """Return those of a step's completed parameters that a rule uses, keys sorted."""
+    known = schema["properties"]
     return {
-        name: steps[step][name]
-        for name in sorted(parameters)
-        if rule in parameters[name].get("rules", ())
+        name: parameters[name] for name in sorted(known) if rule in known[name].get("rules", ())
     }
 
 
 def reference(schema: Schema) -> str:
     """Return the reference page of all keys, in Markdown."""
     lines = [schema["description"].strip(), ""]
-    steps = schema["properties"]["steps"]["properties"]
-    top = {key: sub for key, sub in schema["properties"].items() if key != "steps"}
+    top = {key: sub for key, sub in schema["properties"].items() if key not in SECTIONS}
     lines += ["## Keys of config.yaml", "", *_table(top)]
-    lines += ["", "## Steps", "", schema["properties"]["steps"]["description"].strip()]
     lines += ["", *_without(schema, "Parameters of every step of jwst")]
-    for name, step in steps.items():
-        lines += [
-            "",
-            f"### {name}",
-            "",
-            step["description"].strip(),
-            "",
-            *_table(step["properties"]),
-        ]
-        if step.get("without"):
-            lines += ["", *_without(step, "Parameters of jwst")]
+    for section, title in SECTIONS.items():
+        lines += ["", f"## {title}", "", schema["properties"][section]["description"].strip()]
+        lines += _section(schema["properties"][section]["properties"])
     return "\n".join(lines) + "\n"
+
+
+def _section(properties: Mapping[str, Schema]) -> list[str]:
+    """Return the lines of a section: its own keys, then those of its steps."""
+    own = {key: sub for key, sub in properties.items() if "properties" not in sub}
+    lines = ["", *_table(own)] if own else []
+    for name, step in properties.items():
+        if name not in own:
+            lines += ["", f"### {name}", "", step["description"].strip()]
+            lines += ["", *_table(step["properties"])]
+            lines += ["", *_without(step, "Parameters of jwst")] if step.get("without") else []
+    return lines
 
 
 def _without(schema: Schema, what: str) -> list[str]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from snakewebb.errors import InputError
@@ -19,6 +19,8 @@ from snakewebb.references import select
 from snakewebb.workflow import associations
 from snakewebb.workflow import config as configuration
 from snakewebb.workflow.associations import Product
+from snakewebb.workflow.catfile import read_catfile
+from snakewebb.workflow.stage2 import NAME, Stage2, read_stage2
 
 Options = dict[str, Any]
 
@@ -37,12 +39,15 @@ class Plan:
         By name, in the order in which they stand in the configuration.
     catalogs : mapping
         The user's source catalogues: by product, by exposure.
+    stage2 : Stage2
+        The exposures that are made of ``_rate``.
     """
 
     config: Mapping[str, Any]
     schema: Mapping[str, Any]
     products: Mapping[str, Product]
     catalogs: Mapping[str, Mapping[str, str]]
+    stage2: Stage2 = field(default_factory=Stage2)
 
     def steps(self, product: str) -> Mapping[str, Any]:
         """Return the parameters of all steps that hold for a product."""
@@ -64,6 +69,11 @@ class Plan:
         """Return whether a product's contrast is to be measured."""
         return all(self.runs(product, step) for step in ("klip", "resample", "contrast"))
 
+    def exposures(self) -> list[str]:
+        """Return the names of all exposures, some twice."""
+        names = [known.name for known in self.stage2.exposures.values()]
+        return names + [member.exposure for p in self.products.values() for member in p.members]
+
     def of_files(self) -> list[str]:
         """Return the products that have no association, but files of their own."""
         return [n for n, p in self.config["products"].items() if p["science"] or p["psf"]]
@@ -71,7 +81,8 @@ class Plan:
     def listed_files(self, product: str) -> dict[str, list[str]]:
         """Return the files of a product without an association, by exptype."""
         entry = self.config["products"][product]
-        return {t: associations.matching(entry[t]) for t in ("science", "psf")}
+        types = ("science", "psf", "background")
+        return {t: associations.matching(entry[t]) for t in types}
 
     def of_kind(self, coronagraphic: bool) -> list[str]:
         """Return the names of the products of coronagraphy, or of the others."""
@@ -88,7 +99,7 @@ class Plan:
         files = self.config["products"].get(product, self.config)["reference_files"]
         if not isinstance(files["psfmask"], dict):
             return files
-        first = self.products[product].members[0].path
+        first = self.products[product].members[0].source
         return {**files, "psfmask": select.choose(files["psfmask"], first)}
 
     def stage2_file(
@@ -266,7 +277,7 @@ class Plan:
 
     def targets(self) -> list[str]:
         """Return the files that are made when none is asked for."""
-        files = []
+        files = self.stage2.targets()
         for name, product in self.products.items():
             files += [f"<results>/{name}/{name}_asn.json"] if name in self.of_files() else []
             files += self._coron3(name) if product.coronagraphic else self._image3(name)
@@ -327,8 +338,10 @@ def read_plan(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Plan:
     plan = Plan(config, schema, {}, {})
     found = [p for path in config["associations"] for p in associations.read(path)]
     found += [associations.of_files(name, plan.listed_files(name)) for name in plan.of_files()]
-    _check_names(config["products"], found)
-    plan = replace(plan, products={product.name: product for product in found})
+    products, stage2 = read_stage2(config, schema, found)
+    _check_names(config["products"], products, stage2)
+    by_name = {product.name: product for product in products}
+    plan = replace(plan, products=by_name, stage2=stage2)
     return replace(plan, catalogs={name: _catalogs(plan, name) for name in plan.products})
 
 
@@ -341,8 +354,9 @@ def _by_product_name(products: Mapping[str, Any]) -> dict[str, Any]:
     return named
 
 
-def _check_names(configured: Mapping[str, Any], found: list[Product]) -> None:
+def _check_names(configured: Mapping[str, Any], found: list[Product], stage2: Stage2) -> None:
     """Raise where a product stands twice in the configuration, or in no association."""
+    exposures = {known.name for known in stage2.exposures.values()}
     names = Counter(product.name for product in found)
     for name, count in names.items():
         if count > 1:
@@ -351,12 +365,16 @@ def _check_names(configured: Mapping[str, Any], found: list[Product]) -> None:
                 f"product {name} stands in the config {count} times ({tables}): keep one"
             )
     for name in configured:
-        if name not in names:
+        if name not in names and name not in exposures:
             raise InputError(
                 f"products.{name}: no association has this product: known are "
                 f"{', '.join(names) or 'none'}; or give 'science'"
             )
-    if not found:
+    if NAME in names:
+        raise InputError(
+            f"product {NAME}: is what the folder of exposures is called: give it another name"
+        )
+    if not found and not exposures:
         raise InputError(
             "nothing to do: list your associations under 'associations' in config.yaml"
         )
@@ -369,16 +387,6 @@ def _catalogs(plan: Plan, product: str) -> dict[str, str]:
         return {}
     exposures = own.of_type("science")
     if step["catfile"]:
-        listed = associations.read_catfile(step["catfile"])
+        listed = read_catfile(step["catfile"])
         return {exposure: listed[exposure] for exposure in exposures if exposure in listed}
     return {e: m.tweakreg_catalog for e, m in exposures.items() if m.tweakreg_catalog}
-
-
-def names_of(values: Iterable[str]) -> str:
-    """Return a regular expression that matches the given names only."""
-    return "|".join(re.escape(value) for value in sorted(values)) or "none"
-
-
-def numbered_names_of(values: Iterable[str]) -> str:
-    """Return a short regular expression for many names: any digits where they have some."""
-    return "|".join(sorted({re.sub(r"\d+", r"\\d+", re.escape(value)) for value in values}))

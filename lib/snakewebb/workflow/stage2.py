@@ -1,0 +1,381 @@
+"""Exposures that stage 2 makes: of which ``_rate``, with which backgrounds and reference files.
+
+An exposure is made once for all products that have it, below ``<results>/exposures``. Standard
+library only, as `snakewebb.workflow.plan`, whose rules of style hold here. Headers are read, and
+reference files chosen, when a rule asks for an exposure's: each job asks for its own only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from snakewebb.errors import InputError
+from snakewebb.io.fits_structure import first_header, version
+from snakewebb.io.names import exposure_name
+from snakewebb.references import select
+from snakewebb.references.crds import CrdsCache
+from snakewebb.workflow import config as configuration
+from snakewebb.workflow.associations import Product, is_rate, stage2_kind
+
+FOLDER = "<results>/exposures"
+NAME = "exposures"
+"""The folder's name, which no product can have."""
+QUICK_LOOKS = ("MIR_IMAGE", "NRC_IMAGE", "NIS_IMAGE", "FGS_IMAGE")
+"""EXP_TYPE of exposures of which jwst makes an ``_i2d`` in stage 2."""
+REFERENCES = {
+    "assign_wcs": ("distortion", "filteroffset"),
+    "flat_field": ("flat",),
+    "photom": ("photom", "area"),
+}
+"""Types of reference files, by step."""
+_RATE = {"cal": "rate", "calints": "rateints"}
+
+
+@dataclass(frozen=True)
+class Stage2Exposure:
+    """An exposure to be calibrated.
+
+    Attributes
+    ----------
+    name : str
+        What its products are called after.
+    kind : {'cal', 'calints'}
+    rate : str
+        The file it is made of.
+    backgrounds : tuple of str
+        Exposures of the background, ``_rate`` or ``_rateints``.
+    table, pool : str
+        Of its association; for its metadata.
+    sorted_out : bool
+        Whether `backgrounds` are those of all detectors and filters, of which some are its.
+    """
+
+    name: str
+    kind: str
+    rate: str
+    backgrounds: tuple[str, ...] = ()
+    table: str = "none"
+    pool: str = "none"
+    sorted_out: bool = False
+
+    @property
+    def key(self) -> str:
+        """What its file is called, without ``.fits``."""
+        return f"{self.name}_{self.kind}"
+
+    @property
+    def path(self) -> str:
+        """Where it is made."""
+        return f"{FOLDER}/{self.key}.fits"
+
+
+@dataclass(frozen=True)
+class Stage2:
+    """What stage 2 makes.
+
+    Attributes
+    ----------
+    schema : mapping
+        Of the configuration.
+    exposures : mapping of str to Stage2Exposure
+        By name and kind, ``<name>_cal``.
+    settings : mapping of str to mapping
+        The part of the configuration that holds for each, by the same names.
+    listed : tuple of str
+        Those that are asked for themselves, not only for a product of stage 3.
+    unused : mapping
+        What their associations say without an effect here, and how often.
+    """
+
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    exposures: Mapping[str, Stage2Exposure] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    listed: tuple[str, ...] = ()
+    unused: Mapping[str, int] = field(default_factory=dict)
+
+    def options(self, exposure: str, kind: str, rule: str) -> dict[str, Any]:
+        """Return the parameters of all steps that a rule uses for an exposure."""
+        own = self._settings(exposure, kind)["image2"]
+        steps = self.schema["properties"]["image2"]["properties"]
+        return {
+            step: known
+            for step, sub in steps.items()
+            if "properties" in sub and (known := configuration.used(own[step], sub, rule))
+        }
+
+    def rate_file(self, exposure: str, kind: str) -> str:
+        """Return the file that an exposure is made of."""
+        return self._known(exposure, kind).rate
+
+    def asn_metadata(self, exposure: str, kind: str) -> dict[str, str]:
+        """Return what an exposure's metadata say of its association."""
+        known = self._known(exposure, kind)
+        return {"pool_name": known.pool, "table_name": known.table}
+
+    def backgrounds(self, exposure: str, kind: str) -> list[str]:
+        """Return the exposures of the background that is to be subtracted from an exposure."""
+        known = self._known(exposure, kind)
+        skips = self._settings(exposure, kind)["image2"]["bkg_subtract"]["skip"]
+        if skips or not known.backgrounds or self.is_time_series(exposure, kind):
+            return []
+        if not known.sorted_out:
+            return list(known.backgrounds)
+        setup = _setup(known.rate)
+        found = [path for path in known.backgrounds if _setup(path) == setup]
+        if not found:
+            raise InputError(
+                f"{known.rate}: no background exposure is of {' '.join(filter(None, setup))}: add "
+                "one, or set image2.bkg_subtract.skip"
+            )
+        return found
+
+    def background_file(self, exposure: str, kind: str) -> str | None:
+        """Return the combined background of an exposure, unless none is subtracted."""
+        found = self.backgrounds(exposure, kind)
+        return f"{FOLDER}/{_set_name(found)}_combinedbackground.fits" if found else None
+
+    @cached_property
+    def _sets(self) -> dict[str, tuple[list[str], Stage2Exposure]]:
+        """The exposures of each set of backgrounds by its name, and an exposure that needs it."""
+        sets: dict[str, tuple[list[str], Stage2Exposure]] = {}
+        for known in self.exposures.values():
+            if found := self.backgrounds(known.name, known.kind):
+                sets.setdefault(_set_name(found), (found, known))
+        return sets
+
+    def background_set(self, background: str) -> list[str]:
+        """Return the exposures that a background is combined from."""
+        return self._sets[background][0]
+
+    def background_options(self, background: str) -> dict[str, Any]:
+        """Return how they are combined."""
+        known = self._sets[background][1]
+        return self.options(known.name, known.kind, "background")["bkg_subtract"]
+
+    def references(self, exposure: str, kind: str) -> dict[str, str]:
+        """Return the reference files that an exposure is calibrated with, by type."""
+        own = self._settings(exposure, kind)
+        types = [
+            reftype
+            for step, names in REFERENCES.items()
+            for reftype in names
+            if not own["image2"][step]["skip"]
+        ]
+        given = own["reference_files"]
+        return select.references_of(
+            self._known(exposure, kind).rate,
+            {reftype: given[reftype] for reftype in types},
+            _crds(**given["crds"]) if given["crds"]["path"] else None,
+        )
+
+    def reference_names(self, exposure: str, kind: str) -> dict[str, str]:
+        """Return what these are called in an exposure's metadata."""
+        given = self._settings(exposure, kind)["reference_files"]
+        return {
+            reftype: Path(path).name if given[reftype] else f"crds://{Path(path).name}"
+            for reftype, path in self.references(exposure, kind).items()
+        }
+
+    def is_time_series(self, exposure: str, kind: str) -> bool:
+        """Return whether an exposure is one of a time series: as it is, without a background."""
+        if kind == "cal":
+            return False
+        header = _header(self._known(exposure, kind).rate)
+        return header.get("TSOVISIT") == "T" or header.get("EXP_TYPE") == "NRC_TSIMAGE"
+
+    def has_quick_look(self, exposure: str, kind: str) -> bool:
+        """Return whether an exposure is to be rectified, and of a kind that is."""
+        known = self._known(exposure, kind)
+        if kind != "cal" or self._settings(exposure, kind)["image2"]["resample"]["skip"]:
+            return False
+        return _header(known.rate).get("EXP_TYPE") in QUICK_LOOKS
+
+    def targets(self) -> list[str]:
+        """Return the files that are made when none is asked for."""
+        files = [self.exposures[key].path for key in self.listed]
+        for known in self.exposures.values():
+            if self._settings(known.name, known.kind)["image2"]["save_bsub"]:
+                suffix = known.kind.replace("cal", "bsub")
+                if self.background_file(known.name, known.kind):
+                    files.append(f"{FOLDER}/{known.name}_{suffix}.fits")
+            if self.has_quick_look(known.name, known.kind):
+                files.append(f"{FOLDER}/{known.name}_i2d.fits")
+        return files
+
+    def _known(self, exposure: str, kind: str) -> Stage2Exposure:
+        known = self.exposures.get(f"{exposure}_{kind.replace('bsub', 'cal')}")
+        if known is None:
+            raise InputError(f"{exposure}_{kind}: is no exposure that stage 2 makes")
+        return known
+
+    def _settings(self, exposure: str, kind: str) -> Mapping[str, Any]:
+        return self.settings[self._known(exposure, kind).key]
+
+
+def read_stage2(
+    config: Mapping[str, Any], schema: Mapping[str, Any], found: Iterable[Product]
+) -> tuple[list[Product], Stage2]:
+    """Return the products of stage 3 with the exposures that stage 2 makes for them, and stage 2.
+
+    Parameters
+    ----------
+    config : mapping
+        The configuration, completed.
+    schema : mapping
+    found : iterable of Product
+        Of all associations, and of the configuration.
+
+    Raises
+    ------
+    InputError
+        An exposure is to be made in two ways.
+    """
+    exposures: dict[str, Stage2Exposure] = {}
+    products, unused = [], Counter[str]()
+    for product in found:
+        if product.kind == "image2":
+            _add(exposures, _of_association(product))
+            unused.update(product.unused)
+            unused["science members after the first"] += len(product.of_type("science")) - 1
+        else:
+            products.append(product)
+    listed, listing = tuple(exposures), cache(_listing)
+    resolved = [_resolved(product, exposures, listing) for product in products]
+    using: dict[str, list[str]] = {known.path: [] for known in exposures.values()}
+    for product in resolved:
+        for member in product.members:
+            if member.rate:
+                using[member.path].append(product.name)
+    settings = {
+        key: _settings(config, known.name, using[known.path]) for key, known in exposures.items()
+    }
+    return resolved, Stage2(schema, exposures, settings, listed, +unused)
+
+
+def _of_association(product: Product) -> Stage2Exposure:
+    """Return the exposure that a product of an association of stage 2 is."""
+    science = next(iter(product.of_type("science").values()))
+    return Stage2Exposure(
+        product.name,
+        stage2_kind(science.path),
+        science.path,
+        tuple(member.path for member in product.of_type("background").values()),
+        product.table,
+        product.pool,
+    )
+
+
+def _resolved(
+    product: Product,
+    exposures: dict[str, Stage2Exposure],
+    listing: Callable[[str], Collection[str]],
+) -> Product:
+    """Return a product of stage 3 whose members are the user's files, or made by stage 2.
+
+    What has to be made for it, and no association lists, is added to `exposures`.
+    """
+    backgrounds = tuple(member.path for member in product.of_type("background").values())
+    members = []
+    for member in product.members:
+        if member.exptype == "background":
+            continue
+        given, kind = member.path, stage2_kind(member.path)
+        made = exposures.get(f"{member.exposure}_{kind}")
+        if is_rate(given) and (made is None or backgrounds):
+            own = backgrounds if member.exptype == "science" else ()
+            made = Stage2Exposure(member.exposure, kind, given, own, sorted_out=True)
+        elif made is None and (rate := _beside(given, kind, listing)):
+            made = Stage2Exposure(member.exposure, kind, rate)
+        if made is not None:
+            _add(exposures, made)
+            member = replace(member, path=made.path, rate=made.rate)
+        members.append(member)
+    return replace(product, members=tuple(members))
+
+
+def _add(exposures: dict[str, Stage2Exposure], made: Stage2Exposure) -> None:
+    """Add an exposure to those that are made; raise if another of its name is."""
+    other = exposures.setdefault(made.key, made)
+    if (other.rate, other.backgrounds) != (made.rate, made.backgrounds):
+        raise InputError(
+            f"{made.key}: is to be made in two ways, of {other.rate} ({other.table}, "
+            f"{len(other.backgrounds)} backgrounds) and of {made.rate} ({made.table}, "
+            f"{len(made.backgrounds)}): keep one"
+        )
+
+
+def _beside(path: str, kind: str, listing: Callable[[str], Collection[str]]) -> str | None:
+    """Return the exposure before stage 2 that lies where one after it is missing."""
+    folder, _, name = path.rpartition("/")
+    if name in (there := listing(folder)):
+        return None
+    start, suffix, _ = name.rpartition(f"{kind}.fits")
+    wanted = (f"{start}{_RATE[kind]}.fits{packing}" for packing in ("", ".gz", ".fz"))
+    rate = next((rate for rate in wanted if suffix and rate in there), None)
+    return rate and os.path.join(folder, rate)
+
+
+def _listing(folder: str) -> frozenset[str]:
+    """Return the names in a folder: thousands of exposures are not asked for one by one."""
+    try:
+        return frozenset(os.listdir(folder or "."))
+    except OSError:
+        return frozenset()
+
+
+def _settings(config: Mapping[str, Any], exposure: str, using: list[str]) -> Mapping[str, Any]:
+    """Return what holds for an exposure: its own part of the configuration, or its products'.
+
+    Raises
+    ------
+    InputError
+        It is made for products that differ in it.
+    """
+    if exposure in config["products"]:
+        return config["products"][exposure]
+    first, *others = [config["products"].get(name, config) for name in using] or [config]
+    for name, other in zip(using[1:], others, strict=True):
+        if _stage2_part(other) != _stage2_part(first):
+            raise InputError(
+                f"{exposure}: is made for {using[0]} and {name}, whose image2 or reference_files "
+                f"differ: say under products.{exposure} what holds"
+            )
+    return first
+
+
+def _stage2_part(settings: Mapping[str, Any]) -> list[Any]:
+    files = settings["reference_files"]
+    types = [reftype for names in REFERENCES.values() for reftype in names]
+    return [settings["image2"], [files[name] for name in (*types, "crds")]]
+
+
+def _set_name(paths: list[str]) -> str:
+    """Return the name of what is made of some exposures."""
+    digest = hashlib.sha256("\n".join(paths).encode()).hexdigest()[:8]
+    return f"{exposure_name(paths[0])}-{digest}"
+
+
+def _header(path: str) -> Mapping[str, str]:
+    """Return a file's first header, read once as long as the file does not change."""
+    return _first_header(path, version(path))
+
+
+@lru_cache(maxsize=100_000)
+def _first_header(path: str, version: tuple[int, int]) -> Mapping[str, str]:
+    return first_header(path)
+
+
+def _setup(path: str) -> tuple[str, ...]:
+    return tuple(_header(path).get(key, "") for key in ("DETECTOR", "FILTER", "PUPIL"))
+
+
+@cache
+def _crds(path: str, context: str) -> CrdsCache:
+    return CrdsCache(path, context)
