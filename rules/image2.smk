@@ -71,3 +71,26 @@ rule bsub:
         "Subtract the background from {wildcards.exposure}"
     script:
         "../scripts/bsub.py"
+
+
+rule quick_look:
+    input:
+        exposure="<results>/exposures/{exposure}_cal.fits",
+        kernels=ancient("<results>/kernels.done"),
+    output:
+        "<results>/exposures/{exposure}_i2d.fits",
+    log:
+        "<logs>/exposures/quick_look/{exposure}.log",
+    conda:
+        "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(1200, 4),
+        runtime=minutes,
+    params:
+        code=code("quick_look"),
+        step=of(stage2.mosaic_options),
+        asn=of(stage2.asn_metadata, kind="cal"),
+    message:
+        "Rectify {wildcards.exposure}"
+    script:
+        "../scripts/quick_look.py"

@@ -1,4 +1,4 @@
-"""Job i2d: the mosaic of a product, or of one exposure; its grid, then its pixels."""
+"""Jobs i2d and quick_look: the mosaic of a product, or of one exposure; its grid, its pixels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from snakewebb.io.names import product_exposure
 from snakewebb.jobs.options import options_of, record_of
 from snakewebb.mosaicking.resample import DrizzleOptions, band_inputs, drizzle_band, has_errors
 from snakewebb.products.mosaic_file import write_i2d
-from snakewebb.wcs.exposure import Exposures, open_exposures
+from snakewebb.wcs.exposure import Exposures, locate, open_exposures
 from snakewebb.wcs.grid import mean_pixel_side, output_grid
 from snakewebb.wcs.layout import Layout, lay_out
 from snakewebb.wcs.output_wcs import read_grid
@@ -78,32 +78,81 @@ def write_mosaic(
             max_megapixels=step.get("max_megapixels"),
             **grid,
         )
-        files = dict(zip(layout.placements, exposures, strict=True))
-        sky = cache(lambda name: exposure_header(files[name]).remaining_sky)
-        height, width = layout.grid.shape
-        how = options_of(DrizzleOptions, step.get("drizzle", {}))
-        if not has_errors(exposures):
-            how = replace(how, enable_err=False)
-
-        def band(rows: slice) -> tuple[int, dict[str, np.ndarray | None]]:
-            inputs = band_inputs(
-                layout, exposures, known, rows, lambda exposure: sky(exposure.name)
-            )
-            return rows.start, vars(drizzle_band(inputs, layout.grid, rows, how))
-
-        context = 4 * (len(exposures) // 32 + 1)
-        bands = cut_rows(height, (DRIZZLED + context) * width, threads)
-        write_i2d(
+        _resample(
             target,
-            layout.grid,
-            in_order(band, bands, threads),
+            layout,
             exposures,
-            parameters={**record_of(how), **grid, "output_wcs": str(output_wcs or "")},
-            group_ids=[placement.group for placement in layout.placements.values()],
-            corners=[placement.corners for placement in layout.placements.values()],
+            known,
+            {**step, "grid": {**grid, "output_wcs": str(output_wcs or "")}},
             asn=asn,
-            **step.get("i2d", {}),
+            threads=threads,
         )
+
+
+def rectify_exposure(
+    exposure: str | Path,
+    target: str | Path,
+    *,
+    step: Mapping[str, Any] = MappingProxyType({}),
+    asn: Mapping[str, Any] | None = None,
+) -> None:
+    """Resample one calibrated exposure, as it is, for a quick look.
+
+    Parameters
+    ----------
+    exposure, target : path
+        The ``_cal`` and the ``_i2d`` to write.
+    step, asn
+        See `write_mosaic`.
+
+    Raises
+    ------
+    InputError
+        See `snakewebb.wcs.exposure.locate` and `snakewebb.wcs.grid.output_grid`.
+    """
+    found = locate(exposure)[0]
+    geometries = {found.name: found.geometry}
+    grid = output_grid(geometries, **step.get("grid", {}))
+    layout = lay_out(geometries, {found.name: found.header.group_id}, {found.name: None}, grid)
+    step = {**step, "i2d": {"blendheaders": False, **step.get("i2d", {})}}
+    _resample(target, layout, [exposure], lambda name: found, step, asn=asn)
+
+
+def _resample(
+    target: str | Path,
+    layout: Layout,
+    exposures: Sequence[str | Path],
+    known: Exposures,
+    step: Mapping[str, Any],
+    *,
+    asn: Mapping[str, Any] | None,
+    threads: int = 1,
+) -> None:
+    """Resample exposures that are laid out into a mosaic file; see `write_mosaic`."""
+    files = dict(zip(layout.placements, exposures, strict=True))
+    sky = cache(lambda name: exposure_header(files[name]).remaining_sky)
+    height, width = layout.grid.shape
+    how = options_of(DrizzleOptions, step.get("drizzle", {}))
+    if not has_errors(exposures):
+        how = replace(how, enable_err=False)
+
+    def band(rows: slice) -> tuple[int, dict[str, np.ndarray | None]]:
+        inputs = band_inputs(layout, exposures, known, rows, lambda exposure: sky(exposure.name))
+        return rows.start, vars(drizzle_band(inputs, layout.grid, rows, how))
+
+    context = 4 * (len(exposures) // 32 + 1)
+    bands = cut_rows(height, (DRIZZLED + context) * width, threads)
+    write_i2d(
+        target,
+        layout.grid,
+        in_order(band, bands, threads),
+        exposures,
+        parameters={**record_of(how), **step.get("grid", {})},
+        group_ids=[placement.group for placement in layout.placements.values()],
+        corners=[placement.corners for placement in layout.placements.values()],
+        asn=asn,
+        **step.get("i2d", {}),
+    )
 
 
 def output_layout(

@@ -197,6 +197,12 @@ class Stage2:
             return False
         return _header(known.rate).get("EXP_TYPE") in QUICK_LOOKS
 
+    def mosaic_options(self, exposure: str) -> dict[str, Any]:
+        """Return how an image is rectified."""
+        parts = {"drizzle": "drizzle", "grid": "exposure_i2d", "i2d": "i2d"}
+        used = {part: self.options(exposure, "cal", rule) for part, rule in parts.items()}
+        return {part: known.get("resample", {}) for part, known in used.items()}
+
     def targets(self) -> list[str]:
         """Return the files that are made when none is asked for."""
         files = [self.exposures[key].path for key in self.listed]

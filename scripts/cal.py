@@ -1,0 +1,13 @@
+from snakewebb.jobs.cal import calibrate_exposure
+
+from snakewebb.workflow.job import job, named
+
+with job(snakemake.log[0]):
+    references = named(snakemake.input)
+    calibrate_exposure(
+        references.pop("exposure"),
+        snakemake.output[0],
+        background=references.pop("background", None),
+        references=references,
+        **named(snakemake.params),
+    )
