@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 KEYWORDS = {
     "version": ("SWB_VER", "snakewebb version"),
+    "assign_wcs.dva_pivot": ("SWB_DVA", "velocity aberration scales about this"),
     "tweakreg.n_matches": ("SWB_NMAT", "stars used in the alignment"),
     "tweakreg.rms_after": ("SWB_RMS", "[mas] rms residual of these stars"),
     "outlier_detection.fraction": ("SWB_OUTL", "fraction of pixels flagged OUTLIER"),

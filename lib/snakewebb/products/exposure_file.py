@@ -320,6 +320,7 @@ def write_copy(
             _write_keywords(hdus["SCI"].header, wcs)
             dropped += [f"meta.wcsinfo.{name.lower()}" for name in wcs.forgotten]
             changes |= {f"meta.wcsinfo.{key.lower()}": v for key, v in wcs.keywords.items()}
+            changes |= {} if wcs.wcs is None else {"meta.wcs": wcs.wcs}
             changes |= {} if wcs.steps is None else {"meta.wcs.steps": wcs.steps}
         unknown = unknown_cards(tree) if whole else {}
         changes |= {f"extra_fits.{name}.header": others for name, others in unknown.items()}
