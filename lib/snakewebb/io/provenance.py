@@ -55,7 +55,7 @@ def date() -> str:
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy in builtin types, which ASDF keeps as readable text, without what is None."""
-    text = json.dumps(values, default=lambda value: value.tolist())
+    text = json.dumps(dict(values), default=lambda value: value.tolist())
     return json.loads(
         text, object_pairs_hook=lambda pairs: {k: v for k, v in pairs if v is not None}
     )

@@ -38,7 +38,7 @@ def read_distortion(path: str | Path) -> yaml.Node:
 def read_filter_offset(
     path: str | Path, instrument: str | None, filter_name: str | None, pupil: str | None
 ) -> tuple[float, float] | None:
-    """Return the offset of a filter that a FILTEROFFSET file has; None if it has none.
+    """Return the offset of a filter; None if a FILTEROFFSET file has no row for it.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def read_filter_offset(
     Returns
     -------
     column, row : float
-        Pixels, to be added to those of the image before its distortion.
+        Pixels, to be added to those of the image before its distortion. ``N/A`` is zero.
 
     Raises
     ------
@@ -60,10 +60,8 @@ def read_filter_offset(
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{path}: has no list of filters: give a FILTEROFFSET reference file")
     rows = [row for row in rows if row.get("filter") == filter_name]
-    if instrument == "MIRI":
-        rows = rows[:1]
-    else:
-        rows = [row for row in rows if row.get("pupil") == pupil]
+    miri = instrument == "MIRI"
+    rows = rows[:1] if miri else [row for row in rows if row.get("pupil") == pupil]
     if not rows:
         return None
     if len(rows) > 1:
@@ -72,7 +70,7 @@ def read_filter_offset(
         )
     offsets = [rows[0].get(name, "N/A") for name in ("column_offset", "row_offset")]
     if "N/A" in offsets:
-        return None
+        return 0.0, 0.0
     for offset in offsets:
         numeric = isinstance(offset, int | float) and not isinstance(offset, bool)
         if not numeric or not math.isfinite(offset):
