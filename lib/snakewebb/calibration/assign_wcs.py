@@ -21,7 +21,7 @@ from snakewebb.references.distortion import read_distortion, read_filter_offset
 from snakewebb.wcs.aberration import aberration_of
 from snakewebb.wcs.change import WcsChange
 from snakewebb.wcs.geometry import Box, PixelToSky
-from snakewebb.wcs.gwcs_eval import bounding_box, pixel_to_sky
+from snakewebb.wcs.gwcs_eval import bounding_box, pixel_to_sky, transform_of
 from snakewebb.wcs.gwcs_imaging import imaging_wcs
 from snakewebb.wcs.gwcs_transforms import UnknownWCS
 from snakewebb.wcs.sip import FITS_WCS, sip_keywords
@@ -142,6 +142,9 @@ def assign_wcs(
     offset = _filter_offset(filteroffset, header, path) if filteroffset else None
     shifts = [shift for shift in (corner, offset) if shift and any(shift)]
     try:
+        known = transform_of(model, exposure.tree)
+        if (known.inputs, known.outputs) != (2, 2):
+            raise UnknownWCS(f"{known.inputs} coordinates to {known.outputs}")
         box = image_box(bounding_box(model, exposure.tree), corner, shape)
         wcs = imaging_wcs(model, box, shifts, aberration, wcsinfo, exposure.tree.standard)
         sky = pixel_to_sky(wcs, exposure.tree)

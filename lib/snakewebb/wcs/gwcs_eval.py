@@ -78,7 +78,21 @@ def pixel_to_sky(node: yaml.Node | None, tree: AsdfTree) -> PixelToSky:
 
 
 def read_transform(content: bytes, place: str) -> Transform:
-    """Return a transform of an ASDF file, such as the ``model`` of a DISTORTION reference file.
+    """Return a transform of an ASDF file; see `transform_of`."""
+    try:
+        tree = AsdfTree(content)
+    except ValueError as error:
+        raise UnknownWCS(f"no transform: {error}") from error
+    return transform_of(tree.node(place), tree)
+
+
+def transform_of(node: yaml.Node | None, tree: AsdfTree) -> Transform:
+    """Return the transform that a node is, such as the ``model`` of a DISTORTION reference file.
+
+    Parameters
+    ----------
+    node, tree
+        See `pixel_to_sky`.
 
     Raises
     ------
@@ -86,8 +100,7 @@ def read_transform(content: bytes, place: str) -> Transform:
         There is none, or not all of it is understood.
     """
     try:
-        tree = AsdfTree(content)
-        return _transform(tree.node(place), tree)
+        return _transform(node, tree)
     except Exception as error:
         raise UnknownWCS(f"a transform stored in an unknown way: {error!r:.200}") from error
 
