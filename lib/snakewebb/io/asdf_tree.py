@@ -11,6 +11,7 @@ that is wrong with a file is a ValueError.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -72,6 +73,12 @@ class AsdfTree:
             raise ValueError("an ASDF tree without names")
         self._head = head[:start]
 
+    @property
+    def standard(self) -> tuple[int, ...]:
+        """The version of the ASDF standard that its tags are of; without one it is today's."""
+        told = re.search(rb"^#ASDF_STANDARD (\d+)\.(\d+)\.(\d+)\s*$", self._head, re.M)
+        return tuple(map(int, told.groups())) if told else (1, 6, 0)
+
     def node(self, place: str = "") -> yaml.Node | None:
         """Return the node at a place, such as ``meta.filename``; None if nothing stands there."""
         return _node(self._tree, place)
@@ -102,6 +109,30 @@ class AsdfTree:
         if isinstance(node, yaml.SequenceNode) and node.tag.startswith(YAML):
             return [self.read(item) for item in node.value]
         raise ValueError(f"{node.tag} for a value")
+
+    def inline(self, node: yaml.Node) -> yaml.Node:
+        """Write the arrays in a node with their values, so that it can go to another file.
+
+        Raises
+        ------
+        ValueError
+            An array is not in the file, or described in a way that is not known here.
+        """
+        if isinstance(node, yaml.MappingNode) and node.tag.startswith(NDARRAY):
+            values = self.read(node)
+            told = {
+                "data": values.tolist(),
+                "datatype": _datatype(values.dtype),
+                "shape": list(values.shape),
+            }
+            node.value = SafeRepresenter(default_flow_style=True).represent_data(told).value
+        elif isinstance(node, yaml.MappingNode):
+            for _, below in node.value:
+                self.inline(below)
+        elif isinstance(node, yaml.SequenceNode):
+            for below in node.value:
+                self.inline(below)
+        return node
 
     def table(self, name: str) -> dict[str, np.ndarray]:
         """Return the columns of the astropy table at a key of the tree.

@@ -29,8 +29,9 @@ TIME = (0.0, 1e8)
 POSITIVE = (math.ulp(0.0), math.inf)
 LIMITS = {
     **dict.fromkeys(("V2_REF", "V3_REF"), (-3600.0, 3600.0)),
-    **dict.fromkeys(("RA_REF", "ROLL_REF", "V3I_YANG", "MT_RA"), TURN),
-    **dict.fromkeys(("DEC_REF", "MT_DEC"), (-90.0, 90.0)),
+    **dict.fromkeys(("RA_REF", "ROLL_REF", "V3I_YANG", "MT_RA", "GS_RA"), TURN),
+    **dict.fromkeys(("DEC_REF", "MT_DEC", "GS_DEC"), (-90.0, 90.0)),
+    "VA_SCALE": (0.999, 1.001),
     "VPARITY": (-1.0, 1.0),
     "BKGLEVEL": (-1e8, 1e8),
     **dict.fromkeys(("EXPSTART", "EXPMID", "EXPEND", "MJD-BEG", "MJD-AVG", "MJD-END"), DATE),

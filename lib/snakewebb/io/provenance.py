@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 KEYWORDS = {
     "version": ("SWB_VER", "snakewebb version"),
+    "assign_wcs.dva_pivot": ("SWB_DVA", "velocity aberration scales about this"),
     "tweakreg.n_matches": ("SWB_NMAT", "stars used in the alignment"),
     "tweakreg.rms_after": ("SWB_RMS", "[mas] rms residual of these stars"),
     "outlier_detection.fraction": ("SWB_OUTL", "fraction of pixels flagged OUTLIER"),
@@ -54,7 +55,7 @@ def date() -> str:
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy in builtin types, which ASDF keeps as readable text, without what is None."""
-    text = json.dumps(values, default=lambda value: value.tolist())
+    text = json.dumps(dict(values), default=lambda value: value.tolist())
     return json.loads(
         text, object_pairs_hook=lambda pairs: {k: v for k, v in pairs if v is not None}
     )

@@ -34,11 +34,14 @@ class WcsChange:
         FITS keywords, also of ``meta.wcsinfo``.
     forgotten : collection of str, optional
         Keywords that no longer hold; those of `keywords` are set all the same.
+    wcs : yaml.Node, optional
+        A whole gWCS, for a file that has none or another.
     """
 
     steps: yaml.Node | Callable[[yaml.Node], yaml.Node] | None = None
     keywords: Mapping[str, Any] = field(default_factory=dict)
     forgotten: Collection[str] = ()
+    wcs: yaml.Node | None = None
 
 
 def correction_change(

@@ -43,10 +43,31 @@ def read_tree(content: bytes, place: str = "meta.wcs") -> PixelToSky:
     """
     try:
         tree = AsdfTree(content)
-        *steps, last = _steps(tree.node(place))
+    except ValueError as error:
+        raise UnknownWCS(f"no gWCS: {error}") from error
+    return pixel_to_sky(tree.node(place), tree)
+
+
+def pixel_to_sky(node: yaml.Node | None, tree: AsdfTree) -> PixelToSky:
+    """Return the map that a gWCS of an image is.
+
+    Parameters
+    ----------
+    node : yaml.Node
+        The gWCS.
+    tree : AsdfTree
+        That has the arrays which are not in the node itself.
+
+    Raises
+    ------
+    UnknownWCS
+        There is none, or not all of it is understood.
+    """
+    try:
+        *steps, last = _steps(node)
         nodes = [step["transform"] for step in steps]
         with np.errstate(all="ignore"):  # of numbers that are no angles, which will show
-            whole = reduce(chain, (_transform(node, tree) for node in nodes))
+            whole = reduce(chain, (_transform(step, tree) for step in nodes))
         if (whole.inputs, whole.outputs) != (2, 2) or _is_there(last.get("transform")):
             raise UnknownWCS("not from pixels to sky")
         _check_frame(last["frame"], tree)
@@ -57,7 +78,21 @@ def read_tree(content: bytes, place: str = "meta.wcs") -> PixelToSky:
 
 
 def read_transform(content: bytes, place: str) -> Transform:
-    """Return a transform of an ASDF file, such as the ``model`` of a DISTORTION reference file.
+    """Return a transform of an ASDF file; see `transform_of`."""
+    try:
+        tree = AsdfTree(content)
+    except ValueError as error:
+        raise UnknownWCS(f"no transform: {error}") from error
+    return transform_of(tree.node(place), tree)
+
+
+def transform_of(node: yaml.Node | None, tree: AsdfTree) -> Transform:
+    """Return the transform that a node is, such as the ``model`` of a DISTORTION reference file.
+
+    Parameters
+    ----------
+    node, tree
+        See `pixel_to_sky`.
 
     Raises
     ------
@@ -65,10 +100,23 @@ def read_transform(content: bytes, place: str) -> Transform:
         There is none, or not all of it is understood.
     """
     try:
-        tree = AsdfTree(content)
-        return _transform(tree.node(place), tree)
+        return _transform(node, tree)
     except Exception as error:
         raise UnknownWCS(f"a transform stored in an unknown way: {error!r:.200}") from error
+
+
+def bounding_box(node: yaml.Node, tree: AsdfTree) -> Box | None:
+    """Return the bounding box of a transform of pixels, ((x0, x1), (y0, y1)); None without.
+
+    Raises
+    ------
+    UnknownWCS
+        It is stored in a way that is not known here.
+    """
+    try:
+        return _bounding_box(node, tree)
+    except Exception as error:
+        raise UnknownWCS(f"a bounding box stored in an unknown way: {error!r:.200}") from error
 
 
 def tangent_point(content: bytes, place: str) -> tuple[float, float] | None:
@@ -165,7 +213,6 @@ def _check_frame(node: yaml.Node, tree: AsdfTree) -> None:
 
 
 def _bounding_box(node: yaml.Node, tree: AsdfTree) -> Box | None:
-    """Return the bounding box of a transform of pixels, ((x0, x1), (y0, y1)); None without."""
     fields = {key.value: field for key, field in node.value}
     if "bounding_box" not in fields:
         return None

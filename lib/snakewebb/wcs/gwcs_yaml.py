@@ -9,14 +9,22 @@ RA_REF and DEC_REF. Parts have the names by which jwst and tweakwcs know them.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
 from yaml.representer import SafeRepresenter
 
 from snakewebb.wcs.geometry import Correction, Geometry
+from snakewebb.wcs.gwcs_nodes import (
+    TRANSFORM,
+    chained,
+    field,
+    mapping,
+    numbers,
+    of_kind,
+    version_of,
+)
 from snakewebb.wcs.sphere import ARCSEC, to_plane
 
 if TYPE_CHECKING:
@@ -28,7 +36,6 @@ BEFORE = ("v2v3vacorr", "v2v3")
 SAME = 1e-9
 """Degrees, by which the reference point of a gWCS may be off that of the header."""
 
-PREFIX = "tag:stsci.edu:asdf/transform/"
 VERSIONS = {
     "1.2.0": "1.3.0 1.0.0 1.3.0 1.4.0 1.0.0",
     "1.3.0": "1.4.0 1.1.0 1.4.0 1.5.0 1.1.0",
@@ -163,12 +170,12 @@ def grid_wcs(grid: Grid) -> yaml.Node:
     text = GRID.format(
         nx=nx,
         ny=ny,
-        x=_text([-0.5, nx - 0.5]),
-        y=_text([-0.5, ny - 0.5]),
-        cdelt=_text([grid.cdelt, grid.cdelt]),
-        crpix=_text(grid.crpix),
-        crval=_text(grid.crval),
-        pc=_text(grid.pc),
+        x=numbers([-0.5, nx - 0.5]),
+        y=numbers([-0.5, ny - 0.5]),
+        cdelt=numbers([grid.cdelt, grid.cdelt]),
+        crpix=numbers(grid.crpix),
+        crval=numbers(grid.crval),
+        pc=numbers(grid.pc),
     )
     return yaml.compose(text, Loader=yaml.CSafeLoader)
 
@@ -180,10 +187,10 @@ def is_correctable(steps: yaml.Node | None, geometry: Geometry) -> bool:
     """
     try:
         step = _last_steps(steps)[0]
-        (turn,) = _found(_value(step, "transform"), "rotate_sequence_3d")
-        angles = [float(angle.value) for angle in _value(turn, "angles").value]
-        names = _value(_value(step, "transform"), "name").value, _value(turn, "axes_order").value
-        version = _version(next(_found(step, "compose")))
+        (turn,) = of_kind(field(step, "transform"), "rotate_sequence_3d")
+        angles = [float(angle.value) for angle in field(turn, "angles").value]
+        names = field(field(step, "transform"), "name").value, field(turn, "axes_order").value
+        version = version_of(next(of_kind(step, "compose")))
     except (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError):
         return False
     expected = [*_angles(geometry), geometry.dec_ref, -geometry.ra_ref]
@@ -208,8 +215,8 @@ def corrected_steps(
         From `snakewebb.astrometry.tweakreg`.
     """
     step, _ = _last_steps(steps)
-    spherical = next(_found(step, "spherical_cartesian")).tag
-    version = _version(next(_found(step, "compose")))
+    spherical = next(of_kind(step, "spherical_cartesian")).tag
+    version = version_of(next(of_kind(step, "compose")))
     matrix, shift = in_reference_plane(correction, geometry)
     inverse = np.linalg.inv(matrix)
     angles = _angles(geometry)
@@ -217,18 +224,18 @@ def corrected_steps(
         version=version,
         spherical=spherical,
         **dict(zip(VARYING, VERSIONS[version].split(), strict=True)),
-        angles=_text(angles),
-        back_angles=_text([-angle for angle in angles[::-1]]),
-        matrix=_text(matrix),
-        shift=_text(shift / ARCSEC),
-        inverse_matrix=_text(inverse),
-        inverse_shift=_text(-inverse @ shift / ARCSEC),
+        angles=numbers(angles),
+        back_angles=numbers([-angle for angle in angles[::-1]]),
+        matrix=numbers(matrix),
+        shift=numbers(shift / ARCSEC),
+        inverse_matrix=numbers(inverse),
+        inverse_shift=numbers(-inverse @ shift / ARCSEC),
     )
     parts = {key.value: part for key, part in yaml.compose(text, Loader=yaml.CSafeLoader).value}
-    back = _chain([parts[name] for name in (*THERE, "move_back", *BACK)], name=f"Inverse {NAME}")
-    there = _chain([parts[name] for name in (*THERE, "move", *BACK)], inverse=back, name=NAME)
-    frame = _renamed(_value(step, "frame"), "v2v3corr")
-    added = _mapping(step.tag, frame=frame, transform=_value(step, "transform"))
+    back = chained([parts[name] for name in (*THERE, "move_back", *BACK)], name=f"Inverse {NAME}")
+    there = chained([parts[name] for name in (*THERE, "move", *BACK)], inverse=back, name=NAME)
+    frame = _renamed(field(step, "frame"), "v2v3corr")
+    added = mapping(step.tag, frame=frame, transform=field(step, "transform"))
     step.value = [pair if pair[0].value != "transform" else (pair[0], there) for pair in step.value]
     steps.value.insert(len(steps.value) - 1, added)
     return steps
@@ -255,18 +262,16 @@ def cut_steps(
     """
     step = steps.value[0]
     try:
-        whole = _value(step, "transform")
-        version, shift = _version(whole), next(_found(whole, "shift")).tag
-        if whole.tag != f"{PREFIX}compose-{version}":
+        whole = field(step, "transform")
+        version, shift = version_of(whole), next(of_kind(whole, "shift")).tag
+        if whole.tag != f"{TRANSFORM}compose-{version}":
             raise ValueError(whole.tag)
-        inputs, box = _value(whole, "inputs"), _value(whole, "bounding_box")
+        inputs, box = field(whole, "inputs"), field(whole, "bounding_box")
     except (AttributeError, StopIteration) as error:
         raise ValueError("a gWCS of another form") from error
-    moves = [
-        _mapping(shift, inputs=["x"], offset=float(offset), outputs=["y"]) for offset in corner
-    ]
-    both = _mapping(
-        f"{PREFIX}concatenate-{version}",
+    moves = [mapping(shift, inputs=["x"], offset=float(offset), outputs=["y"]) for offset in corner]
+    both = mapping(
+        f"{TRANSFORM}concatenate-{version}",
         forward=yaml.SequenceNode("tag:yaml.org,2002:seq", moves, flow_style=False),
         inputs=copy.deepcopy(inputs),
         outputs=["y0", "y1"],
@@ -279,9 +284,9 @@ def cut_steps(
     if isinstance(box, yaml.SequenceNode):
         box = SafeRepresenter().represent_data(list(ends.values())[::-1])
     else:
-        box = _mapping(box.tag, ignore=[], intervals=ends, order="F")
+        box = mapping(box.tag, ignore=[], intervals=ends, order="F")
     whole.value = [pair for pair in whole.value if pair[0].value != "bounding_box"]
-    cut = _chain([both, whole], bounding_box=box)
+    cut = chained([both, whole], bounding_box=box)
     step.value = [pair if pair[0].value != "transform" else (pair[0], cut) for pair in step.value]
     return steps
 
@@ -291,7 +296,7 @@ def _interval(box: yaml.Node, names: list[str], name: str) -> tuple[float, float
     if isinstance(box, yaml.SequenceNode):
         ends = box.value[::-1][names.index(name)]
     else:
-        ends = _value(_value(box, "intervals"), name)
+        ends = field(field(box, "intervals"), name)
     low, high = (float(end.value) for end in ends.value)
     return low, high
 
@@ -318,62 +323,14 @@ def _angles(geometry: Geometry) -> list[float]:
 
 def _last_steps(steps):
     """Return the step that ends at the sky and the sky; raise if a correction is there already."""
-    names = [_value(_value(step, "frame"), "name").value for step in steps.value]
+    names = [field(field(step, "frame"), "name").value for step in steps.value]
     start = next(names.index(name) for name in BEFORE if name in names)
     step, sky = steps.value[start:]
     return step, sky
 
 
-def _value(mapping: yaml.MappingNode, name: str) -> yaml.Node:
-    return next(value for key, value in mapping.value if key.value == name)
-
-
-def _found(node: yaml.Node, kind: str) -> Iterator[yaml.Node]:
-    """Find nodes by the name of their tag."""
-    if node.tag.rpartition("-")[0].endswith(f"/{kind}"):
-        yield node
-    if isinstance(node, yaml.MappingNode):
-        for _, value in node.value:
-            yield from _found(value, kind)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            yield from _found(value, kind)
-
-
-def _version(node: yaml.Node) -> str:
-    return node.tag.rpartition("-")[2]
-
-
-def _chain(parts: list[yaml.Node], **more: Any) -> yaml.Node:
-    """Return the compound of models that follow each other."""
-    made, *rest = parts
-    for part in rest:
-        own = more if part is rest[-1] else {}
-        both = yaml.SequenceNode("tag:yaml.org,2002:seq", [made, part], flow_style=False)
-        ends = {"inputs": _value(parts[0], "inputs"), "outputs": _value(part, "outputs")}
-        tag = f"{PREFIX}compose-{_version(parts[0])}"
-        made = _mapping(tag, forward=both, **copy.deepcopy(ends), **own)
-    return made
-
-
-def _mapping(tag: str, **values: Any) -> yaml.MappingNode:
-    """Return a mapping of names to nodes or texts."""
-    represent = SafeRepresenter().represent_data
-    pairs = [
-        (represent(name), value if isinstance(value, yaml.Node) else represent(value))
-        for name, value in values.items()
-    ]
-    return yaml.MappingNode(tag, pairs, flow_style=False)
-
-
 def _renamed(frame: yaml.MappingNode, name: str) -> yaml.MappingNode:
     """Return a copy of a frame with another name."""
     frame = copy.deepcopy(frame)
-    _value(frame, "name").value = name
+    field(frame, "name").value = name
     return frame
-
-
-def _text(values: Any) -> str:
-    """Return numbers in the way of YAML, which does not know 1e-05."""
-    node = SafeRepresenter(default_flow_style=True).represent_data(np.asarray(values).tolist())
-    return yaml.serialize(node, Dumper=yaml.CSafeDumper, width=10**6).strip()

@@ -1,0 +1,260 @@
+"""assign_wcs: the gWCS of an imaging exposure, and keywords that tell what it says.
+
+After jwst's step of that name (jwst-pipeline.readthedocs.io), but for the pivot of the velocity
+aberration (`snakewebb.wcs.aberration`) and the bounding box of subarrays.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snakewebb.errors import InputError
+from snakewebb.io.exposure_file import ExposureFile
+from snakewebb.io.headers import Header, exposure_header, number, read_header, text
+from snakewebb.io.planes import image_shape
+from snakewebb.references.distortion import read_distortion, read_filter_offset
+from snakewebb.wcs.aberration import aberration_of
+from snakewebb.wcs.change import WcsChange
+from snakewebb.wcs.geometry import Box, PixelToSky
+from snakewebb.wcs.gwcs_eval import bounding_box, pixel_to_sky, transform_of
+from snakewebb.wcs.gwcs_imaging import imaging_wcs
+from snakewebb.wcs.gwcs_transforms import UnknownWCS
+from snakewebb.wcs.sip import FITS_WCS, sip_keywords
+from snakewebb.wcs.sphere import s_region
+
+log = logging.getLogger(__name__)
+
+IMAGING = {
+    *(f"NRC_{kind}" for kind in ("IMAGE", "TACQ", "TACONFIRM", "CORON", "FOCUS", "TSIMAGE")),
+    *(f"MIR_{kind}" for kind in ("IMAGE", "TACQ", "TACONFIRM", "LYOT", "4QPM", "CORONCAL")),
+    *(f"NIS_{kind}" for kind in ("IMAGE", "AMI", "TACQ", "TACONFIRM", "FOCUS")),
+    *(f"FGS_{kind}" for kind in ("IMAGE", "FOCUS")),
+}
+"""EXP_TYPE of exposures with a WCS."""
+WITHOUT = {
+    *(f"NRC_{kind}" for kind in ("DARK", "FLAT", "LED")),
+    *(f"MIR_{kind}" for kind in ("DARKIMG", "FLATIMAGE", "FLATIMAGE-EXT")),
+    *(f"NIS_{kind}" for kind in ("DARK", "LAMP")),
+    *(f"FGS_{kind}" for kind in ("DARK", "INTFLAT", "SKYFLAT")),
+}
+"""EXP_TYPE of exposures that do not look at the sky."""
+REFERENCE_POINT = {
+    "ra_ref": "RA_REF",
+    "dec_ref": "DEC_REF",
+    "roll_ref": "ROLL_REF",
+    "v2_ref": "V2_REF",
+    "v3_ref": "V3_REF",
+}
+FULL_FRAMES = {"MIRI": (1024, 1032)}
+FULL_FRAME = (2048, 2048)
+"""Shape (ny, nx) of other instruments' detectors."""
+LARGEST = 2048
+PIVOTS = ("guide_star", "aperture")
+
+
+@dataclass(frozen=True)
+class WcsOptions:
+    """How a WCS is assigned.
+
+    Attributes
+    ----------
+    sip_approx : bool
+        Whether FITS WCS keywords with SIP polynomials are made.
+    sip_max_pix_error, sip_degree, sip_max_inv_pix_error, sip_inv_degree, sip_npoints
+        See `snakewebb.wcs.sip.sip_keywords`.
+    dva_pivot : {"guide_star", "aperture"}
+        What velocity aberration is scaled about; the second is jwst's.
+    """
+
+    sip_approx: bool = True
+    sip_max_pix_error: float = 0.01
+    sip_degree: int | None = None
+    sip_max_inv_pix_error: float = 0.01
+    sip_inv_degree: int | None = None
+    sip_npoints: int = 12
+    dva_pivot: str = "guide_star"
+
+    def __post_init__(self) -> None:
+        if self.dva_pivot not in PIVOTS:
+            raise InputError(
+                f"assign_wcs: dva_pivot: {self.dva_pivot!r:.40}: give {' or '.join(PIVOTS)}"
+            )
+
+    @property
+    def sip(self) -> dict[str, Any]:
+        """Options of `snakewebb.wcs.sip.sip_keywords`."""
+        names = ("max_pix_error", "degree", "max_inv_pix_error", "inv_degree", "npoints")
+        return {name: getattr(self, f"sip_{name}") for name in names}
+
+
+def assign_wcs(
+    exposure: ExposureFile,
+    distortion: str | Path,
+    filteroffset: str | Path | None = None,
+    options: WcsOptions | None = None,
+) -> tuple[WcsChange | None, dict[str, Any]]:
+    """Return the WCS of an exposure.
+
+    Parameters
+    ----------
+    exposure : ExposureFile
+        A ``_rate`` or ``_rateints``, with an ASDF tree.
+    distortion : path
+        The DISTORTION reference file.
+    filteroffset : path, optional
+        The FILTEROFFSET reference file; None if there is none for it.
+    options : WcsOptions, optional
+
+    Returns
+    -------
+    change : WcsChange or None
+        None if exposures of its type have no WCS: the step is SKIPPED.
+    notes : dict
+        For ``meta.snakewebb.assign_wcs``.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, or lacks what is needed.
+    """
+    options = options or WcsOptions()
+    path = exposure.path
+    header = read_header(path)
+    kind = text(header, "EXP_TYPE", path=path)
+    if kind in WITHOUT:
+        return None, {"reason": f"exposures of type {kind} have no WCS"}
+    if kind not in IMAGING:
+        raise InputError(f"{path}: EXP_TYPE is {kind}, none of imaging: leave it out")
+    if exposure.tree is None:
+        raise InputError(f"{path}: has no ASDF extension that can be read: fetch it again")
+    wcsinfo = _reference_point(path)
+    shape = image_shape(path)[-2:]
+    corner = corner_of(header, shape, path)
+    model = read_distortion(distortion)
+    aberration = aberration_of(
+        header, wcsinfo, path, about_aperture=options.dva_pivot == "aperture"
+    )
+    offset = _filter_offset(filteroffset, header, path) if filteroffset else None
+    shifts = [shift for shift in (corner, offset) if shift and any(shift)]
+    try:
+        known = transform_of(model, exposure.tree)
+        if (known.inputs, known.outputs) != (2, 2):
+            raise UnknownWCS(f"{known.inputs} coordinates to {known.outputs}")
+        box = image_box(bounding_box(model, exposure.tree), corner, shape)
+        wcs = imaging_wcs(model, box, shifts, aberration, wcsinfo, exposure.tree.standard)
+        sky = pixel_to_sky(wcs, exposure.tree)
+    except UnknownWCS as error:
+        raise InputError(
+            f"{distortion}: its model is of an unknown kind ({error}): give a DISTORTION file of "
+            "an imaging mode"
+        ) from error
+    if any(low >= high for low, high in box):
+        raise InputError(f"{distortion}: its bounding box has no pixel of {path}: give another")
+    keywords = {"S_REGION": _region(sky, box, distortion)}
+    if options.sip_approx:
+        crpix = [number(header, key, path=path) for key in ("CRPIX1", "CRPIX2")]
+        keywords |= sip_keywords(_lattice(sky), box, crpix, **options.sip)
+    notes = {
+        "dva_pivot": aberration.pivot,
+        "dva_v2v3": [aberration.v2, aberration.v3],
+        "va_scale": aberration.scale,
+        "filter_offset": None if offset is None else list(offset),
+    }
+    forgotten = [name.upper() for name in FITS_WCS] if options.sip_approx else []
+    return WcsChange(keywords=keywords, forgotten=forgotten, wcs=wcs), notes
+
+
+def corner_of(header: Header, shape: tuple[int, ...], path: str | Path) -> tuple[int, int]:
+    """Return the pixel (x, y) of the detector, from 0, that is an image's first.
+
+    Parameters
+    ----------
+    header : mapping
+        With SUBSTRT1 and SUBSTRT2; without them it has to be a full frame.
+    shape : (ny, nx)
+        Of the image.
+    path : path
+        The exposure, for messages.
+
+    Raises
+    ------
+    InputError
+        It is not told, or cannot be true.
+    """
+    x, y = (number(header, key, 1, LARGEST, path=path) for key in ("SUBSTRT1", "SUBSTRT2"))
+    if x is None or y is None:
+        full = FULL_FRAMES.get(str(text(header, "INSTRUME", path=path)), FULL_FRAME)
+        if tuple(shape) != full:
+            raise InputError(
+                f"{path}: has no SUBSTRT1 and SUBSTRT2, so where on the detector it is is not "
+                "known: mend its header"
+            )
+        return 0, 0
+    return int(x) - 1, int(y) - 1
+
+
+def image_box(known: Box | None, corner: tuple[int, int], shape: tuple[int, ...]) -> Box:
+    """Return the bounding box of an image, ((x0, x1), (y0, y1)), in its own pixels.
+
+    Parameters
+    ----------
+    known : ((x0, x1), (y0, y1)) or None
+        That of the distortion, pixels of the full frame.
+    corner : (x, y)
+        The pixel of the full frame that is the image's first.
+    shape : (ny, nx)
+    """
+    known = known or ((-np.inf, np.inf), (-np.inf, np.inf))
+    x, y = (
+        (float(max(low - first, -0.5)), float(min(high - first, size - 0.5)))
+        for (low, high), first, size in zip(known, corner, shape[::-1], strict=True)
+    )
+    return x, y
+
+
+def _reference_point(path: Path) -> dict[str, float]:
+    """Return the place and roll of the aperture's reference point."""
+    known = exposure_header(path).wcsinfo
+    missing = [key for name, key in REFERENCE_POINT.items() if known[name] is None]
+    if missing:
+        raise InputError(
+            f"{path}: its header has no {', '.join(missing)}: run set_telescope_pointing on it, or "
+            "fetch it again"
+        )
+    return {name: known[name] for name in REFERENCE_POINT}
+
+
+def _filter_offset(
+    filteroffset: str | Path, header: Header, path: Path
+) -> tuple[float, float] | None:
+    instrument, name, pupil = (
+        text(header, key, path=path) for key in ("INSTRUME", "FILTER", "PUPIL")
+    )
+    offset = read_filter_offset(filteroffset, instrument, name, pupil)
+    if offset is None:
+        log.warning(
+            "%s: has no offset for %s, so %s may be off by up to 0.1 arcsec",
+            filteroffset,
+            name if instrument == "MIRI" else f"{name} with {pupil}",
+            path,
+        )
+    return offset
+
+
+def _lattice(sky: PixelToSky):
+    return lambda x, y: sky.forward(*np.meshgrid(x, y))
+
+
+def _region(sky: PixelToSky, box: Box, distortion: str | Path) -> str:
+    (x0, x1), (y0, y1) = box
+    corners = sky.forward(np.array([x0, x0, x1, x1]), np.array([y0, y1, y1, y0]))
+    if not np.isfinite(corners).all():
+        raise InputError(
+            f"{distortion}: its model leads nowhere at the image's corners: give another"
+        )
+    return s_region(*corners)
