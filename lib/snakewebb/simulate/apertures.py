@@ -98,7 +98,6 @@ class Pointing:
         ra, dec, roll = np.degrees(ra % (2 * np.pi)), np.degrees(dec), np.arctan2(east, north)
         return float(ra), float(dec), float(np.degrees(roll))
 
-
     def find(self, ra: float, dec: float) -> tuple[float, float]:
         """Return the focal-plane point (V2, V3; arcsec) that sees a position."""
         x, y, z = self.attitude.T @ unit_vectors(ra, dec)
@@ -196,9 +195,9 @@ def make_wcs(
     Source: JWST documentation, "assign_wcs" (jwst-pipeline) and the SIAF handbook
     (Cox & Lallo 2017, JWST-STScI-001550).
     """
-    shift = _shift(start[0] - 1, start[1] - 1)
+    corner = shift(start[0] - 1, start[1] - 1)
     distortion = _distortion(aperture)
-    transform = distortion if tuple(start) == (1, 1) else shift | distortion
+    transform = distortion if tuple(start) == (1, 1) else corner | distortion
 
     angles = [
         info["v2_ref"] / 3600,
@@ -250,23 +249,25 @@ def _velocity_aberration(scale: float, pivot: tuple[float, float]) -> Model:
 def _distortion(aperture: Aperture) -> Model:
     x_ref, y_ref = aperture.reference
     twice = models.Mapping((0, 1, 0, 1))
-    to_ideal = twice | (_polynomial(aperture.to_ideal[0]) & _polynomial(aperture.to_ideal[1]))
+    to_ideal = twice | (polynomial(aperture.to_ideal[0]) & polynomial(aperture.to_ideal[1]))
     to_ideal.inverse = models.Mapping((0, 1, 0, 1)) | (
-        _polynomial(aperture.from_ideal[0]) & _polynomial(aperture.from_ideal[1])
+        polynomial(aperture.from_ideal[0]) & polynomial(aperture.from_ideal[1])
     )
     c, s = np.cos(np.radians(aperture.v3yangle)), np.sin(np.radians(aperture.v3yangle))
     turn = models.AffineTransformation2D(
         matrix=[[aperture.vparity * c, s], [-aperture.vparity * s, c]],
         translation=[aperture.v2_ref, aperture.v3_ref],
     )
-    return _shift(1 - x_ref, 1 - y_ref) | to_ideal | turn
+    return shift(1 - x_ref, 1 - y_ref) | to_ideal | turn
 
 
-def _shift(x: float, y: float) -> Model:
+def shift(x: float, y: float) -> Model:
+    """Return the shift of a point."""
     return models.Shift(x) & models.Shift(y)
 
 
-def _polynomial(coefficients: list[float]) -> models.Polynomial2D:
+def polynomial(coefficients: list[float]) -> models.Polynomial2D:
+    """Return a polynomial of coefficients in the SIAF's order."""
     degree = int((np.sqrt(8 * len(coefficients) + 1) - 3) / 2)
     values = iter(coefficients)
     terms = {f"c{i - j}_{j}": next(values) for i in range(degree + 1) for j in range(i + 1)}

@@ -150,7 +150,12 @@ def simulate(
         observation.seed,
     )
     planes, rays = detector.expose(
-        _generator(observation, 2, frame.exposure, crc32(frame.detector.encode())),
+        _generator(
+            observation,
+            4 if observation.is_background else 2,
+            frame.exposure,
+            crc32(frame.detector.encode()),
+        ),
         np.maximum(image + np.float32(truth.sky), 0),
         observation.instrument,
         observation.filter,
@@ -267,7 +272,7 @@ def random_sources(observation: Observation, frames: list[Frame]) -> Table:
     frame_area = 0.5 * abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))
     frames_in_scene = np.prod(high - low) / frame_area
     return scene.random_catalog(
-        np.random.default_rng([observation.seed, 0]),
+        np.random.default_rng([observation.seed, int(observation.is_background)]),
         (ra, dec),
         tuple(high - low),
         stars=round(observation.stars * frames_in_scene),
