@@ -88,7 +88,7 @@ def stage2_metadata(
     pointing = Pointing(
         *(frame.wcsinfo[name] for name in ("ra_ref", "dec_ref", "roll_ref", "v2_ref", "v3_ref"))
     )
-    meta = {
+    meta: dict[str, Any] = {
         "telescope": "JWST",
         "origin": "STSCI",
         "time_sys": "UTC",
