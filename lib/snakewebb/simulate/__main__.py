@@ -1,9 +1,9 @@
-"""Command line: ``python -m snakewebb.simulate PRESET FOLDER [--seed N] [--npix N]``."""
+"""Command line: ``python -m snakewebb.simulate PRESET FOLDER [--seed N] [--npix N] [--rate]``."""
 
 import argparse
 import logging
 
-from snakewebb.simulate import coronagraphy, observation
+from snakewebb.simulate import coronagraphy, observation, stage2
 from snakewebb.simulate.presets import CORONAGRAPHIC, PRESETS, preset
 
 
@@ -14,9 +14,14 @@ def main() -> None:
     parser.add_argument("folder")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--npix", type=int, help="side of a central subarray, pixels")
+    parser.add_argument(
+        "--rate", action="store_true", help="write _rate, and what stage 2 needs to make _cal"
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     simulator = coronagraphy if options.preset in CORONAGRAPHIC else observation
+    if options.rate:
+        simulator = stage2
     chosen = preset(options.preset, seed=options.seed, npix=options.npix)
     print(simulator.write(chosen, options.folder))
 

@@ -4,6 +4,7 @@ The table ``apertures.json`` holds SIAF polynomials; ``make_apertures.py`` made 
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,8 @@ from astropy.modeling import Model, models
 from astropy.modeling.rotations import RotationSequence3D
 from gwcs import coordinate_frames as cf
 from gwcs.geometry import CartesianToSpherical, SphericalToCartesian
+
+from snakewebb.wcs.sphere import unit_vectors
 
 
 @dataclass(frozen=True)
@@ -72,15 +75,20 @@ class Pointing:
     v2: float
     v3: float
 
-    def at(self, v2: float, v3: float) -> tuple[float, float, float]:
-        """Return RA, Dec and the position angle of V3 (degrees) at a focal-plane point."""
-        attitude = (
+    @property
+    def attitude(self) -> np.ndarray:
+        """The rotation (3, 3) from unit vectors towards V2, V3 to those of the sky."""
+        return (
             _rotation("z", self.ra)
             @ _rotation("y", -self.dec)
             @ _rotation("x", -self.roll)
             @ _rotation("y", self.v3 / 3600)
             @ _rotation("z", -self.v2 / 3600)
         )
+
+    def at(self, v2: float, v3: float) -> tuple[float, float, float]:
+        """Return RA, Dec and the position angle of V3 (degrees) at a focal-plane point."""
+        attitude = self.attitude
         a, d = np.radians(v2 / 3600), np.radians(v3 / 3600)
         x, y, z = attitude @ (np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d))
         up = attitude @ (-np.sin(d) * np.cos(a), -np.sin(d) * np.sin(a), np.cos(d))
@@ -89,6 +97,12 @@ class Pointing:
         north = up @ (-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec))
         ra, dec, roll = np.degrees(ra % (2 * np.pi)), np.degrees(dec), np.arctan2(east, north)
         return float(ra), float(dec), float(np.degrees(roll))
+
+    def find(self, ra: float, dec: float) -> tuple[float, float]:
+        """Return the focal-plane point (V2, V3; arcsec) that sees a position."""
+        x, y, z = self.attitude.T @ unit_vectors(ra, dec)
+        v2, v3 = np.degrees((np.arctan2(y, x), np.arctan2(z, np.hypot(x, y)))) * 3600
+        return float(v2), float(v3)
 
 
 def _rotation(axis: str, degrees: float) -> np.ndarray:
@@ -112,6 +126,12 @@ def imaging_aperture(detector: str) -> Aperture:
     """Return the full-frame aperture of a detector."""
     rows = (row for row in apertures().values() if row.detector == detector)
     return next(row for row in rows if row.size == row.full_size)
+
+
+def middle_of(detectors: Sequence[str]) -> tuple[float, float]:
+    """Return the mean (V2, V3; arcsec) of the reference points of detectors."""
+    rows = [imaging_aperture(name) for name in detectors]
+    return float(np.mean([r.v2_ref for r in rows])), float(np.mean([r.v3_ref for r in rows]))
 
 
 def central_subarray(
@@ -148,6 +168,7 @@ def make_wcs(
     start: tuple[int, int],
     size: tuple[int, int],
     va_scale: float,
+    pivot: tuple[float, float] | None = None,
 ) -> gwcs.WCS:
     """Build the gWCS that the reference pipeline gives an imaging exposure.
 
@@ -160,7 +181,9 @@ def make_wcs(
     start, size : (x, y)
         The subarray read out: first pixel (1-based) and size.
     va_scale : float
-        Velocity-aberration scale, applied about the aperture's reference point.
+        Velocity-aberration scale.
+    pivot : (v2, v3), optional
+        Where it leaves positions as they are, arcsec; by default the aperture's reference point.
 
     Returns
     -------
@@ -172,9 +195,9 @@ def make_wcs(
     Source: JWST documentation, "assign_wcs" (jwst-pipeline) and the SIAF handbook
     (Cox & Lallo 2017, JWST-STScI-001550).
     """
-    shift = _shift(start[0] - 1, start[1] - 1)
+    corner = shift(start[0] - 1, start[1] - 1)
     distortion = _distortion(aperture)
-    transform = distortion if tuple(start) == (1, 1) else shift | distortion
+    transform = distortion if tuple(start) == (1, 1) else corner | distortion
 
     angles = [
         info["v2_ref"] / 3600,
@@ -198,7 +221,8 @@ def make_wcs(
         cf.Frame2D(name="v2v3vacorr", axes_order=(0, 1), axes_names=("v2", "v3"), unit=arcsec),
         cf.CelestialFrame(name="world", reference_frame=ICRS()),
     ]
-    transforms = [transform, _velocity_aberration(va_scale, info), to_sky, None]
+    fixed = pivot or (info["v2_ref"], info["v3_ref"])
+    transforms = [transform, _velocity_aberration(va_scale, fixed), to_sky, None]
     wcs = gwcs.WCS(list(zip(frames, transforms, strict=True)))
     wcs.bounding_box = _bounding_box(aperture, size)
     return wcs
@@ -211,12 +235,12 @@ def _bounding_box(aperture: Aperture, size: tuple[int, int]) -> tuple[tuple[floa
     return (-0.5, nx - 0.5), (-0.5, ny - 0.5)
 
 
-def _velocity_aberration(scale: float, info: dict[str, float | int]) -> Model:
+def _velocity_aberration(scale: float, pivot: tuple[float, float]) -> Model:
     model = (
         models.Scale(scale, name="dva_scale_v2") & models.Scale(scale, name="dva_scale_v3")
     ) | (
-        models.Shift((1 - scale) * info["v2_ref"], name="dva_v2_shift")
-        & models.Shift((1 - scale) * info["v3_ref"], name="dva_v3_shift")
+        models.Shift((1 - scale) * pivot[0], name="dva_v2_shift")
+        & models.Shift((1 - scale) * pivot[1], name="dva_v3_shift")
     )
     model.name = "DVA_Correction"
     return model
@@ -225,23 +249,25 @@ def _velocity_aberration(scale: float, info: dict[str, float | int]) -> Model:
 def _distortion(aperture: Aperture) -> Model:
     x_ref, y_ref = aperture.reference
     twice = models.Mapping((0, 1, 0, 1))
-    to_ideal = twice | (_polynomial(aperture.to_ideal[0]) & _polynomial(aperture.to_ideal[1]))
+    to_ideal = twice | (polynomial(aperture.to_ideal[0]) & polynomial(aperture.to_ideal[1]))
     to_ideal.inverse = models.Mapping((0, 1, 0, 1)) | (
-        _polynomial(aperture.from_ideal[0]) & _polynomial(aperture.from_ideal[1])
+        polynomial(aperture.from_ideal[0]) & polynomial(aperture.from_ideal[1])
     )
     c, s = np.cos(np.radians(aperture.v3yangle)), np.sin(np.radians(aperture.v3yangle))
     turn = models.AffineTransformation2D(
         matrix=[[aperture.vparity * c, s], [-aperture.vparity * s, c]],
         translation=[aperture.v2_ref, aperture.v3_ref],
     )
-    return _shift(1 - x_ref, 1 - y_ref) | to_ideal | turn
+    return shift(1 - x_ref, 1 - y_ref) | to_ideal | turn
 
 
-def _shift(x: float, y: float) -> Model:
+def shift(x: float, y: float) -> Model:
+    """Return the shift of a point."""
     return models.Shift(x) & models.Shift(y)
 
 
-def _polynomial(coefficients: list[float]) -> models.Polynomial2D:
+def polynomial(coefficients: list[float]) -> models.Polynomial2D:
+    """Return a polynomial of coefficients in the SIAF's order."""
     degree = int((np.sqrt(8 * len(coefficients) + 1) - 3) / 2)
     values = iter(coefficients)
     terms = {f"c{i - j}_{j}": next(values) for i in range(degree + 1) for j in range(i + 1)}

@@ -91,6 +91,8 @@ class CoronagraphicObservation:
         Share of dead and hot pixels.
     va_scale : float
         Velocity-aberration scale.
+    dva_pivot : str, optional
+        As of `Observation`, but for the truth: stars are acquired, wherever the guide star is.
     program, number : int
         Program and number of the first observation; they decide the file names.
     """
@@ -120,6 +122,7 @@ class CoronagraphicObservation:
     cosmic_ray_rate: float = 300.0
     bad_fraction: float = 0.002
     va_scale: float = 0.99995
+    dva_pivot: str | None = None
     program: int = 1399
     number: int = 1
 

@@ -44,7 +44,12 @@ WANDER = 0.15
 """Change of the wavefront from one integration to the next, as a fraction of the drift."""
 
 
-def write(coronagraphic: CoronagraphicObservation, folder: str | Path) -> Path:
+def write(
+    coronagraphic: CoronagraphicObservation,
+    folder: str | Path,
+    *,
+    save: observation.Save = observation.save_calibrated,
+) -> Path:
     """Simulate a coronagraphic observation and write its files.
 
     Parameters
@@ -57,6 +62,8 @@ def write(coronagraphic: CoronagraphicObservation, folder: str | Path) -> Path:
         the mask, for a source at each pixel), ``{product}_wavefront.fits`` (nm over the pupil; one
         plane an exposure, its mean) and for each exposure ``{exposure}_cosmic_rays.npz`` (the
         arrays of `detector.CosmicRays` and ``integration``).
+    save : callable, optional
+        What saves an exposure.
 
     Returns
     -------
@@ -72,7 +79,7 @@ def write(coronagraphic: CoronagraphicObservation, folder: str | Path) -> Path:
     exposures = list(draw_exposures(coronagraphic, modes))
     for exposure in exposures:
         model, rays = simulate(coronagraphic, telescope, exposure)
-        model.save(folder / f"{exposure.name}_calints.fits")
+        save(model, folder, exposure.name)
         np.savez_compressed(truth / f"{exposure.name}_cosmic_rays.npz", allow_pickle=False, **rays)
         log.info("%s simulated", exposure.name)
 
@@ -264,6 +271,7 @@ def _science(coronagraphic: CoronagraphicObservation) -> Observation:
         dec=coronagraphic.dec,
         exposure_time=coronagraphic.integrations * coronagraphic.integration_time,
         va_scale=coronagraphic.va_scale,
+        dva_pivot=coronagraphic.dva_pivot,
         program=coronagraphic.program,
         number=coronagraphic.number,
     )
@@ -274,15 +282,10 @@ def _frame(
 ) -> Frame:
     """Return an exposure's frame: the dithered reference point sees the star."""
     row = coronagraphic.row
-    start, size = apertures.central_subarray(row, coronagraphic.npix)
 
     def aimed(ra: float, dec: float) -> Frame:
-        info = apertures.wcsinfo(row, apertures.Pointing(ra, dec, roll, row.v2_ref, row.v3_ref))
-        wcs = apertures.make_wcs(row, info, start=start, size=size, va_scale=image.va_scale)
-        info["crpix1"], info["crpix2"] = (
-            r - s + 1 for r, s in zip(row.reference, start, strict=True)
-        )
-        return Frame(index, row.detector, wcs, info, start, size)
+        pointing = apertures.Pointing(ra, dec, roll, row.v2_ref, row.v3_ref)
+        return observation.make_frame(image, index, row, pointing)
 
     frame = aimed(image.ra, image.dec)
     if not any(image.dithers[index]):

@@ -9,6 +9,7 @@ from astropy.time import Time
 
 from snakewebb.simulate.apertures import Pointing
 from snakewebb.simulate.detector import FILTERS
+from snakewebb.simulate.guiding import Guiding
 from snakewebb.simulate.model import optical_elements
 from snakewebb.wcs.gwcs_library import sip_keywords
 from snakewebb.wcs.sphere import s_region
@@ -87,7 +88,7 @@ def stage2_metadata(
     pointing = Pointing(
         *(frame.wcsinfo[name] for name in ("ra_ref", "dec_ref", "roll_ref", "v2_ref", "v3_ref"))
     )
-    return {
+    meta: dict[str, Any] = {
         "telescope": "JWST",
         "origin": "STSCI",
         "time_sys": "UTC",
@@ -146,7 +147,7 @@ def stage2_metadata(
             "position_angle": (frame.wcsinfo["roll_ref"] + frame.wcsinfo["v3yangle"]) % 360,
         },
         "pointing": dict(zip(("ra_v1", "dec_v1", "pa_v3"), pointing.at(0, 0), strict=True)),
-        "velocity_aberration": {"scale_factor": observation.va_scale},
+        "velocity_aberration": {"scale_factor": frame.va_scale},
         "coordinates": {"reference_frame": "ICRS"},
         "photometry": {
             "conversion_megajanskys": FILTERS[instrument][observation.filter].conversion,
@@ -165,6 +166,10 @@ def stage2_metadata(
             },
         },
     }
+    if observation.dva_pivot:
+        for name, keywords in Guiding.of(observation).keywords().items():
+            meta[name] |= keywords
+    return meta
 
 
 def _observation(observation: Observation, frame: Frame, start: float) -> dict[str, Any]:
@@ -186,7 +191,7 @@ def _observation(observation: Observation, frame: Frame, start: float) -> dict[s
         "sequence_id": "1",
         "activity_id": f"{observation.activity:02d}",
         "exposure_number": str(frame.exposure + 1),
-        "bkgdtarg": False,
+        "bkgdtarg": observation.is_background,
         "template": f"{observation.instrument.replace('NIRCAM', 'NIRCam')} Imaging",
         "observation_label": "simulated",
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,12 +63,20 @@ class Observation:
         Share of dead and hot pixels.
     va_scale : float
         Velocity-aberration scale.
+    dva_pivot : str, optional
+        "guide_star": the sky is seen aberrated about the guide star, which is true; "aperture": as
+        jwst's assign_wcs takes it, about each detector's reference point. By default the latter,
+        and the files say nothing of the guide star and of the telescope's velocity.
     motion : (east, north)
         Of a moving target that the telescope follows, arcsec an hour; (0, 0) is a fixed target.
     target_flux : float
         Of the moving target, Jy.
     program, number, activity : int
         Program, observation and activity; they decide the file names.
+    background : (east, north), optional
+        Where exposures of the sky beside the field are, arcsec from it; with `_rate` only.
+    is_background : bool
+        Whether these are those exposures.
     wcs : tuple of dict, optional
         In place of the SIAF's: for each exposure, (gWCS with bounding box, wcsinfo) by detector.
         ``dithers``, ``ra``, ``dec``, ``roll`` and ``npix`` have no effect then.
@@ -93,11 +101,14 @@ class Observation:
     cosmic_ray_rate: float = 300.0
     bad_fraction: float = 0.002
     va_scale: float = 0.99995
+    dva_pivot: str | None = None
     motion: tuple[float, float] = (0.0, 0.0)
     target_flux: float = 1e-5
     program: int = 1234
     number: int = 1
     activity: int = 1
+    background: tuple[float, float] | None = None
+    is_background: bool = False
     wcs: tuple[Mapping[str, tuple[WCS, dict[str, Any]]], ...] | None = None
 
     @property
@@ -124,7 +135,10 @@ class Observation:
 
 @dataclass(frozen=True)
 class Frame:
-    """One detector in one exposure, as the observer believes it to be."""
+    """One detector in one exposure, as the observer believes it to be.
+
+    ``sky`` is called as ``wcs`` is, and tells where pixels look but for errors of pointing.
+    """
 
     exposure: int
     detector: str
@@ -132,6 +146,8 @@ class Frame:
     wcsinfo: dict[str, Any]
     start: tuple[int, int]
     size: tuple[int, int]
+    va_scale: float
+    sky: Callable[..., tuple[np.ndarray, np.ndarray]]
 
     def corners(self) -> tuple[np.ndarray, np.ndarray]:
         """Return RA and Dec of the corners of the bounding box, degrees."""

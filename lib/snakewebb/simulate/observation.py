@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from astropy.table import Table, vstack
 from stdatamodels.jwst import datamodels
 
 from snakewebb.simulate import apertures, detector, scene
+from snakewebb.simulate.guiding import GuidedSky, Guiding, aberration_scale
 from snakewebb.simulate.metadata import stage2_metadata
 from snakewebb.simulate.model import Frame, Observation
 from snakewebb.simulate.psf import Psf, make_psf
@@ -30,6 +32,8 @@ FIRST_EXPOSURE = 59900.5
 """MJD."""
 SCENE_MARGIN = 3.0
 """Arcsec by which the scene is larger than the field."""
+Save = Callable[[datamodels.JwstDataModel, Path, str], None]
+"""Saves an exposure to a folder; the last argument is the root of its name."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,13 @@ class Truth:
         }
 
 
-def write(observation: Observation, folder: str | Path) -> Path:
+def save_calibrated(model: datamodels.JwstDataModel, folder: Path, name: str) -> None:
+    """Save an exposure as ``{name}_cal.fits``, or ``_calints`` if it is a cube."""
+    suffix = "cal" if model.data.ndim == 2 else "calints"
+    model.save(folder / f"{name}_{suffix}.fits")
+
+
+def write(observation: Observation, folder: str | Path, *, save: Save = save_calibrated) -> Path:
     """Simulate an observation and write its files.
 
     Parameters
@@ -69,6 +79,8 @@ def write(observation: Observation, folder: str | Path) -> Path:
         Gets the ``_cal`` exposures, the association, and ``truth/`` with: ``{product}_sources
         .ecsv``; for each exposure ``{exposure}.json`` (pointing error, sky level) and
         ``{exposure}_cosmic_rays.npz`` (the arrays of `detector.CosmicRays`).
+    save : callable, optional
+        What saves an exposure.
 
     Returns
     -------
@@ -76,6 +88,17 @@ def write(observation: Observation, folder: str | Path) -> Path:
         The association.
     """
     folder = Path(folder)
+    members = write_exposures(observation, folder, save)
+    path = folder / (
+        f"jw{observation.program:05d}-o{observation.number:03d}_20221118t120000_image3_"
+        f"{observation.activity:05d}_asn.json"
+    )
+    write_json(path, association(observation, [f"{name}_cal.fits" for name in members]))
+    return path
+
+
+def write_exposures(observation: Observation, folder: Path, save: Save) -> list[str]:
+    """Write all but the association; return the roots of the exposures' names."""
     (folder / "truth").mkdir(parents=True, exist_ok=True)
     exposures = believed_frames(observation)
     sources = observation.sources
@@ -93,22 +116,17 @@ def write(observation: Observation, folder: str | Path) -> Path:
         for frame in frames:
             name = exposure_name(observation, index, frame.detector)
             model, rays = simulate(observation, frame, truth, seen)
-            model.save(folder / f"{name}_cal.fits")
+            save(model, folder, name)
             np.savez_compressed(folder / "truth" / f"{name}_cosmic_rays.npz", **vars(rays))
             write_json(folder / "truth" / f"{name}.json", truth.to_dict())
-            members.append(f"{name}_cal.fits")
+            members.append(name)
             log.info("%s simulated", name)
     sources.write(
         folder / "truth" / f"{observation.product}_sources.ecsv",
         overwrite=True,
         format="ascii.ecsv",
     )
-    path = folder / (
-        f"jw{observation.program:05d}-o{observation.number:03d}_20221118t120000_image3_"
-        f"{observation.activity:05d}_asn.json"
-    )
-    write_json(path, association(observation, members))
-    return path
+    return members
 
 
 def simulate(
@@ -116,10 +134,10 @@ def simulate(
 ) -> tuple[datamodels.ImageModel, detector.CosmicRays]:
     """Make one exposure of one detector."""
     nx, ny = frame.size
-    area = scene.pixel_area(frame.wcs, (ny, nx))
+    area = scene.pixel_area(frame.sky, (ny, nx))
     nominal_area = float(area[ny // 2, nx // 2])
     image = scene.paint(
-        sources, frame.wcs, area, filter_psf(observation, nominal_area), truth.pointing
+        sources, frame.sky, area, filter_psf(observation, nominal_area), truth.pointing
     )
     aperture = apertures.imaging_aperture(frame.detector)
     flaws = detector.make_flaws(
@@ -132,7 +150,12 @@ def simulate(
         observation.seed,
     )
     planes, rays = detector.expose(
-        _generator(observation, 2, frame.exposure, crc32(frame.detector.encode())),
+        _generator(
+            observation,
+            4 if observation.is_background else 2,
+            frame.exposure,
+            crc32(frame.detector.encode()),
+        ),
         np.maximum(image + np.float32(truth.sky), 0),
         observation.instrument,
         observation.filter,
@@ -174,30 +197,47 @@ def believed_frames(observation: Observation) -> list[list[Frame]]:
     if observation.wcs is not None:
         return [
             [
-                Frame(i, name, *by_detector[name], (1, 1), rows[name].full_size)
+                Frame(
+                    i,
+                    name,
+                    *by_detector[name],
+                    (1, 1),
+                    rows[name].full_size,
+                    observation.va_scale,
+                    by_detector[name][0],
+                )
                 for name in observation.detectors
             ]
             for i, by_detector in enumerate(observation.wcs)
         ]
-    v2 = float(np.mean([row.v2_ref for row in rows.values()]))
-    v3 = float(np.mean([row.v3_ref for row in rows.values()]))
+    v2, v3 = apertures.middle_of(observation.detectors)
     exposures = []
     for index, dither in enumerate(observation.dithers):
         ra, dec = pointed_at(observation, index, dither)
         pointing = apertures.Pointing(ra, dec, observation.roll, v2, v3)
-        frames = []
-        for name, row in rows.items():
-            start, size = apertures.central_subarray(row, observation.npix)
-            info = apertures.wcsinfo(row, pointing)
-            wcs = apertures.make_wcs(
-                row, info, start=start, size=size, va_scale=observation.va_scale
-            )
-            info["crpix1"], info["crpix2"] = (
-                r - s + 1 for r, s in zip(row.reference, start, strict=True)
-            )
-            frames.append(Frame(index, name, wcs, info, start, size))
-        exposures.append(frames)
+        exposures.append([make_frame(observation, index, r, pointing) for r in rows.values()])
     return exposures
+
+
+def make_frame(
+    observation: Observation,
+    exposure: int,
+    row: apertures.Aperture,
+    pointing: apertures.Pointing,
+) -> Frame:
+    """Return an aperture as it looks at the sky, cut to the observation's subarray."""
+    start, size = apertures.central_subarray(row, observation.npix)
+    info = apertures.wcsinfo(row, pointing)
+    scale, pivot = observation.va_scale, None
+    guided = observation.dva_pivot == "guide_star"
+    if guided:
+        guiding = Guiding.of(observation)
+        scale = aberration_scale(guiding.velocity, info["ra_ref"], info["dec_ref"])
+        pivot = pointing.find(guiding.ra, guiding.dec)
+    wcs = apertures.make_wcs(row, info, start=start, size=size, va_scale=scale, pivot=pivot)
+    info["crpix1"], info["crpix2"] = (r - s + 1 for r, s in zip(row.reference, start, strict=True))
+    sky = GuidedSky(wcs, pointing, guiding) if guided else wcs
+    return Frame(exposure, row.detector, wcs, info, start, size, scale, sky)
 
 
 def target_position(observation: Observation, exposure: int) -> tuple[float, float]:
@@ -232,7 +272,7 @@ def random_sources(observation: Observation, frames: list[Frame]) -> Table:
     frame_area = 0.5 * abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))
     frames_in_scene = np.prod(high - low) / frame_area
     return scene.random_catalog(
-        np.random.default_rng([observation.seed, 0]),
+        np.random.default_rng([observation.seed, int(observation.is_background)]),
         (ra, dec),
         tuple(high - low),
         stars=round(observation.stars * frames_in_scene),

@@ -48,6 +48,7 @@ MIRI_FIELD = Observation(
     pointing_error=80.0,
     roll_error=5.0,
     program=1235,
+    background=(0.0, 300.0),
 )
 PRESETS: dict[str, Observation] = {
     "nircam-f356w": NIRCAM_FIELD,
