@@ -74,6 +74,7 @@ except InputError as error:
 
 CORON3 = names_of(plan.of_kind(coronagraphic=True))
 IMAGE3 = names_of(plan.of_kind(coronagraphic=False))
+STAGE2 = names_of(stage2.made)
 
 
 wildcard_constraints:

@@ -3,7 +3,7 @@
 
 rule background:
     input:
-        of(stage2.background_set),
+        exposures=of(stage2.background_set),
     output:
         "<results>/exposures/{background}_combinedbackground.fits",
     log:

@@ -198,3 +198,59 @@ rule plot_coron:
         "Plot the subtraction and alignment of {wildcards.product}"
     script:
         "../scripts/plot_coron.py"
+
+
+# Of the exposures that stage 2 makes for a product, or of those that no product has.
+rule plot_stage2:
+    input:
+        exposures=of(stage2.made_for),
+    output:
+        report(
+            "<results>/{product}/plots/{product}_stage2_status.html",
+            caption="../report/stage2.rst",
+            category="{product}",
+            labels={"figure": "8 Status of stage 2"},
+        ),
+    log:
+        "<logs>/{product}/plot_stage2.log",
+    wildcard_constraints:
+        product=STAGE2,
+    conda:
+        "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(800, 0),
+        runtime=minutes,
+    params:
+        code=code("plot_stage2"),
+    message:
+        "Write what stage 2 did for {wildcards.product}"
+    script:
+        "../scripts/plot_stage2.py"
+
+
+rule plot_backgrounds:
+    input:
+        exposures=of(stage2.rates_with_background),
+        backgrounds=of(stage2.backgrounds_used),
+    output:
+        report(
+            "<results>/{product}/plots/{product}_backgrounds.png",
+            caption="../report/backgrounds.rst",
+            category="{product}",
+            labels={"figure": "7 Backgrounds"},
+        ),
+    log:
+        "<logs>/{product}/plot_backgrounds.log",
+    wildcard_constraints:
+        product=STAGE2,
+    conda:
+        "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(800, 0),
+        runtime=minutes,
+    params:
+        code=code("plot_backgrounds"),
+    message:
+        "Draw the backgrounds of {wildcards.product}"
+    script:
+        "../scripts/plot_backgrounds.py"

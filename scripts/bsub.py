@@ -1,11 +1,7 @@
-from snakewebb.jobs.cal import calibrate_exposure
-
 from snakewebb.workflow.job import job, named
+from snakewebb.jobs.cal import subtract_background
 
 with job(snakemake.log[0]):
-    calibrate_exposure(
-        target=snakemake.output[0],
-        step={"bkg_subtract": {}},
-        **named(snakemake.input),
-        **named(snakemake.params),
+    subtract_background(
+        target=snakemake.output[0], **named(snakemake.input), **named(snakemake.params)
     )

@@ -121,6 +121,7 @@ def test_plain_forms_of_level_2(make):
     assert plan.targets() == [
         "<results>/exposures/a_cal.fits",
         "<results>/exposures/b_calints.fits",
+        "<results>/exposures/plots/exposures_stage2_status.html",
     ]
     assert plan.stage2.asn_metadata("b", "calints") == {"pool_name": "none", "table_name": "none"}
 
@@ -150,6 +151,44 @@ def test_a_background_of_no_such_filter_is_told(make):
         image2=skip, products={"x": {"science": "a_rate.fits", "background": "s_rate.fits"}}
     )
     assert plan.stage2.background_file("a", "cal") is None
+
+
+def test_exposures_are_the_background_of_each_other(make):
+    for name, filter_name in (*((n, "F770W") for n in "abc"), ("d", "F560W")):
+        rate(f"{name}_rate.fits", FILTER=filter_name)
+    products = {"x": {"science": "[abc]_rate.fits", "background": "self"}}
+    plan = make(products=products)
+    check_plan(plan)
+    assert plan.stage2.backgrounds("a", "cal") == ["b_rate.fits", "c_rate.fits"]
+    assert plan.stage2.backgrounds("b", "cal") == ["a_rate.fits", "c_rate.fits"]
+    files = {plan.stage2.background_file(name, "cal") for name in "abc"}
+    assert len(files) == 3
+    assert remarks(plan) == []
+    assert plan.stage2.rates_with_background("x") == [f"{n}_rate.fits" for n in "abc"]
+    with pytest.raises(InputError, match=r"d_rate.fits: background: self needs 2 other .*, there"):
+        check_plan(make(products={"x": {"science": "*_rate.fits", "background": "self"}}))
+    with pytest.raises(InputError, match=r"is made for x and y, whose image2"):
+        make(products={**products, "y": {"science": "a_rate.fits"}})
+
+
+def test_backgrounds_of_its_own_and_of_its_product(make):
+    for name in "abcs":
+        rate(f"{name}_rate.fits")
+    members = [("a_rate.fits", "science"), ("s_rate.fits", "background")]
+    level2 = association("l2.json", {"a": members}, asn_type="image2")
+    level3 = association(*LEVEL3, asn_type="image3")
+    with pytest.raises(InputError, match=r"products.x.background: self: a has .* \(l2.json\)"):
+        make(associations=[level2, level3], products={"x": {"background": "self"}})
+
+
+def test_an_exposure_is_no_background_of_itself(make):
+    for name in "as":
+        rate(f"{name}_rate.fits")
+    sky = [("a_rate.fits", "background"), ("s_rate.fits", "background")]
+    level2 = association("l2.json", {"a": [("a_rate.fits", "science"), *sky]}, asn_type="image2")
+    plan = make(associations=[level2])
+    assert plan.stage2.backgrounds("a", "cal") == ["s_rate.fits"]
+    assert remarks(plan) == ["a: left out of its own backgrounds (1 exposures)"]
 
 
 def test_coronagraphy_starts_from_rateints(make):
@@ -187,7 +226,13 @@ def test_products_on_request(make, wanted, made):
     level2 = {"a": [("a_rate.fits", "science"), sky], "t": [("t_rateints.fits", "science"), sky]}
     plan = make(associations=[association("l2.json", level2, asn_type="image2")], image2=wanted)
     always = {"a_cal", "t_calints"}
-    assert set(plan.targets()) == {f"<results>/exposures/{n}.fits" for n in always | made}
+    files = {f"<results>/exposures/{n}.fits" for n in always | made}
+    plots = "<results>/exposures/plots/exposures"
+    assert set(plan.targets()) == {
+        *files,
+        f"{plots}_stage2_status.html",
+        f"{plots}_backgrounds.png",
+    }
 
 
 def test_parameters_by_product_and_by_exposure(make):

@@ -44,7 +44,6 @@ def calibrate_exposure(
     background: str | Path | None = None,
     step: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     asn: Mapping[str, Any] | None = None,
-    bsub: str | Path | None = None,
 ) -> None:
     """Calibrate an exposure: background, WCS, flat field, units.
 
@@ -64,8 +63,6 @@ def calibrate_exposure(
         options.
     asn : mapping, optional
         For ``meta.asn``.
-    bsub : path, optional
-        To be written, too: the count rate as it is after the first step.
 
     Raises
     ------
@@ -79,11 +76,36 @@ def calibrate_exposure(
     wcs = work.assign_wcs()
     if background is not None:
         work.subtract_background(background)
-    if bsub is not None:
-        work.write(bsub, only="bkg_subtract")
     work.flat_field()
     work.photom(*conversion)
     work.write(target, wcs)
+
+
+def subtract_background(
+    exposure: str | Path,
+    target: str | Path,
+    *,
+    background: str | Path,
+    asn: Mapping[str, Any] | None = None,
+) -> None:
+    """Write an exposure as it is after the first step of stage 2, still a count rate.
+
+    Parameters
+    ----------
+    exposure, target : path
+        The ``_rate`` or ``_rateints``, and the ``_bsub`` or ``_bsubints`` to write.
+    background, asn
+        See `calibrate_exposure`.
+
+    Raises
+    ------
+    InputError
+        A file cannot be used.
+    """
+    work = _Calibration(exposure, {}, {}, {})
+    work.metadata["asn"] = asn or {}
+    work.subtract_background(background)
+    work.write(target)
 
 
 class _Calibration:
@@ -212,19 +234,15 @@ class _Calibration:
                 self.planes["AREA"] = area.plane
         self.metadata["photometry"] = known
 
-    def write(
-        self, target: str | Path, wcs: WcsChange | None = None, only: str | None = None
-    ) -> None:
-        """Write the exposure as it is now, and what is said of all steps, or of one."""
-        steps = [only] if only else STEPS
-        keys = ["asn"] if only else self.metadata
+    def write(self, target: str | Path, wcs: WcsChange | None = None) -> None:
+        """Write the exposure as it is now, and what is said of its steps."""
         write_copy(
             self.source,
             target,
             self.planes,
-            statuses={name: self.statuses[name] for name in steps if name in self.statuses},
-            notes={k: v for k, v in self.notes.items() if k in (*steps, "left_out")},
-            metadata={key: self.metadata[key] for key in keys},
+            statuses={name: self.statuses[name] for name in STEPS if name in self.statuses},
+            notes=self.notes,
+            metadata=self.metadata,
             wcs=wcs,
         )
 

@@ -136,6 +136,16 @@ def remarks(plan: Plan) -> list[str]:
                 f"{name}: {number - given} of {number} exposures have no custom catalogue: their "
                 "stars are searched"
             )
+    itself = [
+        known.name
+        for known in plan.stage2.exposures.values()
+        if len(known.others) < len(known.backgrounds) and not known.sorted_out
+    ]
+    if itself:
+        found.append(
+            f"{', '.join(itself[:3])}{' …' if itself[3:] else ''}: left out of its own backgrounds "
+            f"({len(itself)} exposures)"
+        )
     if unused:
         listed = ", ".join(f"{what} ({number})" for what, number in unused.items())
         found.append(f"associations hold what is not used: {listed}")

@@ -20,7 +20,7 @@ from snakewebb.workflow import associations
 from snakewebb.workflow import config as configuration
 from snakewebb.workflow.associations import Product
 from snakewebb.workflow.catfile import read_catfile
-from snakewebb.workflow.stage2 import NAME, Stage2, read_stage2
+from snakewebb.workflow.stage2 import NAME, SELF, Stage2, read_stage2
 
 Options = dict[str, Any]
 
@@ -82,7 +82,8 @@ class Plan:
         """Return the files of a product without an association, by exptype."""
         entry = self.config["products"][product]
         types = ("science", "psf", "background")
-        return {t: associations.matching(entry[t]) for t in types}
+        given = {t: entry[t] for t in types if entry[t] != SELF}
+        return {t: associations.matching(patterns) for t, patterns in given.items()}
 
     def of_kind(self, coronagraphic: bool) -> list[str]:
         """Return the names of the products of coronagraphy, or of the others."""

@@ -1,17 +1,14 @@
-"""Exposures that stage 2 makes: of which ``_rate``, with which backgrounds and reference files.
+"""What rules of stage 2 ask: backgrounds, reference files and parameters of an exposure.
 
-An exposure is made once for all products that have it, below ``<results>/exposures``. Standard
-library only, as `snakewebb.workflow.plan`, whose rules of style hold here. Headers are read, and
-reference files chosen, when a rule asks for an exposure's: each job asks for its own only.
+Standard library only, as `snakewebb.workflow.plan`, whose methods these are like. Headers are read,
+and reference files chosen, when a rule asks for an exposure's: each job asks for its own only.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,11 +19,13 @@ from snakewebb.io.names import exposure_name
 from snakewebb.references import select
 from snakewebb.references.crds import CrdsCache
 from snakewebb.workflow import config as configuration
-from snakewebb.workflow.associations import Product, is_rate, stage2_kind
+from snakewebb.workflow.associations import Product
+from snakewebb.workflow.exposures import FOLDER, Stage2Exposure, find_exposures
 
-FOLDER = "<results>/exposures"
 NAME = "exposures"
-"""The folder's name, which no product can have."""
+"""Of the folder of exposures, which no product can have."""
+SELF = "self"
+"""Given as ``background``: exposures of a product are the background of each other."""
 QUICK_LOOKS = ("MIR_IMAGE", "NRC_IMAGE", "NIS_IMAGE", "FGS_IMAGE")
 """EXP_TYPE of exposures of which jwst makes an ``_i2d`` in stage 2."""
 REFERENCES = {
@@ -35,45 +34,8 @@ REFERENCES = {
     "photom": ("photom", "area"),
 }
 """Types of reference files, by step."""
-_RATE = {"cal": "rate", "calints": "rateints"}
-
-
-@dataclass(frozen=True)
-class Stage2Exposure:
-    """An exposure to be calibrated.
-
-    Attributes
-    ----------
-    name : str
-        What its products are called after.
-    kind : {'cal', 'calints'}
-    rate : str
-        The file it is made of.
-    backgrounds : tuple of str
-        Exposures of the background, ``_rate`` or ``_rateints``.
-    table, pool : str
-        Of its association; for its metadata.
-    sorted_out : bool
-        Whether `backgrounds` are those of all detectors and filters, of which some are its.
-    """
-
-    name: str
-    kind: str
-    rate: str
-    backgrounds: tuple[str, ...] = ()
-    table: str = "none"
-    pool: str = "none"
-    sorted_out: bool = False
-
-    @property
-    def key(self) -> str:
-        """What its file is called, without ``.fits``."""
-        return f"{self.name}_{self.kind}"
-
-    @property
-    def path(self) -> str:
-        """Where it is made."""
-        return f"{FOLDER}/{self.key}.fits"
+LEAST = 2
+"""Other exposures that make a background."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +54,8 @@ class Stage2:
         Those that are asked for themselves, not only for a product of stage 3.
     unused : mapping
         What their associations say without an effect here, and how often.
+    made : mapping of str to list of str
+        The exposures by product that has them; those of none by the name of their folder.
     """
 
     schema: Mapping[str, Any] = field(default_factory=dict)
@@ -99,6 +63,7 @@ class Stage2:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     listed: tuple[str, ...] = ()
     unused: Mapping[str, int] = field(default_factory=dict)
+    made: Mapping[str, list[str]] = field(default_factory=dict)
 
     def options(self, exposure: str, kind: str, rule: str) -> dict[str, Any]:
         """Return the parameters of all steps that a rule uses for an exposure."""
@@ -125,10 +90,16 @@ class Stage2:
         skips = self._settings(exposure, kind)["image2"]["bkg_subtract"]["skip"]
         if skips or not known.backgrounds or self.is_time_series(exposure, kind):
             return []
+        found = known.others
         if not known.sorted_out:
-            return list(known.backgrounds)
+            return found
         setup = _setup(known.rate)
-        found = [path for path in known.backgrounds if _setup(path) == setup]
+        found = [path for path in found if _setup(path) == setup]
+        if known.rate in known.backgrounds and len(found) < LEAST:
+            raise InputError(
+                f"{known.rate}: background: self needs {LEAST} other exposures of "
+                f"{' '.join(filter(None, setup))}, there are {len(found)}: leave it out"
+            )
         if not found:
             raise InputError(
                 f"{known.rate}: no background exposure is of {' '.join(filter(None, setup))}: add "
@@ -203,6 +174,23 @@ class Stage2:
         used = {part: self.options(exposure, "cal", rule) for part, rule in parts.items()}
         return {part: known.get("resample", {}) for part, known in used.items()}
 
+    def made_for(self, product: str) -> list[str]:
+        """Return the exposures that are made for a product."""
+        return [self.exposures[key].path for key in self.made[product]]
+
+    def backgrounds_used(self, product: str) -> list[str]:
+        """Return the backgrounds that are subtracted from a product's exposures, in order."""
+        return [background for _, background in self._subtractions(product)]
+
+    def rates_with_background(self, product: str) -> list[str]:
+        """Return the exposures that they are subtracted from."""
+        return [known.rate for known, _ in self._subtractions(product)]
+
+    def _subtractions(self, product: str) -> list[tuple[Stage2Exposure, str]]:
+        exposures = [self.exposures[key] for key in self.made[product]]
+        found = [(known, self.background_file(known.name, known.kind)) for known in exposures]
+        return [(known, background) for known, background in found if background]
+
     def targets(self) -> list[str]:
         """Return the files that are made when none is asked for."""
         files = [self.exposures[key].path for key in self.listed]
@@ -213,6 +201,10 @@ class Stage2:
                     files.append(f"{FOLDER}/{known.name}_{suffix}.fits")
             if self.has_quick_look(known.name, known.kind):
                 files.append(f"{FOLDER}/{known.name}_i2d.fits")
+        for product in self.made:
+            plots = f"<results>/{product}/plots/{product}"
+            files.append(f"{plots}_stage2_status.html")
+            files += [f"{plots}_backgrounds.png"] if self._subtractions(product) else []
         return files
 
     def _known(self, exposure: str, kind: str) -> Stage2Exposure:
@@ -228,7 +220,7 @@ class Stage2:
 def read_stage2(
     config: Mapping[str, Any], schema: Mapping[str, Any], found: Iterable[Product]
 ) -> tuple[list[Product], Stage2]:
-    """Return the products of stage 3 with the exposures that stage 2 makes for them, and stage 2.
+    """Return the products of stage 3, with where stage 2 makes their exposures, and stage 2.
 
     Parameters
     ----------
@@ -243,97 +235,26 @@ def read_stage2(
     InputError
         An exposure is to be made in two ways.
     """
-    exposures: dict[str, Stage2Exposure] = {}
-    products, unused = [], Counter[str]()
-    for product in found:
-        if product.kind == "image2":
-            _add(exposures, _of_association(product))
-            unused.update(product.unused)
-            unused["science members after the first"] += len(product.of_type("science")) - 1
-        else:
-            products.append(product)
-    listed, listing = tuple(exposures), cache(_listing)
-    resolved = [_resolved(product, exposures, listing) for product in products]
-    using: dict[str, list[str]] = {known.path: [] for known in exposures.values()}
-    for product in resolved:
+    configured = config["products"]
+    sharing = {name for name, entry in configured.items() if entry["background"] == SELF}
+    work = find_exposures(found, sharing)
+    using: dict[str, list[str]] = {known.path: [] for known in work.exposures.values()}
+    for product in work.products:
         for member in product.members:
             if member.rate:
                 using[member.path].append(product.name)
-    settings = {
-        key: _settings(config, known.name, using[known.path]) for key, known in exposures.items()
-    }
-    return resolved, Stage2(schema, exposures, settings, listed, +unused)
-
-
-def _of_association(product: Product) -> Stage2Exposure:
-    """Return the exposure that a product of an association of stage 2 is."""
-    science = next(iter(product.of_type("science").values()))
-    return Stage2Exposure(
-        product.name,
-        stage2_kind(science.path),
-        science.path,
-        tuple(member.path for member in product.of_type("background").values()),
-        product.table,
-        product.pool,
+    made: dict[str, list[str]] = {}
+    for key, known in work.exposures.items():
+        for name in using[known.path] or [NAME]:
+            made.setdefault(name, []).append(key)
+    return work.products, Stage2(
+        schema,
+        work.exposures,
+        {k: _settings(config, e.name, using[e.path]) for k, e in work.exposures.items()},
+        work.listed,
+        work.unused,
+        made,
     )
-
-
-def _resolved(
-    product: Product,
-    exposures: dict[str, Stage2Exposure],
-    listing: Callable[[str], Collection[str]],
-) -> Product:
-    """Return a product of stage 3 whose members are the user's files, or made by stage 2.
-
-    What has to be made for it, and no association lists, is added to `exposures`.
-    """
-    backgrounds = tuple(member.path for member in product.of_type("background").values())
-    members = []
-    for member in product.members:
-        if member.exptype == "background":
-            continue
-        given, kind = member.path, stage2_kind(member.path)
-        made = exposures.get(f"{member.exposure}_{kind}")
-        if is_rate(given) and (made is None or backgrounds):
-            own = backgrounds if member.exptype == "science" else ()
-            made = Stage2Exposure(member.exposure, kind, given, own, sorted_out=True)
-        elif made is None and (rate := _beside(given, kind, listing)):
-            made = Stage2Exposure(member.exposure, kind, rate)
-        if made is not None:
-            _add(exposures, made)
-            member = replace(member, path=made.path, rate=made.rate)
-        members.append(member)
-    return replace(product, members=tuple(members))
-
-
-def _add(exposures: dict[str, Stage2Exposure], made: Stage2Exposure) -> None:
-    """Add an exposure to those that are made; raise if another of its name is."""
-    other = exposures.setdefault(made.key, made)
-    if (other.rate, other.backgrounds) != (made.rate, made.backgrounds):
-        raise InputError(
-            f"{made.key}: is to be made in two ways, of {other.rate} ({other.table}, "
-            f"{len(other.backgrounds)} backgrounds) and of {made.rate} ({made.table}, "
-            f"{len(made.backgrounds)}): keep one"
-        )
-
-
-def _beside(path: str, kind: str, listing: Callable[[str], Collection[str]]) -> str | None:
-    """Return the exposure before stage 2 that lies where one after it is missing."""
-    folder, _, name = path.rpartition("/")
-    if name in (there := listing(folder)):
-        return None
-    start, suffix, _ = name.rpartition(f"{kind}.fits")
-    wanted = (f"{start}{_RATE[kind]}.fits{packing}" for packing in ("", ".gz", ".fz"))
-    rate = next((rate for rate in wanted if suffix and rate in there), None)
-    return rate and os.path.join(folder, rate)
-
-
-def _listing(folder: str) -> frozenset[str]:
-    """Return the names in a folder: thousands of exposures are not asked for one by one."""
-    try:
-        return frozenset(os.listdir(folder or "."))
-    except OSError:
-        return frozenset()
 
 
 def _settings(config: Mapping[str, Any], exposure: str, using: list[str]) -> Mapping[str, Any]:
@@ -359,7 +280,8 @@ def _settings(config: Mapping[str, Any], exposure: str, using: list[str]) -> Map
 def _stage2_part(settings: Mapping[str, Any]) -> list[Any]:
     files = settings["reference_files"]
     types = [reftype for names in REFERENCES.values() for reftype in names]
-    return [settings["image2"], [files[name] for name in (*types, "crds")]]
+    shared = settings.get("background") == SELF
+    return [settings["image2"], shared, [files[name] for name in (*types, "crds")]]
 
 
 def _set_name(paths: list[str]) -> str:
