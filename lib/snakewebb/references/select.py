@@ -1,16 +1,59 @@
-"""Which PSFMASK reference file is for an observation.
+"""Which reference files are for an exposure: those that the user gives, or those of CRDS.
 
-Standard library only: the workflow asks when it parses the Snakefile.
+Standard library only: the workflow asks while it finds out what is to be made.
 """
 
 from __future__ import annotations
 
+import glob
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from snakewebb.errors import InputError
 from snakewebb.io.fits_structure import first_header
+from snakewebb.references.crds import CrdsCache
+from snakewebb.references.headers import (
+    agreements,
+    contradictions,
+    reference_header,
+    useafter,
+)
+
+log = logging.getLogger(__name__)
+
+DETECTOR = ("INSTRUME", "DETECTOR", "CHANNEL", "MODULE", "BAND")
+OPTICS = (*DETECTOR, "FILTER", "PUPIL", "SUBARRAY")
+SAID: Mapping[str, tuple[str, ...]] = {
+    "distortion": OPTICS,
+    "filteroffset": (*DETECTOR, "SUBARRAY"),
+    "flat": OPTICS,
+    "photom": DETECTOR,
+    "area": OPTICS,
+}
+"""What files of each type say of themselves that must be so of the exposure. Tables hold rows for
+all filters and subarrays."""
+REFTYPES = tuple(SAID)
+"""Types of reference files that stage 2 takes."""
+OF_ALL_TYPES = frozenset({"flat"})
+"""Those that are for exposures of any type, whatever EXP_TYPE they say."""
+SPARED = frozenset({"filteroffset", "flat", "photom", "area"})
+"""Those that an exposure can do without."""
+
+KEYED = ("DETECTOR", "SUBARRAY", "PUPIL", "FILTER")
+"""What keys of a mapping of files name, in the order of precedence."""
+WORD = re.compile(
+    r"NRC[AB]([1-4]|LONG)|MIRIMAGE|NIS|GUIDER[12]|(?!NRC|MIRI|GUIDER)[A-Z]+\d\w*|MASK\w+|CLEARP?|"
+    r"NRM|FULLP?|BRIGHTSKY|SLITLESSPRISM|PINHOLES|OPAQUE|FND"
+)
+"""Detectors, filters, pupils, subarrays."""
+
+
+MASKED = re.compile(r"F\d+\w+|MASK\w+")
+"""Filters and masks."""
 
 
 def canonical(name: str) -> str:
@@ -21,6 +64,197 @@ def canonical(name: str) -> str:
     """
     name = re.sub(r"^MASK[AB](?=\d|LWB|SWB)", "MASK", name.strip().upper())
     return re.sub(r"^4QPM_", "MASK", name.replace("LYOT_2300", "MASKLYOT"))
+
+
+class Reference(NamedTuple):
+    """A reference file that was chosen.
+
+    Attributes
+    ----------
+    path : str
+    name : str
+        What products call it: ``crds://<file>`` if it is one of CRDS, else its name.
+    doubt : str
+        What speaks against it; empty if nothing does.
+    """
+
+    path: str
+    name: str
+    doubt: str = ""
+
+
+def references_of(
+    exposure: str | Path, given: Mapping[str, Any], crds: CrdsCache | None = None
+) -> dict[str, Reference]:
+    """Return the reference files for an exposure, by type; those it needs none of are left out.
+
+    Parameters
+    ----------
+    exposure : path
+    given : mapping
+        By type of `REFTYPES`: a file; ``N/A`` for none; a mapping of these by detector, subarray,
+        pupil and filter (``NRCALONG``, ``F356W``, ``NRCALONG/F356W/CLEAR``); or a list or a
+        pattern of files, of which the one is taken whose own header fits best, and of these the
+        one with the latest USEAFTER not after the exposure. What is None, or has nothing for
+        this exposure, is asked of CRDS.
+    crds : CrdsCache, optional
+
+    Raises
+    ------
+    InputError
+        Nothing is found, a file cannot be read, or one that was given is not for this exposure.
+    """
+    header = first_header(exposure)
+    found = {}
+    for reftype in REFTYPES:
+        try:
+            reference = _reference(header, reftype, given.get(reftype), crds)
+        except InputError as error:
+            raise InputError(f"{exposure}: {reftype}: {error}") from None
+        if reference:
+            found[reftype] = reference
+    return found
+
+
+def _reference(
+    header: Mapping[str, str], reftype: str, given: Any, crds: CrdsCache | None
+) -> Reference | None:
+    path: str | Path | None = _given(header, reftype, given)
+    if path and str(path).upper() != "N/A":
+        doubt = _doubt(header, reftype, path)
+        if doubt:
+            raise InputError(f"{path} {doubt}: give another file")
+        return Reference(str(path), Path(path).name)
+    instrument = header.get("INSTRUME", "").strip().upper()
+    if path is None and (reftype, instrument) != ("filteroffset", "FGS"):
+        if crds is None:
+            raise InputError(
+                f"no file {'of those given fits' if given else 'is given for'} {_words(header)}: "
+                f"give reference_files.{reftype}, or crds with path and context"
+            )
+        path = crds.best(header, reftype)
+        if path:
+            doubt = _doubt(header, reftype, path)
+            if doubt:
+                _warn(
+                    f"{path} {doubt}, though {crds.context} chooses it for {_words(header)}: "
+                    "rules of the same name were mended in CRDS: remove the cache's mappings and "
+                    f"fetch them again: crds sync --contexts {crds.context}"
+                )
+            return Reference(str(path), f"crds://{path.name}", doubt)
+    if reftype not in SPARED:
+        raise InputError(f"{_words(header)} cannot do without: give reference_files.{reftype}")
+    return None
+
+
+@cache
+def _warn(text: str) -> None:
+    """Warn once, not once an exposure."""
+    log.warning(text)
+
+
+def _words(header: Mapping[str, str]) -> str:
+    words = (header.get(key, "").strip() for key in ("INSTRUME", *reversed(KEYED), "EXP_TYPE"))
+    return " ".join(filter(None, words))
+
+
+def _doubt(header: Mapping[str, str], reftype: str, path: str | Path) -> str:
+    """Return what a file says of itself that is not so of the exposure; empty if nothing is."""
+    reference = reference_header(path)
+    own = reference.get("REFTYPE", "").strip().lower()
+    if own in REFTYPES and own != reftype:
+        return f"says that its REFTYPE is {own}"
+    wrong = contradictions(header, reference, SAID[reftype])
+    return ", ".join(
+        f"says that its {key} is {words}, not {header[key].strip()}" for key, words in wrong.items()
+    )
+
+
+def _given(header: Mapping[str, str], reftype: str, given: Any) -> str | None:
+    """Return the file that a user gives for an exposure; None if it is none."""
+    if isinstance(given, Mapping):
+        mistake = (
+            "{!r} is neither detector, subarray, pupil nor filter: write NRCALONG, F356W or "
+            "NRCALONG/F356W/CLEAR"
+        )
+        return _by_key(given, header, KEYED, WORD, mistake)
+    if isinstance(given, str) and not _is_pattern(given):
+        return given or None
+    return _by_header(header, reftype, [given] if isinstance(given, str) else given or ())
+
+
+def _by_key(
+    files: Mapping[str, str],
+    header: Mapping[str, str],
+    keywords: Iterable[str],
+    word: re.Pattern[str],
+    mistake: str,
+) -> str | None:
+    """Return the file whose key fits an exposure and names the most; None if there is none.
+
+    Parameters
+    ----------
+    files : mapping
+        By words of the exposure's header, joined by ``/`` in any order.
+    header : mapping
+    keywords : iterable of str
+        Whose words keys may name; of keys with as many, one with a word of the first goes first.
+    word : pattern
+        Of words that there are.
+    mistake : str
+        What is told of a key with others, with braces for the key.
+    """
+    words = [canonical(header.get(keyword, "")) for keyword in keywords]
+    known = {}
+    for key, file in files.items():
+        parts = [canonical(part) for part in str(key).split("/")]
+        if not all(word.fullmatch(part) for part in parts) or len(parts) > len(words):
+            raise InputError(mistake.format(key))
+        known[frozenset(parts)] = file
+    fitting = [key for key in known if key <= set(words)]
+    best = max(fitting, key=lambda k: (len(k), [w in k for w in words]), default=None)
+    return None if best is None else known[best]
+
+
+def _is_pattern(path: str) -> bool:
+    return glob.has_magic(path) and not Path(path).exists()
+
+
+def _by_header(header: Mapping[str, str], reftype: str, given: Iterable[Any]) -> str | None:
+    """Return the file of several that fits an exposure best, by their own headers."""
+    keywords = SAID[reftype] + (() if reftype in OF_ALL_TYPES else ("EXP_TYPE",))
+    moment = f"{header.get('DATE-OBS', '9999')} {header.get('TIME-OBS', '')}".strip()
+    found: dict[tuple[int, str], list[str]] = {}
+    for path in dict.fromkeys(file for item in given for file in _files(str(item), reftype)):
+        reference = reference_header(path)
+        own = reference.get("REFTYPE", "").strip().lower()
+        if own in REFTYPES and own != reftype:
+            continue
+        start = useafter(reference, path)
+        if start <= moment and not contradictions(header, reference, keywords):
+            score = agreements(header, reference, (*keywords, "READPATT"))
+            found.setdefault((score, start), []).append(path)
+    best = found[max(found)] if found else [None]
+    if len(best) > 1:
+        raise InputError(
+            f"{best[0]} and {best[1]} fit {_words(header)} equally well: leave one of them out of "
+            f"reference_files.{reftype}"
+        )
+    return best[0]
+
+
+@cache
+def _files(pattern: str, reftype: str) -> tuple[str, ...]:
+    """Return the files of a name or a pattern; of the latter those that are FITS or ASDF."""
+    if not _is_pattern(pattern):
+        return (pattern,)
+    ends = (".fits", ".fits.gz", ".asdf")
+    found = tuple(p for p in sorted(glob.glob(pattern, recursive=True)) if p.endswith(ends))
+    if not found:
+        raise InputError(
+            f"no FITS or ASDF file is called {pattern}: mend reference_files.{reftype}"
+        )
+    return found
 
 
 def choose(masks: Mapping[str, str], path: str | Path) -> str | None:
@@ -39,18 +273,8 @@ def choose(masks: Mapping[str, str], path: str | Path) -> str | None:
     InputError
         A key is neither filter nor mask, or the exposure cannot be read.
     """
-    known = {}
-    for key, file in masks.items():
-        parts = [canonical(part) for part in str(key).split("/")]
-        if not all(re.fullmatch(r"F\d+\w+|MASK\w+", part) for part in parts) or len(parts) > 2:
-            raise InputError(
-                f"reference_files.psfmask: {key!r} is neither filter nor mask: write F335M, "
-                "MASK335R or F335M/MASK335R"
-            )
-        known[frozenset(parts)] = file
-    header = first_header(path)
-    mask, band = (canonical(header.get(key, "")) for key in ("CORONMSK", "FILTER"))
-    for wanted in ({mask, band}, {mask}, {band}):
-        if frozenset(wanted) in known:
-            return known[frozenset(wanted)]
-    return None
+    mistake = (
+        "reference_files.psfmask: {!r} is neither filter nor mask: write F335M, MASK335R or "
+        "F335M/MASK335R"
+    )
+    return _by_key(masks, first_header(path), ("CORONMSK", "FILTER"), MASKED, mistake)
