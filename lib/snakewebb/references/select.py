@@ -27,21 +27,36 @@ log = logging.getLogger(__name__)
 
 DETECTOR = ("INSTRUME", "DETECTOR", "CHANNEL", "MODULE", "BAND")
 OPTICS = (*DETECTOR, "FILTER", "PUPIL", "SUBARRAY")
-SAID: Mapping[str, tuple[str, ...]] = {
-    "distortion": OPTICS,
-    "filteroffset": (*DETECTOR, "SUBARRAY"),
-    "flat": OPTICS,
-    "photom": DETECTOR,
-    "area": OPTICS,
+
+
+class Kind(NamedTuple):
+    """A type of reference file.
+
+    Attributes
+    ----------
+    said : tuple of str
+        What its files say of themselves that must be so of the exposure. Tables have rows for all
+        filters.
+    by_type : bool
+        Whether of several files those for other types of exposures are left out.
+    spared : bool
+        Whether an exposure can do without.
+    """
+
+    said: tuple[str, ...]
+    by_type: bool = True
+    spared: bool = True
+
+
+KINDS = {
+    "distortion": Kind(OPTICS, spared=False),
+    "filteroffset": Kind((*DETECTOR, "SUBARRAY")),
+    "flat": Kind(OPTICS, by_type=False),
+    "photom": Kind(DETECTOR),
+    "area": Kind(OPTICS),
 }
-"""What files of each type say of themselves that must be so of the exposure. Tables hold rows for
-all filters and subarrays."""
-REFTYPES = tuple(SAID)
+REFTYPES = tuple(KINDS)
 """Types of reference files that stage 2 takes."""
-OF_ALL_TYPES = frozenset({"flat"})
-"""Those that are for exposures of any type, whatever EXP_TYPE they say."""
-SPARED = frozenset({"filteroffset", "flat", "photom", "area"})
-"""Those that an exposure can do without."""
 
 KEYED = ("DETECTOR", "SUBARRAY", "PUPIL", "FILTER")
 """What keys of a mapping of files name, in the order of precedence."""
@@ -50,8 +65,6 @@ WORD = re.compile(
     r"NRM|FULLP?|BRIGHTSKY|SLITLESSPRISM|PINHOLES|OPAQUE|FND"
 )
 """Detectors, filters, pupils, subarrays."""
-
-
 MASKED = re.compile(r"F\d+\w+|MASK\w+")
 """Filters and masks."""
 
@@ -128,21 +141,22 @@ def _reference(
     instrument = header.get("INSTRUME", "").strip().upper()
     if path is None and (reftype, instrument) != ("filteroffset", "FGS"):
         if crds is None:
+            nearest = _nearest(header, reftype, given)
             raise InputError(
-                f"no file {'of those given fits' if given else 'is given for'} {_words(header)}: "
-                f"give reference_files.{reftype}, or crds with path and context"
+                f"no file is given for {_words(header)}{nearest}: give reference_files.{reftype}, "
+                "or crds with path and context"
             )
         path = crds.best(header, reftype)
         if path:
             doubt = _doubt(header, reftype, path)
             if doubt:
                 _warn(
-                    f"{path} {doubt}, though {crds.context} chooses it for {_words(header)}: "
-                    "rules of the same name were mended in CRDS: remove the cache's mappings and "
-                    f"fetch them again: crds sync --contexts {crds.context}"
+                    f"{path} {doubt}, though {crds.context} chooses it for {_words(header)}: CRDS "
+                    "has mended rules without a new name: remove the cache's mappings, and fetch "
+                    f"them again: crds sync --contexts {crds.context}"
                 )
             return Reference(str(path), f"crds://{path.name}", doubt)
-    if reftype not in SPARED:
+    if not KINDS[reftype].spared:
         raise InputError(f"{_words(header)} cannot do without: give reference_files.{reftype}")
     return None
 
@@ -161,13 +175,21 @@ def _words(header: Mapping[str, str]) -> str:
 def _doubt(header: Mapping[str, str], reftype: str, path: str | Path) -> str:
     """Return what a file says of itself that is not so of the exposure; empty if nothing is."""
     reference = reference_header(path)
-    own = reference.get("REFTYPE", "").strip().lower()
-    if own in REFTYPES and own != reftype:
-        return f"says that its REFTYPE is {own}"
-    wrong = contradictions(header, reference, SAID[reftype])
+    if _is_other(reference, reftype):
+        return f"says that its REFTYPE is {reference['REFTYPE']}"
+    return _told(contradictions(header, reference, KINDS[reftype].said), header)
+
+
+def _told(wrong: Mapping[str, str], header: Mapping[str, str]) -> str:
     return ", ".join(
         f"says that its {key} is {words}, not {header[key].strip()}" for key, words in wrong.items()
     )
+
+
+def _is_other(reference: Mapping[str, str], reftype: str) -> bool:
+    """Return whether a file says that it is of another type."""
+    own = reference.get("REFTYPE", "").strip().lower()
+    return own in REFTYPES and own != reftype
 
 
 def _given(header: Mapping[str, str], reftype: str, given: Any) -> str | None:
@@ -180,7 +202,7 @@ def _given(header: Mapping[str, str], reftype: str, given: Any) -> str | None:
         return _by_key(given, header, KEYED, WORD, mistake)
     if isinstance(given, str) and not _is_pattern(given):
         return given or None
-    return _by_header(header, reftype, [given] if isinstance(given, str) else given or ())
+    return _by_header(header, reftype, given)
 
 
 def _by_key(
@@ -220,27 +242,67 @@ def _is_pattern(path: str) -> bool:
     return glob.has_magic(path) and not Path(path).exists()
 
 
-def _by_header(header: Mapping[str, str], reftype: str, given: Iterable[Any]) -> str | None:
-    """Return the file of several that fits an exposure best, by their own headers."""
-    keywords = SAID[reftype] + (() if reftype in OF_ALL_TYPES else ("EXP_TYPE",))
+def _by_header(header: Mapping[str, str], reftype: str, given: Any) -> str | None:
+    """Return the file of several that fits an exposure best; None if none does."""
     moment = f"{header.get('DATE-OBS', '9999')} {header.get('TIME-OBS', '')}".strip()
-    found: dict[tuple[int, str], list[str]] = {}
-    for path in dict.fromkeys(file for item in given for file in _files(str(item), reftype)):
-        reference = reference_header(path)
-        own = reference.get("REFTYPE", "").strip().lower()
-        if own in REFTYPES and own != reftype:
-            continue
-        start = useafter(reference, path)
-        if start <= moment and not contradictions(header, reference, keywords):
-            score = agreements(header, reference, (*keywords, "READPATT"))
-            found.setdefault((score, start), []).append(path)
-    best = found[max(found)] if found else [None]
+    fitting = [
+        known
+        for known in _candidates(header, reftype, given)
+        if not known.wrong and known.useafter <= moment
+    ]
+    order = [(known.agreements, known.useafter) for known in fitting]
+    best = [known.path for known, place in zip(fitting, order, strict=True) if place == max(order)]
     if len(best) > 1:
         raise InputError(
             f"{best[0]} and {best[1]} fit {_words(header)} equally well: leave one of them out of "
             f"reference_files.{reftype}"
         )
-    return best[0]
+    return best[0] if best else None
+
+
+def _nearest(header: Mapping[str, str], reftype: str, given: Any) -> str:
+    """Return what is wrong with that of several files that fits an exposure nearly."""
+    known = [] if isinstance(given, Mapping) else _candidates(header, reftype, given)
+    if not known:
+        return ""
+    nearest = min(known, key=lambda known: len(known.wrong))
+    told = _told(nearest.wrong, header) or f"is for exposures after {nearest.useafter}"
+    return f" (the nearest, {nearest.path}, {told})"
+
+
+class Candidate(NamedTuple):
+    """One of several files: what speaks against it, for it, and from when it holds."""
+
+    path: str
+    wrong: Mapping[str, str]
+    agreements: int
+    useafter: str
+
+
+def _candidates(header: Mapping[str, str], reftype: str, given: Any) -> tuple[Candidate, ...]:
+    """Return the files of a type among those given."""
+    keywords = (*KINDS[reftype].said, *(("EXP_TYPE",) if KINDS[reftype].by_type else ()))
+    values = tuple((key, header.get(key, "")) for key in (*keywords, "READPATT"))
+    patterns = (given,) if isinstance(given, str) else tuple(map(str, given or ()))
+    return _weighed(patterns, reftype, keywords, values)
+
+
+@cache
+def _weighed(
+    patterns: tuple[str, ...],
+    reftype: str,
+    keywords: tuple[str, ...],
+    values: tuple[tuple[str, str], ...],
+) -> tuple[Candidate, ...]:
+    """Return the same; many exposures say the same of themselves."""
+    header, found = dict(values), []
+    for path in dict.fromkeys(file for pattern in patterns for file in _files(pattern, reftype)):
+        reference = reference_header(path)
+        if not _is_other(reference, reftype):
+            wrong = contradictions(header, reference, keywords)
+            score = agreements(header, reference, header)
+            found.append(Candidate(path, wrong, score, useafter(reference, path)))
+    return tuple(found)
 
 
 @cache
