@@ -88,6 +88,36 @@ def test_first_header(path):
     assert first_header(path)["NAXIS1"] == "4"
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["|".join(f"NRC_TYPE{k}" for k in range(30)) + "|", "it's long & " * 20 + "x", "a&" * 50 + "b"],
+)
+def test_long_texts_are_read_to_their_end(tmp_path, text):
+    header = fits.Header({"P_EXP_TY": text, "PUPIL": "CLEAR", "SHORT": "AMP&"})
+    header["COMMENT"] = "CONTINUE  'no text'"
+    fits.PrimaryHDU(header=header).writeto(tmp_path / "a.fits")
+    known, read = fits.getheader(tmp_path / "a.fits"), first_header(tmp_path / "a.fits")
+    assert read["P_EXP_TY"] == known["P_EXP_TY"] == text.rstrip()
+    assert (read["PUPIL"], read["SHORT"]) == ("CLEAR", "AMP&")
+
+
+def test_only_the_first_of_a_keyword_is_continued(tmp_path):
+    cards = [
+        *("SIMPLE  = T", "BITPIX  = 8", "NAXIS   = 0", "A       = 'one&'", "A       = 'two&'"),
+        *(
+            "CONTINUE  'three'",
+            "B       = 'x'",
+            "CONTINUE  'y'",
+            "C       = 'a&'",
+            "COMMENT",
+            "END",
+        ),
+    ]
+    (tmp_path / "a.fits").write_text("".join(f"{card:80}" for card in cards).ljust(2880))
+    read = first_header(tmp_path / "a.fits")
+    assert [read[key] for key in "ABC"] == ["one&", "x", "a&"]
+
+
 def replaced(path, name, keyword, value):
     """Return a file's content, in which a card of an extension has another value."""
     content = path.read_bytes()

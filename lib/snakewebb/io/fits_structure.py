@@ -3,7 +3,7 @@
 Standard library only. It takes a fraction of a millisecond, so every file is looked at before
 astropy walks through it: what no FITS file has is told in one line, and nothing is read or
 allocated that the file cannot hold. Source: FITS standard 4.0 (Pence et al. 2010, A&A 524, A42),
-sections 3, 4.4.1 and 10.1.
+sections 3, 4.2.1.2, 4.4.1 and 10.1.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ CARD = 80
 MOST_BLOCKS = 2000
 """Of a header; JWST's have some ten."""
 MOST_AXES = 999
+QUOTED = re.compile(r" *'((?:[^']|'')*)'")
 PACKERS = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ\0": lzma}
 """By the first bytes of a packed file, whatever its name."""
 FOREIGN = {b"PK\x03\x04": "a zip archive", b"\x1f\x9d": "packed by compress"}
@@ -213,6 +214,7 @@ def _structure(path: str, version: tuple[int, int]) -> tuple[Unit, ...]:
 def _header(file: io.BufferedIOBase, path: str | Path, first: str) -> dict[str, str]:
     """Return what follows the keywords of a header, read up to its end."""
     cards: dict[str, str] = {}
+    key = ""
     for number in range(MOST_BLOCKS):
         block = file.read(BLOCK)
         if not number and not block.startswith(f"{first:8}=".encode()):
@@ -229,8 +231,22 @@ def _header(file: io.BufferedIOBase, path: str | Path, first: str) -> dict[str, 
             if not card.isascii() or not card.isprintable():
                 raise InputError(f"{path}: a header holds bytes that are no text: mend it")
             if card[8] == "=":
-                cards.setdefault(card[:8].rstrip(), card[9:])
+                key = card[:8].rstrip()
+                if key in cards:
+                    key = ""
+                else:
+                    cards[key] = card[9:]
+            elif key and card.startswith("CONTINUE"):
+                cards[key] = _continued(cards[key], card[8:])
     raise InputError(f"{path}: a header has no end: fetch it again")
+
+
+def _continued(value: str, more: str) -> str:
+    """Return a text and what the next card adds to it, if it ends with an ampersand."""
+    start, end = QUOTED.match(value), QUOTED.match(more)
+    if not start or not end or not start[1].endswith("&"):
+        return value
+    return f"'{start[1][:-1]}{end[1]}'"
 
 
 def _unit(cards: Mapping[str, str], name: str, header: int, start: int, path: str | Path) -> Unit:
@@ -298,7 +314,7 @@ def _dtype(cards: Mapping[str, str], bitpix: int) -> str | None:
 
 def _text(value: str) -> str:
     """Return a card's value as text, without quotation marks and comment."""
-    quoted = re.match(r" *'((?:[^']|'')*)'", value)
+    quoted = QUOTED.match(value)
     if quoted:
         return quoted[1].replace("''", "'").rstrip()
     return value.partition("/")[0].strip()
