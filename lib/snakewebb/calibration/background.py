@@ -95,12 +95,11 @@ def combine(
         for name in MEASURED:
             if name in planes:
                 combined[name] = _total(planes[name], kept) / number**2
-    flags = np.bitwise_and.reduce(np.where(kept | ~kept.any(axis=0), dq, ALL), axis=0)
-    combined["DQ"] = np.where(number > 0, flags & ~DO_NOT_USE, flags | DO_NOT_USE)
-    combined = {
-        name: plane.astype(np.uint32 if name == "DQ" else np.float32)
-        for name, plane in combined.items()
-    }
+    combined = {name: plane.astype(np.float32) for name, plane in combined.items()}
+    none = number == 0
+    flags = np.bitwise_and.reduce(np.where(kept | none, dq, np.uint32(ALL)), axis=0)
+    flags[none] |= DO_NOT_USE
+    combined["DQ"] = flags
     return Stack(combined, int(number.sum()), int(usable.sum() - number.sum()))
 
 

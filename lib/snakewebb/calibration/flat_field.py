@@ -9,7 +9,7 @@ import numpy as np
 
 from snakewebb.io.bands import row_bands
 from snakewebb.io.planes import Planes, invalidate
-from snakewebb.references.flat import Flat
+from snakewebb.references.flat import FlatFile
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class FlatFieldOptions:
     inverse: bool = False
 
 
-def flat_field(planes: Planes, flat: Flat, inverse: bool = False) -> None:
+def flat_field(planes: Planes, flat: FlatFile, inverse: bool = False) -> None:
     """Divide an exposure by the response of its pixels, in place.
 
     The error of the response becomes VAR_FLAT, and ERR what all variances amount to; if there are
@@ -36,7 +36,7 @@ def flat_field(planes: Planes, flat: Flat, inverse: bool = False) -> None:
     ----------
     planes : dict
         Of an image, or a cube of them. Gets VAR_FLAT if anything is known of its errors.
-    flat : Flat
+    flat : FlatFile
     inverse : bool, optional
         Multiply instead; VAR_FLAT is 0 then.
     """
@@ -46,14 +46,14 @@ def flat_field(planes: Planes, flat: Flat, inverse: bool = False) -> None:
     if "ERR" in planes:
         planes["VAR_FLAT"] = np.zeros_like(planes["SCI"])
     for rows, band in row_bands(planes):
-        response, err = flat.data[rows], flat.err[rows]
-        factor = response if inverse else 1 / response
+        part = flat.rows(rows)
+        factor = part.data if inverse else 1 / part.data
         # What is no number, or too large for one, stays so: `invalidate` sees to it.
         with np.errstate(invalid="ignore", over="ignore"):
             band["SCI"] *= factor
             if "ERR" in band:
-                _propagate(band, variances, factor, 0 * err if inverse else err * factor)
-        band["DQ"] |= flat.dq[rows]
+                _propagate(band, variances, factor, 0 * part.err if inverse else part.err * factor)
+        band["DQ"] |= part.dq
         invalidate(band)
 
 

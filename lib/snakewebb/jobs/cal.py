@@ -23,7 +23,7 @@ from snakewebb.io.provenance import read_notes
 from snakewebb.jobs.options import options_of, record_of
 from snakewebb.jobs.rate import check_rate, check_setup
 from snakewebb.products.exposure_copy import write_copy
-from snakewebb.references.flat import read_flat
+from snakewebb.references.flat import FlatFile
 from snakewebb.references.photom import Conversion, PixelArea, conversion_of, read_area
 from snakewebb.references.subarrays import cut_out, subarray_of
 from snakewebb.wcs.change import WcsChange
@@ -200,8 +200,9 @@ class _Calibration:
     def flat_field(self) -> None:
         if not self.can("flat_field", "flat"):
             return
-        flat = read_flat(self.references["flat"], self.place)
+        flat = FlatFile(self.references["flat"], self.place)
         flat_field(self.planes, flat, self.flat_options.inverse)
+        flat.check()
         notes = {"unknown_errors": flat.unknown_errors, "parameters": record_of(self.flat_options)}
         self.complete("flat_field", "flat", **notes)
 

@@ -10,7 +10,7 @@ import numpy as np
 from snakewebb.errors import InputError
 from snakewebb.io.dq import BITS, DO_NOT_USE
 from snakewebb.io.fits_structure import find
-from snakewebb.io.planes import open_fits, read_planes
+from snakewebb.io.planes import has_plane, image_shape, open_fits, read_planes
 from snakewebb.io.tables import numbers, reading, words
 from snakewebb.references.subarrays import Subarray, cut_out
 
@@ -20,7 +20,7 @@ REMEDY = "give a FLAT reference file of its detector, filter and subarray"
 
 @dataclass(frozen=True)
 class Flat:
-    """A flat field on the pixels of an exposure.
+    """A flat field on the pixels of an exposure, or on some rows of them.
 
     Attributes
     ----------
@@ -30,18 +30,15 @@ class Flat:
         Its error; 0 where that is unknown.
     dq : (ny, nx) uint32
         Flags in JWST's standard bits.
-    unknown_errors : int
-        Pixels that have a response, but an error that is no number.
     """
 
     data: np.ndarray
     err: np.ndarray
     dq: np.ndarray
-    unknown_errors: int
 
 
-def read_flat(path: str | Path, subarray: Subarray) -> Flat:
-    """Read the part of a FLAT that covers an exposure.
+class FlatFile:
+    """The part of a FLAT that covers an exposure, read as it is needed.
 
     A response of 0, or none, is NO_FLAT_FIELD, and a pixel with that is DO_NOT_USE. An error that
     is no number says nothing of the response: it is taken as unknown.
@@ -52,55 +49,78 @@ def read_flat(path: str | Path, subarray: Subarray) -> Flat:
     subarray : Subarray
         Of the exposure.
 
+    Attributes
+    ----------
+    good, unknown_errors : int
+        Pixels of the rows read so far that have a response, and those of them without an error.
+
     Raises
     ------
     InputError
-        It is no FLAT, does not cover the exposure, or has no good pixel there.
+        It is no FLAT, or does not cover the exposure.
     """
-    if find(path, "SCI") is None:
-        raise InputError(f"{path}: has no SCI extension: {REMEDY}")
-    rows, columns = cut_out(path, subarray, REMEDY)
-    planes = read_planes(path, ("SCI", "ERR", "DQ"), rows)
-    data = planes["SCI"]
-    if data.ndim != 2:
-        raise InputError(f"{path}: SCI has shape {data.shape}, not that of an image: {REMEDY}")
-    data = data[:, columns]
-    # Errors none of which is a number above 0 are not read.
-    err = planes["ERR"]
-    lacking = err is None and find(path, "ERR") is not None
-    err = np.full_like(data, np.nan if lacking else 0) if err is None else err[:, columns]
-    dq = planes["DQ"]
-    dq = np.zeros(data.shape, np.uint32) if dq is None else _decoded(dq[:, columns], path)
-    dq[~np.isfinite(data) | (data == 0)] |= NO_FLAT_FIELD
-    dq[(dq & NO_FLAT_FIELD) != 0] |= DO_NOT_USE
-    lost = (dq & DO_NOT_USE) != 0
-    if lost.all():
-        raise InputError(f"{path}: has no good pixel where the exposure is: {REMEDY}")
-    data[lost] = 1
-    unknown = ~np.isfinite(err)
-    err[unknown] = 0
-    return Flat(data, err, dq, int((unknown & ~lost).sum()))
 
+    def __init__(self, path: str | Path, subarray: Subarray) -> None:
+        if find(path, "SCI") is None:
+            raise InputError(f"{path}: has no SCI extension: {REMEDY}")
+        if len(shape := image_shape(path)) != 2:
+            raise InputError(f"{path}: SCI has shape {shape}, not that of an image: {REMEDY}")
+        self.path = path
+        self.good = self.unknown_errors = 0
+        self._rows, self._columns = cut_out(path, subarray, REMEDY)
+        self._bits = _definitions(path)
+        # Errors none of which is a number above 0 are not read.
+        self._unknown = find(path, "ERR") is not None and not has_plane(path, "ERR")
 
-def _decoded(dq: np.ndarray, path: str | Path) -> np.ndarray:
-    """Return flags in the standard bits; what they stand for in a file is in its table DQ_DEF.
+    def rows(self, rows: slice) -> Flat:
+        """Return it on some rows of the exposure."""
+        start = self._rows.start
+        there = slice(start + rows.start, start + rows.stop)
+        planes = read_planes(self.path, ("SCI", "ERR", "DQ"), there)
+        known = {n: None if p is None else p[:, self._columns] for n, p in planes.items()}
+        data, err, dq = known["SCI"], known["ERR"], known["DQ"]
+        if err is None:
+            err = np.full_like(data, np.nan if self._unknown else 0)
+        dq = np.zeros(data.shape, np.uint32) if dq is None else self._standard(dq)
+        dq[~np.isfinite(data) | (data == 0)] |= NO_FLAT_FIELD
+        dq[(dq & NO_FLAT_FIELD) != 0] |= DO_NOT_USE
+        lost = (dq & DO_NOT_USE) != 0
+        data[lost] = 1
+        unknown = ~np.isfinite(err)
+        err[unknown] = 0
+        self.good += int((~lost).sum())
+        self.unknown_errors += int((unknown & ~lost).sum())
+        return Flat(data, err, dq)
 
-    Names that are not JWST's are dropped. Without table, or rows in it, bits are standard.
-    """
-    definitions = find(path, "DQ_DEF")
-    if definitions is None:
+    def check(self) -> None:
+        """Raise InputError if the rows read so far have no good pixel."""
+        if not self.good:
+            raise InputError(f"{self.path}: has no good pixel where the exposure is: {REMEDY}")
+
+    def _standard(self, dq: np.ndarray) -> np.ndarray:
+        if self._bits is None:
+            return dq
+        flagged = np.nonzero(dq)
+        found = dq[flagged]
+        standard = np.zeros_like(found)
+        for value, bit in self._bits:
+            standard[(found & np.uint32(value)) != 0] |= np.uint32(bit)
+        dq[flagged] = standard
         return dq
+
+
+def _definitions(path: str | Path) -> list[tuple[int, int]] | None:
+    """Return values of flags in a file, and the standard bits that they stand for (DQ_DEF).
+
+    Names that are not JWST's stand for none. None without table, or rows in it: bits are standard.
+    """
+    if find(path, "DQ_DEF") is None:
+        return None
     with reading(path, REMEDY), open_fits(path) as hdus:
         table = hdus["DQ_DEF"].data
         if table is None or not len(table):
-            return dq
+            return None
         values = numbers(table, "VALUE", path, low=0, high=2**32 - 1)
         names = words(table, "NAME", path)
-    flagged = np.nonzero(dq)
-    found = dq[flagged]
-    standard = np.zeros_like(found)
-    for value, name in zip(values, names, strict=True):
-        standard[(found & np.uint32(value)) != 0] |= np.uint32(BITS.get(str(name).upper(), 0))
-    decoded = np.zeros_like(dq)
-    decoded[flagged] = standard
-    return decoded
+    bits = (BITS.get(str(name).upper(), 0) for name in names)
+    return list(zip(map(int, values), bits, strict=True))
