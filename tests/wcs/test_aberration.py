@@ -177,11 +177,17 @@ def test_the_shift_from_one_pivot_to_the_other():
     """It is (VA - 1)·(reference point - guide star)."""
     expected = (0.9999 - 1) * np.subtract((86.0, -493.4), STAR)
     np.testing.assert_allclose(pivot_shift(guided(), INFO, "a"), expected, rtol=1e-9)
-    for pivot in (GUIDE_STAR, BETWEEN_GUIDERS):
+    coarse = (0.9999 - 1) * np.subtract((86.0, -493.4), BETWEEN)
+    known = pivot_shift({"PCS_MODE": "COARSE", "VA_SCALE": 0.9999}, INFO, "a")
+    np.testing.assert_allclose(known, coarse, rtol=1e-9)
+    for pivot in (GUIDE_STAR, BETWEEN_GUIDERS, APERTURE):
         assert pivot_shift(guided() | {"SWB_DVA": pivot}, INFO, "a") == (0.0, 0.0)
-    told = pivot_shift(guided() | {"SWB_DVA": APERTURE}, INFO, "a")
-    np.testing.assert_allclose(told, expected, rtol=1e-9)
-    assert pivot_shift(guided(scale=None), INFO, "a") == (0.0, 0.0)
+    for missing in ("GS_RA", "GS_DEC", "PCS_MODE"):
+        header = guided()
+        del header[missing]
+        assert pivot_shift(header, INFO, "a") == (0.0, 0.0)
+    for scale in (None, 2.0, 1.0):
+        assert pivot_shift(guided(scale=scale), INFO, "a") == (0.0, 0.0)
 
 
 def geometry_of(wcs, info):

@@ -30,10 +30,11 @@ from snakewebb.io.dq import DO_NOT_USE, OUTLIER
 from snakewebb.io.exposure_file import ExposureFile, opened
 from snakewebb.io.fits_structure import find
 from snakewebb.io.hdus import forget_sums, open_copy, unknown_cards
-from snakewebb.io.headers import exposure_header, header_of
+from snakewebb.io.headers import exposure_header, header_of, read_header
 from snakewebb.io.planes import Planes, invalidate, left_out
 from snakewebb.io.provenance import cards, date, history, log_statuses, noted, plain
 from snakewebb.io.schema import attributes
+from snakewebb.wcs.aberration import aberration_of
 from snakewebb.wcs.change import WcsChange, correction_change, cutout_change
 from snakewebb.wcs.geometry import Correction, Geometry
 from snakewebb.wcs.gwcs_yaml import is_correctable
@@ -180,9 +181,12 @@ def rewrite(
     moving_target, integrations, corner
         See `write_crf`.
     """
-    said: dict = {"statuses": statuses, "notes": noted(notes), "metadata": plain(metadata)}
     source = opened(source)
     correction, geometry, sip = pointing or (None, None, None)
+    if geometry is not None and any(geometry.pivot_shift):
+        known = aberration_of(read_header(source.path), vars(geometry), source.path)
+        notes = {**notes, "assign_wcs": known.notes}
+    said: dict = {"statuses": statuses, "notes": noted(notes), "metadata": plain(metadata)}
     special = moving_target or metadata.get("wcsinfo")
     if not special and _is_copyable(source, correction, geometry):
         planes = source.planes
@@ -192,7 +196,8 @@ def rewrite(
         change(planes)
         wcs = None
         if corner is not None:  # the geometry is that of the whole frame
-            wcs = cutout_change(corner, planes["SCI"].shape[-2:], str(source))
+            shape, shift = planes["SCI"].shape[-2:], geometry.pivot_shift if geometry else (0, 0)
+            wcs = cutout_change(corner, shape, str(source), shift)
         elif geometry is not None:
             wcs = correction_change(geometry, correction, sip, _reference_pixel(source))
         write_copy(source, target, planes, **said, wcs=wcs)
