@@ -29,6 +29,8 @@ FLAT_CODES = ("DO_NOT_USE", "NON_SCIENCE", "UNRELIABLE_FLAT", "NO_FLAT_FIELD")
 """Meaning of the bits of the flat's DQ, from the lowest; those of exposures are others."""
 OFFSET = {"NIRCAM": 0.2, "MIRI": 0.6, "NIRISS": 0.1}
 """Of filters: the largest, pixels."""
+FILTEROFFSETS = ("", "SHORTA", "SHORTB", "LONGA", "LONGB")
+"""The numbers of their files: one for all detectors behind the same optics."""
 STOPS = ("C", "MASKRND")
 """How names of filters or pupils of coronagraphs end: their offsets are ten times larger."""
 OTHER_ROWS = 1.7
@@ -116,7 +118,9 @@ def write_references(
     stem = f"jwst_{instrument['name'].lower()}"
     kinds = {"distortion": "asdf", "filteroffset": "asdf", "flat": "fits", "photom": "fits"}
     kinds["area"] = "fits"
-    names = {kind: f"{stem}_{kind}_{number:04d}.{end}" for kind, end in kinds.items()}
+    numbers = dict.fromkeys(kinds, number)
+    numbers["filteroffset"] = FILTEROFFSETS.index(_arm(instrument)) + 1
+    names = {kind: f"{stem}_{kind}_{numbers[kind]:04d}.{end}" for kind, end in kinds.items()}
     head = _Head(instrument, exposure_type)
 
     offsets = filter_offsets(instrument)
@@ -157,7 +161,7 @@ def write_references(
 def filter_offsets(instrument: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of FILTEROFFSET for a detector: every filter is offset."""
     name = instrument["name"]
-    key = "/".join(str(instrument.get(k, "")) for k in ("name", "channel", "module")).encode()
+    key = (name + _arm(instrument)).encode()
     rows = []
     for band in detector.FILTERS[name]:
         filter_name, pupil = optical_elements(name, band)
@@ -258,6 +262,11 @@ class _Head:
         }
 
 
+def _arm(instrument: dict[str, Any]) -> str:
+    """Return channel and module of NIRCam, and nothing of other instruments."""
+    return instrument.get("channel", "") + instrument.get("module", "")
+
+
 def _elements(row: dict[str, Any]) -> tuple[str, str]:
     return row["filter"], row.get("pupil", "N/A")
 
@@ -267,6 +276,9 @@ def _write_distortion(
 ) -> None:
     meta = head("distortion", "detector", "channel", "module", "filter", "pupil")
     meta["exposure"]["p_exptype"] = f"{head.exposure_type}|"
+    for name in ("filter", "pupil"):
+        if name in head.instrument:
+            meta["instrument"][f"p_{name}"] = f"{head.instrument[name]}|"
     model = datamodels.DistortionModel(
         model=distortion(row, offset), input_units="pixel", output_units="arcsec"
     )
