@@ -9,6 +9,7 @@ import yaml
 from astropy.io import fits
 
 from snakewebb.errors import InputError
+from snakewebb.io.asdf_tree import created
 from snakewebb.workflow.associations import write_association
 from snakewebb.workflow.checks import check_plan, remarks
 from snakewebb.workflow.plan import read_plan
@@ -45,7 +46,7 @@ def association(name, products, **more):
 def make(tmp_path, monkeypatch):
     """A function: the plan of a configuration, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    Path("d.asdf").touch()
+    Path("d.asdf").write_bytes(created({}))
     return lambda **config: read_plan({"reference_files": GIVEN, **config}, SCHEMA)
 
 

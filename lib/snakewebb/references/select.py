@@ -88,7 +88,7 @@ class Reference(NamedTuple):
     name : str
         What products call it: ``crds://<file>`` if it is one of CRDS, else its name.
     doubt : str
-        What speaks against it; empty if nothing does.
+        A sentence on what speaks against it; empty if nothing does.
     """
 
     path: str
@@ -97,7 +97,10 @@ class Reference(NamedTuple):
 
 
 def references_of(
-    exposure: str | Path, given: Mapping[str, Any], crds: CrdsCache | None = None
+    exposure: str | Path,
+    given: Mapping[str, Any],
+    crds: CrdsCache | None = None,
+    reftypes: Iterable[str] = REFTYPES,
 ) -> dict[str, Reference]:
     """Return the reference files for an exposure, by type; those it needs none of are left out.
 
@@ -111,6 +114,8 @@ def references_of(
         one with the latest USEAFTER not after the exposure. What is None, or has nothing for
         this exposure, is asked of CRDS.
     crds : CrdsCache, optional
+    reftypes : iterable of str, optional
+        Those that are needed.
 
     Raises
     ------
@@ -119,7 +124,7 @@ def references_of(
     """
     header = first_header(exposure)
     found = {}
-    for reftype in REFTYPES:
+    for reftype in reftypes:
         try:
             reference = _reference(header, reftype, given.get(reftype), crds)
         except InputError as error:
@@ -150,7 +155,7 @@ def _reference(
         if path:
             doubt = _doubt(header, reftype, path)
             if doubt:
-                _warn(
+                doubt = (
                     f"{path} {doubt}, though {crds.context} chooses it for {_words(header)}: CRDS "
                     "has mended rules without a new name: remove the cache's mappings, and fetch "
                     f"them again: crds sync --contexts {crds.context}"
@@ -159,12 +164,6 @@ def _reference(
     if not KINDS[reftype].spared:
         raise InputError(f"{_words(header)} cannot do without: give reference_files.{reftype}")
     return None
-
-
-@cache
-def _warn(text: str) -> None:
-    """Warn once, not once an exposure."""
-    log.warning(text)
 
 
 def _words(header: Mapping[str, str]) -> str:

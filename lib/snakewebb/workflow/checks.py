@@ -141,6 +141,12 @@ def remarks(plan: Plan) -> list[str]:
         for known in plan.stage2.exposures.values()
         if len(known.others) < len(known.backgrounds) and not known.sorted_out
     ]
+    doubts = (
+        chosen.doubt
+        for known in plan.stage2.exposures.values()
+        for chosen in plan.stage2.chosen(known.name, known.kind).values()
+    )
+    found += dict.fromkeys(filter(None, doubts))
     if itself:
         found.append(
             f"{', '.join(itself[:3])}{' …' if itself[3:] else ''}: left out of its own backgrounds "

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
-from pathlib import Path
 from typing import Any
 
 from snakewebb.errors import InputError
@@ -18,6 +17,7 @@ from snakewebb.io.fits_structure import first_header, version
 from snakewebb.io.names import exposure_name
 from snakewebb.references import select
 from snakewebb.references.crds import CrdsCache
+from snakewebb.references.select import Reference
 from snakewebb.workflow import config as configuration
 from snakewebb.workflow.associations import Product
 from snakewebb.workflow.exposures import FOLDER, Stage2Exposure, find_exposures
@@ -64,6 +64,7 @@ class Stage2:
     listed: tuple[str, ...] = ()
     unused: Mapping[str, int] = field(default_factory=dict)
     made: Mapping[str, list[str]] = field(default_factory=dict)
+    _chosen: dict[str, Mapping[str, Reference]] = field(default_factory=dict)
 
     def options(self, exposure: str, kind: str, rule: str) -> dict[str, Any]:
         """Return the parameters of all steps that a rule uses for an exposure."""
@@ -132,27 +133,29 @@ class Stage2:
 
     def references(self, exposure: str, kind: str) -> dict[str, str]:
         """Return the reference files that an exposure is calibrated with, by type."""
-        own = self._settings(exposure, kind)
-        types = [
-            reftype
-            for step, names in REFERENCES.items()
-            for reftype in names
-            if not own["image2"][step]["skip"]
-        ]
-        given = own["reference_files"]
-        return select.references_of(
-            self._known(exposure, kind).rate,
-            {reftype: given[reftype] for reftype in types},
-            _crds(**given["crds"]) if given["crds"]["path"] else None,
-        )
+        return {t: chosen.path for t, chosen in self.chosen(exposure, kind).items()}
 
     def reference_names(self, exposure: str, kind: str) -> dict[str, str]:
         """Return what these are called in an exposure's metadata."""
-        given = self._settings(exposure, kind)["reference_files"]
-        return {
-            reftype: Path(path).name if given[reftype] else f"crds://{Path(path).name}"
-            for reftype, path in self.references(exposure, kind).items()
-        }
+        return {t: chosen.name for t, chosen in self.chosen(exposure, kind).items()}
+
+    def chosen(self, exposure: str, kind: str) -> Mapping[str, Reference]:
+        """Return the same, with what speaks against them."""
+        known, own = self._known(exposure, kind), self._settings(exposure, kind)
+        if known.key not in self._chosen:
+            given, crds = own["reference_files"], own["reference_files"]["crds"]
+            self._chosen[known.key] = select.references_of(
+                known.rate,
+                given,
+                _cache(crds["path"], crds["context"]) if crds["path"] else None,
+                [
+                    reftype
+                    for step, names in REFERENCES.items()
+                    for reftype in names
+                    if not own["image2"][step]["skip"]
+                ],
+            )
+        return self._chosen[known.key]
 
     def is_time_series(self, exposure: str, kind: str) -> bool:
         """Return whether an exposure is one of a time series: as it is, without a background."""
@@ -305,5 +308,5 @@ def _setup(path: str) -> tuple[str, ...]:
 
 
 @cache
-def _crds(path: str, context: str) -> CrdsCache:
+def _cache(path: str, context: str) -> CrdsCache:
     return CrdsCache(path, context)
