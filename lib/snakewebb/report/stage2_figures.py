@@ -115,8 +115,8 @@ def plot_backgrounds(
     shown = list(zip(exposures, backgrounds, strict=True))[:MOST_ROWS]
     columns = 2 * (1 + (len(shown) > 1))
     rows = -(-2 * len(shown) // columns)
-    tall = min(PAGE_WIDTH / PAGE_ASPECT, 1.1 + rows * (PAGE_WIDTH / columns))
-    width = min(PAGE_WIDTH / columns - 1.0, (tall - 0.9) / rows - 0.6)
+    width = min(PAGE_WIDTH / columns - 1.0, (PAGE_WIDTH / PAGE_ASPECT - 0.9) / rows - 0.6)
+    tall = 0.75 + rows * (width + 0.6)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(PAGE_WIDTH, tall))
         for k, (exposure, background) in enumerate(shown):
@@ -124,7 +124,7 @@ def plot_backgrounds(
             for side, image in enumerate((before, after)):
                 column, line = (2 * k + side) % columns, (2 * k + side) // columns
                 low = tall - 0.95 - width - line * (width + 0.6)
-                box = np.array((0.35 + column * (width + 0.95), low, width, width))
+                box = np.array((0.3 + column * (width + 1.0), low, width, width))
                 axes = figure.add_axes(tuple(box / (PAGE_WIDTH, tall, PAGE_WIDTH, tall)))
                 axes.set_facecolor(NO_DATA)
                 norm, ticks = stretch(image, 5)

@@ -241,7 +241,8 @@ def write_associations(stage3: Path, background: list[str]) -> None:
     science = [name.rpartition("_")[0] for name in members]
     for index, name in enumerate([*science, *background], 1):
         program, number = name[2:7], f"o{name[7:10]}"
-        others = [] if name in background else background
+        detector = name.rpartition("_")[2]
+        others = [n for n in background if n.endswith(detector)] if name in science else []
         exptypes = {name: "science", **dict.fromkeys(others, "background")}
         association = {
             **{key: value for key, value in content.items() if key != "products"},
