@@ -11,17 +11,19 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from snakewebb.errors import InputError
 from snakewebb.io.fits_structure import first_header
-from snakewebb.references.crds import CrdsCache
 from snakewebb.references.headers import (
     agreements,
     contradictions,
     reference_header,
     useafter,
 )
+
+if TYPE_CHECKING:
+    from snakewebb.references.crds import CrdsCache
 
 log = logging.getLogger(__name__)
 
