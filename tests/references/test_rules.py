@@ -201,6 +201,7 @@ def test_headers_that_change_choices_are_refused(tmp_path, more):
 def test_headers_that_change_nothing_are_not(tmp_path):
     more = {"rmap_relevance": "ALWAYS", "rmap_omit": "False", "reffile_required": "yes"}
     more |= {"parkey_relevance": {}, "merge_overlaps": True, "hooks": {}, "suffix": "flat"}
+    more |= {"comment_parkeys": ()}
     assert rules((FILTER,), "'F200W' : 'a'", tmp_path, **more).choose({FILTER: "F200W"}) == "a"
 
 
@@ -261,6 +262,7 @@ GOOD = mapping({"mapping": "REFERENCE"}, "Match({'a' : 'b'})")
         ("header = {}\nselector = open('x')", "is damaged"),
         ("header = {}\nselector = os.system('x')", "line 2: a call that is no selector's"),
         ("header = {}\nselector = Match({'a' : 1}, 2)", "line 2: a call that is no selector's"),
+        ("header = {}\nselector = Match({'a' : 1}, b=2)", "line 2: a call that is no selector's"),
         ("header = {}\nselector = [x for x in y]", "is no CRDS mapping .malformed node"),
         ("header = {}\nselector = " + "-" * 99_999 + "1", "is no CRDS mapping"),
         ("header = {}\nselector = " + "(" * 1000, "is no CRDS mapping"),
@@ -279,6 +281,13 @@ def test_mappings_that_are_none_are_told_in_one_line(tmp_path, text, words):
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError, match=f"^{path}: .*{words}"):
         read_mapping(path, mapping="REFERENCE")
+
+
+def test_comments_mean_nothing(tmp_path):
+    path = tmp_path / "jwst_nircam_flat_0001.rmap"
+    text = "# one\n'two'\ncomment = 'three'\n"
+    path.write_text(mapping({}, "Match({'a' : 'b'})\n" + text))
+    assert read_mapping(path).selector == Selector("Match", {"a": "b"})
 
 
 def test_mappings_that_cannot_be_read(tmp_path):

@@ -174,7 +174,9 @@ def test_none_by_words_of_the_header(rate, given):
     assert "flat" not in references_of(rate, given | {"flat": {"NRCALONG": "N/A", "F356W": "x"}})
 
 
-@pytest.mark.parametrize("key", ["NRCLONG", "NRC5", "356", "F356W/", "A/B", "MIRIMAGER", 356])
+@pytest.mark.parametrize(
+    "key", ["NRCLONG", "NRC5", "356", "F356W/", "MIRIMAGER", 356, "FULL/CLEAR/F356W/F444W/NRCA1"]
+)
 def test_words_that_there_are_not(rate, given, key):
     words = f"^{rate}: flat: {key!r} is neither detector, subarray, pupil nor filter: write NRCA"
     with pytest.raises(InputError, match=words):
@@ -195,6 +197,8 @@ BY_HEADER = [
     ({"a": {"REFTYPE": "flat"}, "b": {"REFTYPE": "PHOTOM"}, "c": {"REFTYPE": "AREA"}}, "a"),
     # The latest that is not after the exposure.
     ({"a": {}, "b": {"USEAFTER": "2014-01-01"}, "c": {"USEAFTER": "2022-07-01T12:00:01"}}, "b"),
+    ({"a": {"USEAFTER": "2022-07-01T12:00:00.123"}, "b": {"USEAFTER": "2022-07-01"}}, "a"),
+    ({"a": {"USEAFTER": "2022-07-01T12:00:00.124"}, "b": {"USEAFTER": "2022-07-01"}}, "b"),
     ({"a": {"USEAFTER": "2022-07-01T12:00:00"}, "b": {"USEAFTER": "2022-07-01"}}, "a"),
     # What fits better goes first.
     ({"a": {"FILTER": "F356W"}, "b": {"USEAFTER": "2020-01-01"}}, "a"),
@@ -234,6 +238,20 @@ def test_other_types_of_exposures_are_left_out(rate, given, tmp_path):
     assert references_of(rate, given | {"photom": photoms})["photom"].path == photoms[1]
     with pytest.raises(InputError, match="its EXP_TYPE is NRC_WFSS, not NRC_IMAGE"):
         references_of(rate, given | {"photom": photoms[:1]})
+
+
+@pytest.mark.parametrize(
+    ("date", "time", "wanted"),
+    [("2022-07-01", None, 1), (None, "12:00:00", 2), ("", "", 2), ("soon", "12:00:00", 2)],
+)
+def test_exposures_without_a_date(given, tmp_path, date, time, wanted):
+    """Of a day its first moment counts; without one, the latest file is taken."""
+    header = RATE | {"DATE-OBS": date, "TIME-OBS": time}
+    known = {key: value for key, value in header.items() if value is not None}
+    rate = write_fits(tmp_path / "b_rate.fits", known)
+    starts = "2014-01-01", "2022-07-01", "2022-07-01T00:00:01"
+    flats = [write_fits(tmp_path / f"{k}.fits", {"USEAFTER": t}) for k, t in enumerate(starts)]
+    assert references_of(rate, given | {"flat": flats})["flat"].path == flats[wanted]
 
 
 def test_names_with_signs_of_patterns(rate, given, tmp_path):

@@ -153,12 +153,25 @@ def useafter(reference: Mapping[str, str], path: str | Path) -> str:
         What it says is no date.
     """
     text = reference.get("USEAFTER", "").strip()
-    if text.upper() in OPEN:
-        return ""
-    for form in ("", *DATES):
+    try:
+        return "" if text.upper() in OPEN else moment(text)
+    except ValueError:
+        raise InputError(
+            f"{path}: USEAFTER {text!r} is no date: write it as 2022-07-01T00:00:00"
+        ) from None
+
+
+def moment(text: str) -> str:
+    """Return a date, or a date and a time, as ``YYYY-MM-DD HH:MM:SS[.ffffff]``.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    for form in DATES:
         try:
-            date = datetime.strptime(text, form) if form else datetime.fromisoformat(text)
+            return datetime.strptime(text, form).isoformat(" ")
         except ValueError:
             continue
-        return date.replace(tzinfo=None).isoformat(" ")
-    raise InputError(f"{path}: USEAFTER {text!r} is no date: write it as 2022-07-01T00:00:00")
+    return datetime.fromisoformat(text).replace(tzinfo=None).isoformat(" ")

@@ -11,17 +11,20 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from snakewebb.errors import InputError
 from snakewebb.io.fits_structure import first_header
-from snakewebb.references.crds import CrdsCache
 from snakewebb.references.headers import (
     agreements,
     contradictions,
+    moment,
     reference_header,
     useafter,
 )
+
+if TYPE_CHECKING:
+    from snakewebb.references.crds import CrdsCache
 
 log = logging.getLogger(__name__)
 
@@ -243,11 +246,14 @@ def _is_pattern(path: str) -> bool:
 
 def _by_header(header: Mapping[str, str], reftype: str, given: Any) -> str | None:
     """Return the file of several that fits an exposure best; None if none does."""
-    moment = f"{header.get('DATE-OBS', '9999')} {header.get('TIME-OBS', '')}".strip()
+    try:
+        latest = moment(f"{header.get('DATE-OBS', '')} {header.get('TIME-OBS', '')}".strip())
+    except ValueError:
+        latest = "9999"
     fitting = [
         known
         for known in _candidates(header, reftype, given)
-        if not known.wrong and known.useafter <= moment
+        if not known.wrong and known.useafter <= latest
     ]
     order = [(known.agreements, known.useafter) for known in fitting]
     best = [known.path for known, place in zip(fitting, order, strict=True) if place == max(order)]
