@@ -48,5 +48,5 @@ def test_a_corner_is_read(tmp_path):
 
 @pytest.mark.parametrize("header", [{}, {"SUBSTRT1": 1}, {"SUBSTRT1": 1, "SUBSTRT2": 0}])
 def test_what_cannot_be_placed_is_told(tmp_path, header):
-    with pytest.raises(InputError, match="SUBSTRT2.*mend its header"):
+    with pytest.raises(InputError, match=r"SUBSTRT2.*mend its header"):
         subarray_of(write(tmp_path / "a.fits", (30, 40), **header))
