@@ -25,7 +25,7 @@ def test_a_mask_grows_along_both_axes(by):
 
 def test_sources_are_masked_and_around_them():
     image, clean = noise(), noise()
-    gradient = np.linspace(0, 0.3, SHAPE[1], dtype=np.float32)  # a sky that is not flat
+    gradient = np.linspace(0, 0.1, SHAPE[1], dtype=np.float32)  # a sky that is not flat
     image += gradient
     for x, y, flux in ((40, 50, 50.0), (180, 120, 0.5)):
         add(image, x, y, flux)

@@ -159,12 +159,7 @@ def assign_wcs(
     if options.sip_approx:
         crpix = [number(header, key, path=path) for key in ("CRPIX1", "CRPIX2")]
         keywords |= sip_keywords(_lattice(sky), box, crpix, **options.sip)
-    notes = {
-        "dva_pivot": aberration.pivot,
-        "dva_v2v3": [aberration.v2, aberration.v3],
-        "va_scale": aberration.scale,
-        "filter_offset": None if offset is None else list(offset),
-    }
+    notes = aberration.notes | {"filter_offset": None if offset is None else list(offset)}
     forgotten = [name.upper() for name in FITS_WCS] if options.sip_approx else []
     return WcsChange(keywords=keywords, forgotten=forgotten, wcs=wcs), notes
 

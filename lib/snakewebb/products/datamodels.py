@@ -22,7 +22,7 @@ from snakewebb.io.hdus import SUMS, forget_sums, open_copy, sound_hdu
 from snakewebb.io.planes import Planes, read_planes
 from snakewebb.io.provenance import cards, date, history, log_statuses
 from snakewebb.wcs.geometry import Correction, Geometry
-from snakewebb.wcs.gwcs_library import corrected_wcs, pixel_to_sky, sip_keywords
+from snakewebb.wcs.gwcs_library import corrected_wcs, moved_wcs, pixel_to_sky, sip_keywords
 from snakewebb.wcs.sampling import corners
 from snakewebb.wcs.sip import FITS_WCS
 from snakewebb.wcs.sphere import s_region
@@ -77,7 +77,10 @@ def write_changed(
     change(planes)
     for name, plane in planes.items():
         setattr(model, ARRAYS[name], plane)
-    if correction is not None:
+    moved = geometry is not None and any(geometry.pivot_shift)
+    if moved:
+        model.meta.wcs = moved_wcs(model.meta.wcs, geometry.pivot_shift)
+    if correction is not None or moved:
         correct_pointing(model, correction, moving_target, sip)
     elif geometry is not None:
         model.meta.wcsinfo.s_region = s_region(*geometry.corners())
@@ -115,13 +118,17 @@ def _assign(node: Any, values: Mapping[str, Any]) -> None:
 
 
 def correct_pointing(
-    model: ImageModel, correction: Correction, moving_target: bool, sip: Mapping[str, Any] | None
+    model: ImageModel,
+    correction: Correction | None,
+    moving_target: bool,
+    sip: Mapping[str, Any] | None,
 ) -> None:
-    """Correct a model's gWCS, S_REGION and FITS WCS keywords."""
+    """Correct a model's gWCS, if there is a correction, and make S_REGION and FITS WCS follow."""
     wcsinfo = model.meta.wcsinfo
     known = {name: wcsinfo.instance.get(name) for name in (*REFERENCE, "crpix1", "crpix2")}
-    wcs = corrected_wcs(model.meta.wcs, correction, known, moving_target=moving_target)
-    model.meta.wcs = wcs
+    wcs = model.meta.wcs
+    if correction is not None:
+        wcs = model.meta.wcs = corrected_wcs(wcs, correction, known, moving_target=moving_target)
     wcsinfo.s_region = s_region(*corners(pixel_to_sky(wcs), model.data.shape[-2:]))
     for name in FITS_WCS:
         wcsinfo.instance.pop(name, None)

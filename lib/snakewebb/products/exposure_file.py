@@ -24,10 +24,11 @@ from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE, OUTLIER
 from snakewebb.io.exposure_file import ExposureFile, opened
 from snakewebb.io.fits_structure import find
-from snakewebb.io.headers import exposure_header, header_of
+from snakewebb.io.headers import exposure_header, header_of, read_header
 from snakewebb.io.planes import Planes, invalidate, left_out
 from snakewebb.io.provenance import noted, plain
 from snakewebb.products.exposure_copy import write_copy
+from snakewebb.wcs.aberration import aberration_of
 from snakewebb.wcs.change import correction_change, cutout_change
 from snakewebb.wcs.geometry import Correction, Geometry
 from snakewebb.wcs.gwcs_yaml import is_correctable
@@ -169,8 +170,11 @@ def rewrite(
         See `write_crf`.
     """
     source = opened(source)
-    said: dict = {"statuses": statuses, "notes": noted(notes), "metadata": plain(metadata)}
     correction, geometry, sip = pointing or (None, None, None)
+    if geometry is not None and any(geometry.pivot_shift):
+        known = aberration_of(read_header(source.path), vars(geometry), source.path)
+        notes = {**notes, "assign_wcs": known.notes}
+    said: dict = {"statuses": statuses, "notes": noted(notes), "metadata": plain(metadata)}
     special = moving_target or metadata.get("wcsinfo")
     if not special and _is_copyable(source, correction, geometry):
         planes = source.planes
@@ -180,7 +184,8 @@ def rewrite(
         change(planes)
         wcs = None
         if corner is not None:  # the geometry is that of the whole frame
-            wcs = cutout_change(corner, planes["SCI"].shape[-2:], str(source))
+            shape, shift = planes["SCI"].shape[-2:], geometry.pivot_shift if geometry else (0, 0)
+            wcs = cutout_change(corner, shape, str(source), shift)
         elif geometry is not None:
             header = header_of(source.path, find(source.path, "SCI"))
             crpix = header.get("CRPIX1"), header.get("CRPIX2")

@@ -17,11 +17,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from snakewebb.io.headers import LIMITS, Header, credible, number, text
-from snakewebb.wcs.geometry import Geometry
+from snakewebb.wcs.geometry import Geometry, PixelToSky
 from snakewebb.wcs.gwcs_transforms import TRANSFORMS, Transform, chain
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,11 @@ class Aberration:
     def shift(self) -> tuple[float, float]:
         """V2 and V3, arcsec, that follow the scaling."""
         return (1.0 - self.scale) * self.v2, (1.0 - self.scale) * self.v3
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What is noted of it in a product."""
+        return {"dva_pivot": self.pivot, "dva_v2v3": [self.v2, self.v3], "va_scale": self.scale}
 
 
 def angles_of(wcsinfo: Mapping[str, float]) -> list[float]:
@@ -155,19 +161,25 @@ def aberration_of(
 def pivot_shift(
     header: Header, wcsinfo: Mapping[str, float], path: str | Path
 ) -> tuple[float, float]:
-    """Return by how much the pivot of an exposure's gWCS puts it beside the true one.
+    """Return how far the pivot of jwst puts an exposure beside where the guide star puts it.
 
     Parameters
     ----------
     header, wcsinfo, path
-        See `aberration_of`. SWB_DVA tells which pivot the gWCS has; without it, it is jwst's.
+        See `aberration_of`.
 
     Returns
     -------
     v2, v3 : float
-        Arcsec, to be added after the aberration; zero where the pivot is right already.
+        Arcsec, to be added after the aberration: (VA_SCALE - 1) · (reference point - guide star).
+        Zero where snakewebb has chosen the pivot (SWB_DVA), or the header does not tell how the
+        exposure was guided, as all of the archive do.
     """
-    if text(header, "SWB_DVA", path=path) in (GUIDE_STAR, BETWEEN_GUIDERS):
+    mode = str(text(header, "PCS_MODE", path=path)).upper()
+    told = mode not in GUIDING or {"GS_RA", "GS_DEC"} <= set(header)
+    if "SWB_DVA" in header or "PCS_MODE" not in header or not told:
+        return 0.0, 0.0
+    if credible(header, "VA_SCALE", path=path) is None:
         return 0.0, 0.0
     known, right = (
         aberration_of(header, wcsinfo, path, about_aperture=about).shift for about in (True, False)
@@ -184,7 +196,26 @@ def shifted(geometry: Geometry, shift: tuple[float, float]) -> Geometry:
     shift : (v2, v3)
         Arcsec, such as `pivot_shift` tells.
     """
-    turn = attitude(vars(geometry))
-    v2, v3 = turn.inverse(geometry.ra, geometry.dec)
-    ra, dec = turn.forward(v2 + shift[0], v3 + shift[1])
+    ra, dec = _moved(attitude(vars(geometry)), geometry.ra, geometry.dec, *shift)
     return replace(geometry, ra=ra, dec=dec)
+
+
+def shifted_sky(
+    sky: PixelToSky, wcsinfo: Mapping[str, float], shift: tuple[float, float]
+) -> PixelToSky:
+    """Return a map from pixels to the sky that is moved likewise; see `shifted`."""
+    turn, back = attitude(wcsinfo), sky.inverse
+
+    def forward(x, y):
+        return _moved(turn, *sky.forward(x, y), *shift)
+
+    def inverse(ra, dec):
+        return back(*_moved(turn, ra, dec, -shift[0], -shift[1]))
+
+    return PixelToSky(forward, inverse if back else None, sky.bounding_box)
+
+
+def _moved(turn: Transform, ra, dec, dv2: float, dv3: float):
+    """Move places on the sky in V2 and V3, arcsec."""
+    v2, v3 = turn.inverse(ra, dec)
+    return turn.forward(v2 + dv2, v3 + dv3)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import yaml
 
 from snakewebb.wcs.geometry import Correction, Geometry
-from snakewebb.wcs.gwcs_yaml import corrected_steps, cut_steps
+from snakewebb.wcs.gwcs_yaml import corrected_steps, cut_steps, moved_steps
 from snakewebb.wcs.sip import FITS_WCS, sip_keywords, sky_of
 from snakewebb.wcs.sphere import s_region
 
@@ -57,7 +56,8 @@ def correction_change(
     geometry : Geometry
         The exposure's, uncorrected.
     correction : Correction, optional
-        None: the pointing stays, but S_REGION is made from the geometry.
+        None: the pointing stays, but S_REGION is made from the geometry, and what is scaled about
+        another point follows it.
     sip : mapping, optional
         Options of `snakewebb.wcs.sip.sip_keywords`; None for no FITS WCS keywords.
     crpix : (x, y), optional
@@ -65,15 +65,25 @@ def correction_change(
     """
     corrected = geometry.corrected(correction)
     keywords: dict[str, Any] = {"S_REGION": s_region(*corrected.corners())}
-    if correction is None:
+    moved = any(geometry.pivot_shift)
+    if correction is None and not moved:
         return WcsChange(keywords=keywords)
     if sip is not None:
         keywords |= sip_keywords(sky_of(corrected), corrected.bounding_box, crpix, **sip)
-    steps = partial(corrected_steps, geometry=geometry, correction=correction)
+
+    def steps(known: yaml.Node) -> yaml.Node:
+        known = moved_steps(known, geometry.pivot_shift) if moved else known
+        return known if correction is None else corrected_steps(known, geometry, correction)
+
     return WcsChange(steps, keywords, [name.upper() for name in FITS_WCS])
 
 
-def cutout_change(corner: tuple[int, int], shape: tuple[int, int], name: str) -> WcsChange:
+def cutout_change(
+    corner: tuple[int, int],
+    shape: tuple[int, int],
+    name: str,
+    pivot_shift: tuple[float, float] = (0.0, 0.0),
+) -> WcsChange:
     """Return what changes where an image is a part of the frame that its gWCS is for.
 
     Parameters
@@ -83,9 +93,12 @@ def cutout_change(corner: tuple[int, int], shape: tuple[int, int], name: str) ->
     shape : (ny, nx)
     name : str
         Of the file; for a warning where the gWCS stays that of the frame.
+    pivot_shift : (v2, v3), optional
+        That of the frame's `snakewebb.wcs.geometry.Geometry`.
     """
 
     def steps(known: yaml.Node) -> yaml.Node:
+        known = moved_steps(known, pivot_shift) if any(pivot_shift) else known
         try:
             return cut_steps(known, corner, shape)
         except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,19 +12,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from snakewebb.errors import InputError
+from snakewebb.io.asdf_tree import AsdfTree
 from snakewebb.io.atomic import replacing
-from snakewebb.io.headers import ExposureHeader, exposure_header
+from snakewebb.io.headers import ExposureHeader, exposure_header, read_header
 from snakewebb.io.names import exposure_name
 from snakewebb.io.planes import image_shape
 from snakewebb.io.records import parse_record, read_record, record_text, write_record
+from snakewebb.wcs.aberration import aberration_of, pivot_shift, shifted, shifted_sky
 from snakewebb.wcs.geometry import Geometry, PixelToSky
-from snakewebb.wcs.sampling import MAX_REFERENCE_DISTANCE, geometry_of, read_sky
+from snakewebb.wcs.gwcs_yaml import aberration_offsets, is_correctable
+from snakewebb.wcs.sampling import MAX_REFERENCE_DISTANCE, geometry_of, read_asdf, read_sky
 from snakewebb.wcs.sphere import unit_vectors
+
+log = logging.getLogger(__name__)
 
 VERSION = 1
 """Of the format of files."""
+SAME_OFFSET = 1e-5
+"""Arcseconds, by which offsets of a gWCS may be off what is expected."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +107,18 @@ def locate(path: str | Path) -> tuple[Exposure, PixelToSky]:
     ------
     InputError
         The file has no gWCS, or one that is none of an image, or contradicts the header.
+
+    Notes
+    -----
+    Where velocity aberration was scaled about the aperture, which is what jwst does, it is scaled
+    about the guide star here; see `snakewebb.wcs.aberration`.
     """
     header = exposure_header(path)
     _check_wcsinfo(header.wcsinfo, str(path))
     *images, ny, nx = image_shape(path)
     sky = read_sky(path)
     geometry = geometry_of(sky, (ny, nx), header.wcsinfo, str(path))
+    geometry, sky = _about_guide_star(path, geometry, sky)
     if not header.is_moving:  # which may have been brought to its mean
         reference, center = (
             unit_vectors(*place)
@@ -116,6 +131,34 @@ def locate(path: str | Path) -> tuple[Exposure, PixelToSky]:
                 "image: run assign_wcs again"
             )
     return Exposure(exposure_name(path), header, 2 + len(images), geometry), sky
+
+
+def _about_guide_star(
+    path: str | Path, geometry: Geometry, sky: PixelToSky
+) -> tuple[Geometry, PixelToSky]:
+    """Scale velocity aberration about the guide star, where jwst's assign_wcs has done it."""
+    header, wcsinfo = read_header(path), vars(geometry)
+    shift = pivot_shift(header, wcsinfo, path)
+    if not any(shift):
+        return geometry, sky
+    theirs = aberration_of(header, wcsinfo, path, about_aperture=True).shift
+    steps = AsdfTree(read_asdf(path)).node("meta.wcs.steps")
+    if not is_correctable(steps, geometry) or not _has_offsets(steps, theirs):
+        # it was aligned since, and with it the aberration
+        log.info("%s: its gWCS is not as assign_wcs makes it: its aberration stays", path)
+        return geometry, sky
+    size = 1000.0 * float(np.hypot(*shift))
+    log.info("%s: moved by %.3g mas, by velocity aberration about the guide star", path, size)
+    return replace(shifted(geometry, shift), pivot_shift=shift), shifted_sky(sky, wcsinfo, shift)
+
+
+def _has_offsets(steps: yaml.Node | None, expected: tuple[float, float]) -> bool:
+    """Return whether these arcseconds follow the scaling of velocity aberration in a gWCS."""
+    try:
+        offsets = [float(offset.value) for offset in aberration_offsets(steps)]
+    except ValueError:
+        return False
+    return np.allclose(offsets, expected, rtol=0, atol=SAME_OFFSET)
 
 
 def _check_wcsinfo(wcsinfo: Mapping[str, float | None], path: str) -> None:

@@ -91,6 +91,9 @@ class Geometry:
     roll_ref, ra_ref, dec_ref, v3yangle : float
         Degrees.
     vparity : int
+    pivot_shift : (v2, v3)
+        Arcseconds, by which it is off what the file says, so that velocity aberration is scaled
+        about the guide star; see `snakewebb.wcs.aberration`.
     """
 
     shape: tuple[int, int]
@@ -106,6 +109,7 @@ class Geometry:
     dec_ref: float
     v3yangle: float
     vparity: int
+    pivot_shift: tuple[float, float] = (0.0, 0.0)
 
     @property
     def bounding_box(self) -> Box:
@@ -151,4 +155,6 @@ class Geometry:
     def from_dict(cls, values: dict[str, Any]) -> Geometry:
         """Make a geometry from what `to_dict` returned."""
         arrays = {name: np.array(values[name]) for name in ("x_nodes", "y_nodes", "ra", "dec")}
-        return cls(**{**values, **arrays, "shape": tuple(values["shape"])})
+        pairs = {name: tuple(values[name]) for name in ("shape", "pivot_shift") if name in values}
+        made: dict[str, Any] = values | arrays | pairs
+        return cls(**made)

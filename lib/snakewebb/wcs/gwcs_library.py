@@ -174,6 +174,25 @@ def corrected_wcs(
     return moved
 
 
+def moved_wcs(wcs: WCS, shift: tuple[float, float]) -> WCS:
+    """Return a gWCS with velocity aberration scaled about another point.
+
+    Parameters
+    ----------
+    wcs : gwcs.WCS
+        With the frame ``v2v3vacorr``.
+    shift : (v2, v3)
+        Arcsec, to be added there; see `snakewebb.wcs.aberration.pivot_shift`.
+    """
+    steps = [(step.frame, step.transform) for step in wcs.pipeline]
+    at = wcs.available_frames.index("v2v3vacorr") - 1
+    frame, transform = steps[at]
+    steps[at] = frame, transform | (models.Shift(shift[0]) & models.Shift(shift[1]))
+    moved = WCS(steps, name=wcs.name)
+    moved.bounding_box, moved.pixel_shape = wcs.bounding_box, wcs.pixel_shape
+    return moved
+
+
 def _in_telescope_plane(
     wcs: WCS, correction: Correction, wcsinfo: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -241,6 +241,40 @@ def corrected_steps(
     return steps
 
 
+def aberration_offsets(steps: yaml.Node) -> list[yaml.ScalarNode]:
+    """Return what follows the scaling of velocity aberration: offsets in V2 and V3, arcsec.
+
+    Raises
+    ------
+    ValueError
+        The gWCS has none, or some of another form.
+    """
+    try:
+        named = {
+            field(node, "name").value: field(node, "offset")
+            for node in of_kind(steps, "shift")
+            if any(key.value == "name" for key, _ in node.value)
+        }
+        return [named["dva_v2_shift"], named["dva_v3_shift"]]
+    except (AttributeError, KeyError, StopIteration) as error:
+        raise ValueError("a gWCS of another form") from error
+
+
+def moved_steps(steps: yaml.Node, shift: tuple[float, float]) -> yaml.Node:
+    """Return the steps of a gWCS with velocity aberration scaled about another point.
+
+    Parameters
+    ----------
+    steps : yaml.Node
+        As for `aberration_offsets`; it is changed.
+    shift : (v2, v3)
+        Arcsec, to be added; see `snakewebb.wcs.aberration.pivot_shift`.
+    """
+    for offset, more in zip(aberration_offsets(steps), shift, strict=True):
+        offset.value = numbers(float(offset.value) + more)
+    return steps
+
+
 def cut_steps(
     steps: yaml.Node, corner: tuple[int, int], shape: tuple[int, int]
 ) -> yaml.SequenceNode:

@@ -130,6 +130,9 @@ def _nodes(
         raise InputError(
             f"{name}: its gWCS makes pixels of {3600 * scale:.3g} arcsec: run assign_wcs again"
         )
+    reference: dict[str, Any] = {
+        key: int(value) if key == "vparity" else float(value) for key, value in wcsinfo.items()
+    }
     nodes = FEWEST_NODES
     while nodes <= MOST_NODES:
         x, y = (np.linspace(*ends, nodes) for ends in box)
@@ -142,8 +145,7 @@ def _nodes(
             ra=ra,
             dec=dec,
             pixel_scale=scale,
-            **{key: float(value) for key, value in wcsinfo.items() if key != "vparity"},
-            vparity=int(wcsinfo["vparity"]),
+            **reference,
         )
         if map_error(sky, geometry) <= MAX_MAP_ERROR:
             return geometry
