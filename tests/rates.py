@@ -1,10 +1,12 @@
 """Count rates and reference files, small and made by hand, as stdatamodels writes them."""
 
+import asdf
 import numpy as np
 from astropy.io import fits
 from stdatamodels.jwst import datamodels
 
 from snakewebb.io.dq import BITS, DO_NOT_USE
+from snakewebb.simulate.apertures import Pointing, imaging_aperture, make_wcs, wcsinfo
 
 INSTRUMENTS = {
     "NIRCAM": ("NRCALONG", "F356W", "CLEAR"),
@@ -79,6 +81,10 @@ def write_rate(
     meta.ref_file.gain.name = "crds://jwst_gain.fits"
     meta.wcsinfo.crpix1, meta.wcsinfo.crpix2 = 20.5, 15.5
     meta.wcsinfo.crval1, meta.wcsinfo.crval2 = 53.16, -27.79
+    meta.wcsinfo.v2_ref, meta.wcsinfo.v3_ref, meta.wcsinfo.roll_ref = 86.1, -493.2, 30.0
+    meta.wcsinfo.ra_ref, meta.wcsinfo.dec_ref = 53.16, -27.79
+    meta.wcsinfo.v3yangle, meta.wcsinfo.vparity = -0.1, -1
+    meta.velocity_aberration.scale_factor = 0.99995
     meta.wcsinfo.ctype1, meta.wcsinfo.ctype2 = "RA---TAN", "DEC--TAN"
     if ints is not None:
         times = np.zeros(ints, model.get_dtype("int_times"))
@@ -109,6 +115,17 @@ def write_flat(path, instrument="NIRCAM", place=PLACE, seed=1, dq_def=True, chan
     if change is not None:
         change(model)
     model.save(str(path))
+    return path
+
+
+def write_distortion(path, detector="NRCALONG"):
+    """Write a DISTORTION with the model of SIAF."""
+    aperture = imaging_aperture(detector)
+    info = wcsinfo(aperture, Pointing(0, 0, 0, 0, 0))
+    model = make_wcs(aperture, info, start=(1, 1), size=aperture.size, va_scale=1.0)
+    model = model.pipeline[0].transform
+    del model.bounding_box
+    asdf.AsdfFile({"model": model, "meta": {"reftype": "distortion"}}).write_to(path)
     return path
 
 

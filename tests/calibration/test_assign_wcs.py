@@ -1,13 +1,18 @@
 """assign_wcs: what it writes, read by gwcs and held to the chain of jwst's documentation."""
 
 import logging
+import operator
+from functools import reduce
 
 import asdf
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy import wcs as fits_wcs
 from astropy.io import fits
 from astropy.modeling import models
+from gwcs import FITSImagingWCSTransform
+from gwcs.geometry import CartesianToSpherical, SphericalToCartesian
 from stdatamodels.jwst import datamodels
 
 from agreement import is_consistent
@@ -18,6 +23,7 @@ from snakewebb.io.provenance import read_notes
 from snakewebb.products.exposure_file import write_copy
 from snakewebb.references.distortion import read_distortion, read_filter_offset
 from snakewebb.simulate.apertures import Pointing, imaging_aperture, make_wcs, wcsinfo
+from snakewebb.wcs.aberration import BETWEEN
 from snakewebb.wcs.exposure import locate
 from snakewebb.wcs.gwcs_library import read_wcs
 from snakewebb.wcs.sampling import read_sky
@@ -231,6 +237,47 @@ def test_a_full_frame(tmp_path, offsets, standard, stored):
     assert is_consistent(target)
     assert read_notes(target)["assign_wcs"] == notes
     locate(target)
+
+
+@pytest.mark.parametrize("standard", ["1.5.0", "1.6.0"])
+@pytest.mark.parametrize("stored", ["1.5.0", "1.6.0"])
+def test_all_kinds_of_transforms(tmp_path, standard, stored):
+    """A file is read by the standard of its time, so tags of a reference file change with it."""
+    plane = models.Polynomial2D(1, c0_0=1e-3, c1_0=1.0), models.Polynomial2D(1, c0_1=1.0)
+    parts = (
+        models.Identity(2) | (models.Shift(3.0) & models.Scale(1e-4)),
+        models.Mapping((0, 1)) / (models.Const1D(20.0) & models.Const1D(0.01)),
+        models.Polynomial1D(1, c0=1.0, c1=2.0) & models.Polynomial1D(1, c0=0.0, c1=1.0),
+        models.Mapping((0, 1, 0, 1)) | (plane[0] & plane[1]),
+        models.AffineTransformation2D([[1.0, 0.1], [-0.1, 1.0]], [0.1, 0.2]),
+        models.Pix2Sky_TAN() | models.RotateNative2Celestial(5.0, 6.0, 180.0),
+        SphericalToCartesian(wrap_lon_at=180),
+        models.RotationSequence3D([1.0, 2.0, 3.0], "zyx"),
+        CartesianToSpherical(wrap_lon_at=360),
+    )
+    model = reduce(operator.or_, parts)
+    model.inverse = models.Identity(2)
+    distortion = write_asdf(tmp_path / "distortion.asdf", stored, model=model)
+    rate = write_rate(tmp_path / "a_rate.fits", size=(32, 32), standard=standard)
+    target = tmp_path / "a_cal.fits"
+    assigned(rate, target, distortion, sip_approx=False)
+    x, y = pixels(((-0.5, 31.5), (-0.5, 31.5)))
+    with datamodels.open(target) as written:
+        found = written.meta.wcs(x, y, with_bounding_box=False)
+    assert separation(found, expected(rate, distortion, x, y, pivot=BETWEEN)) < MICROARCSEC
+    known = read_sky(target)
+    assert separation(known.forward(x, y), found) < MICROARCSEC
+
+
+def test_other_kinds_are_refused(tmp_path):
+    path = tmp_path / "distortion.asdf"
+    rate = ExposureFile(write_rate(tmp_path / "a_rate.fits", size=(32, 32)))
+    whole = {"crpix": (1, 1), "crval": (0, 0), "cdelt": (1, 1), "pc": [[1, 0], [0, 1]]}
+    grid = FITSImagingWCSTransform(models.Pix2Sky_TAN(), **whole)
+    for model in (grid, models.Shift(1 * u.pix) & models.Shift(2 * u.pix)):
+        write_asdf(path, model=model)
+        with pytest.raises(InputError, match="of an unknown kind"):
+            assign_wcs(rate, path)
 
 
 @pytest.mark.parametrize("name", REAL)

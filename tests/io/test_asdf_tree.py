@@ -258,3 +258,42 @@ def test_a_tree_is_changed(tmp_path):
         assert "table" not in file
     assert AsdfTree(path.read_bytes()).value("meta.sub.new") == new
     assert AsdfTree(path.read_bytes()).value("meta.sub.old.new") is None
+
+
+def test_the_standard_of_a_file(tmp_path):
+    path = tmp_path / "a.asdf"
+    for version in ("1.3.0", "1.5.0", "1.6.0"):
+        asdf.AsdfFile({"a": 1}, version=version).write_to(path)
+        assert AsdfTree(path.read_bytes()).standard == tuple(map(int, version.split(".")))
+    assert AsdfTree(b"#ASDF 1.0.0\n%YAML 1.1\n--- {a: 1}\n...\n").standard == (1, 6, 0)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_arrays_are_written_into_a_tree(tmp_path, compression):
+    values = np.array([[1.0, 1e-17], [-0.1, 1 / 3]])
+    tree = {"part": {"a": values, "same": values, "turned": [values.T, 3]}, "other": np.arange(5)}
+    path = tmp_path / "a.asdf"
+    asdf.AsdfFile(tree).write_to(path, all_array_compression=compression)
+    known = AsdfTree(path.read_bytes())
+    node = known.inline(known.node("part"))
+    asdf.AsdfFile({"mine": 3}).write_to(path)
+    path.write_bytes(AsdfTree(path.read_bytes()).change({"part": node}).to_bytes())
+    assert b"\xd3BLK" not in path.read_bytes()
+    with asdf.open(path) as file:
+        part = file["part"]
+        for found, expected in (
+            (part["a"], values),
+            (part["same"], values),
+            (part["turned"][0], values.T),
+        ):
+            np.testing.assert_array_equal(np.asarray(found), expected)
+            assert found.dtype == np.float64
+        assert part["turned"][1] == 3
+
+
+def test_arrays_that_are_not_there_are_told():
+    text = b"#ASDF 1.0.0\n%YAML 1.1\n%TAG ! tag:stsci.edu:asdf/\n--- {a: !core/ndarray-1.0.0 "
+    text += b"{source: 0, datatype: float64, shape: [2]}}\n...\n"
+    tree = AsdfTree(text)
+    with pytest.raises(ValueError, match="no block 0"):
+        tree.inline(tree.node("a"))

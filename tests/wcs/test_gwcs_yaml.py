@@ -5,7 +5,7 @@ import io
 import asdf
 import numpy as np
 import pytest
-from astropy.modeling import CompoundModel
+from astropy.modeling import CompoundModel, models
 from gwcs import WCS
 from tweakwcs.correctors import JWSTWCSCorrector
 
@@ -13,7 +13,12 @@ from snakewebb.io.asdf_tree import AsdfTree
 from snakewebb.simulate.apertures import Pointing, imaging_aperture, make_wcs, wcsinfo
 from snakewebb.wcs.geometry import Correction, Geometry
 from snakewebb.wcs.gwcs_library import corrected_wcs
-from snakewebb.wcs.gwcs_yaml import corrected_steps, is_correctable
+from snakewebb.wcs.gwcs_yaml import (
+    aberration_offsets,
+    corrected_steps,
+    is_correctable,
+    moved_steps,
+)
 from snakewebb.wcs.sphere import to_plane
 
 KEYS = ("v2_ref", "v3_ref", "roll_ref", "ra_ref", "dec_ref", "v3yangle", "vparity")
@@ -139,3 +144,16 @@ def test_what_cannot_be_corrected_is_known():
     assert not is_correctable(AsdfTree(renamed).node(PLACE), geometry)
     newer = content(wcs).replace(b"compose-1.4.0", b"compose-9.0.0")
     assert not is_correctable(AsdfTree(newer).node(PLACE), geometry)
+
+
+def test_offsets_of_velocity_aberration():
+    wcs, info = simulated("NRCALONG")
+    steps = AsdfTree(content(wcs)).node(PLACE)
+    theirs = [(1 - 0.99995) * info[name] for name in ("v2_ref", "v3_ref")]
+    assert [float(node.value) for node in aberration_offsets(steps)] == pytest.approx(theirs)
+    moved_steps(steps, (1e-7, -0.025))
+    found = [float(node.value) for node in aberration_offsets(steps)]
+    assert found == pytest.approx([theirs[0] + 1e-7, theirs[1] - 0.025], abs=1e-12)
+    for other in (None, AsdfTree(content(models.Shift(3.0, name="dva_v2_shift"))).node("meta.wcs")):
+        with pytest.raises(ValueError, match="another form"):
+            aberration_offsets(other)

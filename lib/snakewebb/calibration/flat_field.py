@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,25 +44,19 @@ def flat_field(planes: Planes, flat: FlatFile, inverse: bool = False) -> None:
         planes["ERR"] = np.empty_like(planes["SCI"])
     if "ERR" in planes:
         planes["VAR_FLAT"] = np.zeros_like(planes["SCI"])
+    scale = np.multiply if inverse else np.divide
     for rows, band in row_bands(planes):
         part = flat.rows(rows)
-        factor = part.data if inverse else 1 / part.data
+        square = part.data**2
         # What is no number, or too large for one, stays so: `invalidate` sees to it.
         with np.errstate(invalid="ignore", over="ignore"):
-            band["SCI"] *= factor
+            scale(band["SCI"], part.data, out=band["SCI"])
+            for name in variances:
+                scale(band[name], square, out=band[name])
             if "ERR" in band:
-                _propagate(band, variances, factor, 0 * part.err if inverse else part.err * factor)
+                rest = [band[name] for name in variances] or [scale(band["ERR"] ** 2, square)]
+                if not inverse:
+                    np.square(band["SCI"] * (part.err / part.data), out=band["VAR_FLAT"])
+                np.sqrt(sum(rest, band["VAR_FLAT"]), out=band["ERR"])
         band["DQ"] |= part.dq
         invalidate(band)
-
-
-def _propagate(
-    band: Planes, variances: Sequence[str], factor: np.ndarray, relative: np.ndarray
-) -> None:
-    """Scale variances, and make VAR_FLAT and ERR; SCI is scaled already."""
-    square = factor * factor
-    for name in variances:
-        band[name] *= square
-    np.square(band["SCI"] * relative, out=band["VAR_FLAT"])
-    rest = [band[name] for name in variances] or [band["ERR"] ** 2 * square]
-    np.sqrt(sum(rest, band["VAR_FLAT"]), out=band["ERR"])

@@ -25,8 +25,8 @@ from snakewebb.sources.masks import source_mask
 log = logging.getLogger(__name__)
 
 NAMES = ("SCI", "ERR", "DQ", *MEASURED)
-PIXEL = 60
-"""Bytes that a pixel of an exposure, or of an integration, takes while it is worked on."""
+PIXEL = 1000
+"""Bytes that a pixel of an integration may take: bands are so small that they stay in a cache."""
 
 
 def combine_backgrounds(

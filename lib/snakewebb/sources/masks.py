@@ -14,7 +14,7 @@ THRESHOLD = 3.0
 """In units of the rms of the smoothed image."""
 LEAST = 10
 """Connected pixels of a source."""
-BOX = 128
+BOX = 64
 """Side of a mesh of the background, pixels."""
 GROWTH = 5
 """Pixels by which a mask is larger than what is seen of its source."""
@@ -53,10 +53,13 @@ def source_mask(image: np.ndarray, bad: np.ndarray) -> np.ndarray:
 
 def _grown(mask: np.ndarray, by: int) -> np.ndarray:
     """Return a mask with all pixels that are so near along both axes."""
-    for _ in range(mask.ndim):
-        grown = mask.copy()
-        for step in range(1, by + 1):
+    for _ in range(2):
+        reach = 0
+        while reach < by:  # shifts of what is grown already leave no gap
+            step = min(reach + 1, by - reach)
+            grown = mask.copy()
             grown[step:] |= mask[:-step]
             grown[:-step] |= mask[step:]
-        mask = grown.T
-    return np.ascontiguousarray(mask)
+            mask, reach = grown, reach + step
+        mask = np.ascontiguousarray(mask.T)
+    return mask

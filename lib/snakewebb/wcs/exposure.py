@@ -147,6 +147,8 @@ def _about_guide_star(
         # it was aligned since, and with it the aberration
         log.info("%s: its gWCS is not as assign_wcs makes it: its aberration stays", path)
         return geometry, sky
+    size = 1000.0 * float(np.hypot(*shift))
+    log.info("%s: moved by %.3g mas, by velocity aberration about the guide star", path, size)
     return replace(shifted(geometry, shift), pivot_shift=shift), shifted_sky(sky, wcsinfo, shift)
 
 

@@ -15,8 +15,10 @@ from snakewebb.wcs.geometry import Box
 from snakewebb.wcs.gwcs_nodes import TRANSFORM, chained, field, mapping, numbers
 from snakewebb.wcs.gwcs_transforms import TRANSFORMS, UnknownWCS
 
+KINDS = TRANSFORMS.keys() - {"fitswcs_imaging"}
+"""Of transforms that are in ASDF's and gWCS's schemas since these have versions."""
 OLD = {
-    **dict.fromkeys(TRANSFORMS, "1.2.0"),
+    **dict.fromkeys(KINDS, "1.2.0"),
     **dict.fromkeys(("affine", "remap_axes", "rotate3d"), "1.3.0"),
     "constant": "1.4.0",
     "rotate_sequence_3d": "1.0.0",
@@ -27,7 +29,7 @@ OLD = {
 }
 """Versions of tags in files of ASDF's standard 1.5 and older (transform-1.5, gwcs-1.0)."""
 NEW = {
-    **dict.fromkeys(TRANSFORMS, "1.4.0"),
+    **dict.fromkeys(KINDS, "1.4.0"),
     **dict.fromkeys(("affine", "remap_axes", "rotate3d"), "1.5.0"),
     "constant": "1.6.0",
     "polynomial": "1.3.0",
@@ -43,7 +45,7 @@ NEW = {
 
 asdf reads tags of the file's own standard only, so those of a reference file change with it.
 """
-CORE = "tag:stsci.edu:asdf/core/"
+PREFIXES = (TRANSFORM, "tag:stsci.edu:asdf/core/", "tag:stsci.edu:gwcs/")
 
 WCS = """\
 %YAML 1.1
@@ -207,7 +209,7 @@ def _detector_to_v2v3(
 
 def _renew(node: yaml.Node, versions: Mapping[str, str]) -> None:
     """Give tags other versions, and take bounding boxes off, in place."""
-    for prefix in (TRANSFORM, CORE):
+    for prefix in PREFIXES:
         if node.tag.startswith(prefix):
             kind = node.tag.removeprefix(prefix).rpartition("-")[0]
             if kind not in versions:
