@@ -24,8 +24,8 @@ from snakewebb.wcs.geometry import Box, PixelToSky
 from snakewebb.wcs.gwcs_eval import bounding_box, pixel_to_sky, transform_of
 from snakewebb.wcs.gwcs_imaging import imaging_wcs
 from snakewebb.wcs.gwcs_transforms import UnknownWCS
-from snakewebb.wcs.sip import FITS_WCS, sip_keywords
-from snakewebb.wcs.sphere import s_region
+from snakewebb.wcs.sip import FITS_WCS, Lattice, sip_keywords
+from snakewebb.wcs.sphere import s_region, to_plane
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,10 @@ FULL_FRAMES = {"MIRI": (1024, 1032)}
 FULL_FRAME = (2048, 2048)
 """Shape (ny, nx) of other instruments' detectors."""
 LARGEST = 2048
+FARTHEST = 0.1
+"""Degrees from the reference point to a pixel; no detector has a diagonal of more than 0.06."""
+SCALES = 0.001, 10.0
+"""Between these is a pixel's side, arcsec."""
 PIVOTS = ("guide_star", "aperture")
 
 
@@ -155,7 +159,8 @@ def assign_wcs(
         ) from error
     if any(low >= high for low, high in box):
         raise InputError(f"{distortion}: its bounding box has no pixel of {path}: give another")
-    keywords = {"S_REGION": _region(sky, box, distortion)}
+    _check(sky, box, wcsinfo, distortion, path)
+    keywords = {"S_REGION": _region(sky, box)}
     if options.sip_approx:
         crpix = [number(header, key, path=path) for key in ("CRPIX1", "CRPIX2")]
         keywords |= sip_keywords(_lattice(sky), box, crpix, **options.sip)
@@ -241,15 +246,30 @@ def _filter_offset(
     return offset
 
 
-def _lattice(sky: PixelToSky):
+def _lattice(sky: PixelToSky) -> Lattice:
     return lambda x, y: sky.forward(*np.meshgrid(x, y))
 
 
-def _region(sky: PixelToSky, box: Box, distortion: str | Path) -> str:
-    (x0, x1), (y0, y1) = box
-    corners = sky.forward(np.array([x0, x0, x1, x1]), np.array([y0, y1, y1, y0]))
-    if not np.isfinite(corners).all():
+def _check(
+    sky: PixelToSky, box: Box, wcsinfo: dict[str, float], distortion: str | Path, path: Path
+) -> None:
+    """Raise where a model puts pixels elsewhere than the detector has them."""
+    with np.errstate(all="ignore"):
+        x, y = (np.linspace(*ends, 9) for ends in box)
+        ra, dec = _lattice(sky)(x, y)
+        plane = np.array(to_plane(ra, dec, wcsinfo["ra_ref"], wcsinfo["dec_ref"]))
+        across, along = (np.diff(plane, axis=axis)[:, :8, :8] for axis in (2, 1))
+        sides = [(high - low) / 8 for low, high in box]
+        area = (across[0] * along[1] - across[1] * along[0]) / np.prod(sides)
+        scale = np.sqrt(np.abs(area))
+        far = np.hypot(*plane).max() / 3600.0
+    if not (far < FARTHEST and np.all((scale > SCALES[0]) & (scale < SCALES[1]))):  # NaN is not
         raise InputError(
-            f"{distortion}: its model leads nowhere at the image's corners: give another"
+            f"{distortion}: its model puts the pixels of {path} elsewhere than its detector has "
+            "them: give that of the detector"
         )
-    return s_region(*corners)
+
+
+def _region(sky: PixelToSky, box: Box) -> str:
+    (x0, x1), (y0, y1) = box
+    return s_region(*sky.forward(np.array([x0, x0, x1, x1]), np.array([y0, y1, y1, y0])))
