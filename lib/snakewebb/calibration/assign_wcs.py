@@ -247,7 +247,11 @@ def _filter_offset(
 
 
 def _lattice(sky: PixelToSky) -> Lattice:
-    return lambda x, y: sky.forward(*np.meshgrid(x, y))
+    def lattice(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        ra, dec = sky.forward(*np.meshgrid(x, y))
+        return ra, dec
+
+    return lattice
 
 
 def _check(
