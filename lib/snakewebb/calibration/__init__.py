@@ -1,1 +1,5 @@
-"""Stage 2: from count rates to calibrated exposures. Empty until image2 moves in."""
+"""Stage 2: from count rates to calibrated exposures.
+
+Steps take the planes of an exposure and change them in place: SCI, ERR, DQ and variances, of which
+all but SCI and DQ may be missing. What they need of reference files is read before.
+"""

@@ -18,7 +18,8 @@ import numpy as np
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE
 from snakewebb.io.planes import Planes
-from snakewebb.products.exposure_file import Pointing, rewrite, write_copy
+from snakewebb.products.exposure_copy import write_copy
+from snakewebb.products.exposure_file import Pointing, rewrite
 
 if TYPE_CHECKING:
     from snakewebb.coronagraphy.align_refs import Aligned

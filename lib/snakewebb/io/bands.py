@@ -5,6 +5,7 @@ Only astropy's FITS reader is imported here, since every job pays for its import
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +19,13 @@ from astropy.io import fits
 from snakewebb.errors import InputError
 from snakewebb.io.atomic import BLOCK, replacing
 from snakewebb.io.fits_structure import is_packed, structure
+from snakewebb.io.planes import Planes
 
 MEMORY = 400_000_000
 """Bytes that all threads together may take for the bands they work on."""
+
+CACHED = 1 << 17
+"""Pixels of a band of which some planes stay in a processor's cache."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -42,6 +47,19 @@ def cut_rows(height: int, row_bytes: float, threads: int) -> list[slice]:
     number = max(-(-height // most), min(threads, height), 1)
     edges = [height * band // number for band in range(number + 1)]
     return [slice(*ends) for ends in pairwise(edges)]
+
+
+def row_bands(planes: Planes) -> Iterator[tuple[slice, Planes]]:
+    """Yield planes in bands of rows, as views, and which rows these are.
+
+    What is done to a band at a time needs little memory beside that of the planes, and goes over
+    it once.
+    """
+    *images, height, width = planes["SCI"].shape
+    rows = max(CACHED // (math.prod(images) * width), 1)
+    for start in range(0, height, rows):
+        band = slice(start, min(start + rows, height))
+        yield band, {name: plane[..., band, :] for name, plane in planes.items()}
 
 
 def in_order(

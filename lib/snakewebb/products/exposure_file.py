@@ -12,7 +12,6 @@ left to write
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,32 +19,21 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
-from astropy.io.fits.verify import VerifyWarning
 
 from snakewebb.errors import InputError
-from snakewebb.io.asdf_tree import AsdfTree, extension, fits_hash
-from snakewebb.io.atomic import replacing
 from snakewebb.io.dq import DO_NOT_USE, OUTLIER
 from snakewebb.io.exposure_file import ExposureFile, opened
 from snakewebb.io.fits_structure import find
-from snakewebb.io.hdus import forget_sums, open_copy, unknown_cards
 from snakewebb.io.headers import exposure_header, header_of, read_header
 from snakewebb.io.planes import Planes, invalidate, left_out
-from snakewebb.io.provenance import cards, date, history, log_statuses, noted, plain
-from snakewebb.io.schema import attributes
+from snakewebb.io.provenance import noted, plain
+from snakewebb.products.exposure_copy import write_copy
 from snakewebb.wcs.aberration import aberration_of
-from snakewebb.wcs.change import WcsChange, correction_change, cutout_change
+from snakewebb.wcs.change import correction_change, cutout_change
 from snakewebb.wcs.geometry import Correction, Geometry
 from snakewebb.wcs.gwcs_yaml import is_correctable
 
 log = logging.getLogger(__name__)
-
-MODELS = {2: "ImageModel", 3: "CubeModel"}
-"""What an exposure is called in its header, by the dimensions of its image."""
-
-CUBE = {"SCI": "data", "ERR": "err", "DQ": "dq"}
-"""What every product has, and what the data models call it."""
 
 Pointing = tuple[Correction | None, Geometry | None, Mapping[str, Any] | None]
 """A correction or none, the geometry it is one of, and options for SIP keywords."""
@@ -199,7 +187,9 @@ def rewrite(
             shape, shift = planes["SCI"].shape[-2:], geometry.pivot_shift if geometry else (0, 0)
             wcs = cutout_change(corner, shape, str(source), shift)
         elif geometry is not None:
-            wcs = correction_change(geometry, correction, sip, _reference_pixel(source))
+            header = header_of(source.path, find(source.path, "SCI"))
+            crpix = header.get("CRPIX1"), header.get("CRPIX2")
+            wcs = correction_change(geometry, correction, sip, crpix)
         write_copy(source, target, planes, **said, wcs=wcs)
     else:
         from snakewebb.products.datamodels import (
@@ -247,144 +237,3 @@ def _is_copyable(
     if correction is None:
         return True
     return geometry is not None and is_correctable(source.tree.node("meta.wcs.steps"), geometry)
-
-
-def _reference_pixel(source: ExposureFile) -> tuple[float | None, float | None]:
-    header = header_of(source.path, find(source.path, "SCI"))
-    return header.get("CRPIX1"), header.get("CRPIX2")
-
-
-def _hash(hdus: fits.HDUList) -> str:
-    return fits_hash(str(hdu.header) for hdu in hdus if hdu.name != "ASDF")
-
-
-def write_copy(
-    source: str | Path | ExposureFile,
-    target: str | Path,
-    planes: Planes,
-    *,
-    statuses: Mapping[str, str],
-    notes: Mapping[str, Any],
-    metadata: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
-    wcs: WcsChange | None = None,
-    whole: bool = True,
-) -> None:
-    """Write a copy of a product with other pixels, metadata and pointing.
-
-    Where headers and tree disagree, because the headers were changed by others, the headers count.
-    stdatamodels learns that from the hash of the headers in the tree, so there only a copy of a
-    file whose hash is right gets one.
-
-    Parameters
-    ----------
-    source : path or ExposureFile
-        A product with DQ and an ASDF tree.
-    target : path
-        The one to write.
-    planes : mapping
-        Arrays by extension name.
-    statuses, notes, metadata
-        See `rewrite`.
-    wcs : WcsChange, optional
-        What of its WCS is new.
-    whole : bool, optional
-        If not, the copy has just these planes, of SCI, ERR and DQ, and what JWST's keywords say: no
-        other extension, unknown keyword, history or gWCS.
-    """
-    notes, metadata = noted(notes), plain(metadata)
-    model = MODELS[planes["SCI"].ndim]
-    places = {"date": date(), "filename": Path(target).name, "model_type": model}
-    for node, values in {**metadata, "cal_step": statuses}.items():
-        places |= {f"{node}.{name}": value for name, value in values.items()}
-    own = cards(notes)
-    source = opened(source)
-    tree = source.tree
-    with warnings.catch_warnings(), open_copy(source.path) as hdus:
-        warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
-        agree = tree.value("_fits_hash") == _hash(hdus)
-        agree &= hdus[0].header.get("DATAMODL") == model
-        forget_sums(hdus)
-        dropped = ["_fits_hash"] if whole else _strip(hdus, tree, planes)
-        for name in planes:
-            if name not in hdus:
-                hdus.append(fits.ImageHDU(name=name))
-                agree = False
-            hdus[name].data = planes[name]
-            hdus[name].update_header()
-        changes: dict[str, Any] = {f"meta.{place}": value for place, value in places.items()}
-        for known in attributes():
-            if known.hdu == "PRIMARY" and known.name in changes:
-                hdus[0].header[known.keyword] = (changes[known.name], known.comment)
-        for keyword, value, comment in own:
-            hdus[0].header[keyword] = (value, comment)
-        for entry in history(notes, statuses):
-            hdus[0].header.add_history(entry)
-        changes["meta.snakewebb"] = notes
-        changes |= _resized(tree, planes)
-        if wcs is not None:
-            _write_keywords(hdus["SCI"].header, wcs)
-            dropped += [f"meta.wcsinfo.{name.lower()}" for name in wcs.forgotten]
-            changes |= {f"meta.wcsinfo.{key.lower()}": v for key, v in wcs.keywords.items()}
-            changes |= {} if wcs.wcs is None else {"meta.wcs": wcs.wcs}
-            changes |= {} if wcs.steps is None else {"meta.wcs.steps": wcs.steps}
-        unknown = unknown_cards(tree) if whole else {}
-        changes |= {f"extra_fits.{name}.header": others for name, others in unknown.items()}
-        if agree:
-            ours = [keyword for keyword, *_ in own]
-            others = [card for card in unknown.get("PRIMARY", []) if card[0] not in ours]
-            changes["extra_fits.PRIMARY.header"] = [*others, *own]
-            changes["_fits_hash"] = _hash(hdus)
-        del hdus["ASDF"]
-        with replacing(target) as file:
-            try:
-                hdus.writeto(file, output_verify="silentfix")
-            except fits.VerifyError as error:
-                reason = " ".join(str(error).split())
-                raise InputError(f"{source}: cannot be copied ({reason:.120}): mend it") from error
-            file.write(extension(tree.change(changes, dropped).to_bytes()))
-    source.forget()
-    log_statuses(target, statuses)
-
-
-def _strip(hdus: fits.HDUList, tree: AsdfTree, planes: Planes) -> list[str]:
-    """Leave the planes, and of the headers what JWST's schema knows.
-
-    Returns the places in the tree of what does not stay.
-    """
-    for hdu in list(hdus[1:]):
-        if hdu.name not in (*planes, "ASDF"):
-            hdus.remove(hdu)
-    for name, unknown in unknown_cards(tree).items():
-        for keyword, *_ in unknown if name in hdus else []:
-            hdus[name].header.remove(keyword, ignore_missing=True, remove_all=True)
-    hdus[0].header.remove("HISTORY", ignore_missing=True, remove_all=True)
-    kept = ("asdf_library", "history", "meta", *(CUBE[name] for name in planes))
-    names = [name.value for name, _ in tree.node().value]
-    return ["meta.wcs", "history.entries", *(name for name in names if name not in kept)]
-
-
-def _resized(tree: AsdfTree, planes: Planes) -> dict[str, list[int]]:
-    """Return what to change in a tree for the shapes of planes."""
-    names = {name: CUBE.get(name, name.lower()) for name in planes}
-    there = [key.value for key, _ in tree.node().value]
-    return {
-        f"{names[name]}.shape": list(plane.shape)
-        for name, plane in planes.items()
-        if names[name] in there
-    }
-
-
-def _write_keywords(header: fits.Header, wcs: WcsChange) -> None:
-    """Put the keywords of a WCS into the header of an image, in the order of JWST's schema."""
-    comments = {a.keyword: a.comment for a in attributes() if a.name.startswith("meta.wcsinfo.")}
-    place = min((header.index(key) for key in comments if key in header), default=len(header))
-    for key, comment in comments.items():
-        if key in wcs.keywords and key not in header:
-            header.insert(place, (key, wcs.keywords[key], comment))
-        elif key in wcs.keywords:
-            header[key] = (wcs.keywords[key], comment)
-        if key in header:
-            place = header.index(key) + 1
-    for key in wcs.forgotten:
-        if key not in wcs.keywords:
-            header.remove(key, ignore_missing=True)
