@@ -16,7 +16,7 @@ from gwcs.geometry import CartesianToSpherical, SphericalToCartesian
 from stdatamodels.jwst import datamodels
 
 from agreement import is_consistent
-from snakewebb.calibration.assign_wcs import WcsOptions, assign_wcs, corner_of, image_box
+from snakewebb.calibration.assign_wcs import WcsOptions, assign_wcs, image_box
 from snakewebb.errors import InputError
 from snakewebb.io.exposure_file import ExposureFile
 from snakewebb.io.provenance import read_notes
@@ -475,14 +475,6 @@ def test_an_exposure_without_tree(tmp_path, distortion):
         del hdus["ASDF"]
     with pytest.raises(InputError, match="no ASDF extension"):
         assign_wcs(ExposureFile(rate), distortion)
-
-
-def test_the_corner_of_a_full_frame():
-    assert corner_of({"SUBSTRT1": 865, "SUBSTRT2": 5}, (48, 64), "a") == (864, 4)
-    assert corner_of({"INSTRUME": "MIRI"}, (1024, 1032), "a") == (0, 0)
-    assert corner_of({"INSTRUME": "NIRCAM"}, (2048, 2048), "a") == (0, 0)
-    with pytest.raises(InputError, match="where on the detector"):
-        corner_of({"INSTRUME": "MIRI"}, (2048, 2048), "a")
 
 
 def test_types_without_wcs(tmp_path, distortion):

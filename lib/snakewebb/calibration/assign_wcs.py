@@ -16,8 +16,8 @@ import numpy as np
 from snakewebb.errors import InputError
 from snakewebb.io.exposure_file import ExposureFile
 from snakewebb.io.headers import Header, exposure_header, number, read_header, text
-from snakewebb.io.planes import image_shape
 from snakewebb.references.distortion import read_distortion, read_filter_offset
+from snakewebb.references.subarrays import subarray_of
 from snakewebb.wcs.aberration import aberration_of
 from snakewebb.wcs.change import WcsChange
 from snakewebb.wcs.geometry import Box, PixelToSky
@@ -50,10 +50,6 @@ REFERENCE_POINT = {
     "v2_ref": "V2_REF",
     "v3_ref": "V3_REF",
 }
-FULL_FRAMES = {"MIRI": (1024, 1032)}
-FULL_FRAME = (2048, 2048)
-"""Shape (ny, nx) of other instruments' detectors."""
-LARGEST = 2048
 FARTHEST = 0.1
 """Degrees from the reference point to a pixel; no detector has a diagonal of more than 0.06."""
 SCALES = 0.001, 10.0
@@ -137,8 +133,8 @@ def assign_wcs(
     if exposure.tree is None:
         raise InputError(f"{path}: has no ASDF extension that can be read: fetch it again")
     wcsinfo = _reference_point(path)
-    shape = image_shape(path)[-2:]
-    corner = corner_of(header, shape, path)
+    place = subarray_of(path)
+    corner, shape = (place.x - 1, place.y - 1), (place.ny, place.nx)
     model = read_distortion(distortion)
     aberration = aberration_of(
         header, wcsinfo, path, about_aperture=options.dva_pivot == "aperture"
@@ -167,35 +163,6 @@ def assign_wcs(
     notes = aberration.notes | {"filter_offset": None if offset is None else list(offset)}
     forgotten = [name.upper() for name in FITS_WCS] if options.sip_approx else []
     return WcsChange(keywords=keywords, forgotten=forgotten, wcs=wcs), notes
-
-
-def corner_of(header: Header, shape: tuple[int, ...], path: str | Path) -> tuple[int, int]:
-    """Return the pixel (x, y) of the detector, from 0, that is an image's first.
-
-    Parameters
-    ----------
-    header : mapping
-        With SUBSTRT1 and SUBSTRT2; without them it has to be a full frame.
-    shape : (ny, nx)
-        Of the image.
-    path : path
-        The exposure, for messages.
-
-    Raises
-    ------
-    InputError
-        It is not told, or cannot be true.
-    """
-    x, y = (number(header, key, 1, LARGEST, path=path) for key in ("SUBSTRT1", "SUBSTRT2"))
-    if x is None or y is None:
-        full = FULL_FRAMES.get(str(text(header, "INSTRUME", path=path)), FULL_FRAME)
-        if tuple(shape) != full:
-            raise InputError(
-                f"{path}: has no SUBSTRT1 and SUBSTRT2, so where on the detector it is is not "
-                "known: mend its header"
-            )
-        return 0, 0
-    return int(x) - 1, int(y) - 1
 
 
 def image_box(known: Box | None, corner: tuple[int, int], shape: tuple[int, ...]) -> Box:
