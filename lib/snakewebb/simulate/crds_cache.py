@@ -36,6 +36,12 @@ PARKEYS = {
         "photom": ("detector",),
         "area": ("detector", "filter", "pupil", "exposure.type"),
     },
+    "FGS": {
+        "distortion": ("detector", "exposure.type"),
+        "flat": ("detector", "exposure.type"),
+        "photom": ("detector",),
+        "area": ("detector",),
+    },
 }
 """What chooses a file: those of the operational CRDS; names without a dot are of the instrument."""
 NOT_NEEDED = [
@@ -84,7 +90,7 @@ def write_cache(references: list[ReferenceSet], folder: Path, cache: Path) -> No
     config = cache / "config" / "jwst"
     for path in (mappings, files, config):
         path.mkdir(parents=True, exist_ok=True)
-    kinds = {kind.upper(): "N/A" for kind in NOT_NEEDED}
+    kinds = {kind.upper(): "N/A" for kind in (*NOT_NEEDED, "filteroffset")}
     for kind, keys in PARKEYS[instrument].items():
         kinds[kind.upper()] = rmap = f"jwst_{name}_{kind}_0001.rmap"
         _write_rmap(mappings / rmap, references, kind, keys)

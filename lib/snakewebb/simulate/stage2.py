@@ -195,7 +195,7 @@ def _stage1_meta(meta: dict[str, Any]) -> dict[str, Any]:
     for step in STEPS:
         del meta["cal_step"][step]
     for kind in ("area", "distortion", "filteroffset", "flat", "photom"):
-        del meta["ref_file"][kind]
+        meta["ref_file"].pop(kind, None)
     known = meta["wcsinfo"]
     meta["wcsinfo"] = {name: known[name] for name in POINTING if name in known}
     scale = (
