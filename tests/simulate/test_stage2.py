@@ -337,6 +337,16 @@ def test_background_is_the_same_sky_with_other_stars_and_noise(folders):
     assert_allclose(beside, (0, 300), atol=0.1)
 
 
+def test_each_exposure_has_bad_pixels_of_its_own(folders):
+    lost = []
+    for rate, _ in pairs(folders["miri"]):
+        dq = fits.getdata(rate, "DQ")
+        lost.append((dq & BITS["SATURATED"]) != 0)
+        assert np.all(dq[lost[-1]] & DO_NOT_USE)
+    assert_allclose(np.mean(lost), 5e-4, rtol=0.8)
+    assert not np.any(np.sum(lost, axis=0) == len(lost))
+
+
 def header_of(folder: Path, number: int) -> fits.Header:
     """Return the SCI header of the first exposure of an observation."""
     return fits.getheader(folder / f"jw0123500{number}001_02101_00001_mirimage_rate.fits", "SCI")
