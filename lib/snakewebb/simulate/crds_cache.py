@@ -36,6 +36,12 @@ PARKEYS = {
         "photom": ("detector",),
         "area": ("detector", "filter", "pupil", "exposure.type"),
     },
+    "FGS": {
+        "distortion": ("detector", "exposure.type"),
+        "flat": ("detector", "exposure.type"),
+        "photom": ("detector",),
+        "area": ("detector",),
+    },
 }
 """What chooses a file: those of the operational CRDS; names without a dot are of the instrument."""
 NOT_NEEDED = [
@@ -84,7 +90,7 @@ def write_cache(references: list[ReferenceSet], folder: Path, cache: Path) -> No
     config = cache / "config" / "jwst"
     for path in (mappings, files, config):
         path.mkdir(parents=True, exist_ok=True)
-    kinds = {kind.upper(): "N/A" for kind in NOT_NEEDED}
+    kinds = {kind.upper(): "N/A" for kind in (*NOT_NEEDED, "filteroffset")}
     for kind, keys in PARKEYS[instrument].items():
         kinds[kind.upper()] = rmap = f"jwst_{name}_{kind}_0001.rmap"
         _write_rmap(mappings / rmap, references, kind, keys)
@@ -105,17 +111,16 @@ def _write_rmap(
     path: Path, references: list[ReferenceSet], kind: str, keys: tuple[str, ...]
 ) -> None:
     """Write which file is for which exposures; an outdated one, which is not there, as well."""
-    rows = {}
-    for reference in references:
-        key = tuple(_value(reference, kind, name) for name in keys)
-        file = reference.names[kind]
-        dates = {OUTDATED: file.replace("_0", "_9"), USEAFTER: file}
-        rows[key] = dates
+    rows = {
+        tuple(_value(reference, name) for name in keys): reference.names[kind]
+        for reference in references
+    }
     text = "".join(
         f"    {key!r} : UseAfter({{\n"
-        + "".join(f"        {date!r} : {file!r},\n" for date, file in dates.items())
-        + "    }),\n"
-        for key, dates in sorted(rows.items())
+        f"        {OUTDATED!r} : {file.replace('_0', '_9')!r},\n"
+        f"        {USEAFTER!r} : {file!r},\n"
+        "    }),\n"
+        for key, file in sorted(rows.items())
     )
     header = {
         "classes": ("Match", "UseAfter"),
@@ -130,7 +135,7 @@ def _write_rmap(
     _write_mapping(path, header, f"Match({{\n{text}}})")
 
 
-def _value(reference: ReferenceSet, kind: str, key: str) -> str:
+def _value(reference: ReferenceSet, key: str) -> str:
     if key == "exposure.type":
         return reference.exposure_type
     if key == "subarray.name":
@@ -143,14 +148,11 @@ def _table(rows: dict[str, str]) -> str:
 
 
 def _write_mapping(path: Path, header: dict[str, Any], selector: str) -> None:
-    """Write a mapping file with the SHA-1 of itself: of all its lines but that of the SHA-1."""
-    header = {**header, "observatory": "JWST", "name": path.name}
-    header |= {"derived_from": "simulated", "sha1sum": ""}
-    before, after = "", ""
-    lines = [f"    {key!r} : {value!r},\n" for key, value in sorted(header.items())]
-    at = sorted(header).index("sha1sum")
-    before = "header = {\n" + "".join(lines[:at])
-    after = "".join(lines[at + 1 :]) + f"}}\n\nselector = {selector}\n"
+    """Write a mapping file with the SHA-1 of all its lines but that of the SHA-1."""
+    header = {**header, "observatory": "JWST", "name": path.name, "derived_from": "simulated"}
+    lines = [f"    {key!r} : {value!r},\n" for key, value in header.items()]
+    before = "header = {\n" + "".join(lines)
+    after = f"}}\n\nselector = {selector}\n"
     digest = hashlib.sha1((before + after).encode()).hexdigest()
     path.write_text(f"{before}    'sha1sum' : {digest!r},\n{after}", encoding="utf-8")
 
@@ -164,7 +166,7 @@ def _server_config(context: str) -> str:
             "latest_context": context,
             "bad_files": "",
             "bad_files_list": [],
-            "bad_files_set": set(),
+            "bad_files_set": [],
             "force_remote_mode": False,
             "connected": False,
             "last_synced": "2022-11-18 12:00:00",
@@ -172,4 +174,4 @@ def _server_config(context: str) -> str:
             "crds_version": {"str": "14.0.3"},
             "default_server": "https://crds-serverless-mode.stsci.edu",
         }
-    ).replace("set()", "[]")
+    )

@@ -59,10 +59,11 @@ FILTERS = {  # F335M and those that end in C are for coronagraphs, whose stops c
         "F356W": Filter(3.593, 0.914, 0.17, 0.10),
         "F444W": Filter(4.427, 1.102, 0.26, 0.24),
     },
+    "FGS": {"OPEN": Filter(2.5, 3.0, 0.06, 0.15)},  # it has no filters
 }
-GAIN = {"NIRCAM": 1.9, "MIRI": 3.1, "NIRISS": 1.6}
+GAIN = {"NIRCAM": 1.9, "MIRI": 3.1, "NIRISS": 1.6, "FGS": 1.7}
 """Electrons per DN."""
-READ_NOISE = {"NIRCAM": 12.0, "MIRI": 16.0, "NIRISS": 12.0}
+READ_NOISE = {"NIRCAM": 12.0, "MIRI": 16.0, "NIRISS": 12.0, "FGS": 12.0}
 """Of a whole exposure, electrons."""
 FLAT_ERROR = 0.002
 REFERENCE_BORDER = 4

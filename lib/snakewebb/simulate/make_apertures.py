@@ -24,6 +24,7 @@ APERTURES = {
         "MIRIM_MASKLYOT": "MIRIMAGE",
     },
     "NIRISS": {"NIS_CEN": "NIS"},
+    "FGS": {"FGS1_FULL": "GUIDER1", "FGS2_FULL": "GUIDER2"},
 }
 
 

@@ -17,11 +17,17 @@ from snakewebb.wcs.sphere import s_region
 if TYPE_CHECKING:
     from snakewebb.simulate.model import Frame, Observation
 
-EXPOSURE_TYPE = {"NIRCAM": "NRC_IMAGE", "MIRI": "MIR_IMAGE", "NIRISS": "NIS_IMAGE"}
+EXPOSURE_TYPE = {
+    "NIRCAM": "NRC_IMAGE",
+    "MIRI": "MIR_IMAGE",
+    "NIRISS": "NIS_IMAGE",
+    "FGS": "FGS_IMAGE",
+}
 READ_PATTERN = {
     "NIRCAM": ("MEDIUM8", 107.3677),
     "MIRI": ("FASTR1", 2.77504),
     "NIRISS": ("NIS", 42.94708),
+    "FGS": ("FGSRAPID", 10.73677),
 }
 SCA_NUMBER = {
     **{f"NRC{module}{n}": 480 + 5 * (module == "B") + n for module in "AB" for n in range(1, 5)},
@@ -29,6 +35,8 @@ SCA_NUMBER = {
     "NRCBLONG": 490,
     "MIRIMAGE": 493,
     "NIS": 496,
+    "GUIDER1": 497,
+    "GUIDER2": 498,
 }
 STEPS = (
     "assign_wcs",
@@ -45,6 +53,7 @@ STEPS_OF = {
     "NIRCAM": ("charge_migration", "refpix", "superbias"),
     "MIRI": ("emicorr", "firstframe", "lastframe", "reset", "rscd"),
     "NIRISS": ("charge_migration", "refpix", "superbias"),
+    "FGS": ("refpix", "superbias"),
 }
 REFERENCE_FILES = {
     "area": "fits",
@@ -163,6 +172,7 @@ def stage2_metadata(
             **{
                 kind: {"name": f"crds://jwst_{instrument.lower()}_{kind}_0001.{extension}"}
                 for kind, extension in REFERENCE_FILES.items()
+                if (instrument, kind) != ("FGS", "filteroffset")
             },
         },
     }
@@ -199,12 +209,9 @@ def _observation(observation: Observation, frame: Frame, start: float) -> dict[s
 
 def _instrument(observation: Observation, detector: str) -> dict[str, Any]:
     filter_name, pupil = optical_elements(observation.instrument, observation.filter)
-    keywords = {
-        "name": observation.instrument,
-        "detector": detector,
-        "filter": filter_name,
-        "lamp_mode": "NONE",
-    }
+    keywords = {"name": observation.instrument, "detector": detector, "lamp_mode": "NONE"}
+    if filter_name:
+        keywords["filter"] = filter_name
     if pupil:
         keywords["pupil"] = pupil
     if observation.instrument == "NIRCAM":

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from gwcs import WCS
 
 
-def optical_elements(instrument: str, filter_name: str) -> tuple[str, str | None]:
-    """Return what the keywords FILTER and PUPIL say for a filter."""
+def optical_elements(instrument: str, filter_name: str) -> tuple[str | None, str | None]:
+    """Return what the keywords FILTER and PUPIL say for a filter; None if there is no keyword."""
     if instrument == "NIRCAM":
         return filter_name, "CLEAR"
     if instrument == "NIRISS":
         blue = FILTERS[instrument][filter_name].wavelength < 2.5
         return ("CLEAR", filter_name) if blue else (filter_name, "CLEARP")
-    return filter_name, None
+    return (None if instrument == "FGS" else filter_name), None
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Observation:
     def product(self) -> str:
         """The association's product name."""
         elements = filter(None, optical_elements(self.instrument, self.filter))
-        optics = "-".join(sorted(elements)).lower()
+        optics = "-".join(sorted(elements)).lower() or "clear"
         subarray = f"-sub{self.npix}" if self.npix else ""
         return (
             f"jw{self.program:05d}-o{self.number:03d}_t001_"

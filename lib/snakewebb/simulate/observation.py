@@ -24,7 +24,7 @@ from snakewebb.wcs.sphere import from_plane, to_plane, unit_vectors
 
 log = logging.getLogger(__name__)
 
-FAINTEST = {"NIRCAM": 2e-8, "MIRI": 2e-6, "NIRISS": 3e-8}
+FAINTEST = {"NIRCAM": 2e-8, "MIRI": 2e-6, "NIRISS": 3e-8, "FGS": 3e-8}
 """Flux of the faintest stars, Jy: near the detection limit of 1000 s."""
 OVERHEAD = 120.0
 """Seconds between two exposures."""

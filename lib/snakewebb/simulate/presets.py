@@ -55,6 +55,7 @@ PRESETS: dict[str, Observation] = {
     "nircam-f444w": replace(NIRCAM_FIELD, filter="F444W", activity=2),
     "miri-f1130w": MIRI_FIELD,
     "niriss-f150w": replace(NIRCAM_FIELD, detectors=("NIS",), filter="F150W", program=1236),
+    "fgs": replace(NIRCAM_FIELD, detectors=("GUIDER2",), filter="OPEN", program=1241),
     "nircam-short": replace(
         NIRCAM_FIELD, detectors=NIRCAM_SHORT_A, filter="F200W", program=1237, stars=200, galaxies=80
     ),

@@ -11,11 +11,12 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from stdatamodels.jwst import datamodels
 
-from snakewebb.io.dq import DO_NOT_USE
+from snakewebb.io.dq import BITS, DO_NOT_USE
 from snakewebb.simulate import apertures, coronagraphy, observation
 from snakewebb.simulate.coron_model import CoronagraphicObservation
 from snakewebb.simulate.crds_cache import write_cache
@@ -25,6 +26,9 @@ from snakewebb.wcs.sphere import from_plane
 
 MICROJANSKY_PER_SQUARE_ARCSEC = 1e12 * SQUARE_ARCSEC
 """In one MJy/sr."""
+LOST = 5e-4
+"""Share of pixels that are bad in one exposure only."""
+PLANES = ("data", "err", "var_poisson", "var_rnoise", "var_flat")
 STEPS = ("assign_wcs", "flat_field", "photom")
 POINTING = (
     "v2_ref",
@@ -74,6 +78,7 @@ class Stage1:
                 number=len(self.references) + 1,
                 seed=self.seed,
             )
+        lose_pixels(model, np.random.default_rng([self.seed, crc32(name.encode())]))
         rate = uncalibrate(model, self.references[detector])
         suffix = "rate" if model.data.ndim == 2 else "rateints"
         rate.save(folder / f"{name}_{suffix}.fits")
@@ -131,6 +136,16 @@ def background_of(observed: Observation) -> Observation:
     )
 
 
+def lose_pixels(
+    model: datamodels.ImageModel | datamodels.CubeModel, rng: np.random.Generator
+) -> None:
+    """Make some pixels of an exposure bad: cosmic rays have saturated them from the start."""
+    lost = rng.random(model.data.shape, np.float32) < LOST
+    model.dq[lost] |= DO_NOT_USE | BITS["SATURATED"] | BITS["JUMP_DET"]
+    for name in PLANES:
+        getattr(model, name)[lost] = np.nan
+
+
 def uncalibrate(
     model: datamodels.ImageModel | datamodels.CubeModel, references: ReferenceSet
 ) -> datamodels.ImageModel | datamodels.CubeModel:
@@ -167,7 +182,7 @@ def uncalibrate(
     model.var_flat = (model.data * (references.flat_err[here] / flat)) ** 2
     model.err = np.sqrt(model.var_poisson + model.var_rnoise + model.var_flat)
     bad = (model.dq & DO_NOT_USE) != 0
-    for name in ("data", "err", "var_poisson", "var_rnoise", "var_flat"):
+    for name in PLANES:
         getattr(model, name)[bad] = np.nan
     model.area = references.area[_window(subarray, (1, 1))]
     photometry = {
@@ -195,7 +210,7 @@ def _stage1_meta(meta: dict[str, Any]) -> dict[str, Any]:
     for step in STEPS:
         del meta["cal_step"][step]
     for kind in ("area", "distortion", "filteroffset", "flat", "photom"):
-        del meta["ref_file"][kind]
+        meta["ref_file"].pop(kind, None)
     known = meta["wcsinfo"]
     meta["wcsinfo"] = {name: known[name] for name in POINTING if name in known}
     scale = (

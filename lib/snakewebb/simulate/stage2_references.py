@@ -42,11 +42,13 @@ TIME_COEFFICIENTS: dict[str, dict[str, dict[str, float]]] = {
         "linear": {"t0": 59720.0, "lossperyear": 0.01},
     },
     "NIRISS": {"powerlaw": {"t0": 59720.0, "year1value": 0.98, "tsoft": 1.0, "alpha": -0.01}},
+    "FGS": {"linear": {"t0": 59720.0, "lossperyear": 0.02}},
 }
 PHOTOM_MODELS = {
     "NIRCAM": datamodels.NrcImgPhotomModel,
     "MIRI": datamodels.MirImgPhotomModel,
     "NIRISS": datamodels.NisImgPhotomModel,
+    "FGS": datamodels.FgsImgPhotomModel,
 }
 
 
@@ -111,23 +113,23 @@ def write_references(
     Returns
     -------
     ReferenceSet
-    ----------
     """
     folder.mkdir(parents=True, exist_ok=True)
     instrument, exposure_type = meta["instrument"], meta["exposure"]["type"]
     stem = f"jwst_{instrument['name'].lower()}"
-    kinds = {"distortion": "asdf", "filteroffset": "asdf", "flat": "fits", "photom": "fits"}
-    kinds["area"] = "fits"
-    numbers = dict.fromkeys(kinds, number)
-    numbers["filteroffset"] = FILTEROFFSETS.index(_arm(instrument)) + 1
-    names = {kind: f"{stem}_{kind}_{numbers[kind]:04d}.{end}" for kind, end in kinds.items()}
+    kinds = {"distortion": "asdf", "flat": "fits", "photom": "fits", "area": "fits"}
+    names = {kind: f"{stem}_{kind}_{number:04d}.{end}" for kind, end in kinds.items()}
     head = _Head(instrument, exposure_type)
 
-    offsets = filter_offsets(instrument)
-    own = next(row for row in offsets if _elements(row) == _elements(instrument))
-    place = own["column_offset"], own["row_offset"]
+    place = (0.0, 0.0)
+    if "filter" in instrument:
+        offsets = filter_offsets(instrument)
+        own = next(row for row in offsets if _elements(row) == _elements(instrument))
+        place = own["column_offset"], own["row_offset"]
+        arm = FILTEROFFSETS.index(_arm(instrument))
+        names["filteroffset"] = f"{stem}_filteroffset_{arm + 1:04d}.asdf"
+        _write_filteroffset(offsets, head, folder / names["filteroffset"])
     _write_distortion(row, place, head, folder / names["distortion"])
-    _write_filteroffset(offsets, head, folder / names["filteroffset"])
     # MIRI's coronagraphs have flats of their own, of the size of their subarrays
     whole = instrument["name"] != "MIRI" or row.size == row.full_size
     corner, size = ((1, 1), row.full_size) if whole else (row.start, row.size)
@@ -327,27 +329,31 @@ def _write_photom(
     }
     meta = head("photom", "detector", photometry=photometry)
     model = PHOTOM_MODELS[name]({"meta": meta})
-    rows: list[tuple[str, str, float]] = []
+    rows: list[tuple[tuple[str, ...], float]] = []
     right = head.instrument.get("pupil", subarray)
     for band, properties in detector.FILTERS[name].items():
         filter_name, pupil = optical_elements(name, band)
+        seconds = {pupil, right} if pupil else {right, "GENERIC", "SUB256"}
         if name == "NIRISS":
-            rows.append((filter_name, pupil, properties.conversion))
-            continue
-        for second in sorted({right, "GENERIC", "SUB256"} if not pupil else {pupil, right}):
-            factor = 1.0 if second == right else OTHER_ROWS
-            rows.append((filter_name, second, factor * properties.conversion))
+            rows.append(((filter_name, pupil), properties.conversion))
+        elif name == "FGS":
+            rows.append(((), properties.conversion))
+        else:
+            for second in sorted(seconds):
+                factor = 1.0 if second == right else OTHER_ROWS
+                rows.append(((filter_name, second), factor * properties.conversion))
     model.phot_table = np.array(
-        [(*row, 0.03 * row[2]) for row in rows], dtype=model.get_dtype("phot_table")
+        [(*texts, value, 0.03 * value) for texts, value in rows],
+        dtype=model.get_dtype("phot_table"),
     )
     coefficients = TIME_COEFFICIENTS[name]
     for kind, values in coefficients.items():
-        table = f"timecoeff_{kind}"
-        kinds = model.get_dtype(table)
+        kinds = model.get_dtype(f"timecoeff_{kind}")
         numbers = [values[column] for column in kinds.names if column in values]
-        texts = [row[: len(kinds) - len(numbers)] for row in rows]
-        setattr(model, table, np.array([(*text, *numbers) for text in texts], dtype=kinds))
+        texts = [row[0][: len(kinds) - len(numbers)] for row in rows]
+        table = np.array([(*text, *numbers) for text in texts], dtype=kinds)
+        setattr(model, f"timecoeff_{kind}", table)
     model.save(path)
-    own = (head.instrument["filter"], right)
-    factor = next(row[2] for row in rows if row[:2] == own)
+    own = (head.instrument["filter"], right) if "filter" in head.instrument else ()
+    factor = next(value for texts, value in rows if texts == own)
     return lambda t: conversion_at(factor, coefficients, t)
