@@ -59,7 +59,7 @@ def test_exposures_are_averaged(tmp_path):
     assert notes["without_value"] == 1
     assert_allclose(notes["level"], np.nanmedian(found["SCI"]), rtol=1e-6)
     assert_allclose(notes["variance"], np.nanmedian(found["ERR"] ** 2), rtol=1e-5)
-    assert notes["scatter"] < 0.01
+    assert_allclose(notes["levels"], 1.0, atol=0.01)
     assert 0 <= notes["rejected"] < 0.02
 
 
@@ -96,6 +96,27 @@ def test_a_star_in_one_exposure_is_not_in_the_background(tmp_path):
     assert abs(np.nanmedian(sky[60:81, 40:61]) - np.nanmedian(sky)) < 0.01
 
 
+def test_what_is_masked_in_one_does_not_show(tmp_path):
+    """Though the sky of exposures differs by many times their noise."""
+    paths = [
+        write_rate(
+            tmp_path / f"jw{n}_rate.fits",
+            place=PLACE,
+            seed=n,
+            sky=sky,
+            change=lambda model, n=n: star(model, 40 + 60 * n, 70, flux=50.0),
+        )
+        for n, sky in enumerate((1.0, 2.0, 4.0))
+    ]
+    target = tmp_path / "sky_combinedbackground.fits"
+    combine_backgrounds(paths, target)
+    sky = planes_of(target)["SCI"]
+    assert_allclose(np.nanmedian(sky), 7 / 3, atol=0.01)
+    assert_allclose(read_notes(target)["bkg_subtract"]["levels"], (1, 2, 4), atol=0.01)
+    for x in (40, 100, 160):
+        assert abs(np.nanmedian(sky[60:81, x - 10 : x + 11]) - 7 / 3) < 0.02
+
+
 def test_what_all_exposures_have_is_background(tmp_path):
     """Stray light, as of MIRI's coronagraphs."""
     paths = rates(tmp_path, 2, change=lambda model: star(model, 90, 70))
@@ -124,7 +145,9 @@ def test_cubes_count_by_their_means(tmp_path):
     found, expected = planes_of(target), combine(stack).planes
     assert found["SCI"][30, 40] < 2
     good = np.isfinite(found["SCI"])
-    assert (found["SCI"][good] == expected["SCI"][good]).mean() > 0.98
+    # Their levels are brought together, by which few values more are outliers, or less.
+    near = np.isclose(found["SCI"][good], expected["SCI"][good], rtol=0, atol=0.003)
+    assert near.mean() > 0.98
     assert np.median(found["VAR_RNOISE"][good] / expected["VAR_RNOISE"][good]) == 1
 
 
@@ -146,8 +169,9 @@ def test_parts_of_the_detector_are_put_where_they_are(tmp_path):
     ]
     assert found["SCI"].shape == (100, 120)
     one, other = (planes_of(path)["SCI"] for path in paths)
-    assert_array_equal(found["SCI"][50, :20], one[40, :20])  # where only one is
-    assert_array_equal(found["SCI"][:10, 30:], other[:10, 10:])
+    # Where only one is, but for its level.
+    assert_allclose(found["SCI"][50, :20], one[40, :20], atol=0.005)
+    assert_allclose(found["SCI"][:10, 30:], other[:10, 10:], atol=0.005)
     near = 0.5 * (one[20:70, 30:90] + other[30:80, 10:70])
     assert np.mean(np.isclose(found["SCI"][30:80, 30:90], near, rtol=1e-5)) > 0.95
     assert np.isnan(found["SCI"][:10, :20]).all()

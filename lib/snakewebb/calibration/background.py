@@ -59,14 +59,13 @@ def combine(
     planes: Planes,
     how: BackgroundOptions = BackgroundOptions(),
     sources: np.ndarray | None = None,
-    scatter: float = 0.0,
 ) -> Stack:
     """Average exposures, or integrations, pixel by pixel, without outliers.
 
     What is flagged DO_NOT_USE or no number is not used. An outlier is further from the median than
-    `sigma` times the larger of its error, with `scatter` in quadrature, and 1.4826 times the
-    median absolute deviation. Of two values the lower is taken for the median, since cosmic rays
-    and stars only add light, and the error is that of their difference.
+    `sigma` times the larger of its error and 1.4826 times the median absolute deviation. Of two
+    values the lower is taken for the median, since cosmic rays and stars only add light, and the
+    error is that of their difference.
 
     Variances are those of the mean. A flag stays that all values in a mean have; DO_NOT_USE comes
     where there is none.
@@ -78,15 +77,13 @@ def combine(
     how : BackgroundOptions, optional
     sources : (n, ny, nx) bool, optional
         Where there is a source: not used if there is another value without.
-    scatter : float, optional
-        Standard deviation of the levels of the exposures.
     """
     sci, err, dq = (planes[name] for name in ("SCI", "ERR", "DQ"))
     usable = np.isfinite(sci) & np.isfinite(err) & ((dq & DO_NOT_USE) == 0)
     if sources is not None:
         clear = usable & ~sources
         usable = np.where(clear.any(axis=0), clear, usable)
-    kept = _without_outliers(sci, err, usable, how, scatter)
+    kept = _without_outliers(sci, err, usable, how)
     number = kept.sum(axis=0)
     combined: Planes = {}
     with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0: NaN
@@ -136,12 +133,11 @@ def _total(plane: np.ndarray, kept: np.ndarray) -> np.ndarray:
 
 
 def _without_outliers(
-    sci: np.ndarray, err: np.ndarray, usable: np.ndarray, how: BackgroundOptions, scatter: float
+    sci: np.ndarray, err: np.ndarray, usable: np.ndarray, how: BackgroundOptions
 ) -> np.ndarray:
     """Return which values are no outliers, (n, ny, nx); see `combine`."""
     number, *shape = sci.shape
     values, noise = (plane.reshape(number, -1) for plane in (sci, err.astype(np.float32) ** 2))
-    noise = noise + np.float32(scatter**2)
     kept = usable.reshape(number, -1).copy()
     at = np.flatnonzero(kept.sum(axis=0) > 1)
     passes = 0

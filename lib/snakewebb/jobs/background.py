@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -39,8 +40,10 @@ def combine_backgrounds(
     """Combine background exposures, and write the result.
 
     Of cubes it is the mean over integrations that counts. Sources are found in each exposure, and
-    masked where another one sees no source. Exposures may be different parts of the detector: the
-    result covers them all.
+    masked where another one sees no source. The sky of exposures differs, by zodiacal and stray
+    light: they are brought to their mean level first, or what is masked in one would show.
+    Exposures may be different parts of the detector: the result covers them all, and where they
+    have no part in common their levels stay.
 
     Parameters
     ----------
@@ -64,11 +67,10 @@ def combine_backgrounds(
     for path in used[1:]:
         check_setup(path, check_rate(path), used[0], setup)
     places = [subarray_of(path) for path in used]
-    whole = places[0]
-    for place in places[1:]:
-        whole = whole.union(place)
-    masks, levels = zip(*(_sources(path, how) for path in used), strict=True)
-    scatter = float(np.std(levels, ddof=1)) if len(levels) > 1 else 0.0
+    whole = reduce(Subarray.union, places)
+    common = reduce(Subarray.intersection, places)
+    masks, levels = zip(*(_sources(path, how, common) for path in used), strict=True)
+    offsets = np.subtract(levels, np.mean(levels)) if min(common.nx, common.ny) > 0 else None
     if len(used) == 1 and (share := float(masks[0].mean())) > 0:
         log.warning(
             "%s: is the only background exposure: its sources, on %.1f %% of its pixels, are "
@@ -81,7 +83,9 @@ def combine_backgrounds(
     integrations = sum(_integrations(path) for path in used)
     for rows in cut_rows(whole.ny, PIXEL * whole.nx * integrations, 1):
         stack = _stack(used, places, whole, rows, how)
-        result = combine(stack, how, _masked(masks, places, whole, rows), scatter)
+        if offsets is not None:
+            stack["SCI"] -= offsets.astype(np.float32)[:, None, None]
+        result = combine(stack, how, _masked(masks, places, whole, rows))
         count, rejected = count + result.used, rejected + result.rejected
         for name, plane in result.planes.items():
             planes.setdefault(name, []).append(plane)
@@ -94,7 +98,7 @@ def combine_backgrounds(
         "parameters": record_of(how),
         "level": float(np.nanmedian(combined["SCI"])),
         "variance": float(np.nanmedian(combined["ERR"] ** 2)),
-        "scatter": scatter,
+        "levels": list(levels),
         "rejected": rejected / max(count + rejected, 1),
         "without_value": lost,
     }
@@ -145,19 +149,25 @@ def _image(path: str | Path, rows: slice, how: BackgroundOptions) -> Planes:
     return planes if planes["SCI"].ndim == 2 else combine(planes, how).planes
 
 
-def _sources(path: str | Path, how: BackgroundOptions) -> tuple[np.ndarray, float]:
-    """Return where an exposure has sources, and the median of the rest."""
+def _sources(
+    path: str | Path, how: BackgroundOptions, common: Subarray
+) -> tuple[np.ndarray, float]:
+    """Return where an exposure has sources, and its level: the median of the rest.
+
+    That is the rest of the part that all exposures have, if there is one.
+    """
     height = image_shape(path)[-2]
     row = PIXEL * image_shape(path)[-1] * _integrations(path)
     bands = [_image(path, rows, how) for rows in cut_rows(height, row, 1)]
     sci, dq = (np.concatenate([band[name] for band in bands]) for name in ("SCI", "DQ"))
     bad = ((dq & DO_NOT_USE) != 0) | ~np.isfinite(sci)
-    mask = source_mask(sci, bad)
-    rest = sci[~(bad | mask)]
-    if not rest.size:
-        rest = sci[~bad]
-    if not rest.size:
+    if bad.all():
         raise InputError(f"{path}: has no good pixel: leave it out of the backgrounds")
+    mask = source_mask(sci, bad)
+    shared = np.zeros_like(bad)
+    shared[subarray_of(path).window(common) or ()] = True
+    parts = (good & ~bad for good in (shared & ~mask, shared, ~mask, ~bad))
+    rest = next(sci[part] for part in parts if part.any())
     return mask, float(np.median(rest))
 
 

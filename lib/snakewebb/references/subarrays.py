@@ -43,6 +43,13 @@ class Subarray(NamedTuple):
             return None
         return slice(y, y + inner.ny), slice(x, x + inner.nx)
 
+    def intersection(self, other: Subarray) -> Subarray:
+        """Return the part that both have; its size is not above 0 if there is none."""
+        x, y = max(self.x, other.x), max(self.y, other.y)
+        right = min(self.x + self.nx, other.x + other.nx)
+        top = min(self.y + self.ny, other.y + other.ny)
+        return Subarray(x, y, right - x, top - y)
+
     def union(self, other: Subarray) -> Subarray:
         """Return the smallest one that holds both."""
         x, y = min(self.x, other.x), min(self.y, other.y)
