@@ -7,28 +7,36 @@ export PYTHONPATH="$here/lib${PYTHONPATH:+:$PYTHONPATH}"
 mkdir -p demo/data
 cd demo
 
+simulate() { # preset, options
+    "$here/.venv/bin/python" -m snakewebb.simulate "$1" "data/$1" "${@:2}" > "data/$1.log" 2>&1
+}
+
 echo "Simulating NIRCam, MIRI and coronagraphic observations in demo/data ..."
-for preset in nircam-f356w miri-f1130w nircam-coron; do
-    "$here/.venv/bin/python" -m snakewebb.simulate "$preset" "data/$preset" > "data/$preset.log" 2>&1
-done
+simulate nircam-f356w
+simulate miri-f1130w --rate
+simulate nircam-coron
 {
     echo "associations:"
-    ls data/*/*_asn.json | sed 's/^/  - /'
+    # Of MIRI also those of stage 2, which name its backgrounds; not theirs (-o002).
+    ls data/*/*_asn.json | grep -v -e -o002_ | sed 's/^/  - /'
     echo "products:"
     for folder in data/*/; do
         product=$("$here/.venv/bin/python" -c \
             'import json, sys; print(json.load(open(sys.argv[1]))["products"][0]["name"])' \
-            "$folder"*_asn.json)
+            "$folder"*3_*_asn.json)
         echo "  $product:"
         echo "    reference_files:"
         if [ -f "${folder}references/psfmask.fits" ]; then
             echo "      psfmask: ${folder}references/psfmask.fits"
             echo "      throughput: $(ls "${folder}"truth/*_throughput.fits)"
         else
-            exposure=$(ls "$folder"*_cal.fits | head -n 1)
+            exposure=$(ls "$folder"*_cal.fits "$folder"truth/*_cal.fits 2> /dev/null | head -n 1)
             "$here/.venv/bin/python" -m snakewebb.simulate.references "$exposure" "${folder}references"
             echo "      apcorr: ${folder}references/apcorr.fits"
             echo "      abvegaoffset: ${folder}references/abvegaoffset.asdf"
+            if [ -d "${folder}crds" ]; then
+                echo "      crds: {path: ${folder}crds, context: jwst_0001.pmap}"
+            fi
         fi
     done
 } > config.yaml
@@ -41,6 +49,7 @@ PYTHONWARNINGS=ignore:coroutine:RuntimeWarning \
 
 echo
 echo "Mosaics, catalogues, contrast curves:       demo/results/<product>/"
+echo "MIRI's exposures, calibrated by stage 2:    demo/results/exposures/"
 echo "Pictures:                                   demo/results/<product>/plots/"
 echo "Report (open it in a browser):              demo/report.html"
 echo "Change a parameter in demo/config.yaml and run again:"
