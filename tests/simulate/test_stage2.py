@@ -393,6 +393,11 @@ def test_command_line_writes_rates(tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.glob("*_cal.fits"))
 
 
+def test_an_observation_with_its_own_wcs_has_no_distortion_file(tmp_path):
+    with pytest.raises(ValueError, match="gWCS of its own"):
+        stage2.write(replace(MIRI, wcs=()), tmp_path)
+
+
 # Velocity aberration
 
 

@@ -103,7 +103,14 @@ def write(observed: Observation | CoronagraphicObservation, folder: str | Path) 
     -------
     Path
         The association of stage 3.
+
+    Raises
+    ------
+    ValueError
+        The observation has gWCS of its own: no DISTORTION is known that would give them.
     """
+    if isinstance(observed, Observation) and observed.wcs is not None:
+        raise ValueError("an observation with gWCS of its own cannot be taken back to stage 1")
     folder = Path(folder)
     observed = replace(observed, dva_pivot=observed.dva_pivot or "guide_star")
     if isinstance(observed, CoronagraphicObservation):
@@ -124,7 +131,7 @@ def write(observed: Observation | CoronagraphicObservation, folder: str | Path) 
 
 
 def background_of(observed: Observation) -> Observation:
-    """Return the observation beside a field: the same sky levels, other stars."""
+    """Return the observation beside a field: the same sky levels, other stars and noise."""
     ra, dec = from_plane(*observed.background, observed.ra, observed.dec)
     return replace(
         observed,
