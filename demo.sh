@@ -30,7 +30,7 @@ simulate nircam-coron
             echo "      psfmask: ${folder}references/psfmask.fits"
             echo "      throughput: $(ls "${folder}"truth/*_throughput.fits)"
         else
-            exposure=$(ls "$folder"*_cal.fits "$folder"truth/*_cal.fits 2> /dev/null | head -n 1)
+            exposure=$(find "$folder" -name '*_cal.fits' | sort | head -n 1)
             "$here/.venv/bin/python" -m snakewebb.simulate.references "$exposure" "${folder}references"
             echo "      apcorr: ${folder}references/apcorr.fits"
             echo "      abvegaoffset: ${folder}references/abvegaoffset.asdf"
