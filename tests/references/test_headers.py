@@ -174,7 +174,7 @@ def test_contradictions(reference, wanted):
 
 
 def test_agreements():
-    exposure = {"INSTRUME": "NIRCAM", "MODULE": "A", "PUPIL": "CLEAR", "SUBARRAY": "SUB64"}
+    exposure = {"INSTRUME": "NIRCAM", "MODULE": "A", "PUPIL": " clear", "SUBARRAY": "SUB64"}
     reference = {"INSTRUME": "nircam", "MODULE": "B", "PUPIL": "N/A", "P_PUPIL": "CLEAR|FLAT|"}
     keys = ("INSTRUME", "MODULE", "PUPIL", "SUBARRAY", "BAND")
     assert agreements(exposure, reference | {"SUBARRAY": "FULL"}, keys) == 2

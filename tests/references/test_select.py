@@ -230,6 +230,24 @@ def test_files_of_all_types_may_lie_in_one_folder(rate, given, tmp_path):
     assert {reftype: reference.path for reftype, reference in found.items()} == paths
 
 
+def test_distortions_of_other_pupils_are_taken_if_there_is_none_better(rate, given, tmp_path):
+    files = [
+        write_fits(tmp_path / "a.fits", {"PUPIL": "CLEAR", "P_PUPIL": "MASKRND|FLAT|"}),
+        write_fits(tmp_path / "b.fits", {"PUPIL": "CLEAR"}),
+    ]
+    assert references_of(rate, given | {"distortion": files})["distortion"].path == files[1]
+    assert references_of(rate, given | {"distortion": files[:1]})["distortion"].path == files[0]
+    assert references_of(rate, given | {"distortion": files[0]})["distortion"].path == files[0]
+
+
+def test_words_of_tables_decide_nothing(rate, given, tmp_path):
+    files = [
+        write_fits(tmp_path / "a.fits", {"FILTER": "F356W", "READPATT": "BRIGHT1"}),
+        write_fits(tmp_path / "b.fits", {"USEAFTER": "2020-01-01", "SUBARRAY": "SUB64"}),
+    ]
+    assert references_of(rate, given | {"photom": files})["photom"].path == files[1]
+
+
 def test_other_types_of_exposures_are_left_out(rate, given, tmp_path):
     photoms = [
         write_fits(tmp_path / "a.fits", {"EXP_TYPE": "NRC_WFSS"}),

@@ -40,6 +40,9 @@ class Kind(NamedTuple):
     said : tuple of str
         What its files say of themselves that must be so of the exposure. Tables have rows for all
         filters.
+    preferred : tuple of str
+        What decides between several beside that. Real distortions do not list all the pupils that
+        the rules of CRDS choose them for.
     by_type : bool
         Whether of several files those for other types of exposures are left out.
     spared : bool
@@ -47,14 +50,15 @@ class Kind(NamedTuple):
     """
 
     said: tuple[str, ...]
+    preferred: tuple[str, ...] = ()
     by_type: bool = True
     spared: bool = True
 
 
 KINDS = {
-    "distortion": Kind(OPTICS, spared=False),
+    "distortion": Kind((*DETECTOR, "SUBARRAY"), ("FILTER", "PUPIL"), spared=False),
     "filteroffset": Kind((*DETECTOR, "SUBARRAY")),
-    "flat": Kind(OPTICS, by_type=False),
+    "flat": Kind(OPTICS, ("READPATT",), by_type=False),
     "photom": Kind(DETECTOR),
     "area": Kind(OPTICS),
 }
@@ -286,8 +290,9 @@ class Candidate(NamedTuple):
 
 def _candidates(header: Mapping[str, str], reftype: str, given: Any) -> tuple[Candidate, ...]:
     """Return the files of a type among those given."""
-    keywords = (*KINDS[reftype].said, *(("EXP_TYPE",) if KINDS[reftype].by_type else ()))
-    values = tuple((key, header.get(key, "")) for key in (*keywords, "READPATT"))
+    kind = KINDS[reftype]
+    keywords = (*kind.said, *(("EXP_TYPE",) if kind.by_type else ()))
+    values = tuple((key, header.get(key, "")) for key in (*keywords, *kind.preferred))
     patterns = (given,) if isinstance(given, str) else tuple(map(str, given or ()))
     return _weighed(patterns, reftype, keywords, values)
 
