@@ -16,7 +16,7 @@ from gwcs.geometry import CartesianToSpherical, SphericalToCartesian
 from stdatamodels.jwst import datamodels
 
 from agreement import is_consistent
-from snakewebb.calibration.assign_wcs import WcsOptions, assign_wcs, corner_of, image_box
+from snakewebb.calibration.assign_wcs import WcsOptions, assign_wcs, image_box
 from snakewebb.errors import InputError
 from snakewebb.io.exposure_file import ExposureFile
 from snakewebb.io.provenance import read_notes
@@ -253,7 +253,8 @@ def test_all_kinds_of_transforms(tmp_path, standard, stored):
         models.Pix2Sky_TAN() | models.RotateNative2Celestial(5.0, 6.0, 180.0),
         SphericalToCartesian(wrap_lon_at=180),
         models.RotationSequence3D([1.0, 2.0, 3.0], "zyx"),
-        CartesianToSpherical(wrap_lon_at=360),
+        CartesianToSpherical(wrap_lon_at=180),
+        models.Shift(90.0) & models.Shift(-490.0),
     )
     model = reduce(operator.or_, parts)
     model.inverse = models.Identity(2)
@@ -413,6 +414,8 @@ def test_bad_distortions(tmp_path):
     rate = ExposureFile(write_rate(tmp_path / "a_rate.fits", size=(32, 32)))
     path = tmp_path / "distortion.asdf"
     two = models.Shift(1.0) & models.Shift(2.0)
+    aperture = imaging_aperture("NRCALONG")
+    at = models.Shift(aperture.v2_ref) & models.Shift(aperture.v3_ref)
     bad = {
         "no ASDF file": b"SIMPLE  =",
         "broken ASDF tree": b"#ASDF 1.0.0\n%YAML 1.1\n--- [\n...\n",
@@ -420,7 +423,11 @@ def test_bad_distortions(tmp_path):
         "unknown kind": {"model": models.Gaussian2D()},
         "1 coordinates to 1": {"model": models.Shift(1.0)},
         "in an unknown way": {"model": {"forward": [two, two], "inputs": 3}},
-        "leads nowhere": {"model": models.Shift(np.nan) & models.Shift(2.0)},
+        "elsewhere": {"model": models.Shift(np.nan) & models.Shift(2.0)},
+        "puts the pixels": {"model": models.Shift(1e300) & models.Scale(1e300)},
+        "puts the pixels of": {"model": models.Scale(1e-9) & models.Scale(1e-9) | at},
+        "has them": {"model": models.Mapping((0, 0), n_inputs=2) | at},
+        "that of the detector": {"model": models.Scale(0.06) & models.Scale(0.06)},
     }
     for message, content in bad.items():
         if isinstance(content, bytes):
@@ -431,6 +438,9 @@ def test_bad_distortions(tmp_path):
             assign_wcs(rate, path)
         assert str(raised.value).startswith(str(path))
         assert "\n" not in str(raised.value)
+    other = write_distortion(tmp_path / "miri.asdf", "MIRIMAGE")
+    with pytest.raises(InputError, match="elsewhere than its detector"):
+        assign_wcs(rate, other)
     with pytest.raises(InputError, match="cannot be read"):
         assign_wcs(rate, tmp_path / "missing.asdf")
     whole = write_distortion(path).read_bytes()
@@ -465,14 +475,6 @@ def test_an_exposure_without_tree(tmp_path, distortion):
         del hdus["ASDF"]
     with pytest.raises(InputError, match="no ASDF extension"):
         assign_wcs(ExposureFile(rate), distortion)
-
-
-def test_the_corner_of_a_full_frame():
-    assert corner_of({"SUBSTRT1": 865, "SUBSTRT2": 5}, (48, 64), "a") == (864, 4)
-    assert corner_of({"INSTRUME": "MIRI"}, (1024, 1032), "a") == (0, 0)
-    assert corner_of({"INSTRUME": "NIRCAM"}, (2048, 2048), "a") == (0, 0)
-    with pytest.raises(InputError, match="where on the detector"):
-        corner_of({"INSTRUME": "MIRI"}, (2048, 2048), "a")
 
 
 def test_types_without_wcs(tmp_path, distortion):

@@ -16,16 +16,16 @@ import numpy as np
 from snakewebb.errors import InputError
 from snakewebb.io.exposure_file import ExposureFile
 from snakewebb.io.headers import Header, exposure_header, number, read_header, text
-from snakewebb.io.planes import image_shape
 from snakewebb.references.distortion import read_distortion, read_filter_offset
+from snakewebb.references.subarrays import subarray_of
 from snakewebb.wcs.aberration import aberration_of
 from snakewebb.wcs.change import WcsChange
 from snakewebb.wcs.geometry import Box, PixelToSky
 from snakewebb.wcs.gwcs_eval import bounding_box, pixel_to_sky, transform_of
 from snakewebb.wcs.gwcs_imaging import imaging_wcs
 from snakewebb.wcs.gwcs_transforms import UnknownWCS
-from snakewebb.wcs.sip import FITS_WCS, sip_keywords
-from snakewebb.wcs.sphere import s_region
+from snakewebb.wcs.sip import FITS_WCS, Lattice, sip_keywords
+from snakewebb.wcs.sphere import s_region, to_plane
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +50,10 @@ REFERENCE_POINT = {
     "v2_ref": "V2_REF",
     "v3_ref": "V3_REF",
 }
-FULL_FRAMES = {"MIRI": (1024, 1032)}
-FULL_FRAME = (2048, 2048)
-"""Shape (ny, nx) of other instruments' detectors."""
-LARGEST = 2048
+FARTHEST = 0.1
+"""Degrees from the reference point to a pixel; no detector has a diagonal of more than 0.06."""
+SCALES = 0.001, 10.0
+"""Between these is a pixel's side, arcsec."""
 PIVOTS = ("guide_star", "aperture")
 
 
@@ -133,8 +133,8 @@ def assign_wcs(
     if exposure.tree is None:
         raise InputError(f"{path}: has no ASDF extension that can be read: fetch it again")
     wcsinfo = _reference_point(path)
-    shape = image_shape(path)[-2:]
-    corner = corner_of(header, shape, path)
+    place = subarray_of(path)
+    corner, shape = (place.x - 1, place.y - 1), (place.ny, place.nx)
     model = read_distortion(distortion)
     aberration = aberration_of(
         header, wcsinfo, path, about_aperture=options.dva_pivot == "aperture"
@@ -155,42 +155,14 @@ def assign_wcs(
         ) from error
     if any(low >= high for low, high in box):
         raise InputError(f"{distortion}: its bounding box has no pixel of {path}: give another")
-    keywords = {"S_REGION": _region(sky, box, distortion)}
+    _check(sky, box, wcsinfo, distortion, path)
+    keywords = {"S_REGION": _region(sky, box)}
     if options.sip_approx:
         crpix = [number(header, key, path=path) for key in ("CRPIX1", "CRPIX2")]
         keywords |= sip_keywords(_lattice(sky), box, crpix, **options.sip)
     notes = aberration.notes | {"filter_offset": None if offset is None else list(offset)}
     forgotten = [name.upper() for name in FITS_WCS] if options.sip_approx else []
     return WcsChange(keywords=keywords, forgotten=forgotten, wcs=wcs), notes
-
-
-def corner_of(header: Header, shape: tuple[int, ...], path: str | Path) -> tuple[int, int]:
-    """Return the pixel (x, y) of the detector, from 0, that is an image's first.
-
-    Parameters
-    ----------
-    header : mapping
-        With SUBSTRT1 and SUBSTRT2; without them it has to be a full frame.
-    shape : (ny, nx)
-        Of the image.
-    path : path
-        The exposure, for messages.
-
-    Raises
-    ------
-    InputError
-        It is not told, or cannot be true.
-    """
-    x, y = (number(header, key, 1, LARGEST, path=path) for key in ("SUBSTRT1", "SUBSTRT2"))
-    if x is None or y is None:
-        full = FULL_FRAMES.get(str(text(header, "INSTRUME", path=path)), FULL_FRAME)
-        if tuple(shape) != full:
-            raise InputError(
-                f"{path}: has no SUBSTRT1 and SUBSTRT2, so where on the detector it is is not "
-                "known: mend its header"
-            )
-        return 0, 0
-    return int(x) - 1, int(y) - 1
 
 
 def image_box(known: Box | None, corner: tuple[int, int], shape: tuple[int, ...]) -> Box:
@@ -241,15 +213,34 @@ def _filter_offset(
     return offset
 
 
-def _lattice(sky: PixelToSky):
-    return lambda x, y: sky.forward(*np.meshgrid(x, y))
+def _lattice(sky: PixelToSky) -> Lattice:
+    def lattice(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        ra, dec = sky.forward(*np.meshgrid(x, y))
+        return ra, dec
+
+    return lattice
 
 
-def _region(sky: PixelToSky, box: Box, distortion: str | Path) -> str:
-    (x0, x1), (y0, y1) = box
-    corners = sky.forward(np.array([x0, x0, x1, x1]), np.array([y0, y1, y1, y0]))
-    if not np.isfinite(corners).all():
+def _check(
+    sky: PixelToSky, box: Box, wcsinfo: dict[str, float], distortion: str | Path, path: Path
+) -> None:
+    """Raise where a model puts pixels elsewhere than the detector has them."""
+    with np.errstate(all="ignore"):
+        x, y = (np.linspace(*ends, 9) for ends in box)
+        ra, dec = _lattice(sky)(x, y)
+        plane = np.array(to_plane(ra, dec, wcsinfo["ra_ref"], wcsinfo["dec_ref"]))
+        across, along = (np.diff(plane, axis=axis)[:, :8, :8] for axis in (2, 1))
+        sides = [(high - low) / 8 for low, high in box]
+        area = (across[0] * along[1] - across[1] * along[0]) / np.prod(sides)
+        scale = np.sqrt(np.abs(area))
+        far = np.hypot(*plane).max() / 3600.0
+    if not (far < FARTHEST and np.all((scale > SCALES[0]) & (scale < SCALES[1]))):  # NaN is not
         raise InputError(
-            f"{distortion}: its model leads nowhere at the image's corners: give another"
+            f"{distortion}: its model puts the pixels of {path} elsewhere than its detector has "
+            "them: give that of the detector"
         )
-    return s_region(*corners)
+
+
+def _region(sky: PixelToSky, box: Box) -> str:
+    (x0, x1), (y0, y1) = box
+    return s_region(*sky.forward(np.array([x0, x0, x1, x1]), np.array([y0, y1, y1, y0])))
