@@ -126,7 +126,7 @@ def cal(tmp_path_factory, references):
         rate,
         folder / "jw1_cal.fits",
         references=references["NIRCAM"],
-        names={"flat": "crds://jwst_nircam_flat_0001.fits"},
+        names={"flat": "crds://jwst_nircam_flat_0001.fits", "context": "jwst_1234.pmap"},
         asn={"pool_name": "a_pool.csv", "table_name": "an_asn.json"},
     )
     return rate, folder / "jw1_cal.fits"
@@ -142,6 +142,7 @@ def test_headers_say_what_was_done(cal):
     assert (primary["ASNPOOL"], primary["ASNTABLE"]) == ("a_pool.csv", "an_asn.json")
     assert primary["R_FLAT"] == "crds://jwst_nircam_flat_0001.fits"
     assert primary["R_PHOTOM"] == "NIRCAM_photom.fits"
+    assert primary["CRDS_CTX"] == "jwst_1234.pmap"
     assert (primary["R_AREA"], primary["R_DISTOR"]) == ("area.fits", "distortion.asdf")
     assert primary["R_GAIN"] == header(rate)["R_GAIN"]
     assert "R_FILOFF" not in primary
@@ -401,6 +402,12 @@ def test_exposures_that_are_no_count_rate(tmp_path, references, cal):
         hdus[0].header["S_PHOTOM"] = "COMPLETE"
     refused("is in MJy/sr, not DN/s", unitless, target, files)
 
+    def flat(model):  # as that of interferometry is
+        model.meta.cal_step.flat_field = "COMPLETE"
+
+    flat_rate = write_rate(tmp_path / "f_rate.fits", change=flat)
+    refused("is divided by a flat field already: give a _rate", flat_rate, target, files)
+
 
 def test_reference_files_that_are_none(tmp_path, references, cal):
     files, target, rate = references["NIRCAM"], tmp_path / "jw9_cal.fits", cal[0]
@@ -440,6 +447,12 @@ def test_backgrounds_of_something_else(tmp_path, references, background, cal):
     rate = write_rate(tmp_path / "jw9_rate.fits")
     refused("has no notes of snakewebb", rate, target, files, background=background[1][0])
     refused("is no combined background", rate, target, files, background=cal[1])
+    bsub = tmp_path / "jw8_bsub.fits"
+    calibrate_exposure(
+        rate, tmp_path / "jw8_cal.fits", references=files, background=background[0], step=NO_WCS,
+        bsub=bsub,
+    )  # fmt: skip
+    refused("has no background any more", bsub, target, files, background=background[0])
     own = write_rate(tmp_path / "jw2_1_rate.fits")
     refused("is among its own background", own, target, files, background=background[0])
 

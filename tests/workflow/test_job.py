@@ -28,6 +28,8 @@ pytestmark = pytest.mark.usefixtures("own_logging")
         ("psfalign", set()),
         ("psfsub", set()),
         ("find_stars", {"astropy.table"}),
+        ("cal", {"numba", "astropy.table", "astropy.wcs"}),
+        ("background", {"astropy.table", "astropy.wcs"}),
         ("find_sources", {"astropy.table", "scipy.spatial"}),
         ("plot_coron", {"numba", "astropy.table", "astropy.wcs"}),
         ("plot_companions", {"numba", "astropy.table", "astropy.wcs"}),

@@ -55,7 +55,8 @@ def calibrate_exposure(
         Reference files by type: ``distortion``, ``filteroffset``, ``flat``, ``photom``, ``area``.
         A step without its own is skipped.
     names : mapping, optional
-        What the product calls them, by type; by default their names without folder.
+        What the product calls them, by type; by default their names without folder. Under
+        ``context`` the CRDS context that they were chosen by.
     background : path, optional
         What `snakewebb.jobs.background.combine_backgrounds` wrote.
     step : mapping, optional
@@ -130,7 +131,9 @@ class _Calibration:
         self.references, self.names = references, names
         self.statuses: dict[str, str] = {}
         self.notes: dict[str, Any] = {}
-        self.metadata: dict[str, Any] = {"ref_file": {}}
+        self.metadata: dict[str, Any] = {"ref_file": {"crds": {}}}
+        if "context" in names:
+            self.metadata["ref_file"]["crds"]["context_used"] = names["context"]
         if reasons := left_out(exposure):
             log.warning("%s: %s: done without", exposure, "; ".join(reasons))
             self.notes["left_out"] = reasons
@@ -168,6 +171,8 @@ class _Calibration:
         if is_series(self.header, planes["SCI"].shape):
             self.skip(step, "the exposure is a time series")
             return
+        if self.header.get("S_BKDSUB") == "COMPLETE":
+            raise InputError(f"{self.source}: has no background any more: give it none")
         notes = read_notes(background).get(step)
         if notes is None:
             raise InputError(f"{background}: is no combined background: remove it and run again")

@@ -27,7 +27,7 @@ def check_rate(path: str | Path, *, calibrated: bool = False) -> Mapping[str, st
     Raises
     ------
     InputError
-        It has no pixel, is in other units, or cannot be read.
+        It has no pixel, is in other units, went through stage 2 already, or cannot be read.
     """
     image = find(path, "SCI")
     wanted = KINDS[calibrated]
@@ -47,6 +47,8 @@ def check_rate(path: str | Path, *, calibrated: bool = False) -> Mapping[str, st
         raise InputError(
             f"{path}: is in {unit or UNITS[status]}, not {UNITS[calibrated]}: give {wanted}"
         )
+    if not calibrated and header.get("S_FLAT", "").upper() == "COMPLETE":
+        raise InputError(f"{path}: is divided by a flat field already: give {wanted}")
     return header
 
 
