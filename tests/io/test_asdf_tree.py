@@ -297,3 +297,12 @@ def test_arrays_that_are_not_there_are_told():
     tree = AsdfTree(text)
     with pytest.raises(ValueError, match="no block 0"):
         tree.inline(tree.node("a"))
+
+
+@pytest.mark.parametrize("values", [np.array([1j]), np.array(["text"])])
+def test_only_numbers_are_written_into_a_tree(tmp_path, values):
+    path = tmp_path / "a.asdf"
+    asdf.AsdfFile({"a": values}).write_to(path)
+    tree = AsdfTree(path.read_bytes())
+    with pytest.raises(ValueError, match="not of numbers"):
+        tree.inline(tree.node("a"))

@@ -116,10 +116,12 @@ class AsdfTree:
         Raises
         ------
         ValueError
-            An array is not in the file, or described in a way that is not known here.
+            An array is not in the file, not of numbers, or described in a way that is not known.
         """
         if isinstance(node, yaml.MappingNode) and node.tag.startswith(NDARRAY):
             values = self.read(node)
+            if values.dtype.kind not in "biuf":
+                raise ValueError(f"an array of {values.dtype}, not of numbers")
             told = {
                 "data": values.tolist(),
                 "datatype": _datatype(values.dtype),

@@ -82,6 +82,6 @@ def _read(path: str | Path, kind: str) -> AsdfTree:
     try:
         return AsdfTree(Path(path).read_bytes())
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror}): give another") from error
     except ValueError as error:
         raise InputError(f"{path}: is {error}: give a {kind} reference file") from error
