@@ -22,7 +22,7 @@ from snakewebb.errors import InputError
 from snakewebb.io.dq import BITS, DO_NOT_USE
 from snakewebb.io.provenance import read_notes
 from snakewebb.jobs.background import combine_backgrounds
-from snakewebb.jobs.cal import calibrate_exposure
+from snakewebb.jobs.cal import calibrate_exposure, subtract_background
 
 WHOLE = (1, 1, 60, 70)
 ROWS = {
@@ -126,7 +126,7 @@ def cal(tmp_path_factory, references):
         rate,
         folder / "jw1_cal.fits",
         references=references["NIRCAM"],
-        names={"flat": "crds://jwst_nircam_flat_0001.fits", "context": "jwst_1234.pmap"},
+        names={"flat": "crds://jwst_nircam_flat_0001.fits"},
         asn={"pool_name": "a_pool.csv", "table_name": "an_asn.json"},
     )
     return rate, folder / "jw1_cal.fits"
@@ -142,7 +142,6 @@ def test_headers_say_what_was_done(cal):
     assert (primary["ASNPOOL"], primary["ASNTABLE"]) == ("a_pool.csv", "an_asn.json")
     assert primary["R_FLAT"] == "crds://jwst_nircam_flat_0001.fits"
     assert primary["R_PHOTOM"] == "NIRCAM_photom.fits"
-    assert primary["CRDS_CTX"] == "jwst_1234.pmap"
     assert (primary["R_AREA"], primary["R_DISTOR"]) == ("area.fits", "distortion.asdf")
     assert primary["R_GAIN"] == header(rate)["R_GAIN"]
     assert "R_FILOFF" not in primary
@@ -303,9 +302,8 @@ def test_a_background_is_subtracted_first(tmp_path, references, background, ints
     rate = write_rate(tmp_path / "jw1_rate.fits", ints=ints)
     target, bsub = tmp_path / "jw1_cal.fits", tmp_path / "jw1_bsub.fits"
     files = references["NIRCAM"]
-    calibrate_exposure(
-        rate, target, references=files, background=background[0], step=NO_WCS, bsub=bsub
-    )
+    calibrate_exposure(rate, target, references=files, background=background[0], step=NO_WCS)
+    subtract_background(rate, bsub, background=background[0])
     before, after = planes_of(rate), planes_of(bsub)
     sky = {name: cut(background[0], name).astype(float) for name in ("SCI", "ERR", "VAR_RNOISE")}
     good = (after["DQ"] & DO_NOT_USE) == 0
@@ -355,14 +353,10 @@ def test_backgrounds_are_not_for_all(tmp_path, references, background, how):
 
     rate = write_rate(tmp_path / "jw1_rateints.fits", ints=2, change=change)
     step = {**NO_WCS, "bkg_subtract": {"skip": how == "skip"}}
-    target, bsub = tmp_path / "jw1_calints.fits", tmp_path / "jw1_bsubints.fits"
-    files = references["NIRCAM"]
-    calibrate_exposure(
-        rate, target, references=files, background=background[0], step=step, bsub=bsub
-    )
-    assert header(target)["S_BKDSUB"] == header(bsub)["S_BKDSUB"] == "SKIPPED"
+    target, files = tmp_path / "jw1_calints.fits", references["NIRCAM"]
+    calibrate_exposure(rate, target, references=files, background=background[0], step=step)
+    assert header(target)["S_BKDSUB"] == "SKIPPED"
     assert_expected(target, expected_planes(rate, files["flat"]))
-    assert_array_equal(planes_of(bsub)["SCI"], planes_of(rate)["SCI"])
 
 
 # --- what is refused -----------------------------------------------------------------------------

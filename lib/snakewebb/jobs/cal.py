@@ -55,8 +55,7 @@ def calibrate_exposure(
         Reference files by type: ``distortion``, ``filteroffset``, ``flat``, ``photom``, ``area``.
         A step without its own is skipped.
     names : mapping, optional
-        What the product calls them, by type; by default their names without folder. Under
-        ``context`` the CRDS context that they were chosen by.
+        What the product calls them, by type; by default their names without folder.
     background : path, optional
         What `snakewebb.jobs.background.combine_backgrounds` wrote.
     step : mapping, optional
@@ -131,9 +130,7 @@ class _Calibration:
         self.references, self.names = references, names
         self.statuses: dict[str, str] = {}
         self.notes: dict[str, Any] = {}
-        self.metadata: dict[str, Any] = {"ref_file": {"crds": {}}}
-        if "context" in names:
-            self.metadata["ref_file"]["crds"]["context_used"] = names["context"]
+        self.metadata: dict[str, Any] = {"ref_file": {}}
         if reasons := left_out(exposure):
             log.warning("%s: %s: done without", exposure, "; ".join(reasons))
             self.notes["left_out"] = reasons
