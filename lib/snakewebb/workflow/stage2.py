@@ -10,17 +10,19 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from snakewebb.errors import InputError
 from snakewebb.io.fits_structure import first_header, version
 from snakewebb.io.names import exposure_name
 from snakewebb.references import select
-from snakewebb.references.crds import CrdsCache
 from snakewebb.references.select import Reference
 from snakewebb.workflow import config as configuration
 from snakewebb.workflow.associations import Product
 from snakewebb.workflow.exposures import FOLDER, Stage2Exposure, find_exposures
+
+if TYPE_CHECKING:
+    from snakewebb.references.crds import CrdsCache
 
 NAME = "exposures"
 """Of the folder of exposures, which no product can have."""
@@ -309,4 +311,6 @@ def _setup(path: str) -> tuple[str, ...]:
 
 @cache
 def _cache(path: str, context: str) -> CrdsCache:
+    from snakewebb.references.crds import CrdsCache  # the schema, which runs without it do without
+
     return CrdsCache(path, context)
