@@ -17,6 +17,7 @@ rule crfints:
     params:
         code=code("crfints"),
         step=options("outlier_detection", "crfints"),
+        dva_pivot=of(plan.dva_pivot),
         asn=of(plan.asn_metadata),
     message:
         "Flag outliers in {wildcards.exposure}"

@@ -59,6 +59,7 @@ rule find_sources:
         code=code("find_sources"),
         step=options("tweakreg", "find_sources"),
         group_id=of(plan.group_id),
+        dva_pivot=of(plan.dva_pivot),
     message:
         "Find stars in {wildcards.exposure}"
     script:

@@ -123,13 +123,27 @@ def test_products_say_where_they_are(cal, tmp_path, corrected, moving_target):
     assert np.abs(plane((again.ra, again.dec), at) - wanted).max() < 0.01 * MAS
 
 
+def test_it_stays_where_jwst_has_put_it_if_that_is_asked(cal, tmp_path):
+    geometry = read_geometry(cal, "aperture")
+    assert geometry.pivot_shift == (0.0, 0.0)
+    moved = plane((geometry.ra, geometry.dec), geometry.center())
+    there = read_geometry(cal)
+    assert np.abs(plane((there.ra, there.dec), geometry.center()) - moved).min() > MAS
+    crf = tmp_path / "a_crf.fits"
+    write_crf(cal, crf, statuses=STATUSES, geometry=geometry)
+    assert "SWB_DVA" not in fits.getheader(crf)
+    # and in what is made of it
+    again = read_geometry(crf)
+    assert np.abs(plane((again.ra, again.dec), geometry.center()) - moved).max() < 0.01 * MAS
+
+
 def test_what_is_aligned_already_stays(cal, tmp_path):
     crf = tmp_path / "a_crf.fits"
     geometry = read_geometry(cal)
     correction = Correction(*geometry.center(), MATRIX, (0.02, -0.01))
     write_crf(cal, crf, statuses=STATUSES, correction=correction, geometry=geometry)
     with fits.open(crf, mode="update") as hdus:
-        del hdus[0].header["SWB_DVA"]
+        del hdus[0].header["SWB_*"]
     assert read_geometry(crf).pivot_shift == (0.0, 0.0)
 
 
@@ -137,7 +151,7 @@ def test_what_has_another_pivot_stays(cal, tmp_path):
     crf = tmp_path / "a_crf.fits"
     write_crf(cal, crf, statuses=STATUSES, geometry=read_geometry(cal))
     with fits.open(crf, mode="update") as hdus:
-        del hdus[0].header["SWB_DVA"]
+        del hdus[0].header["SWB_*"]
     assert read_geometry(crf).pivot_shift == (0.0, 0.0)
 
 

@@ -218,3 +218,10 @@ def test_planning_imports_nothing_heavy():
         text=True,
     )
     assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_the_pivot_of_velocity_aberration(make):
+    assert make().dva_pivot("x") == "guide_star"
+    own = {"x": {"image2": {"assign_wcs": {"dva_pivot": "aperture"}}}}
+    plan = make(products=own)
+    assert (plan.dva_pivot("x"), plan.dva_pivot("y")) == ("aperture", "guide_star")

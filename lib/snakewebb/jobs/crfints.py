@@ -22,7 +22,7 @@ from snakewebb.io.asdf_tree import AsdfTree
 from snakewebb.io.fits_structure import read_tree
 from snakewebb.io.headers import number, read_header
 from snakewebb.io.planes import check_exposure, image_shape
-from snakewebb.products.exposure_file import write_crf
+from snakewebb.products.exposure_file import geometry_of_any, write_crf
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ def flag_integrations(
     target: str | Path,
     *,
     others: Sequence[str | Path] = (),
+    dva_pivot: str = "guide_star",
     step: Mapping[str, Any] = MappingProxyType({}),
     asn: Mapping[str, Any] | None = None,
 ) -> None:
@@ -43,6 +44,8 @@ def flag_integrations(
         The ``_calints``, or a ``_cal``, which is one integration; and the ``_crfints``.
     others : sequence of paths, optional
         The other exposures of the target, or of references.
+    dva_pivot : str, optional
+        See `snakewebb.wcs.exposure.locate`.
     step : mapping, optional
         Of `snakewebb.coronagraphy.outlier_detection.OutlierOptions`.
     asn : mapping, optional
@@ -77,6 +80,7 @@ def flag_integrations(
         exposure,
         target,
         statuses={"outlier_detection": "SKIPPED" if reason else "COMPLETE"},
+        geometry=geometry_of_any(exposure, dva_pivot),
         outliers=outliers,
         asn=asn,
         provenance={"outlier_detection": notes},

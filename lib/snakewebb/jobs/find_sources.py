@@ -28,6 +28,7 @@ def describe_exposure(
     *,
     catalog: str | Path | None = None,
     group_id: str = "",
+    dva_pivot: str = "guide_star",
     step: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Find out what later steps need of an exposure: header, geometry, weights and sources.
@@ -42,6 +43,8 @@ def describe_exposure(
         See `sources_of_exposure`.
     group_id : str, optional
         The group that the association gives it; by default that of its header.
+    dva_pivot : str, optional
+        See `snakewebb.wcs.exposure.locate`.
     step : mapping, optional
         Options of `snakewebb.sources.star_finders.FinderOptions`, and ``skip``.
 
@@ -51,7 +54,7 @@ def describe_exposure(
         A file cannot be used.
     """
     check_exposure(exposure)
-    known, sky = locate(exposure)
+    known, sky = locate(exposure, dva_pivot)
     how = None if step.get("skip") else options_of(FinderOptions, step, others=["skip"])
     found = replace(
         known,

@@ -114,7 +114,7 @@ def write_crf(
         notes["outlier_detection"] = notes.get("outlier_detection", {}) | fraction
     metadata = {"asn": asn or {}, "wcsinfo": wcsinfo or {}}
     if geometry is None and correction is None:
-        geometry = _geometry(source.path)
+        geometry = geometry_of_any(source.path)
     taken = 0.0
     if sky is not None and sky["level"] is not None:
         metadata["background"] = {name: sky[name] for name in ("level", "subtracted", "method")}
@@ -209,12 +209,12 @@ def rewrite(
         )
 
 
-def _geometry(path: str | Path) -> Geometry | None:
+def geometry_of_any(path: str | Path, dva_pivot: str = "guide_star") -> Geometry | None:
     """Return an exposure's geometry; None if it has no gWCS, which references can do without."""
     from snakewebb.wcs.exposure import read_geometry  # kernels, which copies don't need
 
     try:
-        return read_geometry(path)
+        return read_geometry(path, dva_pivot)
     except InputError as error:
         log.info("S_REGION stays as it is: %s", error)
         return None

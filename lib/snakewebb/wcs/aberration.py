@@ -172,12 +172,12 @@ def pivot_shift(
     -------
     v2, v3 : float
         Arcsec, to be added after the aberration: (VA_SCALE - 1) · (reference point - guide star).
-        Zero where snakewebb has chosen the pivot (SWB_DVA), or the header does not tell how the
-        exposure was guided, as all of the archive do.
+        Zero where snakewebb has made the exposure (SWB_VER), with the pivot that was asked for, or
+        the header does not tell how it was guided, as all of the archive do.
     """
     mode = str(text(header, "PCS_MODE", path=path)).upper()
     told = mode not in GUIDING or {"GS_RA", "GS_DEC"} <= set(header)
-    if "SWB_DVA" in header or "PCS_MODE" not in header or not told:
+    if "SWB_VER" in header or "PCS_MODE" not in header or not told:
         return 0.0, 0.0
     if credible(header, "VA_SCALE", path=path) is None:
         return 0.0, 0.0

@@ -90,35 +90,34 @@ def _exposure(values: dict[str, Any]) -> Exposure:
     return Exposure(**{**values, "header": header, "geometry": geometry})
 
 
-def read_geometry(path: str | Path) -> Geometry:
+def read_geometry(path: str | Path, dva_pivot: str = "guide_star") -> Geometry:
     """Return the geometry of a stage-2 exposure; see `locate`."""
-    return locate(path)[0].geometry
+    return locate(path, dva_pivot)[0].geometry
 
 
-def locate(path: str | Path) -> tuple[Exposure, PixelToSky]:
+def locate(path: str | Path, dva_pivot: str = "guide_star") -> tuple[Exposure, PixelToSky]:
     """Return what is known of an exposure, and the map from its pixels to the sky.
 
     Parameters
     ----------
     path : path
         A stage-2 exposure.
+    dva_pivot : {'guide_star', 'aperture'}, optional
+        Whether velocity aberration that was scaled about the aperture, which is what jwst does, is
+        to be scaled about the guide star; see `snakewebb.wcs.aberration`.
 
     Raises
     ------
     InputError
         The file has no gWCS, or one that is none of an image, or contradicts the header.
-
-    Notes
-    -----
-    Where velocity aberration was scaled about the aperture, which is what jwst does, it is scaled
-    about the guide star here; see `snakewebb.wcs.aberration`.
     """
     header = exposure_header(path)
     _check_wcsinfo(header.wcsinfo, str(path))
     *images, ny, nx = image_shape(path)
     sky = read_sky(path)
     geometry = geometry_of(sky, (ny, nx), header.wcsinfo, str(path))
-    geometry, sky = _about_guide_star(path, geometry, sky)
+    if dva_pivot == "guide_star":
+        geometry, sky = _about_guide_star(path, geometry, sky)
     if not header.is_moving:  # which may have been brought to its mean
         reference, center = (
             unit_vectors(*place)

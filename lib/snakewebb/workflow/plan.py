@@ -153,6 +153,12 @@ class Plan:
         """Return the group that the association gives an exposure; empty if it does not."""
         return self.products[product].of_type("science")[exposure].group_id or ""
 
+    def dva_pivot(self, product: str) -> str:
+        """Return the point about which velocity aberration is to scale, in given exposures, too."""
+        return self.config["products"].get(product, self.config)["image2"]["assign_wcs"][
+            "dva_pivot"
+        ]
+
     def custom_catalog(self, product: str, exposure: str) -> str | None:
         """Return the user's source catalogue of an exposure, if there is one."""
         return self.catalogs[product].get(exposure)
