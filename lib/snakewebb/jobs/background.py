@@ -39,8 +39,8 @@ def combine_backgrounds(
     """Combine background exposures, and write the result.
 
     Of cubes it is the mean over integrations that counts. Sources are found in each exposure, and
-    masked where another one sees no source. Exposures may be different parts of the detector: the
-    result covers them all.
+    masked where another one sees no source. Levels of the sky are matched. Exposures may be
+    different parts of the detector: the result covers them all.
 
     Parameters
     ----------
@@ -68,7 +68,6 @@ def combine_backgrounds(
     for place in places[1:]:
         whole = whole.union(place)
     masks, levels = zip(*(_sources(path, how) for path in used), strict=True)
-    scatter = float(np.std(levels, ddof=1)) if len(levels) > 1 else 0.0
     if len(used) == 1 and (share := float(masks[0].mean())) > 0:
         log.warning(
             "%s: is the only background exposure: its sources, on %.1f %% of its pixels, are "
@@ -81,7 +80,7 @@ def combine_backgrounds(
     integrations = sum(_integrations(path) for path in used)
     for rows in cut_rows(whole.ny, PIXEL * whole.nx * integrations, 1):
         stack = _stack(used, places, whole, rows, how)
-        result = combine(stack, how, _masked(masks, places, whole, rows), scatter)
+        result = combine(stack, how, _masked(masks, places, whole, rows), levels)
         count, rejected = count + result.used, rejected + result.rejected
         for name, plane in result.planes.items():
             planes.setdefault(name, []).append(plane)
@@ -94,7 +93,7 @@ def combine_backgrounds(
         "parameters": record_of(how),
         "level": float(np.nanmedian(combined["SCI"])),
         "variance": float(np.nanmedian(combined["ERR"] ** 2)),
-        "scatter": scatter,
+        "levels": list(levels),
         "rejected": rejected / max(count + rejected, 1),
         "without_value": lost,
     }
