@@ -32,9 +32,13 @@ def hit(planes, seed=1, share=0.1):
     planes["ERR"][rng.random(sci.shape) < share / 3] = np.nan
 
 
-def naive(planes, sigma, maxiters, sources):
+def naive(planes, sigma, maxiters, sources, levels):
     """In the words of the docstring, pixel by pixel."""
     number, *shape = planes["SCI"].shape
+    mean = float(np.mean(levels or [0.0]))
+    shifts = [mean - level for level in levels or [0.0] * number]
+    shifted = planes["SCI"] + np.array(shifts, np.float32)[:, None, None]
+    planes = {**planes, "SCI": shifted}
     out = {name: np.full(shape, np.nan) for name in planes}
     out["DQ"] = np.zeros(shape, np.uint32)
     used = rejected = 0
@@ -51,7 +55,8 @@ def naive(planes, sigma, maxiters, sources):
         while len(kept) > 1 and (maxiters is None or passes < maxiters):
             values = sorted(float(at[n]["SCI"]) for n in kept)
             centre = values[0] if len(kept) == 2 else float(np.median(values))
-            noise = {n: float(at[n]["ERR"]) ** 2 for n in kept}
+            other = min(max(centre / mean - 1, -1), 1) if mean > 0 else 0.0
+            noise = {n: float(at[n]["ERR"]) ** 2 + (other * shifts[n]) ** 2 for n in kept}
             if len(kept) == 2:
                 noise = dict.fromkeys(kept, sum(noise.values()))
             off = {n: abs(float(at[n]["SCI"]) - centre) for n in kept}
@@ -76,14 +81,18 @@ def naive(planes, sigma, maxiters, sources):
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 8])
-@pytest.mark.parametrize(("sigma", "maxiters"), [(3.0, None), (2.0, 1), (1.0, None), (3.0, 0)])
-def test_pixel_by_pixel(number, sigma, maxiters):
+@pytest.mark.parametrize(
+    ("sigma", "maxiters", "level"),
+    [(3.0, None, 0.0), (2.0, 1, 1.0), (1.0, None, 0.6), (3.0, 0, 0.0), (2.0, None, -1.0)],
+)
+def test_pixel_by_pixel(number, sigma, maxiters, level):
     planes = stack(number)
+    levels = [level + 0.2 * n for n in range(number)] if level else None
     hit(planes)
     sources = np.random.default_rng(5).random(planes["SCI"].shape) < 0.2
     for masks in (None, sources):
-        expected, used, rejected = naive(planes, sigma, maxiters, masks)
-        found = combine(planes, BackgroundOptions(sigma, maxiters), masks)
+        expected, used, rejected = naive(planes, sigma, maxiters, masks, levels)
+        found = combine(planes, BackgroundOptions(sigma, maxiters), masks, levels)
         assert (found.used, found.rejected) == (used, rejected)
         assert found.planes.keys() == expected.keys()
         for name, plane in found.planes.items():
@@ -115,6 +124,32 @@ def test_noise_survives(number):
     scatter = float((planes["SCI"].mean(axis=0) - 1).std())
     assert_allclose(found.planes["SCI"].std(), scatter, rtol=0.05)
     assert_allclose(found.planes["ERR"].mean(), 0.1 / np.sqrt(number), rtol=0.01)
+
+
+def test_levels_that_differ_are_no_outliers_and_hide_none():
+    """Those of MIRI's sky differ by many times the noise."""
+    for number in (2, 3, 4):
+        planes = stack(number, sigma=0.01)
+        levels = [1 + 0.5 * n for n in range(number)]
+        planes["SCI"] += np.array(levels, np.float32)[:, None, None] - 1
+        mean = planes["SCI"].mean(axis=0)
+        found = combine(planes, levels=levels)
+        assert found.rejected < 0.01 * found.used
+        assert_allclose(found.planes["SCI"], mean, atol=0.02)
+        planes["SCI"][0, 3, 4] += 0.2
+        planes["SCI"][1, 5, 6] = np.nan
+        again = combine(planes, levels=levels).planes["SCI"]
+        # The level is that of all exposures, whichever are left.
+        assert_allclose(again, mean, atol=0.03)
+    assert combine(planes).planes["SCI"][5, 6] > mean[5, 6] + 0.05
+
+
+def test_a_response_that_differs_is_no_outlier():
+    planes = stack(2, sigma=0.001)
+    levels = [1.0, 2.0]
+    planes["SCI"] += np.array([0, 1], np.float32)[:, None, None]
+    planes["SCI"][:, :6] *= np.float32(0.7)
+    assert combine(planes, levels=levels).rejected <= 2
 
 
 def test_flags_of_one_exposure_do_not_spoil_others():

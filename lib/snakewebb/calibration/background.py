@@ -7,6 +7,7 @@ outlier among less than 8 never exceeds threefold; here a value is compared with
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,7 @@ def combine(
     planes: Planes,
     how: BackgroundOptions = BackgroundOptions(),
     sources: np.ndarray | None = None,
+    levels: Sequence[float] | None = None,
 ) -> Stack:
     """Average exposures, or integrations, pixel by pixel, without outliers.
 
@@ -66,6 +68,11 @@ def combine(
     `sigma` times the larger of its error and 1.4826 times the median absolute deviation. Of two
     values the lower is taken for the median, since cosmic rays and stars only add light, and the
     error is that of their difference.
+
+    Exposures are shifted to the mean of their levels first: else a mean would depend on which of
+    them are in it. Where the response of a pixel is another than the mean, as far as its median
+    over the mean level tells, that leaves a part of the shift, which adds to the error in
+    quadrature; all of it at most.
 
     Variances are those of the mean. A flag stays that all values in a mean have; DO_NOT_USE comes
     where there is none.
@@ -77,13 +84,19 @@ def combine(
     how : BackgroundOptions, optional
     sources : (n, ny, nx) bool, optional
         Where there is a source: not used if there is another value without.
+    levels : (n,) sequence of float, optional
+        Of the sky in the exposures.
     """
     sci, err, dq = (planes[name] for name in ("SCI", "ERR", "DQ"))
     usable = np.isfinite(sci) & np.isfinite(err) & ((dq & DO_NOT_USE) == 0)
     if sources is not None:
         clear = usable & ~sources
         usable = np.where(clear.any(axis=0), clear, usable)
-    kept = _without_outliers(sci, err, usable, how)
+    level = np.zeros(len(sci)) if levels is None else np.asarray(levels, float)
+    mean = float(level.mean())
+    shifts = (mean - level).astype(np.float32)[:, None, None]
+    sci = sci + shifts
+    kept = _without_outliers(sci, err, usable, how, shifts, mean)
     number = kept.sum(axis=0)
     combined: Planes = {}
     with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0: NaN
@@ -133,17 +146,25 @@ def _total(plane: np.ndarray, kept: np.ndarray) -> np.ndarray:
 
 
 def _without_outliers(
-    sci: np.ndarray, err: np.ndarray, usable: np.ndarray, how: BackgroundOptions
+    sci: np.ndarray,
+    err: np.ndarray,
+    usable: np.ndarray,
+    how: BackgroundOptions,
+    shifts: np.ndarray,
+    level: float,
 ) -> np.ndarray:
     """Return which values are no outliers, (n, ny, nx); see `combine`."""
     number, *shape = sci.shape
-    values, noise = (plane.reshape(number, -1) for plane in (sci, err.astype(np.float32) ** 2))
+    values, errors = (plane.reshape(number, -1) for plane in (sci, err))
     kept = usable.reshape(number, -1).copy()
     at = np.flatnonzero(kept.sum(axis=0) > 1)
     passes = 0
     while len(at) and (how.maxiters is None or passes < how.maxiters):
-        inside = kept[:, at]
-        off = _outliers(values[:, at], noise[:, at], inside, how.sigma)
+        inside, some = kept[:, at], values[:, at]
+        centre, noise = _median(some, inside), errors[:, at] ** 2
+        if level > 0 and shifts.any():
+            noise += (shifts[:, 0] * np.clip(centre / np.float32(level) - 1, -1, 1)) ** 2
+        off = _outliers(np.abs(some - centre), noise, inside, how.sigma)
         kept[:, at] = inside & ~off
         at = at[off.any(axis=0) & ((inside & ~off).sum(axis=0) > 1)]
         passes += 1
@@ -151,10 +172,9 @@ def _without_outliers(
 
 
 def _outliers(
-    values: np.ndarray, noise: np.ndarray, inside: np.ndarray, sigma: float
+    deviation: np.ndarray, noise: np.ndarray, inside: np.ndarray, sigma: float
 ) -> np.ndarray:
-    """Return which values are outliers of their columns, by one pass."""
-    deviation = np.abs(values - _median(values, inside))
+    """Return which values of columns deviate from their medians too much."""
     pair = inside.sum(axis=0) == 2
     both = np.sum(noise, axis=0, where=inside)
     width = np.sqrt(np.where(pair, both, noise))

@@ -40,10 +40,8 @@ def combine_backgrounds(
     """Combine background exposures, and write the result.
 
     Of cubes it is the mean over integrations that counts. Sources are found in each exposure, and
-    masked where another one sees no source. The sky of exposures differs, by zodiacal and stray
-    light: they are brought to their mean level first, or what is masked in one would show.
-    Exposures may be different parts of the detector: the result covers them all, and where they
-    have no part in common their levels stay.
+    masked where another one sees no source. Levels of the sky are matched. Exposures may be
+    different parts of the detector: the result covers them all.
 
     Parameters
     ----------
@@ -67,10 +65,10 @@ def combine_backgrounds(
     for path in used[1:]:
         check_setup(path, check_rate(path), used[0], setup)
     places = [subarray_of(path) for path in used]
-    whole = reduce(Subarray.union, places)
-    common = reduce(Subarray.intersection, places)
-    masks, levels = zip(*(_sources(path, how, common) for path in used), strict=True)
-    offsets = np.subtract(levels, np.mean(levels)) if min(common.nx, common.ny) > 0 else None
+    whole = places[0]
+    for place in places[1:]:
+        whole = whole.union(place)
+    masks, levels = zip(*(_sources(path, how) for path in used), strict=True)
     if len(used) == 1 and (share := float(masks[0].mean())) > 0:
         log.warning(
             "%s: is the only background exposure: its sources, on %.1f %% of its pixels, are "
@@ -83,9 +81,7 @@ def combine_backgrounds(
     integrations = sum(_integrations(path) for path in used)
     for rows in cut_rows(whole.ny, PIXEL * whole.nx * integrations, 1):
         stack = _stack(used, places, whole, rows, how)
-        if offsets is not None:
-            stack["SCI"] -= offsets.astype(np.float32)[:, None, None]
-        result = combine(stack, how, _masked(masks, places, whole, rows))
+        result = combine(stack, how, _masked(masks, places, whole, rows), levels)
         count, rejected = count + result.used, rejected + result.rejected
         for name, plane in result.planes.items():
             planes.setdefault(name, []).append(plane)
