@@ -41,7 +41,8 @@ def combine_backgrounds(
 
     Of cubes it is the mean over integrations that counts. Sources are found in each exposure, and
     masked where another one sees no source. Levels of the sky are matched. Exposures may be
-    different parts of the detector: the result covers them all.
+    different parts of the detector: the result covers them all, and where they have no part in
+    common their levels stay.
 
     Parameters
     ----------
@@ -65,10 +66,10 @@ def combine_backgrounds(
     for path in used[1:]:
         check_setup(path, check_rate(path), used[0], setup)
     places = [subarray_of(path) for path in used]
-    whole = places[0]
-    for place in places[1:]:
-        whole = whole.union(place)
-    masks, levels = zip(*(_sources(path, how) for path in used), strict=True)
+    whole = reduce(Subarray.union, places)
+    common = reduce(Subarray.intersection, places)
+    masks, levels = zip(*(_sources(path, how, common) for path in used), strict=True)
+    known = levels if min(common.nx, common.ny) > 0 else None
     if len(used) == 1 and (share := float(masks[0].mean())) > 0:
         log.warning(
             "%s: is the only background exposure: its sources, on %.1f %% of its pixels, are "
@@ -81,7 +82,7 @@ def combine_backgrounds(
     integrations = sum(_integrations(path) for path in used)
     for rows in cut_rows(whole.ny, PIXEL * whole.nx * integrations, 1):
         stack = _stack(used, places, whole, rows, how)
-        result = combine(stack, how, _masked(masks, places, whole, rows), levels)
+        result = combine(stack, how, _masked(masks, places, whole, rows), known)
         count, rejected = count + result.used, rejected + result.rejected
         for name, plane in result.planes.items():
             planes.setdefault(name, []).append(plane)
