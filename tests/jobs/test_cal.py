@@ -377,6 +377,16 @@ def test_a_real_background_without_errors(tmp_path, real_data):
     assert_array_equal(planes_of(cal)["SCI"], planes_of(rate)["SCI"])
 
 
+def test_one_integration_is_no_series(tmp_path, references, background):
+    def change(model):
+        model.meta.visit.tsovisit = True
+
+    rate = write_rate(tmp_path / "jw1_rateints.fits", ints=1, change=change)
+    target = tmp_path / "jw1_calints.fits"
+    calibrate_exposure(rate, target, references={}, background=background[0])
+    assert header(target)["S_BKDSUB"] == "COMPLETE"
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 
