@@ -193,6 +193,7 @@ def test_notes_tell_the_factor_and_parameters(cal):
     assert notes["photom"]["parameters"] == {"apply_time_correction": True, "inverse": False}
     assert notes["flat_field"]["unknown_errors"] == 0
     assert "dva_pivot" in notes["assign_wcs"]
+    assert notes["assign_wcs"]["parameters"]["sip_approx"] is True
 
 
 def test_a_cube_opens_as_one(tmp_path, references):
@@ -357,6 +358,27 @@ def test_backgrounds_are_not_for_all(tmp_path, references, background, how):
     calibrate_exposure(rate, target, references=files, background=background[0], step=step)
     assert header(target)["S_BKDSUB"] == "SKIPPED"
     assert_expected(target, expected_planes(rate, files["flat"]))
+
+
+def test_a_real_background_without_errors(tmp_path, real_data):
+    """Values cannot be told from outliers if nothing is known of their errors."""
+    folder = real_data / "references" / "test_rate"
+    target = tmp_path / "sky_combinedbackground.fits"
+    with pytest.raises(InputError, match="has neither errors nor variances"):
+        combine_backgrounds([folder / "jw01000005001_testbg_mirimage.fits"], target)
+    rate, cal = folder / "jw01000005001_test_mirimage_rate.fits", tmp_path / "jw1_cal.fits"
+    calibrate_exposure(rate, cal, references={})
+    assert_array_equal(planes_of(cal)["SCI"], planes_of(rate)["SCI"])
+
+
+def test_one_integration_is_no_series(tmp_path, references, background):
+    def change(model):
+        model.meta.visit.tsovisit = True
+
+    rate = write_rate(tmp_path / "jw1_rateints.fits", ints=1, change=change)
+    target = tmp_path / "jw1_calints.fits"
+    calibrate_exposure(rate, target, references={}, background=background[0])
+    assert header(target)["S_BKDSUB"] == "COMPLETE"
 
 
 # --- what is refused -----------------------------------------------------------------------------

@@ -160,7 +160,7 @@ def test_old_time_coefficients_are_added(old):
 
 def test_new_time_coefficients_go_before_old_ones(tmp_path):
     path = write_photom(tmp_path / "photom.fits", rows=ROWS, times=timed(["linear"]))
-    old_table(path, [{"amplitude": 3.0, "tau": 1.0, "t0": T0}] * 3)
+    old_table(path, [{"amplitude": 3.0, "tau": 900.0, "t0": T0}] * 3)
     found = conversion_of(path, NIRCAM | TIME).mjsr
     assert_allclose(found, 0.375 / throughput(["linear"]), rtol=1e-12)
 

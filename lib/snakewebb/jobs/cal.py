@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +19,7 @@ from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE
 from snakewebb.io.exposure_file import ExposureFile
 from snakewebb.io.names import exposure_name
-from snakewebb.io.planes import left_out
+from snakewebb.io.planes import Planes, left_out
 from snakewebb.io.provenance import read_notes
 from snakewebb.jobs.options import options_of, record_of
 from snakewebb.jobs.rate import check_rate, check_setup
@@ -126,7 +127,6 @@ class _Calibration:
         self.header = check_rate(exposure, calibrated=self.photom_options.inverse)
         self.source = ExposureFile(exposure)
         self.place = subarray_of(exposure)
-        self.planes = self.source.planes
         self.references, self.names = references, names
         self.statuses: dict[str, str] = {}
         self.notes: dict[str, Any] = {}
@@ -134,6 +134,11 @@ class _Calibration:
         if reasons := left_out(exposure):
             log.warning("%s: %s: done without", exposure, "; ".join(reasons))
             self.notes["left_out"] = reasons
+
+    @cached_property
+    def planes(self) -> Planes:
+        """Those that steps change, whatever has been written in between."""
+        return self.source.planes
 
     def complete(self, step: str, *used: str, **notes: Any) -> None:
         """Say that a step was done, with which types of reference files."""
@@ -182,7 +187,7 @@ class _Calibration:
         known = {k: v[rows, columns] for k, v in ExposureFile(background).planes.items()}
         lost = (known["DQ"] & DO_NOT_USE) & ~planes["DQ"]
         subtract(planes, known)
-        lacking = int(np.count_nonzero(lost & DO_NOT_USE))
+        lacking = int(np.count_nonzero(lost))
         if lacking:
             log.warning("%s: %d good pixels have no background", self.source, lacking)
         self.complete(step, **notes, pixels_lost=lacking)
@@ -196,6 +201,7 @@ class _Calibration:
         if wcs is None:
             self.skip("assign_wcs", notes["reason"])
         else:
+            notes["parameters"] = record_of(options)
             self.complete("assign_wcs", "distortion", "filteroffset", **notes)
         return wcs
 
