@@ -136,29 +136,37 @@ class Light:
         return inside & self.good[np.clip(y, 0, size - 1), np.clip(x, 0, size - 1)]
 
     def starts(self) -> np.ndarray:
-        """Return the places about which the light is most symmetric among half pixels.
+        """Return the places (n, 2) about which the light is most symmetric among half pixels."""
+        places, quality = self.half_pixels()
+        padded = np.pad(quality, 1, constant_values=np.inf)
+        around = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).min(axis=(2, 3))
+        lowest = quality <= around
+        best = np.argsort(quality[lowest], kind="stable")[:STARTS]
+        return places[lowest][best]
+
+    def half_pixels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return how symmetric the light is about each half pixel within the search.
 
         There the turned image needs no interpolation.
 
         Returns
         -------
-        (n, 2) float64
+        places : (n, n, 2) float64
+        quality : (n, n) float64
+            As that of a `Fit`.
         """
-        half = self.y > self.guess[1]  # the other half is what it is compared with
-        x, y, bounds = self.x[half], self.y[half], _bounds(self.ring[half])
+        bounds = _bounds(self.ring)
         values = np.where(self.good, self.image, np.nan)
         twice = np.round(2 * self.guess).astype(int)
         steps = np.arange(-2 * SEARCH, 2 * SEARCH + 1)
-        columns = twice[0] + steps[:, None] - x
-        rows = twice[1] + steps[:, None] - y
+        columns = twice[0] + steps[:, None] - self.x
+        rows = twice[1] + steps[:, None] - self.y
+        image = values[self.y, self.x]
         quality = np.array(
-            [self._quality(np.abs(values[y, x] - values[row, columns]), bounds)[0] for row in rows]
+            [self._quality(np.abs(image - values[row, columns]), bounds)[0] for row in rows]
         )
-        padded = np.pad(quality, 1, constant_values=np.inf)
-        around = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).min(axis=(2, 3))
-        places = np.argwhere(quality <= around)
-        best = np.argsort(quality[tuple(places.T)], kind="stable")[:STARTS]
-        return (twice + steps[places[best, ::-1]]) / 2
+        x, y = np.meshgrid(*((twice + steps[:, None]) / 2).T)
+        return np.stack((x, y), axis=-1), quality
 
     def refine(self, start: np.ndarray) -> Fit:
         """Return the fit that iterations from a start end in, or that at the search's limit."""

@@ -21,16 +21,20 @@ MENDS = 2
 """How often bad pixels get what stands on the other side, which was itself turned before."""
 COMMON = 3.0
 """What the scatter among these is multiplied by: aberrations and mask move all parts together."""
-LEAST_ERROR = 0.03
+LEAST_ERROR = 0.025
 """Pixels by which low aberrations shift the light without a trace in its symmetry."""
-OFF_AXIS = 0.05
+OFF_AXIS = 0.04
 """Share of the distance from the mask by which its own diffraction may draw the place."""
-MOST_ERROR = 0.15
-"""Pixels, in x and y together: what is less certain is not determined."""
+MOST_ERROR = 0.1
+"""Pixels, in x and y together: what is less certain is not determined. The edges of a 4QPM draw the
+light of a star beside them to wrong places, where it is symmetric, but not by much."""
 SYMMETRIC = 0.2
 """Correlation of the light with itself turned, below which nothing is a point of symmetry."""
-RIVAL = 0.02, 0.3
+RIVAL = 0.05, 0.3
 """Another start's end this close in quality (log of scatter) and this far (pixels) is a rival."""
+ROOM = 1.0
+"""Pixels from the place found beyond which no half pixel may be a rival: a place that is drawn away
+lies in a valley that may lead to none."""
 ROLLS = 1.0
 """Pixels between pointings of one target that acquisition anew explains."""
 EMPTY = "has no good pixel"
@@ -86,8 +90,8 @@ def find_star(
     Star
         Not found, with the reason, if the light is not symmetric enough, or about two places, or
         about one that is out of reach, or if the error is too large. The error is from the scatter
-        between parts of the light (sandwich estimate; White 1980, Econometrica 48, 817) and from
-        simulations of what these have in common.
+        between parts of the light (sandwich estimate; White 1980, Econometrica 48, 817), by how far
+        smoothing moves the place, and from simulations of what parts have in common.
 
     Notes
     -----
@@ -197,15 +201,24 @@ def _star(light: Light, best: Fit, fit: Fit) -> Star:
     x, y = fit.center + light.corner
     if fit.step > LEAST_ERROR:
         raise Undetermined(f"no place about {x:.1f}, {y:.1f} is the most symmetric one")
-    if np.hypot(*(fit.center - best.center)) > RIVAL[1]:
+    moved = np.hypot(*(fit.center - best.center))
+    if moved > RIVAL[1]:
         u, v = best.center + light.corner
         raise Undetermined(f"smoothed light has it at {u:.2f}, {v:.2f}, not at {x:.2f}, {y:.2f}")
+    places, quality = light.half_pixels()
+    quality = np.where(np.hypot(*(places - fit.center).T).T > ROOM, quality, np.inf)
+    other = np.unravel_index(np.argmin(quality), quality.shape)
+    if quality[other] < fit.quality + RIVAL[0]:
+        u, v = places[other] + light.corner
+        raise Undetermined(
+            f"the light is as symmetric about {u:.1f}, {v:.1f} as about the place found, "
+            f"{x:.2f}, {y:.2f}"
+        )
     error = COMMON * light.error(fit)
     if not np.hypot(*error) < MOST_ERROR:
         raise Undetermined(
             f"its place, {x:.2f}, {y:.2f}, is uncertain by {np.hypot(*error):.2f} pixels"
         )
     distance = np.hypot(*(fit.center - light.guess))
-    return Star(
-        fit.center + light.corner, np.hypot(error, np.hypot(LEAST_ERROR, OFF_AXIS * distance))
-    )
+    common = np.linalg.norm((LEAST_ERROR, OFF_AXIS * distance, moved))
+    return Star(fit.center + light.corner, np.hypot(error, common))
