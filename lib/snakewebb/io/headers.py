@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 Header = Mapping[str, Any]
 
 TURN = (-360.0, 360.0)
-DATE = (40_000.0, 100_000.0)
+DATE = (48_000.0, 88_000.0)
 TIME = (0.0, 1e8)
 POSITIVE = (math.ulp(0.0), math.inf)
 LIMITS = {

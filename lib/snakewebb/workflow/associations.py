@@ -232,8 +232,10 @@ def _member(where: object, folder: Path, product: str, entry: Any) -> Member | s
     catalog, group_id = entry.get("tweakreg_catalog"), entry.get("group_id")
     if catalog is not None and not isinstance(catalog, str):
         raise InputError(f"{where}: member {expname}: tweakreg_catalog is no path: give one")
-    if group_id is not None and not (isinstance(group_id, str | int) and str(group_id).strip()):
-        raise InputError(f"{where}: member {expname}: group_id is no text: give a name")
+    if group_id is not None:
+        name = str(group_id) if isinstance(group_id, str | int) else ""
+        if not name.strip() or not name.isprintable():
+            raise InputError(f"{where}: member {expname}: group_id is no text: give a name")
     return Member(
         exposure_name(expname),
         str(folder / expname),

@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from snakewebb.astrometry.options import Matching
 from snakewebb.coronagraphy.strategy import library
@@ -34,7 +35,7 @@ def check_plan(plan: Plan) -> None:
     InputError
     """
     for name, product in plan.products.items():
-        _check_bits(plan, name)
+        check_bits(plan.steps(name))
         if not product.coronagraphic and plan.runs(name, "tweakreg"):
             _check_matching(plan, name)
         check_files(product)
@@ -92,9 +93,9 @@ def remarks(plan: Plan) -> list[str]:
     return found
 
 
-def _check_bits(plan: Plan, product: str) -> None:
-    """Raise where a parameter names a DQ bit that there is none."""
-    for step, parameters in plan.steps(product).items():
+def check_bits(steps: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise InputError where a parameter of a step names a DQ bit that there is none."""
+    for step, parameters in steps.items():
         for key in {"dqbits", "good_bits", "bad_bits"} & parameters.keys():
             try:
                 bad_mask(parameters[key])
