@@ -618,5 +618,16 @@ def test_reference_catalogue_of_a_service(monkeypatch):
     catalogs_module.reference_catalogue("GAIADR3", None, {"a": Square()}, known)
     assert asked[1][-1] == 2023.0
     known["a"] = None
-    with pytest.raises(InputError, match="a: its header has no EXPMID"):
+    with pytest.raises(catalogs_module.NoCatalogue, match="no exposure has EXPMID"):
         catalogs_module.reference_catalogue("GAIADR3", None, {"a": Square()}, known)
+
+
+def test_without_the_catalogue_that_was_asked_for_the_relative_alignment_stays():
+    sky, groups = observe(DITHERS)
+    alone, lacking = align(sky.catalogs, groups), align(sky.catalogs, groups, lacking="no epoch")
+    assert [g.correction for g in lacking.groups] == [g.correction for g in alone.groups]
+    assert statuses(lacking) == 4 * [("COMPLETE", "FAILED")]
+    assert all(g.status == "FAILED" and "abs_refcat: no epoch" in g.reason for g in lacking.groups)
+    assert [(fit.status, fit.reason) for fit in lacking.islands] == [
+        ("FAILED", "abs_refcat: no epoch")
+    ]

@@ -175,6 +175,13 @@ def test_factors_are_positive(exposure, value):
     assert "meta.photometry.conversion_megajanskys" not in read_metadata(path)
 
 
+@pytest.mark.parametrize("key", ["MJD-AVG", "EXPSTART", "EXPEND"])
+def test_the_epoch_is_that_of_another_time_of_the_exposure(exposure, key):
+    path = exposure(EXPMID="0.0")
+    fits.setval(path, key, value=59866.0)
+    assert exposure_header(path).epoch == pytest.approx(2022.7830, abs=1e-4)
+
+
 def test_broken_cards_are_told_before_work(exposure):
     path = exposure(EXPMID="NaN")
     with pytest.raises(InputError) as caught:

@@ -138,6 +138,8 @@ def test_an_association_of_another_pipeline(tmp_path):
         ({"abs_tolerance": 0.8, "abs_refcat": "GAIADR3"}, "tweakreg.abs_separation: 1.0 arcsec is"),
         ({"abs_tolerance": 0.8}, ""),
         ({"skip": True, "tolerance": 0.8}, ""),
+        ({"abs_refcat": "GAIADR9"}, "abs_refcat: GAIADR9 is not known: one of GAIAREFCAT"),
+        ({"abs_refcat": "gaiadr3"}, ""),
     ],
 )
 def test_parameters_that_contradict_each_other_are_told_where_they_are_used(tmp_path, step, told):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from snakewebb.astrometry.options import Matching
+from snakewebb.astrometry.options import Matching, check_service
 from snakewebb.coronagraphy.strategy import library
 from snakewebb.errors import InputError
 from snakewebb.io.dq import bad_mask
@@ -38,6 +38,9 @@ def check_plan(plan: Plan) -> None:
         check_bits(plan.steps(name))
         if not product.coronagraphic and plan.runs(name, "tweakreg"):
             _check_matching(plan, name)
+            service = plan.steps(name)["tweakreg"]["abs_refcat"]
+            if service and not plan.reference_catalog(name):
+                check_service(service)
         check_files(product)
         if plan.config["exposure_i2d"]:
             for exposure in product.of_type("science"):
