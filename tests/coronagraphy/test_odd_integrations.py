@@ -18,10 +18,11 @@ from snakewebb.io.dq import DO_NOT_USE
 from snakewebb.io.planes import read_planes
 from snakewebb.io.provenance import read_notes
 from snakewebb.jobs import contrast as contrast_job
-from snakewebb.jobs.crfints import cut_corner, flag_integrations
+from snakewebb.jobs.crfints import flag_integrations
 from snakewebb.jobs.find_stars import locate_stars
 from snakewebb.simulate.coronagraphy import write
 from snakewebb.simulate.presets import preset
+from snakewebb.wcs.cutout import cut_corner
 from snakewebb.wcs.sampling import read_sky
 
 pytestmark = pytest.mark.usefixtures("own_logging")

@@ -20,7 +20,7 @@ from snakewebb.coronagraphy.star import disc, star_position
 from snakewebb.errors import InputError
 from snakewebb.io import fits_structure, headers, planes
 from snakewebb.io.dq import bad_mask
-from snakewebb.jobs.find_sources import sources_of_exposure
+from snakewebb.jobs.find_sources import describe_exposure, sources_of_exposure
 from snakewebb.jobs.find_stars import locate_stars
 from snakewebb.mosaicking import weights
 from snakewebb.simulate import coronagraphy
@@ -352,6 +352,24 @@ def test_oddities_that_do_no_harm(tmp_path, exposures, kind):
         change = with_data("SCI", lambda d: np.nan_to_num(d * scale).clip(-3e4, 3e4).astype(kind))
         edited(exposures[0], path, change)
     assert len(first_look(path)) == pytest.approx(len(first_look(exposures[0])), abs=3)
+
+
+def test_a_cropped_image_is_refused(tmp_path, exposures):
+    """The gWCS of the whole frame would put it elsewhere; where nothing moved it does not."""
+
+    def crop(left):
+        def edit(hdus):
+            for name in planes.PLANES:
+                hdus[name].data = hdus[name].data[:-7, left:]
+            hdus["SCI"].header["CRPIX1"] -= left
+
+        return edit
+
+    path = edited(exposures[0], tmp_path / "cut_cal.fits", crop(12))
+    with pytest.raises(InputError) as caught:
+        describe_exposure(path, tmp_path / "facts.json")
+    one_line(caught.value, str(path), "is cut out of the frame of its gWCS at 12, 0", "whole frame")
+    describe_exposure(edited(exposures[0], path.with_name("a_cal.fits"), crop(0)), tmp_path / "f")
 
 
 # --- data: through all steps of image3 ------------------------------------------------------------
