@@ -96,6 +96,7 @@ ASSOCIATIONS = {
     "name of dots": (table(member(), name=".."), "product name '..'"),
     "name with a blank": (table(member(), name="my galaxy"), "product name 'my galaxy'"),
     "asn_id that leads upwards": (table(member(), asn_id="../o1"), "asn_id '../o1'"),
+    "asn_id without end": (table(member(), asn_id="x" * 300), "use up to 16 letters and digits"),
     "a catalogue that is none": (table(member(tweakreg_catalog=3)), "tweakreg_catalog"),
     "a catalogue that is missing": (
         table(member(tweakreg_catalog="lost.ecsv")),

@@ -124,6 +124,21 @@ def test_exposures_and_references_of_coronagraphy(tmp_path):
     assert not rules & {"psfstack", "psfalign", "contrast"}
 
 
+def test_a_star_of_two_brightnesses(tmp_path):
+    """Told before the first job, be they of the configuration or of the association."""
+    names = {kind: cube(tmp_path / f"{kind}_calints.fits") for kind in ("science", "psf")}
+    step = {"star_flux": 1.0, "star_abmag": 8.9}
+    files = {"products": {"x": names}}
+    line = refused(tmp_path, **files, steps={"contrast": step})
+    assert line == "snakewebb: x: star_abmag and star_flux of its star are given: keep one"
+    assert planned(tmp_path, **files, steps={"contrast": step | {"skip": True}})
+    members = [{"expname": path, "exptype": kind} for kind, path in names.items()]
+    table = {"products": [{"name": "x", "members": members, **step}]}
+    (tmp_path / "asn.json").write_text(json.dumps(table))
+    assert refused(tmp_path, associations=["asn.json"]) == line
+    assert planned(tmp_path, associations=["asn.json"], steps={"contrast": {"star_vegamag": 3.0}})
+
+
 def test_an_association_of_another_pipeline(tmp_path):
     table = {"asn_type": "wfs-image3", "products": [{"name": "x", "members": []}]}
     (tmp_path / "asn.json").write_text(json.dumps(table))

@@ -199,8 +199,10 @@ def _product(where: object, folder: Path, table: Mapping[str, Any], product: Any
         raise InputError(f"{where}: product {name} has no member of exptype science: add one")
     asn_id = table.get("asn_id")
     asn_id = "a3001" if asn_id is None else str(asn_id)
-    if not re.fullmatch(r"[A-Za-z0-9]+", asn_id):
-        raise InputError(f"{where}: asn_id {asn_id!r}: use letters and digits, as o001 or a3001")
+    if not re.fullmatch(r"[A-Za-z0-9]{1,16}", asn_id):
+        raise InputError(
+            f"{where}: asn_id {asn_id!r:.60}: use up to 16 letters and digits, as o001 or a3001"
+        )
     return Product(
         name,
         asn_id,

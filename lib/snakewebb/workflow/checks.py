@@ -133,6 +133,9 @@ def _check_coronagraphy(plan: Plan, product: str) -> None:
         images.append("psfmask")
     if plan.has_contrast(product):
         images += ["psf", "throughput"]
+        given = [key for key, value in plan.star_brightness(product).items() if value is not None]
+        if len(given) > 1:
+            raise InputError(f"{product}: {' and '.join(given)} of its star are given: keep one")
     files = plan.reference_files(product)
     check_together(
         plan.products[product],
