@@ -34,14 +34,16 @@ def product(tmp_path):
         for name, exptype, angle in (
             ("one", "science", 0.0), ("two", "science", roll), ("ref", "psf", 90.0)
         ):  # fmt: skip
-            own = {"BUNIT": "MJy/sr", "ROLL_REF": angle, **(cards if name == odd else {})}
+            own = {"BUNIT": "MJy/sr", "ROLL_REF": angle, "CRPIX1": 4.5, "CRPIX2": 4.5}
+            own |= cards if name == odd else {}
+            tree = [] if own.pop("tree", "") is None else [fits.ImageHDU(name="ASDF")]
             primary = {key: own.pop(key, value) for key, value in SETUP.items()}
             sci = fits.ImageHDU(
                 np.zeros(shape if name == odd else (2, 8, 10), "f4"),
                 fits.Header({key: value for key, value in own.items() if value is not None}),
                 name="SCI",
             )
-            hdus = fits.HDUList([fits.PrimaryHDU(), sci])
+            hdus = fits.HDUList([fits.PrimaryHDU(), sci, *tree])
             hdus[0].header.update({k: v for k, v in primary.items() if v is not None})
             hdus.writeto(tmp_path / f"{name}_calints.fits")
             files[exptype].append(tmp_path / f"{name}_calints.fits")
@@ -73,6 +75,24 @@ def test_exposures_that_do_not_belong_together(product, odd, change, words):
     if odd == "ref":
         check_together(made, strategy="ADI", images=NONE)
         check_together(made, strategy=None, images=NONE)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"CRPIX2": None}, "has no CRPIX1 and CRPIX2, where the star is: add them"),
+        ({"tree": None}, "holds no gWCS (meta.wcs): run assign_wcs on it"),
+    ],
+)
+def test_targets_say_where_the_star_is(product, change, words):
+    with pytest.raises(InputError) as caught:
+        check_together(product("two", **change), strategy=None, images=NONE)
+    assert f"two_calints.fits: {words}" in str(caught.value)
+
+
+@pytest.mark.parametrize("change", [{"CRPIX2": None}, {"tree": None}])
+def test_references_need_no_place(product, change):
+    check_together(product("ref", **change), strategy="RDI", images=NONE)
 
 
 @pytest.mark.parametrize(

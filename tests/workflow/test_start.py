@@ -24,9 +24,11 @@ def swept():
 
 
 def cube(path, **cards):
-    sci = fits.ImageHDU(np.zeros((2, 8, 8), "f4"), fits.Header({"BUNIT": "MJy/sr"}), name="SCI")
+    own = fits.Header({"BUNIT": "MJy/sr", "CRPIX1": 4.5, "CRPIX2": 4.5})
+    sci = fits.ImageHDU(np.zeros((2, 8, 8), "f4"), own, name="SCI")
     header = fits.Header({"FILTER": "F335M", "CORONMSK": "MASKA335R"} | cards)
-    fits.HDUList([fits.PrimaryHDU(header=header), sci]).writeto(path)
+    tree = fits.ImageHDU(name="ASDF")
+    fits.HDUList([fits.PrimaryHDU(header=header), sci, tree]).writeto(path)
     return str(path)
 
 

@@ -212,6 +212,9 @@ def check_together(
     used = [*science.values(), *(psf.values() if strategy and "RDI" in strategy else ())]
     known = {member: header for member in used if (header := _header(member)) is not None}
     _check_alike(known)
+    for member in science.values():
+        if member in known:
+            _check_place(member.path, known[member])
     if strategy == "ADI":
         _check_rolls(product, [known.get(member, {}) for member in science.values()])
     shape = next((find(member.path, "SCI").shape[-2:] for member in known), None)
@@ -238,6 +241,16 @@ def _check_alike(known: Mapping[Member, Mapping[str, str]]) -> None:
                     f"{member.path}: its {key} is {value}, but that of {first.exposure} is "
                     f"{other}: put them in products of their own"
                 )
+
+
+def _check_place(path: str, header: Mapping[str, str]) -> None:
+    """Raise where an exposure of the target does not say where its star is."""
+    if not {"CRPIX1", "CRPIX2"} <= header.keys():
+        raise InputError(f"{path}: has no CRPIX1 and CRPIX2, where the star is: add them")
+    if find(path, "ASDF") is None:
+        raise InputError(
+            f"{path}: holds no gWCS (meta.wcs): run assign_wcs on it, or fetch the file again"
+        )
 
 
 def _setup(member: Member, header: Mapping[str, str]) -> dict[str, str]:
