@@ -494,13 +494,17 @@ def test_counts_have_no_magnitudes(tmp_path, exposures):
     assert finals(tmp_path / "x") == ["x_cat.ecsv", "x_i2d.fits", "x_segm.fits"]
 
 
-def test_no_exposure_time_is_no_obstacle(tmp_path, exposures):
+def test_no_exposure_time_is_an_obstacle_for_weights_by_time_alone(tmp_path, exposures):
     def at_once(hdus):
-        hdus[0].header["XPOSURE"] = hdus[0].header["TMEASURE"] = 0.0
+        hdus["SCI"].header["XPOSURE"] = hdus[0].header["TMEASURE"] = 0.0
 
     bad = edited(exposures[0], tmp_path / "bad_cal.fits", at_once)
-    image3(tmp_path, [bad], drizzle={"weight_type": "exptime"})
-    assert np.isfinite(fits.getdata(tmp_path / "x_i2d.fits")).mean() > 0.9
+    image3(tmp_path / "x", [bad])
+    assert np.isfinite(fits.getdata(tmp_path / "x" / "x_i2d.fits")).mean() > 0.9
+    with pytest.raises(InputError) as caught:
+        image3(tmp_path / "y", [bad], drizzle={"weight_type": "exptime"})
+    one_line(caught.value, "bad: has neither a measurement nor an exposure time", "'ivm'")
+    assert finals(tmp_path / "y") == []
 
 
 def test_parameters_that_contradict_each_other(tmp_path, exposures):
