@@ -110,6 +110,12 @@ def test_psf_files(tmp_path):
     for image in (np.ones((20, 20)), np.ones((21, 19)), np.zeros((21, 21)), -np.ones((21, 21))):
         with pytest.raises(InputError, match=r"psf\.fits: psf: has "):
             read_psf(write_image(path, image, OVERSAMP=4))
+    y, x = np.indices((21, 21))
+    beside = np.exp(-((x - 16) ** 2 + (y - 8) ** 2) / 8)
+    for image, place in ((beside, "16, 8"), (np.ones((21, 21)), "0, 0")):
+        with pytest.raises(InputError, match=rf"psf\.fits: psf: is brightest at {place}, not"):
+            read_psf(write_image(path, image, OVERSAMP=4))
+    assert read_psf(write_image(path, np.roll(beside, (2, -3), (0, 1)), OVERSAMP=4)).fwhm > 0
 
 
 NONSENSE = [np.nan, np.inf, -np.inf, 1e30, -1e30, 99.0]
