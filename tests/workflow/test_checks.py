@@ -6,7 +6,7 @@ from astropy.io import fits
 
 from snakewebb.errors import InputError
 from snakewebb.workflow import associations
-from snakewebb.workflow.checks import LONGEST, check_files, check_together
+from snakewebb.workflow.checks import LONGEST, check_files, check_tables, check_together
 
 SETUP = {
     "INSTRUME": "NIRCAM",
@@ -88,6 +88,24 @@ def test_targets_say_where_the_star_is(product, change, words):
     with pytest.raises(InputError) as caught:
         check_together(product("two", **change), strategy=None, images=NONE)
     assert f"two_calints.fits: {words}" in str(caught.value)
+
+
+def test_tables_of_photometry_are_of_their_kind(tmp_path):
+    table = fits.BinTableHDU.from_columns([fits.Column("a", "D", array=[1.0])], name="APCORR")
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(tmp_path / "apcorr.fits")
+    (tmp_path / "vega.asdf").write_bytes(b"#ASDF 1.0.0\n")
+    good = {"apcorr": str(tmp_path / "apcorr.fits"), "abvegaoffset": str(tmp_path / "vega.asdf")}
+    check_tables(**good)
+    check_tables(None, None)
+    fits.PrimaryHDU().writeto(tmp_path / "other.fits")
+    for name, file, words in (
+        ("apcorr", "other.fits", "other.fits: has no APCORR table: give"),
+        ("apcorr", "vega.asdf", "vega.asdf: is no FITS file"),
+        ("abvegaoffset", "apcorr.fits", "apcorr.fits: is no ASDF file: give"),
+    ):
+        with pytest.raises(InputError) as caught:
+            check_tables(**good | {name: str(tmp_path / file)})
+        assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("change", [{"CRPIX2": None}, {"tree": None}])

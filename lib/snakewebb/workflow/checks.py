@@ -51,6 +51,8 @@ def check_plan(plan: Plan) -> None:
         for lister, path in _named_files(plan, name).items():
             if path:
                 check_path(path, lister)
+        files = plan.reference_files(name)
+        check_tables(files["apcorr"], files["abvegaoffset"])
         if product.coronagraphic:
             _check_coronagraphy(plan, name)
 
@@ -124,6 +126,18 @@ def _named_files(plan: Plan, product: str) -> dict[str, str | None]:
     if sky["skymethod"] == "user" and not sky["skip"]:
         named["skylist"] = sky["skylist"] or "skymatch.skylist"
     return named | {f"catalogue of {e}": path for e, path in plan.catalogs[product].items()}
+
+
+def check_tables(apcorr: str | None, abvegaoffset: str | None) -> None:
+    """Raise InputError where a reference file of photometry begins like another kind of file."""
+    if apcorr and find(apcorr, "APCORR") is None:
+        raise InputError(f"{apcorr}: has no APCORR table: give an APCORR reference file")
+    if abvegaoffset:
+        with open(abvegaoffset, "rb") as file:
+            if file.read(5) != b"#ASDF":
+                raise InputError(
+                    f"{abvegaoffset}: is no ASDF file: give an ABVEGAOFFSET reference file"
+                )
 
 
 def _check_coronagraphy(plan: Plan, product: str) -> None:
