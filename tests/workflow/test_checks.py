@@ -90,6 +90,25 @@ def test_targets_say_where_the_star_is(product, change, words):
     assert f"two_calints.fits: {words}" in str(caught.value)
 
 
+@pytest.mark.parametrize("end", ["0" * 20, "ab" * 20, "0" * 19])
+def test_names_that_snakemake_takes_for_a_loop(tmp_path, end):
+    path = tmp_path / f"a{end}_cal.fits"
+    path.touch()
+    for made, told in (
+        (
+            associations.of_files("x", {"science": [path]}),
+            f"{path}: its name ends in 20 equal parts",
+        ),
+        (associations.of_files(f"x{end}", {"science": [path]}), f"product name x{end} ends in 20"),
+    ):
+        if len(end) == 19:
+            check_files(made)
+            continue
+        with pytest.raises(InputError) as caught:
+            check_files(made)
+        assert told in str(caught.value)
+
+
 def test_tables_of_photometry_are_of_their_kind(tmp_path):
     table = fits.BinTableHDU.from_columns([fits.Column("a", "D", array=[1.0])], name="APCORR")
     fits.HDUList([fits.PrimaryHDU(), table]).writeto(tmp_path / "apcorr.fits")
@@ -187,7 +206,7 @@ def test_a_psfmask_needs_the_extension_sci(product, tmp_path):
         ("é_cal.fits", "rename it, in ASCII"),
         ("é/a_cal.fits", None),
         ("a\tb_cal.fits", "rename it, in ASCII"),
-        ("a" * LONGEST + "_cal.fits", None),
+        ("a" * (LONGEST - 1) + "b" + "_cal.fits", None),
         ("a" * (LONGEST + 1) + "_cal.fits", "too long"),
         ("a" * 300 + "_cal.fits", "there is no such file (x of x_asn.json)"),
         ("a\0_cal.fits", "there is no such file"),
@@ -211,6 +230,6 @@ def test_names_of_files(tmp_path, monkeypatch, name, words):
 def test_long_names_of_products(tmp_path):
     (tmp_path / "a_cal.fits").touch()
     files = {"science": [tmp_path / "a_cal.fits"]}
-    check_files(associations.of_files("x" * LONGEST, files))
+    check_files(associations.of_files("x" * (LONGEST - 1) + "y", files))
     with pytest.raises(InputError, match="too long"):
         check_files(associations.of_files("x" * (LONGEST + 1), files))

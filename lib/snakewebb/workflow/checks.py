@@ -24,6 +24,8 @@ from snakewebb.workflow.plan import Plan
 
 LONGEST = 200
 """Characters of an exposure's or product's name; 255 bytes with all that products add to it."""
+PERIODS = 20
+"""So many equal parts at the end of a name are Snakemake's mark of an endless loop."""
 ALIKE = ("INSTRUME", "DETECTOR", "FILTER", "PUPIL", "CORONMSK", "SUBARRAY", "BUNIT")
 
 
@@ -188,6 +190,7 @@ def check_files(product: Product) -> None:
     """
     if len(product.name) > LONGEST:
         raise InputError(f"{product.table}: product name {product.name} is too long: shorten it")
+    _check_periods(product.name, f"{product.table}: product name {product.name}")
     for member in product.members:
         check_path(member.path, f"{product.name} of {product.table}")
         name = member.exposure
@@ -197,6 +200,16 @@ def check_files(product: Product) -> None:
             )
         if len(name) > LONGEST:
             raise InputError(f"{member.path}: its name is too long for products: shorten it")
+        _check_periods(name, f"{member.path}: its name")
+
+
+def _check_periods(name: str, what: str) -> None:
+    """Raise InputError where a name ends as Snakemake takes for the mark of an endless loop."""
+    longest = len(name) // PERIODS
+    if any(name.endswith(name[-length:] * PERIODS) for length in range(1, longest + 1)):
+        raise InputError(
+            f"{what} ends in {PERIODS} equal parts, which Snakemake refuses: rename it"
+        )
 
 
 def check_together(
