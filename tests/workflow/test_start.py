@@ -141,6 +141,20 @@ def test_a_star_of_two_brightnesses(tmp_path):
     assert planned(tmp_path, associations=["asn.json"], steps={"contrast": {"star_vegamag": 3.0}})
 
 
+def test_rolls_of_several_stars_are_told(tmp_path, capsys):
+    """They are combined about their stars, whatever these are: other names may be of one star."""
+    names = {"a": "HD 1", "b": "HD 2", "c": "HD 3", "d": ""}
+    paths = {key: cube(tmp_path / f"{key}_calints.fits", TARGNAME=n) for key, n in names.items()}
+    files = {"science": [paths["a"], paths["d"]], "psf": [paths["c"]]}
+    assert planned(tmp_path, products={"x": files})
+    assert "several targets" not in capsys.readouterr().err
+    files["science"] = [paths["a"], paths["b"], paths["d"]]
+    assert planned(tmp_path, products={"x": files})
+    assert (
+        "snakewebb: x: its exposures are of several targets: HD 1, HD 2" in capsys.readouterr().err
+    )
+
+
 def test_an_association_of_another_pipeline(tmp_path):
     table = {"asn_type": "wfs-image3", "products": [{"name": "x", "members": []}]}
     (tmp_path / "asn.json").write_text(json.dumps(table))

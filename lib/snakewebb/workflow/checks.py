@@ -94,10 +94,19 @@ def remarks(plan: Plan) -> list[str]:
                 f"{name}: {number - given} of {number} exposures have no custom catalogue: their "
                 "stars are searched"
             )
+        stars = _targets(product) if product.coronagraphic else []
+        if len(stars) > 1:
+            found.append(f"{name}: its exposures are of several targets: {', '.join(stars)}")
     if unused:
         listed = ", ".join(f"{what} ({number})" for what, number in unused.items())
         found.append(f"associations hold what is not used: {listed}")
     return found
+
+
+def _targets(product: Product) -> list[str]:
+    """Return what the exposures of a target call it, as far as they do."""
+    headers = [_header(member) or {} for member in product.of_type("science").values()]
+    return sorted({name for header in headers if (name := header.get("TARGNAME", "").strip())})
 
 
 def check_bits(steps: Mapping[str, Mapping[str, Any]]) -> None:
