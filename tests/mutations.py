@@ -131,6 +131,7 @@ class Trial:
     def mutant(self, number: int) -> Mutant:
         """Make a case."""
         rng = random.Random(f"{self.reader.name} {number}")
+        rng.number = number  # to take things in turn
         mutations = self.reader.mutations
         return mutations[number % len(mutations)](rng, self.valid)
 

@@ -5,6 +5,17 @@ import pytest
 from mutated import READERS
 from mutations import Trial, wrong_message
 
+FOUND = [
+    ("exposures", 1080),  # signalling NaN
+    ("headers", 196),  # in 2132
+    ("associations", 1721),  # a group_id of two lines
+    ("output_wcs-i2d", 101),  # an extension without a kind
+    ("mosaic", 497),  # a matrix that is no rotation
+    ("mosaic", 715),  # a name that goes on in a CONTINUE, or not
+    ("apcorr", 1161),  # two billion columns
+]
+"""Cases of `test_many_mutations` that failed once, one of each kind."""
+
 # astropy leaves files open where it fails.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
@@ -39,6 +50,13 @@ def test_many_mutations(folder, name):
     more = range(reader.number, 10 * reader.number)
     faults = Trial(reader, folder).faults(more)
     assert not faults, told(faults, len(more))
+
+
+@pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyWarning")
+@pytest.mark.parametrize(("name", "number"), FOUND)
+def test_what_many_mutations_found(folder, name, number):
+    fault = Trial(READERS[name], folder).fault(number)
+    assert not fault, told([fault], 1)
 
 
 def test_there_are_enough_cases():

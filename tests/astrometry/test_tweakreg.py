@@ -487,6 +487,23 @@ def test_adjusting_clips_outliers():
     assert_allclose(before[group == 0], after[group == 0])
 
 
+def test_adjusting_does_not_clip_what_ties_the_groups():
+    """Two pairs of groups with 400 good stars each, and four bad ones between the pairs."""
+    rng = np.random.default_rng(0)
+    true = rng.uniform(-30, 30, (804, 2))
+    star = np.concatenate((np.tile(np.arange(400), 2), np.tile(np.arange(400, 804), 2)))
+    group = np.repeat([0, 1, 2, 3], [400, 400, 404, 404])
+    group[group == 3] = np.where(star[group == 3] < 800, 3, 1)
+    points = true[star] + rng.normal(0, 0.002, (len(star), 2))
+    points[(star >= 800) & (group == 2)] += [(0.3, 0.0), (-0.3, 0.0), (0.0, 0.3), (0.0, -0.3)]
+    fits, used = adjust(points, group, star, [Affine()] * 4, Matching(minobj=4), np.ones(len(star)))
+    assert used[star >= 800].any()
+    assert all(np.isfinite(fit.matrix).all() for fit in fits)
+    for one, other in ((0, 1), (2, 3)):
+        middle = np.zeros(2)
+        assert_allclose(fits[one](middle), fits[other](middle), atol=0.02)
+
+
 @pytest.mark.parametrize("fitgeometry", ["shift", "rshift", "rscale", "general"])
 def test_a_weight_is_how_often_a_measurement_counts(fitgeometry):
     rng = np.random.default_rng(5)
@@ -618,5 +635,16 @@ def test_reference_catalogue_of_a_service(monkeypatch):
     catalogs_module.reference_catalogue("GAIADR3", None, {"a": Square()}, known)
     assert asked[1][-1] == 2023.0
     known["a"] = None
-    with pytest.raises(InputError, match="a: its header has no EXPMID"):
+    with pytest.raises(catalogs_module.NoCatalogue, match="no exposure has EXPMID"):
         catalogs_module.reference_catalogue("GAIADR3", None, {"a": Square()}, known)
+
+
+def test_without_the_catalogue_that_was_asked_for_the_relative_alignment_stays():
+    sky, groups = observe(DITHERS)
+    alone, lacking = align(sky.catalogs, groups), align(sky.catalogs, groups, lacking="no epoch")
+    assert [g.correction for g in lacking.groups] == [g.correction for g in alone.groups]
+    assert statuses(lacking) == 4 * [("COMPLETE", "FAILED")]
+    assert all(g.status == "FAILED" and "abs_refcat: no epoch" in g.reason for g in lacking.groups)
+    assert [(fit.status, fit.reason) for fit in lacking.islands] == [
+        ("FAILED", "abs_refcat: no epoch")
+    ]

@@ -491,12 +491,12 @@ def test_transmission_of_the_coronagraph(observation, psf, measured):
     assert seen.sources["flux"][0] == pytest.approx(2 * measured.sources["flux"][0], rel=0.02)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_an_image_without_a_number_tells_no_contrast(observation, psf, value):
+@pytest.mark.parametrize(("value", "lacking"), [(np.nan, "data"), (np.inf, "data"), (0.0, "noise")])
+def test_an_image_without_a_number_or_noise_tells_no_contrast(observation, psf, value, lacking):
     def nothing(cubes):
         return np.full((1, *observation.grid.shape), value)
 
-    with pytest.raises(Unmeasurable, match="no ring about the star has data"):
+    with pytest.raises(Unmeasurable, match=f"no ring about the star has {lacking}"):
         measure(observation.scene(psf), observation, 8, reduce=nothing)
 
 

@@ -124,7 +124,7 @@ def test_a_zone_is_reduced_on_its_own_and_the_rest_is_nan():
 def test_nothing_to_work_with_is_an_error():
     with pytest.raises(InputError, match="no references"):
         Library(REFERENCES[:0])
-    with pytest.raises(InputError, match="no pixel"):
+    with pytest.raises(InputError, match="no pixel: check inner_radius"):
         Library(REFERENCES, mask=np.zeros(SHAPE, bool))
 
 

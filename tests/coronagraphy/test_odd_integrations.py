@@ -18,10 +18,12 @@ from snakewebb.io.dq import DO_NOT_USE
 from snakewebb.io.planes import read_planes
 from snakewebb.io.provenance import read_notes
 from snakewebb.jobs import contrast as contrast_job
-from snakewebb.jobs.crfints import cut_corner, flag_integrations
-from snakewebb.jobs.find_stars import locate_stars
+from snakewebb.jobs.crfints import flag_integrations
+from snakewebb.jobs.find_stars import locate_stars, stars_of_product
+from snakewebb.jobs.psfsub import subtract_star
 from snakewebb.simulate.coronagraphy import write
 from snakewebb.simulate.presets import preset
+from snakewebb.wcs.cutout import cut_corner
 from snakewebb.wcs.sampling import read_sky
 
 pytestmark = pytest.mark.usefixtures("own_logging")
@@ -352,6 +354,22 @@ def test_a_cropped_exposure_has_the_wcs_of_its_part(observation, tmp_path):
     assert_allclose(part.inverse(ra, dec), np.subtract(whole.inverse(ra, dec), [[12], [7]]))
     assert cut_corner(target) is None
     assert cut_corner(observation["science"][0]) is None
+
+
+def test_adi_is_told_which_exposures_it_lacks(observation, tmp_path):
+    paths = edited(tmp_path / "a", observation["science"], {1: [bad(1, 2, 3)]})
+    flagged = [tmp_path / f"{product_name(path)}_c1001_crfints.fits" for path in paths]
+    for path, target in zip(paths, flagged, strict=True):
+        flag_integrations(path, target)
+    stars, target = tmp_path / "stars.json", tmp_path / "a_c1001_psfsub.fits"
+    stars_of_product(flagged, stars)
+    files = {"others": flagged[1:], "references": [], "stars": stars}
+    with pytest.raises(InputError) as caught:
+        subtract_star(flagged[0], target, **files, step={"strategy": "ADI", "truncate": 2})
+    name = product_name(paths[0])
+    assert str(caught.value).startswith(f"{name}: no other exposure has a good pixel, as ADI needs")
+    subtract_star(flagged[0], target, **files, step={"strategy": "ADI", "skip": True})
+    assert read_notes(target)["klip"]["reason"] == "skip is set"
 
 
 @pytest.mark.parametrize(

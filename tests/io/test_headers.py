@@ -98,7 +98,7 @@ def test_what_cannot_be_true_is_left_out_and_told(caplog):
     header = fits.Header({"EXPMID": 0.0, "XPOSURE": 5.0})
     assert credible(header, "XPOSURE", path="p") == 5.0
     assert credible(header, "EXPMID", path="p") is None
-    assert "p: EXPMID is 0.0, no number from 40000 to 100000" in caplog.text
+    assert "p: EXPMID is 0.0, no number from 48000 to 88000" in caplog.text
 
 
 def test_limits_are_ordered():
@@ -173,6 +173,13 @@ def test_factors_are_positive(exposure, value):
     assert read_metadata(exposure())["meta.photometry.conversion_megajanskys"] == 0.4
     path = exposure(PHOTMJSR=value)
     assert "meta.photometry.conversion_megajanskys" not in read_metadata(path)
+
+
+@pytest.mark.parametrize("key", ["MJD-AVG", "EXPSTART", "EXPEND"])
+def test_the_epoch_is_that_of_another_time_of_the_exposure(exposure, key):
+    path = exposure(EXPMID="0.0")
+    fits.setval(path, key, value=59866.0)
+    assert exposure_header(path).epoch == pytest.approx(2022.7830, abs=1e-4)
 
 
 def test_broken_cards_are_told_before_work(exposure):

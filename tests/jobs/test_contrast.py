@@ -110,6 +110,12 @@ def test_psf_files(tmp_path):
     for image in (np.ones((20, 20)), np.ones((21, 19)), np.zeros((21, 21)), -np.ones((21, 21))):
         with pytest.raises(InputError, match=r"psf\.fits: psf: has "):
             read_psf(write_image(path, image, OVERSAMP=4))
+    y, x = np.indices((21, 21))
+    beside = np.exp(-((x - 16) ** 2 + (y - 8) ** 2) / 8)
+    for image, place in ((beside, "16, 8"), (np.ones((21, 21)), "0, 0")):
+        with pytest.raises(InputError, match=rf"psf\.fits: psf: is brightest at {place}, not"):
+            read_psf(write_image(path, image, OVERSAMP=4))
+    assert read_psf(write_image(path, np.roll(beside, (2, -3), (0, 1)), OVERSAMP=4)).fwhm > 0
 
 
 NONSENSE = [np.nan, np.inf, -np.inf, 1e30, -1e30, 99.0]
@@ -161,14 +167,15 @@ def test_a_vega_magnitude_without_its_offset_leaves_the_flux_unknown(tmp_path):
     assert contrast._jansky(StarBrightness(), None, setup) == (None, "")
 
 
-def test_what_cannot_be_measured_is_told(tmp_path, monkeypatch, caplog):
-    """An unknown filter, and a star whose Vega magnitude says nothing without its offset."""
-    setup = {"INSTRUME": "NIRCAM", "FILTER": "CLEAR", "EXP_TYPE": "", "TITLE": ""}
+def measured(monkeypatch, band, **star):
+    """Measure the contrast of a product of nothing in a filter."""
+    setup = {"INSTRUME": "NIRCAM", "FILTER": band, "EXP_TYPE": "", "TITLE": contrast.SIMULATED}
     layout, geometry = SimpleNamespace(shape=(5, 6)), SimpleNamespace(geometry=None)
     inputs = [SimpleNamespace(pixel_map=geometry)]
     monkeypatch.setattr(contrast, "integrations", lambda paths, **grid: (layout, inputs))
     monkeypatch.setattr(contrast, "product_exposure", lambda path: "a")
     monkeypatch.setattr(contrast, "_setup", lambda path: setup)
+    monkeypatch.setattr(contrast, "combiner", lambda *args: None)
     frame = Frame((3.0, 3.0), ((16.0, 0.0), (0.0, 16.0)))
     monkeypatch.setattr(Frame, "of_exposure", classmethod(lambda cls, *args: frame))
     klip = KlipOptions(truncate=[50, 10])
@@ -177,8 +184,12 @@ def test_what_cannot_be_measured_is_told(tmp_path, monkeypatch, caplog):
     correction = Correction(1.0, 2.0, ((1.0, 0.0), (0.0, 1.0)), (0.0, 0.0))
     stars = {"a": StarPosition((3.0, 3.0), (0.1, 0.1), correction, 0.0, 0.063)}
     files = contrast.ProductFiles([], [], ["a"], "", "")
-    options = contrast.ContrastOptions(star={"star_vegamag": 6.0})
-    found = contrast.product_contrast(target, files, stars, options)
+    return contrast.product_contrast(target, files, stars, contrast.ContrastOptions(star=star))
+
+
+def test_what_cannot_be_measured_is_told(monkeypatch, caplog):
+    """An unknown filter, and a star whose Vega magnitude says nothing without its offset."""
+    found = measured(monkeypatch, "CLEAR", star_vegamag=6.0)
     reason = (
         "nothing is known of the filter 'CLEAR' of 'NIRCAM'; "
         "the star's flux is unknown: a Vega magnitude needs an ABVEGAOFFSET file"
@@ -188,6 +199,20 @@ def test_what_cannot_be_measured_is_told(tmp_path, monkeypatch, caplog):
         assert len(table) == 0
     assert found.snr.shape == (5, 6)
     assert f"contrast FAILED: {reason}" in caplog.text
+
+
+def test_what_the_numbers_do_not_determine_is_told(monkeypatch, caplog):
+    def singular(*args, **options):
+        raise np.linalg.LinAlgError("Matrix is not positive definite")
+
+    monkeypatch.setattr(contrast, "measure_contrast", singular)
+    found = measured(monkeypatch, "F335M")
+    assert found.curve.meta["contrast"] == {
+        "status": "FAILED",
+        "reason": "a reduction is not determined (Matrix is not positive definite)",
+    }
+    assert len(found.curve) == len(found.sources) == 0
+    assert "Traceback" in caplog.text
 
 
 def test_a_contrast_that_is_not_known_is_written(tmp_path):

@@ -177,6 +177,21 @@ def test_sky_statistic_of_special_pixels(statistic):
     assert np.isnan(level([])[0])
 
 
+@pytest.mark.parametrize("statistic", STATISTICS)
+@pytest.mark.parametrize("garbage", [1e6, -1e10, 1e15, 1e20, -3e38])
+@pytest.mark.parametrize("first", [True, False])
+def test_pixels_of_any_size_do_not_spoil_the_sky(statistic, garbage, first):
+    """Once they are clipped, nothing of them is left, no rounding error either."""
+    values = np.random.default_rng(5).normal(0.3, NOISE, 1000).astype(np.float32)
+    options = STATISTICS[statistic], -np.inf, np.inf, 5, 4.0, 4.0, 0.1
+    more = np.full(5, garbage, np.float32)
+    spoiled = np.concatenate((more, values) if first else (values, more))
+    level, npix = skymatch.sky_statistic(spoiled, *options)
+    expected, number = skymatch.sky_statistic(values, *options)
+    assert npix == number
+    np.testing.assert_allclose(level, expected, rtol=1e-6)
+
+
 @settings(deadline=None, max_examples=15)
 @given(st.permutations(range(40)), st.sampled_from(list(STATISTICS)))
 def test_sky_statistic_does_not_depend_on_order(order, statistic):

@@ -782,7 +782,7 @@ def with_header(path, hdu, keyword, value):
     [
         ("SCI", "BUNIT", "DN/s", "DN/s"),
         ("ERR", "BUNIT", "DN/s", "DN/s"),
-        ("SCI", "BUNIT", None, "None"),
+        ("SCI", "BUNIT", None, "an unknown unit"),
     ],
 )
 def test_a_mosaic_that_is_not_calibrated_has_sources_without_fluxes(

@@ -34,6 +34,8 @@ def member(folder, name, exptype="science", **more):
         ("jw01345001001_02201_00001_nrca1_cal.fits", "jw01345001001_02201_00001_nrca1"),
         ("sub/jw1_nrca1_rate.fits", "jw1_nrca1"),
         ("jw1_nrca1_calints.fits.gz", "jw1_nrca1"),
+        ("jw1_nrca1_cal.fits.bz2", "jw1_nrca1"),
+        ("jw1_nrca1_cal.fits.xz", "jw1_nrca1"),
         ("jw1_nrca1_a3001_crf.fits", "jw1_nrca1_a3001"),
         ("plain.fits", "plain"),
         ("a.b_tweakregstep.fits", "a.b"),
@@ -82,7 +84,7 @@ def test_what_has_no_effect_is_counted(tmp_path):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["x_cal.fits", "x_cal.fits.gz"])
+@pytest.mark.parametrize("name", ["x_cal.fits", "x_cal.fits.gz", "x_cal.fits.bz2", "x_cal.fits.xz"])
 def test_bare_exposure_is_an_association_of_one(tmp_path, name):
     (product,) = associations.read(tmp_path / name)
     assert (product.name, product.asn_id, product.table) == ("x", "a3001", "none")

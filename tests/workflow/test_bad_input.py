@@ -20,7 +20,7 @@ from snakewebb.coronagraphy.star import disc, star_position
 from snakewebb.errors import InputError
 from snakewebb.io import fits_structure, headers, planes
 from snakewebb.io.dq import bad_mask
-from snakewebb.jobs.find_sources import sources_of_exposure
+from snakewebb.jobs.find_sources import describe_exposure, sources_of_exposure
 from snakewebb.jobs.find_stars import locate_stars
 from snakewebb.mosaicking import weights
 from snakewebb.simulate import coronagraphy
@@ -96,6 +96,7 @@ ASSOCIATIONS = {
     "name of dots": (table(member(), name=".."), "product name '..'"),
     "name with a blank": (table(member(), name="my galaxy"), "product name 'my galaxy'"),
     "asn_id that leads upwards": (table(member(), asn_id="../o1"), "asn_id '../o1'"),
+    "asn_id without end": (table(member(), asn_id="x" * 300), "use up to 16 letters and digits"),
     "a catalogue that is none": (table(member(tweakreg_catalog=3)), "tweakreg_catalog"),
     "a catalogue that is missing": (
         table(member(tweakreg_catalog="lost.ecsv")),
@@ -354,6 +355,24 @@ def test_oddities_that_do_no_harm(tmp_path, exposures, kind):
     assert len(first_look(path)) == pytest.approx(len(first_look(exposures[0])), abs=3)
 
 
+def test_a_cropped_image_is_refused(tmp_path, exposures):
+    """The gWCS of the whole frame would put it elsewhere; where nothing moved it does not."""
+
+    def crop(left):
+        def edit(hdus):
+            for name in planes.PLANES:
+                hdus[name].data = hdus[name].data[:-7, left:]
+            hdus["SCI"].header["CRPIX1"] -= left
+
+        return edit
+
+    path = edited(exposures[0], tmp_path / "cut_cal.fits", crop(12))
+    with pytest.raises(InputError) as caught:
+        describe_exposure(path, tmp_path / "facts.json")
+    one_line(caught.value, str(path), "is cut out of the frame of its gWCS at 12, 0", "whole frame")
+    describe_exposure(edited(exposures[0], path.with_name("a_cal.fits"), crop(0)), tmp_path / "f")
+
+
 # --- data: through all steps of image3 ------------------------------------------------------------
 
 
@@ -475,13 +494,17 @@ def test_counts_have_no_magnitudes(tmp_path, exposures):
     assert finals(tmp_path / "x") == ["x_cat.ecsv", "x_i2d.fits", "x_segm.fits"]
 
 
-def test_no_exposure_time_is_no_obstacle(tmp_path, exposures):
+def test_no_exposure_time_is_an_obstacle_for_weights_by_time_alone(tmp_path, exposures):
     def at_once(hdus):
-        hdus[0].header["XPOSURE"] = hdus[0].header["TMEASURE"] = 0.0
+        hdus["SCI"].header["XPOSURE"] = hdus[0].header["TMEASURE"] = 0.0
 
     bad = edited(exposures[0], tmp_path / "bad_cal.fits", at_once)
-    image3(tmp_path, [bad], drizzle={"weight_type": "exptime"})
-    assert np.isfinite(fits.getdata(tmp_path / "x_i2d.fits")).mean() > 0.9
+    image3(tmp_path / "x", [bad])
+    assert np.isfinite(fits.getdata(tmp_path / "x" / "x_i2d.fits")).mean() > 0.9
+    with pytest.raises(InputError) as caught:
+        image3(tmp_path / "y", [bad], drizzle={"weight_type": "exptime"})
+    one_line(caught.value, "bad: has neither a measurement nor an exposure time", "'ivm'")
+    assert finals(tmp_path / "y") == []
 
 
 def test_parameters_that_contradict_each_other(tmp_path, exposures):

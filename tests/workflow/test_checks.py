@@ -6,7 +6,7 @@ from astropy.io import fits
 
 from snakewebb.errors import InputError
 from snakewebb.workflow import associations
-from snakewebb.workflow.checks import LONGEST, check_files, check_together
+from snakewebb.workflow.checks import LONGEST, check_files, check_tables, check_together
 
 SETUP = {
     "INSTRUME": "NIRCAM",
@@ -34,14 +34,16 @@ def product(tmp_path):
         for name, exptype, angle in (
             ("one", "science", 0.0), ("two", "science", roll), ("ref", "psf", 90.0)
         ):  # fmt: skip
-            own = {"BUNIT": "MJy/sr", "ROLL_REF": angle, **(cards if name == odd else {})}
+            own = {"BUNIT": "MJy/sr", "ROLL_REF": angle, "CRPIX1": 4.5, "CRPIX2": 4.5}
+            own |= cards if name == odd else {}
+            tree = [] if own.pop("tree", "") is None else [fits.ImageHDU(name="ASDF")]
             primary = {key: own.pop(key, value) for key, value in SETUP.items()}
             sci = fits.ImageHDU(
                 np.zeros(shape if name == odd else (2, 8, 10), "f4"),
                 fits.Header({key: value for key, value in own.items() if value is not None}),
                 name="SCI",
             )
-            hdus = fits.HDUList([fits.PrimaryHDU(), sci])
+            hdus = fits.HDUList([fits.PrimaryHDU(), sci, *tree])
             hdus[0].header.update({k: v for k, v in primary.items() if v is not None})
             hdus.writeto(tmp_path / f"{name}_calints.fits")
             files[exptype].append(tmp_path / f"{name}_calints.fits")
@@ -73,6 +75,61 @@ def test_exposures_that_do_not_belong_together(product, odd, change, words):
     if odd == "ref":
         check_together(made, strategy="ADI", images=NONE)
         check_together(made, strategy=None, images=NONE)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"CRPIX2": None}, "has no CRPIX1 and CRPIX2, where the star is: add them"),
+        ({"tree": None}, "holds no gWCS (meta.wcs): run assign_wcs on it"),
+    ],
+)
+def test_targets_say_where_the_star_is(product, change, words):
+    with pytest.raises(InputError) as caught:
+        check_together(product("two", **change), strategy=None, images=NONE)
+    assert f"two_calints.fits: {words}" in str(caught.value)
+
+
+@pytest.mark.parametrize("end", ["0" * 20, "ab" * 20, "0" * 19])
+def test_names_that_snakemake_takes_for_a_loop(tmp_path, end):
+    path = tmp_path / f"a{end}_cal.fits"
+    path.touch()
+    for made, told in (
+        (
+            associations.of_files("x", {"science": [path]}),
+            f"{path}: its name ends in 20 equal parts",
+        ),
+        (associations.of_files(f"x{end}", {"science": [path]}), f"product name x{end} ends in 20"),
+    ):
+        if len(end) == 19:
+            check_files(made)
+            continue
+        with pytest.raises(InputError) as caught:
+            check_files(made)
+        assert told in str(caught.value)
+
+
+def test_tables_of_photometry_are_of_their_kind(tmp_path):
+    table = fits.BinTableHDU.from_columns([fits.Column("a", "D", array=[1.0])], name="APCORR")
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(tmp_path / "apcorr.fits")
+    (tmp_path / "vega.asdf").write_bytes(b"#ASDF 1.0.0\n")
+    good = {"apcorr": str(tmp_path / "apcorr.fits"), "abvegaoffset": str(tmp_path / "vega.asdf")}
+    check_tables(**good)
+    check_tables(None, None)
+    fits.PrimaryHDU().writeto(tmp_path / "other.fits")
+    for name, file, words in (
+        ("apcorr", "other.fits", "other.fits: has no APCORR table: give"),
+        ("apcorr", "vega.asdf", "vega.asdf: is no FITS file"),
+        ("abvegaoffset", "apcorr.fits", "apcorr.fits: is no ASDF file: give"),
+    ):
+        with pytest.raises(InputError) as caught:
+            check_tables(**good | {name: str(tmp_path / file)})
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("change", [{"CRPIX2": None}, {"tree": None}])
+def test_references_need_no_place(product, change):
+    check_together(product("ref", **change), strategy="RDI", images=NONE)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +206,7 @@ def test_a_psfmask_needs_the_extension_sci(product, tmp_path):
         ("é_cal.fits", "rename it, in ASCII"),
         ("é/a_cal.fits", None),
         ("a\tb_cal.fits", "rename it, in ASCII"),
-        ("a" * LONGEST + "_cal.fits", None),
+        ("a" * (LONGEST - 1) + "b" + "_cal.fits", None),
         ("a" * (LONGEST + 1) + "_cal.fits", "too long"),
         ("a" * 300 + "_cal.fits", "there is no such file (x of x_asn.json)"),
         ("a\0_cal.fits", "there is no such file"),
@@ -173,6 +230,6 @@ def test_names_of_files(tmp_path, monkeypatch, name, words):
 def test_long_names_of_products(tmp_path):
     (tmp_path / "a_cal.fits").touch()
     files = {"science": [tmp_path / "a_cal.fits"]}
-    check_files(associations.of_files("x" * LONGEST, files))
+    check_files(associations.of_files("x" * (LONGEST - 1) + "y", files))
     with pytest.raises(InputError, match="too long"):
         check_files(associations.of_files("x" * (LONGEST + 1), files))

@@ -93,6 +93,9 @@ def files(tmp_path_factory, observations, results, names):
     made |= {"apcorr": "apcorr.fits", "abvegaoffset": "offset.asdf", "skylist": "sky.txt"}
     for name in made.values():
         (folder / name).touch()
+    table = fits.BinTableHDU.from_columns([fits.Column("a", "D")], name="APCORR")
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(folder / made["apcorr"], overwrite=True)
+    (folder / made["abvegaoffset"]).write_bytes(b"#ASDF 1.0.0\n")
     name = names["modules"].name
     shutil.copyfile(results / name / f"{name}_i2d.fits", folder / made["output_wcs"])
     return {key: str(folder / name) for key, name in made.items()}

@@ -24,9 +24,11 @@ def swept():
 
 
 def cube(path, **cards):
-    sci = fits.ImageHDU(np.zeros((2, 8, 8), "f4"), fits.Header({"BUNIT": "MJy/sr"}), name="SCI")
+    own = fits.Header({"BUNIT": "MJy/sr", "CRPIX1": 4.5, "CRPIX2": 4.5})
+    sci = fits.ImageHDU(np.zeros((2, 8, 8), "f4"), own, name="SCI")
     header = fits.Header({"FILTER": "F335M", "CORONMSK": "MASKA335R"} | cards)
-    fits.HDUList([fits.PrimaryHDU(header=header), sci]).writeto(path)
+    tree = fits.ImageHDU(name="ASDF")
+    fits.HDUList([fits.PrimaryHDU(header=header), sci, tree]).writeto(path)
     return str(path)
 
 
@@ -124,6 +126,35 @@ def test_exposures_and_references_of_coronagraphy(tmp_path):
     assert not rules & {"psfstack", "psfalign", "contrast"}
 
 
+def test_a_star_of_two_brightnesses(tmp_path):
+    """Told before the first job, be they of the configuration or of the association."""
+    names = {kind: cube(tmp_path / f"{kind}_calints.fits") for kind in ("science", "psf")}
+    step = {"star_flux": 1.0, "star_abmag": 8.9}
+    files = {"products": {"x": names}}
+    line = refused(tmp_path, **files, steps={"contrast": step})
+    assert line == "snakewebb: x: star_abmag and star_flux of its star are given: keep one"
+    assert planned(tmp_path, **files, steps={"contrast": step | {"skip": True}})
+    members = [{"expname": path, "exptype": kind} for kind, path in names.items()]
+    table = {"products": [{"name": "x", "members": members, **step}]}
+    (tmp_path / "asn.json").write_text(json.dumps(table))
+    assert refused(tmp_path, associations=["asn.json"]) == line
+    assert planned(tmp_path, associations=["asn.json"], steps={"contrast": {"star_vegamag": 3.0}})
+
+
+def test_rolls_of_several_stars_are_told(tmp_path, capsys):
+    """They are combined about their stars, whatever these are: other names may be of one star."""
+    names = {"a": "HD 1", "b": "HD 2", "c": "HD 3", "d": ""}
+    paths = {key: cube(tmp_path / f"{key}_calints.fits", TARGNAME=n) for key, n in names.items()}
+    files = {"science": [paths["a"], paths["d"]], "psf": [paths["c"]]}
+    assert planned(tmp_path, products={"x": files})
+    assert "several targets" not in capsys.readouterr().err
+    files["science"] = [paths["a"], paths["b"], paths["d"]]
+    assert planned(tmp_path, products={"x": files})
+    assert (
+        "snakewebb: x: its exposures are of several targets: HD 1, HD 2" in capsys.readouterr().err
+    )
+
+
 def test_an_association_of_another_pipeline(tmp_path):
     table = {"asn_type": "wfs-image3", "products": [{"name": "x", "members": []}]}
     (tmp_path / "asn.json").write_text(json.dumps(table))
@@ -138,6 +169,8 @@ def test_an_association_of_another_pipeline(tmp_path):
         ({"abs_tolerance": 0.8, "abs_refcat": "GAIADR3"}, "tweakreg.abs_separation: 1.0 arcsec is"),
         ({"abs_tolerance": 0.8}, ""),
         ({"skip": True, "tolerance": 0.8}, ""),
+        ({"abs_refcat": "GAIADR9"}, "abs_refcat: GAIADR9 is not known: one of GAIAREFCAT"),
+        ({"abs_refcat": "gaiadr3"}, ""),
     ],
 )
 def test_parameters_that_contradict_each_other_are_told_where_they_are_used(tmp_path, step, told):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from snakewebb.astrometry.options import GAIA, check_service
 from snakewebb.errors import InputError
 from snakewebb.io.tables import numbers, reading
 from snakewebb.wcs.geometry import Geometry
@@ -30,8 +31,11 @@ PLACES = (("ra", "dec"), ("sky_centroid",), ("sky_centroid.ra", "sky_centroid.de
 RANGES = {"RA": (-360.0, 720.0), "DEC": (-90.0, 90.0), "weight": (0.0, 1e30)}
 LIMITS = {"x": (-1e5, 1e5), "y": (-1e5, 1e5), "weight": RANGES["weight"]}
 """Of catalogues in pixels; no detector is so large."""
-GAIA = {"GAIAREFCAT": "gaiadr3", "GAIADR3": "gaiadr3", "GAIADR2": "gaiadr2"}
 MOST_NAMES = 8
+
+
+class NoCatalogue(Exception):  # noqa: N818 - an outcome, not an error of the user
+    """There are no stars to align exposures to; the message tells why."""
 
 
 def read_table(path: str | Path) -> Table:
@@ -206,7 +210,7 @@ def query_gaia(
     Parameters
     ----------
     name : str
-        A key of `GAIA`.
+        A key of `snakewebb.astrometry.options.GAIA`.
     ra, dec, radius : float
         Degrees.
     epoch : float
@@ -222,8 +226,7 @@ def query_gaia(
     InputError
         The name is unknown, astroquery is missing, or the service does not answer.
     """
-    if name.upper() not in GAIA:
-        raise InputError(f"abs_refcat: {name} is not known: one of {', '.join(GAIA)}, or a file")
+    check_service(name)
     instead = "give a catalogue file with columns RA and DEC as abs_refcat"
     try:
         from astroquery.gaia import Gaia
@@ -279,14 +282,16 @@ def reference_catalogue(
     ------
     InputError
         The file or the service cannot be used.
+    NoCatalogue
+        No exposure says when it was taken.
     """
     if path:
         return read_reference(path)
     known = [epoch for epoch in epochs.values() if epoch is not None]
     if not known:
-        raise InputError(
-            f"{next(iter(epochs))}: its header has no EXPMID, to which the stars of {name} must be "
-            "moved: give a catalogue file of that epoch as abs_refcat"
+        raise NoCatalogue(
+            f"no exposure has EXPMID, to which the stars of {name} must be moved: give a catalogue "
+            "file of that epoch"
         )
     corners = np.concatenate([unit_vectors(*g.corners()) for g in geometries.values()])
     centre = mean_direction(corners)

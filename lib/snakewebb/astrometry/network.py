@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import spsolve
 
 from snakewebb.astrometry.matching import Affine
@@ -32,7 +33,8 @@ def adjust(
     fits : sequence of Affine
         Where to start.
     how : Matching
-        `fitgeometry`, `nclip` and `sigma` are used; clipping is by the rms of each group.
+        `fitgeometry`, `nclip` and `sigma` are used; clipping is by the rms of each group, and ends
+        where it would cut the groups apart.
     weight : (n,) array
         Of the squared distances; those of weight 0 take no part.
 
@@ -52,6 +54,8 @@ def adjust(
         inside = _linked(star, (weight > 0) & (residual <= limit[group]))
         enough = np.bincount(group[inside], minlength=len(fits)) >= FIT_GEOMETRIES[how.fitgeometry]
         if np.array_equal(inside, used) or not enough.all():
+            break
+        if not _hangs_together(group[inside], star[inside], len(fits)):
             break
         used = inside
         fits = _step(points[used], group[used], star[used], weight[used], fits, how.fitgeometry)
@@ -91,6 +95,13 @@ def residuals(
 def _linked(star, used):
     """Restrict to measurements of stars that have at least two."""
     return used & (np.bincount(star, used)[star] > 1)
+
+
+def _hangs_together(group, star, n_groups):
+    """Return whether all groups are tied to each other by measurements of common stars."""
+    size = n_groups + star.max() + 1
+    ties = coo_array((np.ones(len(group)), (group, n_groups + star)), (size, size))
+    return len(set(connected_components(ties, directed=False)[1][:n_groups])) == 1
 
 
 def apply_fits(fits, points, group):

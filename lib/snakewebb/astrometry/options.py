@@ -7,8 +7,16 @@ from dataclasses import dataclass
 
 from snakewebb.errors import InputError
 
+GAIA = {"GAIAREFCAT": "gaiadr3", "GAIADR3": "gaiadr3", "GAIADR2": "gaiadr2"}
+"""Tables of Gaia's archive, by what ``abs_refcat`` calls them."""
 FIT_GEOMETRIES = {"shift": 1, "rshift": 2, "rscale": 2, "general": 3}
 """The smallest number of points that fixes the map."""
+
+
+def check_service(name: str) -> None:
+    """Raise InputError where ``abs_refcat``, which is no file, names no catalogue of Gaia's."""
+    if name.upper() not in GAIA:
+        raise InputError(f"abs_refcat: {name} is not known: one of {', '.join(GAIA)}, or a file")
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,7 @@ def align(
     expand_refcat: bool = False,
     reference: Any = None,
     absolute: AbsoluteMatching = AbsoluteMatching(),
+    lacking: str = "",
 ) -> Alignment:
     """Align the exposures of a product with each other and with a reference catalogue.
 
@@ -150,6 +151,8 @@ def align(
         ``weight``, that is the weight of a star's squared distance.
     absolute : AbsoluteMatching, optional
         How exposures are matched with it.
+    lacking : str, optional
+        Why there is no `reference` although one was asked for: the absolute alignment is FAILED.
 
     Raises
     ------
@@ -171,7 +174,10 @@ def align(
 
     ends: list[ReferenceFit] = []
     onto_reference: list[Affine | None] = []
-    if reference is not None:
+    if lacking:
+        ends = [ReferenceFit("FAILED", f"abs_refcat: {lacking}", 0)] * len(islands)
+        onto_reference = [None] * len(islands)
+    elif reference is not None:
         absolute.check("abs_")
         places = np.column_stack(
             to_plane(np.asarray(reference["RA"]), np.asarray(reference["DEC"]), ra0, dec0)

@@ -99,7 +99,7 @@ def measure_contrast(
     Raises
     ------
     Unmeasurable
-        No ring about the star has data.
+        See `snakewebb.coronagraphy.noise_curve.noise_curve`.
     """
     frame, psf = scene.frame, scene.image_psf
     images = np.asarray(reduce(scene.cubes), np.float64)

@@ -161,7 +161,9 @@ class Library:
             mask=near,
         )
         if not pixels:
-            raise InputError("klip: the search region holds no pixel: give another mask")
+            raise InputError(
+                "klip: the search region holds no pixel: check inner_radius, outer_radius, annuli"
+            )
         flat = references.reshape(count, -1)
         errors = None if err is None else err.reshape(count, -1)
         names: list[Hashable] = list(range(count)) if groups is None else list(groups)

@@ -33,6 +33,7 @@ class NoiseCurve:
         Resolution elements with data on the ring.
     noise : (1 + T, m) float64
         Scatter of point-source fluxes, Jy: before the subtraction, and in each image after it.
+        NaN where there is none; in the first image after it there is.
     farthest : float
         The separation up to which rings are as good as whole.
     """
@@ -67,7 +68,7 @@ def noise_curve(
     Raises
     ------
     Unmeasurable
-        No ring about the star has data.
+        No ring about the star has data, or all have the same value in them.
     """
     frame, psf = scene.frame, scene.image_psf
     fwhm = psf.fwhm
@@ -81,6 +82,8 @@ def noise_curve(
         for source in detections.sources if k else ():
             flux, _ = without_source(flux, detections.mask, frame.center, psf, source.x, source.y)
         profiles.append(Rings(flux, frame.center, fwhm, detections.mask).noise(radius))
+    noise = np.array([profile[0] for profile in profiles])
+    noise[~(noise > 0)] = np.nan  # without any, no limit would be low enough
     n = profiles[1][1]
     # From where on, after there were data at all, less than half of a ring has them.
     last = np.flatnonzero(n < places / 2)
@@ -89,11 +92,14 @@ def noise_curve(
     use &= n >= LEAST_PLACES
     if not use.any():
         raise Unmeasurable("no ring about the star has data")
+    use &= np.isfinite(noise[1])
+    if not use.any():
+        raise Unmeasurable("no ring about the star has noise")
     separation, n = separation[use], n[use]
     whole = separation[n > WHOLE * places[use]]
     return NoiseCurve(
         separation,
         n,
-        np.array([profile[0][use] for profile in profiles]) * frame.jansky,
+        noise[:, use] * frame.jansky,
         float(whole[-1] if whole.size else separation[0]),
     )

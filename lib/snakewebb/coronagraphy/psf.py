@@ -51,13 +51,21 @@ class PointSpread:
         Raises
         ------
         InputError
-            It is not square, has a NaN, or holds no light.
+            It is not square, has a NaN, holds no light, or is brightest more than a pixel of the
+            detector from its middle.
         """
         image = np.asarray(image, np.float64)
         if image.ndim != 2 or image.shape[0] != image.shape[1] or not image.shape[0] % 2:
             raise InputError(f"psf: has shape {image.shape}: give a square of odd size")
         if not (np.abs(image) < BRIGHTEST).all() or not image.sum() > 0:
             raise InputError("psf: has NaN, or no light: give an image of a star")
+        row, column = np.unravel_index(np.argmax(image), image.shape)
+        half = len(image) // 2
+        if np.hypot(row - half, column - half) > oversample:
+            raise InputError(
+                f"psf: is brightest at {column}, {row}, not in the middle ({half}, {half}): give a "
+                "star there"
+            )
         if oversample < 4:
             factor = math.ceil(4 / oversample)
             image, oversample = _upsampled(image, factor), oversample * factor

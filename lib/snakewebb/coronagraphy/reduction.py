@@ -236,6 +236,11 @@ def read_target(
         names.append(name)
     if not rolls:
         raise InputError(f"{exposures[0]}: no exposure has a good pixel: check their DQ")
+    if klip.strategy == "ADI" and len(rolls) == 1 and not klip.skip:
+        raise InputError(
+            f"{names[0]}: no other exposure has a good pixel, as ADI needs: check their DQ, or set "
+            "klip.strategy to RDI, or klip.skip"
+        )
     if any(roll.reference_err is None for roll in rolls):
         rolls = [replace(roll, reference_err=None) for roll in rolls]
     groups = read_notes(references[0])["align_refs"]["exposures"] if references else []

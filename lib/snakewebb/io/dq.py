@@ -79,6 +79,6 @@ def bad_mask(good_bits: str | int | None) -> int:
             ignored |= BITS[name]
         else:
             raise InputError(
-                f"{good_bits!r}: {word.strip()!r} is no DQ bit: one of {', '.join(BITS)}"
+                f"{good_bits!r:.60}: {word.strip()!r:.60} is no DQ bit: one of {', '.join(BITS)}"
             )
     return ignored & ALL if inverted else ~ignored & ALL

@@ -29,7 +29,7 @@ CARD = 80
 """Bytes of a line of a header."""
 MOST_BLOCKS = 2000
 """Of a header; JWST's have some ten."""
-MOST_AXES = 999
+MOST_AXES = MOST_FIELDS = 999
 QUOTED = re.compile(r" *'((?:[^']|'')*)'")
 PACKERS = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ\0": lzma}
 """By the first bytes of a packed file, whatever its name."""
@@ -214,7 +214,7 @@ def _structure(path: str, version: tuple[int, int]) -> tuple[Unit, ...]:
 def _header(file: io.BufferedIOBase, path: str | Path, first: str) -> dict[str, str]:
     """Return what follows the keywords of a header, read up to its end."""
     cards: dict[str, str] = {}
-    key = ""
+    key = before = ""
     for number in range(MOST_BLOCKS):
         block = file.read(BLOCK)
         if not number and not block.startswith(f"{first:8}=".encode()):
@@ -230,6 +230,10 @@ def _header(file: io.BufferedIOBase, path: str | Path, first: str) -> dict[str, 
                 return cards
             if not card.isascii() or not card.isprintable():
                 raise InputError(f"{path}: a header holds bytes that are no text: mend it")
+            if card.startswith("CONTINUE ") and "&'" not in before:
+                # Astropy would take it for part of the card before it, be that a name.
+                raise InputError(f"{path}: a header has a CONTINUE that continues nothing: mend it")
+            before = card
             if card[8] == "=":
                 key = card[:8].rstrip()
                 if key in cards:
@@ -280,6 +284,7 @@ def _unit(cards: Mapping[str, str], name: str, header: int, start: int, path: st
 
     name = word("EXTNAME", name)
     kind = word("XTENSION", "IMAGE")
+    whole("TFIELDS", 0, MOST_FIELDS, 0)
     number = whole("EXTVER", -math.inf, math.inf, 1)
     shape = lengths("")
     bitpix = int(cards["BITPIX"].partition("/")[0])

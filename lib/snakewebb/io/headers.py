@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 Header = Mapping[str, Any]
 
 TURN = (-360.0, 360.0)
-DATE = (40_000.0, 100_000.0)
+DATE = (48_000.0, 88_000.0)
 TIME = (0.0, 1e8)
 POSITIVE = (math.ulp(0.0), math.inf)
 LIMITS = {
@@ -41,6 +41,8 @@ LIMITS = {
 }
 """Least and greatest value of keywords: arcsec, degrees, modified Julian days, seconds."""
 
+_MIDDLES = ("EXPMID", "MJD-AVG", "EXPSTART", "MJD-BEG", "EXPEND", "MJD-END")
+"""Of an exposure, or near enough for the proper motions of stars."""
 _GROUP_KEYS = ("PROGRAM", "OBSERVTN", "VISIT", "VISITGRP", "SEQ_ID", "ACT_ID", "EXPOSURE")
 _WORDS = {
     "target_type": "TARGTYPE",
@@ -156,7 +158,8 @@ def exposure_header(path: str | Path) -> ExposureHeader:
     """
     header = read_header(path)
     ids = [value(header, key, path) for key in _GROUP_KEYS]
-    middle = credible(header, "EXPMID", path=path)
+    times = (credible(header, key, path=path) for key in _MIDDLES)
+    middle = next((time for time in times if time is not None), None)
     parity = number(header, "VPARITY", -1, 1, path=path)
     if parity not in (None, -1, 1):
         raise InputError(f"{path}: VPARITY is {parity!r}, neither -1 nor 1: mend its header")

@@ -33,13 +33,13 @@ wfsscontamstep white_light whitelightstep whtlt x1d x1dints
 SUFFIXES = frozenset(_KNOWN.split())
 """Those that jwst 3.0.0 knows as such (``jwst.lib.suffix``)."""
 _SEPARATOR = re.compile("[_-]")
-FITS = re.compile(r"\.fits(\.gz|\.fz)?$")
+FITS = re.compile(r"\.fits(\.(gz|fz|bz2|xz))?$")
 
 
 def exposure_name(path: str | Path) -> str:
     """Return a file's name without folder, ``.fits`` and product suffix."""
     name = os.fspath(path).rstrip("/").rpartition("/")[2]
-    name = name.removesuffix(".gz").removesuffix(".fz").removesuffix(".fits")
+    name = FITS.sub("", name)
     for separator in _SEPARATOR.finditer(name, 1):
         if name[separator.end() :] in SUFFIXES:
             return name[: separator.start()]

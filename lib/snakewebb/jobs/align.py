@@ -9,7 +9,7 @@ from typing import Any
 
 from snakewebb.astrometry import assign_mtwcs as mtwcs
 from snakewebb.astrometry.alignment import AlignmentResult, ExposureAlignment, ReferenceFit
-from snakewebb.astrometry.catalogs import reference_catalogue
+from snakewebb.astrometry.catalogs import NoCatalogue, reference_catalogue
 from snakewebb.astrometry.options import AbsoluteMatching, Matching
 from snakewebb.astrometry.tweakreg import align
 from snakewebb.errors import InputError
@@ -78,10 +78,13 @@ def align_product(
             {name: geometry.center() for name, geometry in geometries.items()},
         )
     else:
-        reference = None
+        reference, lacking = None, ""
         if name := options.get("abs_refcat"):
             epochs = {exposure.name: exposure.header.epoch for exposure in known}
-            reference, notes = reference_catalogue(name, refcat, geometries, epochs)
+            try:
+                reference, notes = reference_catalogue(name, refcat, geometries, epochs)
+            except NoCatalogue as error:
+                lacking = str(error)
         catalogs = {exposure.name: exposure.sources for exposure in known}
         found = align(
             catalogs,
@@ -93,6 +96,7 @@ def align_product(
             absolute=options_of(
                 AbsoluteMatching, options, "abs_", others=option_names(Matching) | OTHERS
             ),
+            lacking=lacking,
         )
         exposures, islands = found.by_exposure(), found.islands
         corrections = {name: exposure.correction for name, exposure in exposures.items()}

@@ -168,8 +168,12 @@ def product_contrast(
             truncate=target.options.truncations,
             star_jansky=jansky,
         )
-    except Unmeasurable as error:
-        status, reason = "FAILED", "; ".join(filter(None, (str(error), reason)))
+    except (Unmeasurable, np.linalg.LinAlgError) as error:
+        why = str(error)
+        if isinstance(error, np.linalg.LinAlgError):
+            log.exception("the contrast is not determined")
+            why = f"a reduction is not determined ({error})"
+        status, reason = "FAILED", "; ".join(filter(None, (why, reason)))
         measured = Contrast.unknown(layout.shape, target.options.truncations)
     if reason:
         log.warning("contrast %s: %s", status, reason)

@@ -16,6 +16,7 @@ from snakewebb.io.planes import check_exposure, read_planes
 from snakewebb.jobs.options import options_of
 from snakewebb.mosaicking.weights import typical_weights
 from snakewebb.sources.star_finders import FinderOptions, Sources, find_sources, refine, table_of
+from snakewebb.wcs.cutout import cut_corner, is_part
 from snakewebb.wcs.exposure import Exposure, locate
 from snakewebb.wcs.geometry import PixelToSky
 
@@ -51,10 +52,15 @@ def describe_exposure(
     Raises
     ------
     InputError
-        A file cannot be used.
+        A file cannot be used, or the exposure was cut out of another, whose gWCS it has.
     """
     check_exposure(exposure)
     known, sky = locate(exposure, dva_pivot)
+    if is_part(sky.bounding_box, known.geometry.shape) and (corner := cut_corner(exposure)):
+        raise InputError(
+            f"{exposure}: is cut out of the frame of its gWCS at {corner[0]}, {corner[1]}: give "
+            "the whole frame"
+        )
     how = None if step.get("skip") else options_of(FinderOptions, step, others=["skip"])
     found = replace(
         known,

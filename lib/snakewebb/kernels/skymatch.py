@@ -8,6 +8,8 @@ MEAN, MEDIAN, MODE, MIDPT = range(4)
 BINS = 4096  # in which a median is sought
 LANES = 16  # independent partial sums, which a processor adds up at once
 KERNEL = 4.0  # standard deviation of the mode's Gaussian kernel, bins
+NEAR = 1e4  # standard deviations from the mean: squares about it are right to a part in 1e8
+MOST_ORIGINS = 8
 
 
 @njit("void(float64[::1], float64[::1], boolean[:, ::1])", cache=True, nogil=True)
@@ -78,17 +80,8 @@ def gather(image, inside, values):
     cache=True,
     nogil=True,
 )
-def moments(values, low, high, origin):
-    """Return number, mean and standard deviation (n − 1) of the values from low to high.
-
-    Parameters
-    ----------
-    values : (n,) float32
-    low, high : float
-        Limits, included.
-    origin : float
-        A value near the mean, which keeps the sum of squares exact. Sums are float64.
-    """
+def _moments_about(values, low, high, origin):
+    """Return what `moments` does, by sums about an origin, float64."""
     number = np.zeros(LANES)
     total = np.zeros(LANES)
     square = np.zeros(LANES)
@@ -113,6 +106,32 @@ def moments(values, low, high, origin):
     mean = total.sum() / n
     variance = max(square.sum() - n * mean * mean, 0.0) / max(n - 1.0, 1.0)
     return int(n), origin + mean, np.sqrt(variance)
+
+
+@njit(
+    "Tuple((int64, float64, float64))(float32[::1], float64, float64, float64)",
+    cache=True,
+    nogil=True,
+)
+def moments(values, low, high, origin):
+    """Return number, mean and standard deviation (n − 1) of the values from low to high.
+
+    Parameters
+    ----------
+    values : (n,) float32
+    low, high : float
+        Limits, included.
+    origin : float
+        A value near the mean, which keeps the sum of squares exact. Where it was not near, as
+        after a first pass with a pixel of 1e30, it is done again about what it gave.
+    """
+    n, mean, std = _moments_about(values, low, high, origin)
+    for _ in range(MOST_ORIGINS):
+        if n == 0 or np.abs(mean - origin) <= NEAR * std:
+            break
+        origin = mean
+        n, mean, std = _moments_about(values, low, high, origin)
+    return n, mean, std
 
 
 @njit(

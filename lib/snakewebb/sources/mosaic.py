@@ -97,7 +97,7 @@ class MosaicFile:
             self.headers = primary, header = hdus[0].header, hdus["SCI"].header
             self.shape = hdus["SCI"].shape
             self.asdf = read_tree(path)
-        wrong = [unit for unit in units if unit != "MJy/sr"]
+        wrong = [unit or "an unknown unit" for unit in units if unit != "MJy/sr"]
         self.flaw = f"no fluxes: the mosaic is in {wrong[0]}, not MJy/sr" if wrong else ""
         ratio = value(primary, "PXSCLRT", path)
         if not is_within(ratio, 0.01, 100.0):

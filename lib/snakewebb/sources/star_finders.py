@@ -98,7 +98,8 @@ def find_sources(sci: np.ndarray, dq: np.ndarray, how: FinderOptions = FinderOpt
     )
     level, threshold = sky.level(0, ny), sky.rms(0, ny)
     level[mask] = 0.0
-    image = np.subtract(sci, level, out=level)
+    with np.errstate(invalid="ignore"):  # of signalling NaN
+        image = np.subtract(sci, level, out=level)
     threshold *= how.snr_threshold
     if how.starfinder == "segmentation":
         found = _segments(

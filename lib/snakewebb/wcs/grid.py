@@ -239,7 +239,7 @@ def header_grid(header: fits.Header, ratio: float, path: str | Path) -> Grid:
         kinds != ("RA---TAN", "DEC--TAN")
         or not all(is_within(number, -1e6, 1e6) for number in (*known, *turn))
         or not all(1e-9 < abs(side) < MAX_SIDE for side in known[4:])
-        or turn[0] * turn[3] == turn[1] * turn[2]
+        or not 0.99 < abs(turn[0] * turn[3] - turn[1] * turn[2]) < 1.01  # CDELT tells the scale
         or abs(known[3]) > 90
     ):
         raise InputError(f"{path}: has no TAN WCS in the header of SCI: give an _i2d file")

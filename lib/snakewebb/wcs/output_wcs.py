@@ -11,7 +11,7 @@ import numpy as np
 
 from snakewebb.errors import InputError
 from snakewebb.io.asdf_tree import AsdfTree
-from snakewebb.io.planes import open_fits
+from snakewebb.io.fits_structure import find
 from snakewebb.wcs.geometry import PixelToSky
 from snakewebb.wcs.grid import Grid
 from snakewebb.wcs.gwcs_eval import read_tree, tangent_point
@@ -114,10 +114,10 @@ def _content(path: str | Path) -> tuple[bytes, str, list[int] | None]:
     if not content.startswith((b"SIMPLE", b"\x1f\x8b")):  # or gzip
         return content, "wcs", None
     content = read_asdf(path)
-    with open_fits(path) as hdus:
-        if "SCI" not in hdus or len(hdus["SCI"].shape) != 2:
-            raise InputError(f"{path}: output_wcs has no image SCI: give an _i2d, or an ASDF file")
-        return content, "meta.wcs", list(hdus["SCI"].shape)
+    image = find(path, "SCI")
+    if image is None or len(image.shape) != 2:
+        raise InputError(f"{path}: output_wcs has no image SCI: give an _i2d, or an ASDF file")
+    return content, "meta.wcs", list(image.shape)
 
 
 def _reversed(shape: Any) -> Any:

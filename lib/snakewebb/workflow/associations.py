@@ -228,8 +228,10 @@ def _product(where: object, folder: Path, table: Mapping[str, Any], product: Any
         raise InputError(f"{where}: product {name} has no member of exptype science: add one")
     asn_id = table.get("asn_id")
     asn_id = "a3001" if asn_id is None else str(asn_id)
-    if not re.fullmatch(r"[A-Za-z0-9]+", asn_id):
-        raise InputError(f"{where}: asn_id {asn_id!r}: use letters and digits, as o001 or a3001")
+    if not re.fullmatch(r"[A-Za-z0-9]{1,16}", asn_id):
+        raise InputError(
+            f"{where}: asn_id {asn_id!r:.60}: use up to 16 letters and digits, as o001 or a3001"
+        )
     return Product(
         name,
         asn_id,
@@ -263,8 +265,10 @@ def _member(
     catalog, group_id = entry.get("tweakreg_catalog"), entry.get("group_id")
     if catalog is not None and not isinstance(catalog, str):
         raise InputError(f"{where}: member {expname}: tweakreg_catalog is no path: give one")
-    if group_id is not None and not (isinstance(group_id, str | int) and str(group_id).strip()):
-        raise InputError(f"{where}: member {expname}: group_id is no text: give a name")
+    if group_id is not None:
+        name = str(group_id) if isinstance(group_id, str | int) else ""
+        if not name.strip() or not name.isprintable():
+            raise InputError(f"{where}: member {expname}: group_id is no text: give a name")
     return Member(
         exposure_name(expname),
         str(folder / expname),

@@ -11,8 +11,9 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from snakewebb.astrometry.options import Matching
+from snakewebb.astrometry.options import Matching, check_service
 from snakewebb.coronagraphy.strategy import library
 from snakewebb.errors import InputError
 from snakewebb.io.dq import bad_mask
@@ -27,7 +28,6 @@ LONGEST = 200
 STAGE3_FILES = ("psfmask", "psf", "throughput", "apcorr", "abvegaoffset")
 """Reference files of which one is for a whole product."""
 EXP_TYPES = (
-    "EXP_TYPES",
     "NRC_IMAGE",
     "NRC_TACQ",
     "NRC_TACONFIRM",
@@ -49,6 +49,8 @@ EXP_TYPES = (
     "FGS_FOCUS",
 )
 """Those that assign_wcs of jwst 3.0.0 knows, of imaging and coronagraphy."""
+PERIODS = 20
+"""So many equal parts at the end of a name are Snakemake's mark of an endless loop."""
 ALIKE = ("INSTRUME", "DETECTOR", "FILTER", "PUPIL", "CORONMSK", "SUBARRAY", "BUNIT")
 
 
@@ -61,9 +63,12 @@ def check_plan(plan: Plan) -> None:
     """
     check_stage2(plan.stage2)
     for name, product in plan.products.items():
-        _check_bits(plan, name)
+        check_bits(plan.steps(name))
         if not product.coronagraphic and plan.runs(name, "tweakreg"):
             _check_matching(plan, name)
+            service = plan.steps(name)["tweakreg"]["abs_refcat"]
+            if service and not plan.reference_catalog(name):
+                check_service(service)
         check_files(product)
         if plan.config["exposure_i2d"]:
             for exposure in product.of_type("science"):
@@ -74,6 +79,8 @@ def check_plan(plan: Plan) -> None:
         for lister, path in _named_files(plan, name).items():
             if path:
                 check_path(path, lister)
+        files = plan.reference_files(name)
+        check_tables(files["apcorr"], files["abvegaoffset"])
         if product.coronagraphic:
             _check_coronagraphy(plan, name)
 
@@ -136,6 +143,9 @@ def remarks(plan: Plan) -> list[str]:
                 f"{name}: {number - given} of {number} exposures have no custom catalogue: their "
                 "stars are searched"
             )
+        stars = _targets(product) if product.coronagraphic else []
+        if len(stars) > 1:
+            found.append(f"{name}: its exposures are of several targets: {', '.join(stars)}")
     itself = [
         known.name
         for known in plan.stage2.exposures.values()
@@ -158,9 +168,15 @@ def remarks(plan: Plan) -> list[str]:
     return found
 
 
-def _check_bits(plan: Plan, product: str) -> None:
-    """Raise where a parameter names a DQ bit that there is none."""
-    for step, parameters in plan.steps(product).items():
+def _targets(product: Product) -> list[str]:
+    """Return what the exposures of a target call it, as far as they do."""
+    headers = [_header(member) or {} for member in product.of_type("science").values()]
+    return sorted({name for header in headers if (name := header.get("TARGNAME", "").strip())})
+
+
+def check_bits(steps: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise InputError where a parameter of a step names a DQ bit that there is none."""
+    for step, parameters in steps.items():
         for key in {"dqbits", "good_bits", "bad_bits"} & parameters.keys():
             try:
                 bad_mask(parameters[key])
@@ -189,6 +205,18 @@ def _named_files(plan: Plan, product: str) -> dict[str, str | None]:
     return named | {f"catalogue of {e}": path for e, path in plan.catalogs[product].items()}
 
 
+def check_tables(apcorr: str | None, abvegaoffset: str | None) -> None:
+    """Raise InputError where a reference file of photometry begins like another kind of file."""
+    if apcorr and find(apcorr, "APCORR") is None:
+        raise InputError(f"{apcorr}: has no APCORR table: give an APCORR reference file")
+    if abvegaoffset:
+        with open(abvegaoffset, "rb") as file:
+            if file.read(5) != b"#ASDF":
+                raise InputError(
+                    f"{abvegaoffset}: is no ASDF file: give an ABVEGAOFFSET reference file"
+                )
+
+
 def _check_coronagraphy(plan: Plan, product: str) -> None:
     """Raise where exposures or reference files of coronagraphy do not belong together."""
     images = []
@@ -196,6 +224,9 @@ def _check_coronagraphy(plan: Plan, product: str) -> None:
         images.append("psfmask")
     if plan.has_contrast(product):
         images += ["psf", "throughput"]
+        given = [key for key, value in plan.star_brightness(product).items() if value is not None]
+        if len(given) > 1:
+            raise InputError(f"{product}: {' and '.join(given)} of its star are given: keep one")
     files = plan.reference_files(product)
     check_together(
         plan.products[product],
@@ -234,6 +265,7 @@ def check_files(product: Product) -> None:
     """
     if len(product.name) > LONGEST:
         raise InputError(f"{product.table}: product name {product.name} is too long: shorten it")
+    _check_periods(product.name, f"{product.table}: product name {product.name}")
     for member in product.members:
         check_path(member.source, f"{product.name} of {product.table}")
         _check_name(member.exposure, member.source)
@@ -245,6 +277,16 @@ def _check_name(exposure: str, path: str) -> None:
         raise InputError(f"{path}: its name cannot be in those of products: rename it, in ASCII")
     if len(exposure) > LONGEST:
         raise InputError(f"{path}: its name is too long for products: shorten it")
+    _check_periods(exposure, f"{path}: its name")
+
+
+def _check_periods(name: str, what: str) -> None:
+    """Raise InputError where a name ends as Snakemake takes for the mark of an endless loop."""
+    longest = len(name) // PERIODS
+    if any(name.endswith(name[-length:] * PERIODS) for length in range(1, longest + 1)):
+        raise InputError(
+            f"{what} ends in {PERIODS} equal parts, which Snakemake refuses: rename it"
+        )
 
 
 def check_together(
@@ -274,6 +316,9 @@ def check_together(
     used = [*science.values(), *(psf.values() if strategy and "RDI" in strategy else ())]
     known = {member: header for member in used if (header := _header(member)) is not None}
     _check_alike(known)
+    for member in science.values():
+        if member in known:
+            _check_place(member.source, known[member])
     if strategy == "ADI":
         _check_rolls(product, [known.get(member, {}) for member in science.values()])
     shape = next((find(member.source, "SCI").shape[-2:] for member in known), None)
@@ -300,6 +345,16 @@ def _check_alike(known: Mapping[Member, Mapping[str, str]]) -> None:
                     f"{member.source}: its {key} is {value}, but that of {first.exposure} is "
                     f"{other}: put them in products of their own"
                 )
+
+
+def _check_place(path: str, header: Mapping[str, str]) -> None:
+    """Raise where an exposure of the target does not say where its star is."""
+    if not {"CRPIX1", "CRPIX2"} <= header.keys():
+        raise InputError(f"{path}: has no CRPIX1 and CRPIX2, where the star is: add them")
+    if find(path, "ASDF") is None:
+        raise InputError(
+            f"{path}: holds no gWCS (meta.wcs): run assign_wcs on it, or fetch the file again"
+        )
 
 
 def _setup(member: Member, header: Mapping[str, str]) -> dict[str, str]:

@@ -95,12 +95,15 @@ def _checked(value: Any, schema: Schema, where: str) -> Any:
                 raise InputError(f"{where}: the name {key!r} is no text: write it in quotes")
         return {key: _fill(value[key], item, f"{where}.{key}") for key in sorted(value)}
     value = _meant(value, schema)
-    for number in value if isinstance(value, list) else [value]:
-        if isinstance(number, float) and not math.isfinite(number):
-            raise InputError(f"{where}: {number} is no number: {schema.get('description', '')}")
+    what = schema.get("description") or "see config/README.md"
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, float) and not math.isfinite(item):
+            raise InputError(f"{where}: {item} is no number: {what}")
+        if isinstance(item, str) and not item.isprintable():
+            raise InputError(f"{where}: {item!r:.60} is not one line of text: {what}")
     error = next(Draft202012Validator(schema).iter_errors(value), None)
     if error is not None:
-        raise InputError(f"{where}: {error.message}: {schema.get('description', '')}".rstrip(": "))
+        raise InputError(f"{where}: {error.message}: {what}")
     return _canonical(value, schema)
 
 
