@@ -271,7 +271,8 @@ def _by_header(header: Mapping[str, str], reftype: str, given: Any) -> str | Non
 
 def _nearest(header: Mapping[str, str], reftype: str, given: Any) -> str:
     """Return what is wrong with that of several files that fits an exposure nearly."""
-    known = [] if isinstance(given, Mapping) else _candidates(header, reftype, given)
+    several = given and not isinstance(given, Mapping)
+    known = _candidates(header, reftype, given) if several else ()
     if not known:
         return ""
     nearest = min(known, key=lambda known: len(known.wrong))
