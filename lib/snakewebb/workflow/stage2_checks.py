@@ -54,7 +54,8 @@ def check_stage2(stage2: Stage2) -> None:
         for path in (known.rate, *known.backgrounds):
             check_path(path, f"{known.table}: exposure of stage 2")
         check_name(known.name, known.rate)
-        header = _check_rate(known.rate, known.kind)
+        inverse = stage2.options(known.name, known.kind, "cal")["photom"]["inverse"]
+        header = _check_exposure(known.rate, known.kind, calibrated=inverse)
         setup = {key: header.get(key, "missing") for key in SETUP}
         for path in stage2.backgrounds(known.name, known.kind):
             if (path, *setup.values()) not in checked:  # exposures share them
@@ -134,11 +135,20 @@ def check_name(exposure: str, path: str) -> None:
         raise InputError(f"{path}: its name is too long for products: shorten it")
 
 
-def _check_rate(path: str, kind: str) -> Mapping[str, str]:
-    """Return the first header of an exposure; raise if it cannot become ``cal`` or ``calints``."""
+def _check_exposure(path: str, kind: str, *, calibrated: bool) -> Mapping[str, str]:
+    """Return the first header of an exposure that stage 2 is given; raise if it is another.
+
+    It should become ``cal`` or ``calints``, and be calibrated already only if that is undone.
+    """
     header = first_header(path)
-    if header.get("S_PHOTOM") == "COMPLETE":
+    done = header.get("S_PHOTOM") == "COMPLETE"
+    if done and not calibrated:
         raise InputError(f"{path}: is calibrated: give the _rate, or call it _cal")
+    if calibrated and not done:
+        raise InputError(
+            f"{path}: is not calibrated, as image2.photom.inverse needs: give the _cal, or set it "
+            "to false"
+        )
     if (exp_type := header.get("EXP_TYPE")) not in EXP_TYPES:
         raise InputError(
             f"{path}: EXP_TYPE is {exp_type or 'missing'}: give exposures of imaging or "
@@ -148,11 +158,9 @@ def _check_rate(path: str, kind: str) -> Mapping[str, str]:
     if image is None:
         raise InputError(f"{path}: has no SCI extension: give a _rate or _rateints")
     axes, name = (3, "_rateints") if kind == "calints" else (2, "_rate")
-    if image.shape and len(image.shape) != axes:
-        raise InputError(
-            f"{path}: SCI has {len(image.shape)} axes, which a {name} has not: give the {name}, or "
-            "call it what it is"
-        )
+    if len(image.shape) != axes:
+        given = f"{len(image.shape)} axes" if image.shape else "no pixel, or 0 integrations"
+        raise InputError(f"{path}: SCI has {given}: give a {name}, or call it what it is")
     return header
 
 
