@@ -3,14 +3,18 @@
 import gc
 import gzip
 import json
+import shutil
 import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
 from astropy.io import fits
 
+import rates
 from chain import image3
+from crds_caches import CONTEXT, rmap, write_cache
 from snakewebb.coronagraphy.align_refs import align
 from snakewebb.coronagraphy.klip import Library
 from snakewebb.coronagraphy.outlier_detection import neighbours, reason_to_skip
@@ -20,6 +24,7 @@ from snakewebb.coronagraphy.star import disc, star_position
 from snakewebb.errors import InputError
 from snakewebb.io import fits_structure, headers, planes
 from snakewebb.io.dq import bad_mask
+from snakewebb.jobs.cal import calibrate_exposure
 from snakewebb.jobs.find_sources import describe_exposure, sources_of_exposure
 from snakewebb.jobs.find_stars import locate_stars
 from snakewebb.mosaicking import weights
@@ -28,8 +33,11 @@ from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
 from snakewebb.wcs.exposure import locate, read_geometry
 from snakewebb.wcs.output_wcs import read_grid
-from workflow import planned, snakemake
+from snakewebb.workflow.checks import check_plan
+from snakewebb.workflow.plan import read_plan
+from workflow import REPO, planned, snakemake
 
+SCHEMA = yaml.safe_load((REPO / "config" / "schema.yaml").read_text())
 FIELD = replace(preset("nircam-f356w", npix=128), stars=60, galaxies=0, cosmic_ray_rate=0.0)
 
 
@@ -240,6 +248,13 @@ def without(name):
 def with_data(name, change):
     def edit(hdus):
         hdus[name].data = change(hdus[name].data)
+
+    return edit
+
+
+def with_card(name, **cards):
+    def edit(hdus):
+        hdus[name].header.update(cards)
 
     return edit
 
@@ -609,6 +624,436 @@ def test_a_star_that_is_not_found_is_where_the_header_says(tmp_path, coron):
     moved = geometry.corrected(lost.correction)
     place = star_position(geometry, found.center)
     assert star_position(moved, lost.center) == pytest.approx(place, abs=1e-9)
+
+
+# --- stage 2: told at the start by headers, or by the job, which leaves nothing ----------------
+
+
+GIVEN = {
+    "distortion": "distortion.asdf",
+    "filteroffset": "N/A",
+    "flat": "flat.fits",
+    "photom": "photom.fits",
+    "area": "area.fits",
+}
+
+
+def of(**files):
+    return {"reference_files": {**GIVEN, **files}}
+
+
+def steps(**image2):
+    return {"image2": image2}
+
+
+def crds(**changes):
+    cache = {"path": "cache", "context": CONTEXT, **changes}
+    return {"reference_files": {"crds": {key: value for key, value in cache.items() if value}}}
+
+
+def cards(name, **values):
+    """Return a function that changes cards of a file's first header."""
+
+    def change(folder):
+        with fits.open(folder / name) as hdus:
+            for key, value in values.items():
+                if value is None:
+                    hdus[0].header.remove(key)
+                else:
+                    hdus[0].header[key] = value
+            hdus.writeto(folder / name, overwrite=True)
+
+    return change
+
+
+def halved(name, packed=False):
+    def change(folder):
+        content = (folder / name.removesuffix(".gz")).read_bytes()
+        cut(folder / name, gzip.compress(content) if packed else content)
+
+    return change
+
+
+def copy(name, other, edit=None):
+    def change(folder):
+        (folder / other).parent.mkdir(exist_ok=True)
+        if edit:
+            edited(folder / name, folder / other, edit)
+        else:
+            shutil.copy(folder / name, folder / other)
+
+    return change
+
+
+def level2(*members, name="a", **more):
+    """Return a function that writes an association of stage 2."""
+    listed = [member(*each) for each in members]
+    content = {**table(*listed, name=name), "asn_type": "image2", **more}
+    return lambda folder: (folder / "l2.json").write_text(json.dumps(content))
+
+
+def both(*changes):
+    return lambda folder: [change(folder) for change in changes]
+
+
+def as_cube(number):
+    def edit(hdus):
+        for name in planes.PLANES:
+            if name in hdus:
+                plane = hdus[name].data
+                hdus[name].data = np.zeros((number, *plane.shape), plane.dtype)
+
+    return edit
+
+
+def listed(*associations, **more):
+    return {"associations": list(associations), **more}
+
+
+def product(science="a_rate.fits", name="x", **more):
+    return {"associations": [], "products": {name: {"science": science, **more}}}
+
+
+WITH_SKY = level2(["a_rate.fits"], ["s_rate.fits", "background"])
+STAGE2 = {
+    # exposures
+    "a _cal for a _rate": (
+        cards("a_rate.fits", S_PHOTOM="COMPLETE"), {}, "a_rate.fits: is calibrated: give the _rate"
+    ),
+    "a spectrum": (
+        cards("a_rate.fits", EXP_TYPE="NRC_WFSS"), {}, "a_rate.fits: EXP_TYPE is NRC_WFSS: give"
+    ),
+    "no EXP_TYPE": (cards("a_rate.fits", EXP_TYPE=None), {}, "a_rate.fits: EXP_TYPE is missing"),
+    "a rate cut short": (halved("a_rate.fits"), {}, "a_rate.fits: is cut short: fetch it again"),
+    "a packed rate cut short": (
+        halved("a_rate.fits.gz", packed=True), listed("a_rate.fits.gz"), "a_rate.fits.gz: cannot"
+    ),
+    "a rate without SCI": (
+        copy("b_rate.fits", "c_rate.fits", without("SCI")),
+        listed("c_rate.fits"),
+        "c_rate.fits: has no SCI extension: give a _rate",
+    ),
+    "no integrations": (
+        copy("b_rate.fits", "c_rateints.fits", as_cube(0)),
+        listed("c_rateints.fits"),
+        "c_rateints.fits: SCI has no pixel, or 0 integrations: give a _rateints",
+    ),
+    "a cube called _rate": (
+        copy("b_rate.fits", "c_rate.fits", as_cube(2)),
+        listed("c_rate.fits"),
+        "c_rate.fits: SCI has 3 axes: give a _rate, or call it what it is",
+    ),
+    "an image called _rateints": (
+        copy("b_rate.fits", "c_rateints.fits"), listed("c_rateints.fits"), "SCI has 2 axes: give a"
+    ),
+    "a name with braces": (
+        copy("a_rate.fits", "a{1}_rate.fits"),
+        product("a{1}_rate.fits"),
+        "a{1}_rate.fits: has braces or angle brackets",
+    ),
+    "a name with a blank": (
+        copy("a_rate.fits", "my a_rate.fits"), listed("my a_rate.fits"), "product name 'my a': use"
+    ),
+    "nothing of that name": (None, listed("lost_rate.fits"), "lost_rate.fits: there is no such"),
+    "one exposure from two folders": (
+        copy("b_rate.fits", "sub/a_rate.fits"),
+        {"associations": [], "products": {
+            "x": {"science": "a_rate.fits"}, "y": {"science": "sub/a_rate.fits"}
+        }},
+        "a_cal: is to be made in two ways, of a_rate.fits (none, 0 backgrounds) and of sub/a_rate",
+    ),
+    "products that differ in an exposure": (
+        None,
+        {"associations": [], "products": {
+            "x": {"science": "a_rate.fits"},
+            "y": {"science": "a_rate.fits", "reference_files": {"flat": "N/A"}},
+        }},
+        "a: is made for x and y, whose image2 or reference_files differ: say under products.a",
+    ),
+    # associations of stage 2
+    "science that is missing": (
+        level2(["lost_rate.fits"]), listed("l2.json"), "lost_rate.fits: there is no such file"
+    ),
+    "no science": (
+        level2(["a_rate.fits", "background"]), listed("l2.json"), "product a has no member of"
+    ),
+    "a background that is missing": (
+        level2(["a_rate.fits"], ["lost_rate.fits", "background"]),
+        listed("l2.json"),
+        "lost_rate.fits: there is no such file (l2.json",
+    ),
+    "a misspelt background": (
+        level2(["a_rate.fits"], ["s_rate.fits", "backgroud"]),
+        listed("l2.json"),
+        "unknown exptype 'backgroud': did you mean background?",
+    ),
+    "a name that clashes": (
+        level2(["b_rate.fits"]),
+        listed("l2.json", "a_rate.fits"),
+        "a_cal: is to be made in two ways, of b_rate.fits (l2.json, 0 backgrounds) and of a_rate",
+    ),
+    "an association of spectra": (
+        level2(["a_rate.fits"], asn_type="spec2"),
+        listed("l2.json"),
+        "l2.json: is an association of spec2, but snakewebb makes image2, image3 and coron3: give",
+    ),
+    # backgrounds
+    **{
+        f"a background of another {key}": (
+            both(cards("s_rate.fits", **{key: value}), WITH_SKY),
+            listed("l2.json"),
+            f"s_rate.fits: {key} is {value}, in a_rate.fits ",
+        )
+        for key, value in (
+            ("INSTRUME", "NIRISS"), ("DETECTOR", "NRCBLONG"), ("FILTER", "F444W"), ("PUPIL", "FLAT")
+        )
+    },
+    "a background that is calibrated": (
+        both(cards("s_rate.fits", S_PHOTOM="COMPLETE"), WITH_SKY),
+        listed("l2.json"),
+        "s_rate.fits: background of a_rate.fits: is calibrated: give the _rate",
+    ),
+    "a background cut short": (
+        both(halved("s_rate.fits"), WITH_SKY), listed("l2.json"), "s_rate.fits: is cut short: fetch"
+    ),
+    "backgrounds of other filters": (
+        cards("s_rate.fits", FILTER="F444W"),
+        product(background="s_rate.fits"),
+        "a_rate.fits: no background exposure is of NRCALONG F356W CLEAR: add one",
+    ),
+    "no such backgrounds": (None, product(background="sky*.fits"), "sky*.fits: no file matches:"),
+    "an empty pattern": (None, product(background=""), "'': no file matches: check 'products'"),
+    "too few of themselves": (
+        None,
+        product(["a_rate.fits", "b_rate.fits"], background="self"),
+        "a_rate.fits: is a background of its own product, with 1 other exposures of NRCALONG F356W",
+    ),
+    "a background of what is calibrated": (
+        lambda folder: (folder / "c_cal.fits").touch(),
+        product("c_cal.fits", background="s_rate.fits"),
+        "c_cal.fits: is not made by stage 2, so products.x.background cannot be subtracted: give",
+    ),
+    "a background of an association": (
+        level2(["a_cal.fits"], name="x", asn_type="image3"),
+        listed("l2.json", products={"x": {"background": "s_rate.fits"}}),
+        "products.x.background: counts for a product of 'science' alone: name background members",
+    ),
+    "a background of an exposure": (
+        None,
+        {"products": {"a": {"background": "self"}}},
+        "products.a: is an exposure, of which only image2 and reference_files count: say the rest",
+    ),
+    "steps of an exposure": (
+        None,
+        {"products": {"a": {"steps": {"resample": {"skip": True}}}}},
+        "products.a: is an exposure, of which only image2 and reference_files count: say the rest",
+    ),
+    # reference files
+    **{
+        f"a flat of another {key}": (
+            cards("flat.fits", **{key: value}),
+            {},
+            f"a_rate.fits: flat: flat.fits says that its {key} is {value}, not ",
+        )
+        for key, value in (
+            ("INSTRUME", "MIRI"), ("DETECTOR", "NRCBLONG"), ("FILTER", "F444W"), ("PUPIL", "F405N"),
+            ("SUBARRAY", "SUB320"),
+        )
+    },
+    "a photom of another detector": (
+        cards("photom.fits", DETECTOR="NRCA1"), {}, "photom.fits says that its DETECTOR is NRCA1,"
+    ),
+    "a flat for a photom": (None, of(photom="flat.fits"), "flat.fits says that its REFTYPE is"),
+    "a dark for a flat": (
+        cards("flat.fits", REFTYPE="DARK"), {}, "flat.fits says that its REFTYPE is DARK: give"
+    ),
+    "an exposure for a flat": (
+        None, of(flat="b_rate.fits"), "b_rate.fits says that it is an exposure (ImageModel): give"
+    ),
+    "a flat cut short": (halved("flat.fits"), {}, "flat.fits: is cut short: fetch it again"),
+    "a distortion cut short": (
+        lambda folder: (folder / "distortion.asdf").write_bytes(
+            (folder / "distortion.asdf").read_bytes().partition(b"\n...")[0]
+        ),
+        {},
+        "distortion.asdf: is cut short: fetch it again",
+    ),
+    "no distortion": (None, of(distortion="N/A"), "NRC_IMAGE cannot do without: give"),
+    "no flat": (None, of(flat=""), "a_rate.fits: flat: no file is given for NIRCAM F356W CLEAR"),
+    "a flat that is missing": (None, of(flat="lost.fits"), "flat: lost.fits: there is no such"),
+    "a flat of other detectors": (
+        None, of(flat={"NRCBLONG": "flat.fits"}), "flat: no file is given for NIRCAM F356W CLEAR"
+    ),
+    "a flat of no detector": (
+        None, of(flat={"NRCLONG": "flat.fits"}), "'NRCLONG' is neither detector, subarray, pupil"
+    ),
+    "a pattern that matches nothing": (
+        None, of(flat="refs/*.fits"), "flat: no FITS or ASDF file is called refs/*.fits: mend"
+    ),
+    "two flats alike": (
+        copy("flat.fits", "flat2.fits"),
+        of(flat="flat*.fits"),
+        "flat: flat.fits and flat2.fits fit NIRCAM F356W CLEAR SUB64 NRCALONG NRC_IMAGE equally",
+    ),
+    # CRDS
+    "a cache without a context": (
+        None, crds(context=None), "reference_files.crds.context: is not given: a CRDS cache needs"
+    ),
+    "a context without a cache": (
+        None, crds(path=None), "reference_files.crds.path: is not given: a CRDS cache needs path"
+    ),
+    "a context that is none": (None, crds(context="latest"), "crds.context: 'latest' does not"),
+    "an unknown context": (
+        None, crds(context="jwst_9999.pmap"), "cache lacks jwst_9999.pmap (its last context is jwst"
+    ),
+    "no cache": (None, crds(path="lost"), "crds: lost is no cache of CRDS (mappings/jwst holds"),
+    "an incomplete cache": (
+        None, crds(), "crds: cache lacks jwst_nircam_distortion_0001.asdf, which jwst_0001.pmap"
+    ),
+    # configuration
+    "an unknown step": (None, steps(bkg_substract={}), "image2.bkg_substract: unknown key: did"),
+    "an unknown parameter": (
+        None, steps(assign_wcs={"dva_pivt": 1}), "assign_wcs.dva_pivt: unknown key: did you mean"
+    ),
+    "a parameter of spectra": (
+        None, steps(photom={"mrs_time_correction": True}), "mrs_time_correction: is a parameter of"
+    ),
+    "a step of stage 3": (None, steps(tweakreg={}), "image2.tweakreg: stands in the wrong place:"),
+    "a step of stage 2 in stage 3": (
+        None,
+        {"products": {"a": {"steps": {"flat_field": {}}}}},
+        "products.a.steps.flat_field: stands in the wrong place: write",
+    ),
+    "a step of either stage": (
+        None, {"resample": {}}, "resample: stands in the wrong place: write image2.resample or"
+    ),
+    "text for a choice": (None, steps(photom={"skip": "yes"}), "image2.photom.skip: 'yes' is not"),
+    "a pivot that is none": (
+        None, steps(assign_wcs={"dva_pivot": "star"}), "dva_pivot: 'star' is not one of"
+    ),
+    "out of SIP's range": (None, steps(assign_wcs={"sip_degree": 9}), "sip_degree: 9 is greater"),
+    "the inverse of what was not done": (
+        None, steps(photom={"inverse": True}), "a_rate.fits: is not calibrated, as"
+    ),
+}  # fmt: skip
+
+
+def zero_rows(hdus):
+    hdus["PHOTOM"].data["filter"] = "F444W"
+
+
+def elsewhere(hdus):
+    hdus[0].header["SUBSTRT1"] = 500
+
+
+def without_pointing(hdus):
+    del hdus["SCI"].header["ROLL_REF"]
+
+
+JOBS = {
+    "no row of its filter": (
+        "photom",
+        zero_rows,
+        "PHOTOM has no row for filter F356W, pupil CLEAR",
+    ),
+    "a flat of NaN": ("flat", fill("SCI", np.nan), "has no good pixel where the exposure is: give"),
+    "a flat of another place": ("flat", elsewhere, "pixels at (500, 21), the exposure 40 × 30"),
+    "an area of another place": ("area", elsewhere, "pixels at (500, 21), the exposure 40 × 30"),
+    "no pointing": ("rate", without_pointing, "has no ROLL_REF: run set_telescope_pointing"),
+    "a spoiled tree": ("rate", spoiled_asdf, "has no ASDF extension that can be read"),
+    "another unit": ("rate", with_card("SCI", BUNIT="DN"), "is in DN, not DN/s: give a _rate"),
+}
+
+
+@pytest.fixture(scope="module")
+def rate_files(tmp_path_factory):
+    """A folder with count rates and their reference files."""
+    folder = tmp_path_factory.mktemp("stage2")
+    for seed, name in enumerate(("a", "b", "s")):
+        rates.write_rate(folder / f"{name}_rate.fits", seed=seed)
+    rates.write_distortion(folder / "distortion.asdf")
+    rates.write_flat(folder / "flat.fits")
+    rates.write_photom(
+        folder / "photom.fits", rows=[{"filter": "F356W", "pupil": "CLEAR", "photmjsr": 0.5}]
+    )
+    rates.write_area(folder / "area.fits")
+    rows = "('NRCALONG',): UseAfter({'2014-01-01 00:00:00': 'jwst_nircam_distortion_0001.asdf'}),"
+    rules = rmap(("META.INSTRUMENT.DETECTOR",), rows, "distortion")
+    write_cache(folder / "cache", {"distortion": rules}, {})
+    return folder
+
+
+@pytest.fixture
+def stage2_folder(tmp_path, monkeypatch, rate_files):
+    shutil.copytree(rate_files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def checked(**config):
+    """Do what is done before any job: return the plan."""
+    plan = read_plan({"associations": ["a_rate.fits"], **of(), **config}, SCHEMA)
+    check_plan(plan)
+    return plan
+
+
+@pytest.mark.parametrize("case", STAGE2)
+def test_stage_2_at_the_start(stage2_folder, case):
+    change, config, words = STAGE2[case]
+    if change:
+        change(stage2_folder)
+    with pytest.raises(InputError) as caught:
+        checked(**config)
+    one_line(f"snakewebb: {caught.value}", words)
+
+
+@pytest.mark.parametrize("case", JOBS)
+def test_stage_2_in_its_job(stage2_folder, case):
+    what, edit, words = JOBS[case]
+    files = {"rate": "a_rate.fits", **GIVEN}
+    files[what] = edited(files[what], "bad.fits", edit)
+    exposure, before = files.pop("rate"), sorted(stage2_folder.iterdir())
+    del files["filteroffset"]
+    with pytest.raises(InputError) as caught:
+        calibrate_exposure(exposure, "a_cal.fits", references=files)
+    one_line(caught.value, "bad.fits: ", words)
+    assert sorted(stage2_folder.iterdir()) == before
+
+
+def test_a_rate_that_may_not_be_read(stage2_folder, monkeypatch):
+    def refuse(*args, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(fits_structure, "open", refuse, raising=False)
+    with pytest.raises(InputError, match=r"a_rate.fits: may not be read: change its permissions"):
+        checked()
+
+
+def test_stage_2_oddities_that_do_no_harm(stage2_folder):
+    """The files of all cases are fine as they are, and one may be written in several ways."""
+    level2(["a_rate.fits"])(stage2_folder)
+    (stage2_folder / "b_rate.fits.gz").write_bytes(
+        gzip.compress((stage2_folder / "b_rate.fits").read_bytes())
+    )
+    shutil.copy("b_rate.fits", "c[1]_rate.fits")
+    plan = checked(
+        associations=["l2.json", "./a_rate.fits", "b_rate.fits.gz"],
+        products={"x": {"science": [str(stage2_folder / "a_rate.fits"), "c[1]_rate.fits"]}},
+        **of(flat={"NRCALONG": "flat.fits"}, photom="photom*.fits", area="n/a"),
+    )
+    assert list(plan.stage2.exposures) == ["a_cal", "b_cal", "c[1]_cal"]
+    for known in plan.stage2.exposures.values():
+        references = plan.stage2.references(known.name, known.kind)
+        calibrate_exposure(known.rate, f"{known.key}.fits", references=references)
+
+
+def test_stage_2_with_snakemake(stage2_folder):
+    """As one line, in a dry run too."""
+    halved("flat.fits")(stage2_folder)
+    with pytest.raises(SystemExit) as caught:
+        planned(stage2_folder, **listed("a_rate.fits"), **of())
+    one_line(caught.value.code, "snakewebb: flat.fits: is cut short")
+    assert not (stage2_folder / "results").exists()
 
 
 # --- end to end -----------------------------------------------------------------------------------

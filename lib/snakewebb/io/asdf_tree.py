@@ -59,10 +59,12 @@ class AsdfTree:
     """
 
     def __init__(self, content: bytes) -> None:
-        head, _, self._blocks = content.partition(END)
+        head, end, self._blocks = content.partition(END)
         start = head.find(b"%YAML")
         if not head.startswith(b"#ASDF") or start < 0:
             raise ValueError("no ASDF file")
+        if not end and not head.rstrip().endswith(b"..."):
+            raise ValueError("an ASDF file that is cut short")
         text = head[start:] + b"\n"
         try:
             _check_tree(text)

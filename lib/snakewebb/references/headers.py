@@ -68,8 +68,10 @@ def _header(path: str, version: tuple[int, int]) -> Mapping[str, str]:
         if file.read(5) != b"#ASDF":
             return first_header(path)
         file.seek(0)
-        tree = file.read().partition(b"\n...")[0]
+        tree, end, _ = file.read().partition(b"\n...")
     meta = _meta(tree[tree.find(b"%YAML") :], path)
+    if not end:
+        raise InputError(f"{path}: is cut short: fetch it again")
     return {key: meta[field.place] for key, field in FIELDS.items() if field.place in meta}
 
 

@@ -65,6 +65,8 @@ KINDS = {
 REFTYPES = tuple(KINDS)
 """Types of reference files that stage 2 takes."""
 
+EXPOSURES = ("ImageModel", "CubeModel", "RampModel", "Level1bModel")
+"""DATAMODL of exposures."""
 KEYED = ("DETECTOR", "SUBARRAY", "PUPIL", "FILTER")
 """What keys of a mapping of files name, in the order of precedence."""
 WORD = re.compile(
@@ -181,8 +183,8 @@ def _words(header: Mapping[str, str]) -> str:
 def _doubt(header: Mapping[str, str], reftype: str, path: str | Path) -> str:
     """Return what a file says of itself that is not so of the exposure; empty if nothing is."""
     reference = reference_header(path)
-    if _is_other(reference, reftype):
-        return f"says that its REFTYPE is {reference['REFTYPE']}"
+    if other := _other(reference, reftype):
+        return f"says that {other}"
     return _told(contradictions(header, reference, KINDS[reftype].said), header)
 
 
@@ -192,10 +194,13 @@ def _told(wrong: Mapping[str, str], header: Mapping[str, str]) -> str:
     )
 
 
-def _is_other(reference: Mapping[str, str], reftype: str) -> bool:
-    """Return whether a file says that it is of another type."""
-    own = reference.get("REFTYPE", "").strip().lower()
-    return own in REFTYPES and own != reftype
+def _other(reference: Mapping[str, str], reftype: str) -> str:
+    """Return what a file says of itself that is of another type; empty if it is none such."""
+    own = reference.get("REFTYPE", "").strip()
+    if own:
+        return f"its REFTYPE is {own}" if own.lower() != reftype else ""
+    model = reference.get("DATAMODL", "").strip()
+    return f"it is an exposure ({model})" if model in EXPOSURES else ""
 
 
 def _given(header: Mapping[str, str], reftype: str, given: Any) -> str | None:
@@ -271,7 +276,8 @@ def _by_header(header: Mapping[str, str], reftype: str, given: Any) -> str | Non
 
 def _nearest(header: Mapping[str, str], reftype: str, given: Any) -> str:
     """Return what is wrong with that of several files that fits an exposure nearly."""
-    known = [] if isinstance(given, Mapping) else _candidates(header, reftype, given)
+    several = given and not isinstance(given, Mapping)
+    known = _candidates(header, reftype, given) if several else ()
     if not known:
         return ""
     nearest = min(known, key=lambda known: len(known.wrong))
@@ -308,7 +314,7 @@ def _weighed(
     header, found = dict(values), []
     for path in dict.fromkeys(file for pattern in patterns for file in _files(pattern, reftype)):
         reference = reference_header(path)
-        if not _is_other(reference, reftype):
+        if not _other(reference, reftype):
             wrong = contradictions(header, reference, keywords)
             score = agreements(header, reference, header)
             found.append(Candidate(path, wrong, score, useafter(reference, path)))

@@ -305,7 +305,7 @@ def matching(patterns: str | Iterable[str]) -> list[str]:
         # Names may have brackets in them.
         matches = [pattern] if os.path.isfile(pattern) else sorted(glob(pattern))
         if not matches:
-            raise InputError(f"{pattern}: no file matches: check 'products'")
+            raise InputError(f"{pattern or repr('')}: no file matches: check 'products'")
         files += matches
     return files
 

@@ -7,7 +7,6 @@ read, which are few; images are compared by the first job that has read them all
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,40 +16,21 @@ from snakewebb.astrometry.options import Matching, check_service
 from snakewebb.coronagraphy.strategy import library
 from snakewebb.errors import InputError
 from snakewebb.io.dq import bad_mask
-from snakewebb.io.fits_structure import exposure_header, find, first_header, structure
+from snakewebb.io.fits_structure import exposure_header, find, structure
 from snakewebb.references.select import canonical
 from snakewebb.workflow.associations import Member, Product
 from snakewebb.workflow.plan import Plan
-from snakewebb.workflow.stage2 import Stage2
+from snakewebb.workflow.stage2_checks import (
+    LONGEST,
+    check_entries,
+    check_name,
+    check_path,
+    check_periods,
+    check_stage2,
+)
 
-LONGEST = 200
-"""Characters of an exposure's or product's name; 255 bytes with all that products add to it."""
 STAGE3_FILES = ("psfmask", "psf", "throughput", "apcorr", "abvegaoffset")
 """Reference files of which one is for a whole product."""
-EXP_TYPES = (
-    "NRC_IMAGE",
-    "NRC_TACQ",
-    "NRC_TACONFIRM",
-    "NRC_CORON",
-    "NRC_FOCUS",
-    "NRC_TSIMAGE",
-    "MIR_IMAGE",
-    "MIR_TACQ",
-    "MIR_TACONFIRM",
-    "MIR_LYOT",
-    "MIR_4QPM",
-    "MIR_CORONCAL",
-    "NIS_IMAGE",
-    "NIS_AMI",
-    "NIS_TACQ",
-    "NIS_TACONFIRM",
-    "NIS_FOCUS",
-    "FGS_IMAGE",
-    "FGS_FOCUS",
-)
-"""Those that assign_wcs of jwst 3.0.0 knows, of imaging and coronagraphy."""
-PERIODS = 20
-"""So many equal parts at the end of a name are Snakemake's mark of an endless loop."""
 ALIKE = ("INSTRUME", "DETECTOR", "FILTER", "PUPIL", "CORONMSK", "SUBARRAY", "BUNIT")
 
 
@@ -62,6 +42,7 @@ def check_plan(plan: Plan) -> None:
     InputError
     """
     check_stage2(plan.stage2)
+    check_entries(plan)
     for name, product in plan.products.items():
         check_bits(plan.steps(name))
         if not product.coronagraphic and plan.runs(name, "tweakreg"):
@@ -83,29 +64,6 @@ def check_plan(plan: Plan) -> None:
         check_tables(files["apcorr"], files["abvegaoffset"])
         if product.coronagraphic:
             _check_coronagraphy(plan, name)
-
-
-def check_stage2(stage2: Stage2) -> None:
-    """Raise where an exposure cannot be calibrated, as far as headers tell.
-
-    Raises
-    ------
-    InputError
-    """
-    for key, known in stage2.exposures.items():
-        for path in (known.rate, *known.backgrounds):
-            check_path(path, f"{known.table}: exposure of stage 2")
-        _check_name(known.name, known.rate)
-        header = first_header(known.rate)
-        if header.get("S_PHOTOM") == "COMPLETE":
-            raise InputError(f"{known.rate}: is calibrated: give the _rate, or call it _cal")
-        if (exp_type := header.get("EXP_TYPE")) not in EXP_TYPES:
-            raise InputError(
-                f"{known.rate}: EXP_TYPE is {exp_type}: give exposures of imaging or coronagraphy"
-            )
-        stage2.background_file(known.name, known.kind)
-        for reftype, path in stage2.references(known.name, known.kind).items():
-            check_path(path, f"reference_files.{reftype} for {key}")
 
 
 def check_made(plan: Plan, is_made: Callable[[str], bool]) -> None:
@@ -235,27 +193,6 @@ def _check_coronagraphy(plan: Plan, product: str) -> None:
     )
 
 
-def check_path(path: str, lister: str) -> None:
-    """Raise where a file is missing, or Snakemake would not take its path for one.
-
-    Parameters
-    ----------
-    path : str
-    lister : str
-        What names it; for the message.
-
-    Raises
-    ------
-    InputError
-    """
-    if not os.path.isfile(path):
-        raise InputError(f"{path}: there is no such file ({lister}): fetch it or mend its name")
-    if set(path) & set("{}<>"):
-        raise InputError(
-            f"{path}: has braces or angle brackets, which Snakemake takes for wildcards: rename it"
-        )
-
-
 def check_files(product: Product) -> None:
     """Raise where an exposure is missing, or has a name that no product of it could have.
 
@@ -265,28 +202,10 @@ def check_files(product: Product) -> None:
     """
     if len(product.name) > LONGEST:
         raise InputError(f"{product.table}: product name {product.name} is too long: shorten it")
-    _check_periods(product.name, f"{product.table}: product name {product.name}")
+    check_periods(product.name, f"{product.table}: product name {product.name}")
     for member in product.members:
         check_path(member.source, f"{product.name} of {product.table}")
-        _check_name(member.exposure, member.source)
-
-
-def _check_name(exposure: str, path: str) -> None:
-    """Raise where products cannot be called after an exposure."""
-    if not exposure or not exposure.isascii() or not exposure.isprintable():
-        raise InputError(f"{path}: its name cannot be in those of products: rename it, in ASCII")
-    if len(exposure) > LONGEST:
-        raise InputError(f"{path}: its name is too long for products: shorten it")
-    _check_periods(exposure, f"{path}: its name")
-
-
-def _check_periods(name: str, what: str) -> None:
-    """Raise InputError where a name ends as Snakemake takes for the mark of an endless loop."""
-    longest = len(name) // PERIODS
-    if any(name.endswith(name[-length:] * PERIODS) for length in range(1, longest + 1)):
-        raise InputError(
-            f"{what} ends in {PERIODS} equal parts, which Snakemake refuses: rename it"
-        )
+        check_name(member.exposure, member.source)
 
 
 def check_together(

@@ -42,6 +42,8 @@ def complete(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
     InputError
         A key is unknown (the nearest known one is named) or a value not allowed.
     """
+    for where, part in {"": config, **_products(config)}.items():
+        _check_sections(part, schema, where)
     filled = _fill(dict(config), schema, "config")
     filled["products"] = {
         name: {
@@ -59,6 +61,28 @@ def complete(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
         for name, product in filled["products"].items()
     }
     return filled
+
+
+def _products(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the parts of a configuration that are for one product, by the place they have."""
+    products = config.get("products")
+    entries = products.items() if isinstance(products, Mapping) else ()
+    return {f"products.{name}.": entry for name, entry in entries if isinstance(entry, Mapping)}
+
+
+def _check_sections(part: Mapping[str, Any], schema: Schema, where: str) -> None:
+    """Raise where a step of stage 2 or 3 does not stand in the section that is its own."""
+    sections = {name: schema["properties"].get(name, {}) for name in ("image2", "steps")}
+    known = {name: sub.get("properties", {}).keys() for name, sub in sections.items()}
+    parts = {where: part, **{f"{where}{name}.": part.get(name) for name in sections}}
+    for place, given in parts.items():
+        own = known.get(place.removeprefix(where).rstrip("."), schema["properties"].keys())
+        for key in given if isinstance(given, Mapping) else ():
+            homes = [f"{where}{name}.{key}" for name, keys in known.items() if key in keys]
+            if key not in own and homes:
+                raise InputError(
+                    f"{place}{key}: stands in the wrong place: write {' or '.join(homes)}"
+                )
 
 
 def _fill(value: Any, schema: Schema, where: str, without: Sequence[str] = ()) -> Any:

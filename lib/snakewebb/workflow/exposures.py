@@ -146,7 +146,7 @@ def _resolved(
             continue
         given, kind = member.path, stage2_kind(member.path)
         made = exposures.get(f"{member.exposure}_{kind}")
-        if is_rate(given) and (made is None or backgrounds):
+        if is_rate(given) and (made is None or backgrounds or not _same(given, made.rate)):
             own = backgrounds if member.exptype == "science" else ()
             made = Stage2Exposure(member.exposure, kind, given, own, sorted_out=True)
         elif made is None and (rate := _beside(given, kind, listing)):
@@ -175,12 +175,18 @@ def _share_background(product: Product, exposures: dict[str, Stage2Exposure]) ->
 def _add(exposures: dict[str, Stage2Exposure], made: Stage2Exposure) -> None:
     """Add an exposure to those that are made; raise if another of its name is."""
     other = exposures.setdefault(made.key, made)
-    if (other.rate, other.backgrounds) != (made.rate, made.backgrounds):
+    files, others = (made.rate, *made.backgrounds), (other.rate, *other.backgrounds)
+    if len(files) != len(others) or not all(map(_same, files, others)):
         raise InputError(
             f"{made.key}: is to be made in two ways, of {other.rate} ({other.table}, "
             f"{len(other.backgrounds)} backgrounds) and of {made.rate} ({made.table}, "
             f"{len(made.backgrounds)}): keep one"
         )
+
+
+def _same(path: str, other: str) -> bool:
+    """Return whether two paths name the same file, whichever way they are written."""
+    return path == other or os.path.abspath(path) == os.path.abspath(other)
 
 
 def _beside(path: str, kind: str, listing: Callable[[str], Collection[str]]) -> str | None:

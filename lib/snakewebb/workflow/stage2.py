@@ -100,8 +100,9 @@ class Stage2:
         found = [path for path in found if _setup(path) == setup]
         if known.rate in known.backgrounds and len(found) < LEAST:
             raise InputError(
-                f"{known.rate}: background: self needs {LEAST} other exposures of "
-                f"{' '.join(filter(None, setup))}, there are {len(found)}: leave it out"
+                f"{known.rate}: is a background of its own product, with {len(found)} other "
+                f"exposures of {' '.join(filter(None, setup))}, but {LEAST} are needed: add some, "
+                "or leave 'background' out"
             )
         if not found:
             raise InputError(
@@ -149,7 +150,7 @@ class Stage2:
             self._chosen[known.key] = select.references_of(
                 known.rate,
                 given,
-                _cache(crds["path"], crds["context"]) if crds["path"] else None,
+                _cache(crds["path"], crds["context"]),
                 [
                     reftype
                     for step, names in REFERENCES.items()
@@ -310,7 +311,14 @@ def _setup(path: str) -> tuple[str, ...]:
 
 
 @cache
-def _cache(path: str, context: str) -> CrdsCache:
+def _cache(path: str | None, context: str | None) -> CrdsCache | None:
+    if not path and not context:
+        return None
+    if not path or not context:
+        lacking = "context" if path else "path"
+        raise InputError(
+            f"reference_files.crds.{lacking}: is not given: a CRDS cache needs path and context"
+        )
     from snakewebb.references.crds import CrdsCache  # the schema, which runs without it do without
 
     return CrdsCache(path, context)
