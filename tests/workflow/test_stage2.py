@@ -18,6 +18,7 @@ from workflow import REPO
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SCHEMA = yaml.load((REPO / "config" / "schema.yaml").read_text(), LOADER)
 SETUP = {"INSTRUME": "MIRI", "DETECTOR": "MIRIMAGE", "FILTER": "F770W", "EXP_TYPE": "MIR_IMAGE"}
+STAR = {"CRPIX1": 1.0, "CRPIX2": 1.5}
 REFERENCES = dict.fromkeys(("distortion", "filteroffset", "flat", "photom", "area"), "N/A")
 GIVEN = {**REFERENCES, "distortion": "d.asdf"}
 
@@ -196,7 +197,7 @@ def test_an_exposure_is_no_background_of_itself(make):
 
 def test_coronagraphy_starts_from_rateints(make):
     for name in ("s", "r"):
-        rate(f"{name}_rateints.fits", EXP_TYPE="MIR_4QPM", CORONMSK="4QPM_1140")
+        rate(f"{name}_rateints.fits", EXP_TYPE="MIR_4QPM", CORONMSK="4QPM_1140", **STAR)
     plan = make(products={"y": {"science": "s_rateints.fits", "psf": "r_rateints.fits"}})
     check_plan(plan)
     assert plan.of_kind(coronagraphic=True) == ["y"]
