@@ -237,7 +237,7 @@ def check_together(
     _check_alike(known)
     for member in science.values():
         if member in known:
-            _check_place(member.source, known[member])
+            _check_place(member, known[member])
     if strategy == "ADI":
         _check_rolls(product, [known.get(member, {}) for member in science.values()])
     shape = next((find(member.source, "SCI").shape[-2:] for member in known), None)
@@ -266,11 +266,12 @@ def _check_alike(known: Mapping[Member, Mapping[str, str]]) -> None:
                 )
 
 
-def _check_place(path: str, header: Mapping[str, str]) -> None:
+def _check_place(member: Member, header: Mapping[str, str]) -> None:
     """Raise where an exposure of the target does not say where its star is."""
+    path = member.source
     if not {"CRPIX1", "CRPIX2"} <= header.keys():
         raise InputError(f"{path}: has no CRPIX1 and CRPIX2, where the star is: add them")
-    if find(path, "ASDF") is None:
+    if not member.rate and find(path, "ASDF") is None:  # what stage 2 makes gets one
         raise InputError(
             f"{path}: holds no gWCS (meta.wcs): run assign_wcs on it, or fetch the file again"
         )
