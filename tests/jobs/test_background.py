@@ -202,12 +202,11 @@ def test_errors_alone_do(tmp_path):
     assert np.nanmean(np.isclose(found["ERR"], expected, rtol=1e-5)) > 0.95
 
 
-def test_an_exposure_is_no_background_of_itself(tmp_path, caplog):
+def test_an_exposure_given_twice_counts_once(tmp_path, caplog):
     paths = rates(tmp_path)
     target = tmp_path / "sky_combinedbackground.fits"
-    combine_backgrounds([*paths, paths[0]], target, science=tmp_path / "jw2_rateints.fits")
-    assert read_notes(target)["bkg_subtract"]["exposures"] == ["jw1", "jw3"]
-    assert "jw2_rate.fits: is no background of itself: left out" in caplog.text
+    combine_backgrounds([*paths, paths[0]], target)
+    assert read_notes(target)["bkg_subtract"]["exposures"] == ["jw1", "jw2", "jw3"]
     assert "jw1_rate.fits: is given twice" in caplog.text
 
 
@@ -242,8 +241,7 @@ def test_what_is_refused(tmp_path):
     refused("is in MJy/sr, not DN/s", [*paths, made(calibrated)], target)
     refused("has no good pixel: leave it out", [*paths, made(dead)], target)
     refused("has neither errors nor variances", [*paths, made(unsure)], target)
-    refused("has no background exposure: give one", [], target)
-    refused("has no background exposure", [paths[0]], target, science=paths[0])
+    refused("there is no background exposure: give one", [], target)
     refused("no option sigmas", paths, target, step={"sigmas": 2})
     with fits.open(paths[1], mode="update") as hdus:
         del hdus[0].header["SUBSTRT1"]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from snakewebb.calibration.exposure_types import IMAGING, WITHOUT
 from snakewebb.errors import InputError
 from snakewebb.io.exposure_file import ExposureFile
 from snakewebb.io.headers import Header, exposure_header, number, read_header, text
@@ -29,20 +30,6 @@ from snakewebb.wcs.sphere import s_region, to_plane
 
 log = logging.getLogger(__name__)
 
-IMAGING = {
-    *(f"NRC_{kind}" for kind in ("IMAGE", "TACQ", "TACONFIRM", "CORON", "FOCUS", "TSIMAGE")),
-    *(f"MIR_{kind}" for kind in ("IMAGE", "TACQ", "TACONFIRM", "LYOT", "4QPM", "CORONCAL")),
-    *(f"NIS_{kind}" for kind in ("IMAGE", "AMI", "TACQ", "TACONFIRM", "FOCUS")),
-    *(f"FGS_{kind}" for kind in ("IMAGE", "FOCUS")),
-}
-"""EXP_TYPE of exposures with a WCS."""
-WITHOUT = {
-    *(f"NRC_{kind}" for kind in ("DARK", "FLAT", "LED")),
-    *(f"MIR_{kind}" for kind in ("DARKIMG", "FLATIMAGE", "FLATIMAGE-EXT")),
-    *(f"NIS_{kind}" for kind in ("DARK", "LAMP")),
-    *(f"FGS_{kind}" for kind in ("DARK", "INTFLAT", "SKYFLAT")),
-}
-"""EXP_TYPE of exposures that do not look at the sky."""
 REFERENCE_POINT = {
     "ra_ref": "RA_REF",
     "dec_ref": "DEC_REF",

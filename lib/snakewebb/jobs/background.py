@@ -34,7 +34,6 @@ def combine_backgrounds(
     exposures: Sequence[str | Path],
     target: str | Path,
     *,
-    science: str | Path | None = None,
     step: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Combine background exposures, and write the result.
@@ -50,8 +49,6 @@ def combine_backgrounds(
         ``_rate`` and ``_rateints`` of one detector and filter.
     target : path
         The ``_combinedbackground`` to write: an image with the metadata of the first exposure.
-    science : path, optional
-        An exposure that is not to be among them, as it is no background of itself.
     step : mapping, optional
         Options of `snakewebb.calibration.background.BackgroundOptions`.
 
@@ -61,7 +58,7 @@ def combine_backgrounds(
         An exposure cannot be used, is of another detector or filter, or none is left.
     """
     how = options_of(BackgroundOptions, step)
-    used = _distinct(exposures, science)
+    used = _distinct(exposures)
     setup = check_rate(used[0])
     for path in used[1:]:
         check_setup(path, check_rate(path), used[0], setup)
@@ -111,20 +108,17 @@ def combine_backgrounds(
     )
 
 
-def _distinct(exposures: Sequence[str | Path], science: str | Path | None) -> list[str | Path]:
-    """Return exposures but the one they are for, each once."""
-    own = exposure_name(science) if science else None
+def _distinct(exposures: Sequence[str | Path]) -> list[str | Path]:
+    """Return exposures, each once."""
     chosen: dict[str, str | Path] = {}
     for path in exposures:
         name = exposure_name(path)
-        if name == own:
-            log.warning("%s: is no background of itself: left out", path)
-        elif name in chosen:
+        if name in chosen:
             log.warning("%s: is given twice as a background", path)
         else:
             chosen[name] = path
     if not chosen:
-        raise InputError(f"{science or 'background'}: has no background exposure: give one")
+        raise InputError("there is no background exposure: give one")
     return list(chosen.values())
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from snakewebb.calibration.exposure_types import IMAGING, WITHOUT
 from snakewebb.errors import InputError
 from snakewebb.io.fits_structure import find, first_header, structure
 from snakewebb.io.names import FITS
@@ -18,28 +19,6 @@ LONGEST = 200
 """Characters of an exposure's or product's name; 255 bytes with all that products add to it."""
 PERIODS = 20
 """So many equal parts at the end of a name are Snakemake's mark of an endless loop."""
-EXP_TYPES = (
-    "NRC_IMAGE",
-    "NRC_TACQ",
-    "NRC_TACONFIRM",
-    "NRC_CORON",
-    "NRC_FOCUS",
-    "NRC_TSIMAGE",
-    "MIR_IMAGE",
-    "MIR_TACQ",
-    "MIR_TACONFIRM",
-    "MIR_LYOT",
-    "MIR_4QPM",
-    "MIR_CORONCAL",
-    "NIS_IMAGE",
-    "NIS_AMI",
-    "NIS_TACQ",
-    "NIS_TACONFIRM",
-    "NIS_FOCUS",
-    "FGS_IMAGE",
-    "FGS_FOCUS",
-)
-"""Those that assign_wcs of jwst 3.0.0 knows, of imaging and coronagraphy."""
 SETUP = ("INSTRUME", "DETECTOR", "FILTER", "PUPIL")
 """What a background has in common with an exposure that it is subtracted from."""
 
@@ -161,7 +140,7 @@ def _check_exposure(path: str, kind: str, *, calibrated: bool) -> Mapping[str, s
             f"{path}: is not calibrated, as image2.photom.inverse needs: give the _cal, or set it "
             "to false"
         )
-    if (exp_type := header.get("EXP_TYPE")) not in EXP_TYPES:
+    if (exp_type := header.get("EXP_TYPE")) not in IMAGING | WITHOUT:
         raise InputError(
             f"{path}: EXP_TYPE is {exp_type or 'missing'}: give exposures of imaging or "
             "coronagraphy"
