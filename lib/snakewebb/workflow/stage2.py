@@ -312,13 +312,10 @@ def _setup(path: str) -> tuple[str, ...]:
 
 @cache
 def _cache(path: str | None, context: str | None) -> CrdsCache | None:
-    if not path and not context:
+    if not path:
         return None
-    if not path or not context:
-        lacking = "context" if path else "path"
-        raise InputError(
-            f"reference_files.crds.{lacking}: is not given: a CRDS cache needs path and context"
-        )
+    if not context:
+        raise InputError("reference_files.crds.context: is not given: write it as jwst_1234.pmap")
     from snakewebb.references.crds import CrdsCache  # the schema, which runs without it do without
 
     return CrdsCache(path, context)

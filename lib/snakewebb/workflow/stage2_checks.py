@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from snakewebb.errors import InputError
 from snakewebb.io.fits_structure import find, first_header, structure
-from snakewebb.io.names import FITS
+from snakewebb.io.names import FITS, exposure_suffix
 from snakewebb.workflow.plan import Plan
 from snakewebb.workflow.stage2 import SELF, Stage2
 
@@ -38,6 +38,8 @@ EXP_TYPES = (
     "FGS_FOCUS",
 )
 """Those that assign_wcs of jwst 3.0.0 knows, of imaging and coronagraphy."""
+RAW = ("uncal", "ramp")
+"""Ends of the names of exposures before there are count rates."""
 SETUP = ("INSTRUME", "DETECTOR", "FILTER", "PUPIL")
 """What a background has in common with an exposure that it is subtracted from."""
 
@@ -68,12 +70,21 @@ def check_stage2(stage2: Stage2) -> None:
 
 
 def check_entries(plan: Plan) -> None:
-    """Raise where the configuration of a product says what cannot count.
+    """Raise where the configuration of a product says what cannot count, or stand together.
 
     Raises
     ------
     InputError
     """
+    for name in plan.products:
+        for key in plan.stage2.made.get(name, ()):
+            known = plan.stage2.exposures[key]
+            options = plan.stage2.options(known.name, known.kind, "cal")
+            if options["assign_wcs"]["skip"] and not options["photom"]["inverse"]:
+                raise InputError(
+                    f"image2.assign_wcs.skip: {name} needs the WCS of {known.name}: leave it out, "
+                    "or list the exposure by itself"
+                )
     for name, entry in plan.config["products"].items():
         where, product = f"products.{name}", plan.products.get(name)
         if product is None:
@@ -131,6 +142,8 @@ def check_name(exposure: str, path: str) -> None:
     """
     if not exposure or not exposure.isascii() or not exposure.isprintable():
         raise InputError(f"{path}: its name cannot be in those of products: rename it, in ASCII")
+    if exposure_suffix(path) in RAW:
+        raise InputError(f"{path}: is not through stage 1: run calwebb_detector1, give its _rate")
     if len(exposure) > LONGEST:
         raise InputError(f"{path}: its name is too long for products: shorten it")
 
