@@ -164,7 +164,7 @@ class Stage2:
         """Return whether an exposure is one of a time series: as it is, without a background."""
         if kind == "cal":
             return False
-        header = _header(self._known(exposure, kind).rate)
+        header = header_of(self._known(exposure, kind).rate)
         return header.get("TSOVISIT") == "T" or header.get("EXP_TYPE") == "NRC_TSIMAGE"
 
     def has_quick_look(self, exposure: str, kind: str) -> bool:
@@ -172,7 +172,7 @@ class Stage2:
         known = self._known(exposure, kind)
         if kind != "cal" or self._settings(exposure, kind)["image2"]["resample"]["skip"]:
             return False
-        return _header(known.rate).get("EXP_TYPE") in QUICK_LOOKS
+        return header_of(known.rate).get("EXP_TYPE") in QUICK_LOOKS
 
     def mosaic_options(self, exposure: str) -> dict[str, Any]:
         """Return how an image is rectified."""
@@ -296,8 +296,14 @@ def _set_name(paths: list[str]) -> str:
     return f"{exposure_name(paths[0])}-{digest}"
 
 
-def _header(path: str) -> Mapping[str, str]:
-    """Return a file's first header, read once as long as the file does not change."""
+def header_of(path: str) -> Mapping[str, str]:
+    """Return a file's first header, read once as long as the file does not change.
+
+    Raises
+    ------
+    InputError
+        See `snakewebb.io.fits_structure.first_header`.
+    """
     return _first_header(path, version(path))
 
 
@@ -307,7 +313,7 @@ def _first_header(path: str, version: tuple[int, int]) -> Mapping[str, str]:
 
 
 def _setup(path: str) -> tuple[str, ...]:
-    return tuple(_header(path).get(key, "") for key in ("DETECTOR", "FILTER", "PUPIL"))
+    return tuple(header_of(path).get(key, "") for key in ("DETECTOR", "FILTER", "PUPIL"))
 
 
 @cache

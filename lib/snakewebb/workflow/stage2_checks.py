@@ -9,10 +9,10 @@ import os
 from collections.abc import Mapping
 
 from snakewebb.errors import InputError
-from snakewebb.io.fits_structure import find, first_header, structure
+from snakewebb.io.fits_structure import find, structure
 from snakewebb.io.names import FITS, exposure_suffix
 from snakewebb.workflow.plan import Plan
-from snakewebb.workflow.stage2 import SELF, Stage2
+from snakewebb.workflow.stage2 import SELF, Stage2, header_of
 
 LONGEST = 200
 """Characters of an exposure's or product's name; 255 bytes with all that products add to it."""
@@ -153,7 +153,7 @@ def _check_exposure(path: str, kind: str, *, calibrated: bool) -> Mapping[str, s
 
     It should become ``cal`` or ``calints``, and be calibrated already only if that is undone.
     """
-    header = first_header(path)
+    header = header_of(path)
     done = header.get("S_PHOTOM") == "COMPLETE"
     if done and not calibrated:
         raise InputError(f"{path}: is calibrated: give the _rate, or call it _cal")
@@ -180,7 +180,7 @@ def _check_exposure(path: str, kind: str, *, calibrated: bool) -> Mapping[str, s
 def _check_background(path: str, exposure: str, setup: Mapping[str, str]) -> None:
     """Raise where a file is no background of an exposure, whose `SETUP` is given."""
     structure(path)
-    own = first_header(path)
+    own = header_of(path)
     if own.get("S_PHOTOM") == "COMPLETE":
         raise InputError(
             f"{path}: background of {exposure}: is calibrated: give the _rate or _rateints"
