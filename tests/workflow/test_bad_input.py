@@ -697,6 +697,14 @@ STAGE2 = {
     "a _cal for a _rate": (
         cards("a_rate.fits", S_PHOTOM="COMPLETE"), {}, "a_rate.fits: is calibrated: give the _rate"
     ),
+    "what is divided by a flat": (
+        cards("a_rate.fits", S_FLAT="COMPLETE"), {}, "a_rate.fits: is divided by a flat field"
+    ),
+    "what has no background any more": (
+        both(cards("a_rate.fits", S_BKDSUB="COMPLETE"), WITH_SKY),
+        listed("l2.json"),
+        "a_rate.fits: has no background any more: give it none",
+    ),
     "a spectrum": (
         cards("a_rate.fits", EXP_TYPE="NRC_WFSS"), {}, "a_rate.fits: EXP_TYPE is NRC_WFSS: give"
     ),

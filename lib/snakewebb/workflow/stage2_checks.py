@@ -59,7 +59,10 @@ def check_stage2(stage2: Stage2) -> None:
         inverse = stage2.options(known.name, known.kind, "cal")["photom"]["inverse"]
         header = _check_exposure(known.rate, known.kind, calibrated=inverse)
         setup = {key: header.get(key, "missing") for key in SETUP}
-        for path in stage2.backgrounds(known.name, known.kind):
+        backgrounds = stage2.backgrounds(known.name, known.kind)
+        if backgrounds and header.get("S_BKDSUB") == "COMPLETE":
+            raise InputError(f"{known.rate}: has no background any more: give it none")
+        for path in backgrounds:
             if (path, *setup.values()) not in checked:  # exposures share them
                 _check_background(path, known.rate, setup)
             checked.add((path, *setup.values()))
@@ -157,6 +160,8 @@ def _check_exposure(path: str, kind: str, *, calibrated: bool) -> Mapping[str, s
     done = header.get("S_PHOTOM") == "COMPLETE"
     if done and not calibrated:
         raise InputError(f"{path}: is calibrated: give the _rate, or call it _cal")
+    if header.get("S_FLAT") == "COMPLETE" and not calibrated:
+        raise InputError(f"{path}: is divided by a flat field already: give the _rate")
     if calibrated and not done:
         raise InputError(
             f"{path}: is not calibrated, as image2.photom.inverse needs: give the _cal, or set it "
