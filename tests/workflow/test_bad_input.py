@@ -822,6 +822,11 @@ STAGE2 = {
         {**product(), **steps(assign_wcs={"skip": True})},
         "image2.assign_wcs.skip: x needs the WCS of a: leave it out",
     ),
+    "a quick look without a WCS": (
+        None,
+        steps(assign_wcs={"skip": True}, resample={"skip": False}),
+        "image2.assign_wcs.skip: a needs a WCS to be rectified: leave it out",
+    ),
     "no such backgrounds": (None, product(background="sky*.fits"), "sky*.fits: no file matches:"),
     "an empty pattern": (None, product(background=""), "'': no file matches: check 'products'"),
     "too few of themselves": (

@@ -56,8 +56,15 @@ def check_stage2(stage2: Stage2) -> None:
         for path in (known.rate, *known.backgrounds):
             check_path(path, f"{known.table}: exposure of stage 2")
         check_name(known.name, known.rate)
-        inverse = stage2.options(known.name, known.kind, "cal")["photom"]["inverse"]
+        options = stage2.options(known.name, known.kind, "cal")
+        inverse = options["photom"]["inverse"]
         header = _check_exposure(known.rate, known.kind, calibrated=inverse)
+        lacks = options["assign_wcs"]["skip"] and not inverse
+        if lacks and stage2.has_quick_look(known.name, known.kind):
+            raise InputError(
+                f"image2.assign_wcs.skip: {known.name} needs a WCS to be rectified: leave it "
+                "out, or image2.resample"
+            )
         setup = {key: header.get(key, "missing") for key in SETUP}
         backgrounds = stage2.backgrounds(known.name, known.kind)
         if backgrounds and header.get("S_BKDSUB") == "COMPLETE":
