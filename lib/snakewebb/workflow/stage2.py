@@ -116,6 +116,12 @@ class Stage2:
         found = self.backgrounds(exposure, kind)
         return f"{FOLDER}/{_set_name(found)}_combinedbackground.fits" if found else None
 
+    def subtracted_background(self, exposure: str, kind: str) -> str:
+        """Return the same of an exposure that is wanted without its background."""
+        if (path := self.background_file(exposure, kind)) is None:
+            raise InputError(f"{exposure}_{kind}: has no background: there is no such file of it")
+        return path
+
     @cached_property
     def _sets(self) -> dict[str, tuple[list[str], Stage2Exposure]]:
         """The exposures of each set of backgrounds by its name, and an exposure that needs it."""
