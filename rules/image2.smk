@@ -52,7 +52,7 @@ rule cal:
 rule bsub:
     input:
         exposure=of(stage2.rate_file),
-        background=of(stage2.background_file),
+        background=of(stage2.subtracted_background),
     output:
         "<results>/exposures/{exposure}_{kind}.fits",
     log:

@@ -401,6 +401,7 @@ def test_exposures_that_are_no_count_rate(tmp_path, references, cal):
     refused("is in MJy/sr, not DN/s: give a _rate", cal[1], target, files)
     inverse = {"photom": {"inverse": True}}
     refused("is in DN/s, not MJy/sr: give a _cal", cal[0], target, files, step=inverse)
+    refused("is divided by a flat field already: set", cal[1], target, files, step=inverse)
     refused("has no SCI extension: give a _rate", files["photom"], target, files)
     empty = tmp_path / "empty_rateints.fits"
     with fits.open(write_rate(tmp_path / "full_rateints.fits", ints=2)) as hdus:

@@ -720,6 +720,14 @@ STAGE2 = {
     "a _cal for a _rate": (
         cards("a_rate.fits", S_PHOTOM="COMPLETE"), {}, "a_rate.fits: is calibrated: give the _rate"
     ),
+    "what is divided by a flat": (
+        cards("a_rate.fits", S_FLAT="COMPLETE"), {}, "a_rate.fits: is divided by a flat field"
+    ),
+    "what has no background any more": (
+        both(cards("a_rate.fits", S_BKDSUB="COMPLETE"), WITH_SKY),
+        listed("l2.json"),
+        "a_rate.fits: has no background any more: give it none",
+    ),
     "a spectrum": (
         cards("a_rate.fits", EXP_TYPE="NRC_WFSS"), {}, "a_rate.fits: EXP_TYPE is NRC_WFSS: give"
     ),
@@ -753,6 +761,9 @@ STAGE2 = {
     ),
     "a name with a blank": (
         copy("a_rate.fits", "my a_rate.fits"), listed("my a_rate.fits"), "product name 'my a': use"
+    ),
+    "a pattern for an exposure": (
+        None, listed("?_rate.fits"), "?_rate.fits: is a pattern: give it as 'science' of one of"
     ),
     "nothing of that name": (None, listed("lost_rate.fits"), "lost_rate.fits: there is no such"),
     "one exposure from two folders": (
@@ -820,6 +831,24 @@ STAGE2 = {
         cards("s_rate.fits", FILTER="F444W"),
         product(background="s_rate.fits"),
         "a_rate.fits: no background exposure is of NRCALONG F356W CLEAR: add one",
+    ),
+    "_cal that are still _rate": (
+        None, product("?_cal.fits"), "?_cal.fits: no file matches: give ?_rate.fits"
+    ),
+    "raw exposures": (
+        copy("a_rate.fits", "a_uncal.fits"),
+        product("a_uncal.fits"),
+        "a_uncal.fits: is not through stage 1: run calwebb_detector1",
+    ),
+    "a product without a WCS": (
+        None,
+        {**product(), **steps(assign_wcs={"skip": True})},
+        "image2.assign_wcs.skip: x needs the WCS of a: leave it out",
+    ),
+    "a quick look without a WCS": (
+        None,
+        steps(assign_wcs={"skip": True}, resample={"skip": False}),
+        "image2.assign_wcs.skip: a needs a WCS to be rectified: leave it out",
     ),
     "no such backgrounds": (None, product(background="sky*.fits"), "sky*.fits: no file matches:"),
     "an empty pattern": (None, product(background=""), "'': no file matches: check 'products'"),
@@ -897,10 +926,10 @@ STAGE2 = {
     ),
     # CRDS
     "a cache without a context": (
-        None, crds(context=None), "reference_files.crds.context: is not given: a CRDS cache needs"
+        None, crds(context=None), "reference_files.crds.context: is not given: write it as jwst"
     ),
     "a context without a cache": (
-        None, crds(path=None), "reference_files.crds.path: is not given: a CRDS cache needs path"
+        None, crds(path=None), "give reference_files.distortion, or crds with path and context"
     ),
     "a context that is none": (None, crds(context="latest"), "crds.context: 'latest' does not"),
     "an unknown context": (

@@ -239,6 +239,12 @@ def test_products_on_request(make, wanted, made):
     }
 
 
+def test_no_bsub_without_a_background(make):
+    rate("a_rate.fits")
+    with pytest.raises(InputError, match="a_bsub: has no background: there is no such file of it"):
+        make(associations=["a_rate.fits"]).stage2.subtracted_background("a", "bsub")
+
+
 def test_parameters_by_product_and_by_exposure(make):
     for name in ("a_rate", "b_rate"):
         rate(f"{name}.fits")

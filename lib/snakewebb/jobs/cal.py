@@ -208,6 +208,11 @@ class _Calibration:
     def flat_field(self) -> None:
         if not self.can("flat_field", "flat"):
             return
+        if self.header.get("S_FLAT") == "COMPLETE" and not self.flat_options.inverse:
+            raise InputError(
+                f"{self.source}: is divided by a flat field already: set image2.flat_field.inverse "
+                "or skip"
+            )
         flat = FlatFile(self.references["flat"], self.place)
         flat_field(self.planes, flat, self.flat_options.inverse)
         flat.check()

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from glob import glob
+from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,8 @@ def read(path: str | Path) -> list[Product]:
         The file is missing, is no association, or not one of imaging or coronagraphy.
     """
     path = Path(path)
+    if has_magic(str(path)) and not path.exists():
+        raise InputError(f"{path}: is a pattern: give it as 'science' of one of 'products'")
     if FITS.search(path.name):
         kind = "image2" if is_rate(path) else None
         return [_of_files(exposure_name(path), {"science": [path]}, path, "none", kind)]
@@ -305,7 +307,9 @@ def matching(patterns: str | Iterable[str]) -> list[str]:
         # Names may have brackets in them.
         matches = [pattern] if os.path.isfile(pattern) else sorted(glob(pattern))
         if not matches:
-            raise InputError(f"{pattern or repr('')}: no file matches: check 'products'")
+            rates = pattern.replace("_cal", "_rate")
+            hint = f"give {rates}" if rates != pattern and glob(rates) else "check 'products'"
+            raise InputError(f"{pattern or repr('')}: no file matches: {hint}")
         files += matches
     return files
 

@@ -116,6 +116,12 @@ class Stage2:
         found = self.backgrounds(exposure, kind)
         return f"{FOLDER}/{_set_name(found)}_combinedbackground.fits" if found else None
 
+    def subtracted_background(self, exposure: str, kind: str) -> str:
+        """Return the same of an exposure that is wanted without its background."""
+        if (path := self.background_file(exposure, kind)) is None:
+            raise InputError(f"{exposure}_{kind}: has no background: there is no such file of it")
+        return path
+
     @cached_property
     def _sets(self) -> dict[str, tuple[list[str], Stage2Exposure]]:
         """The exposures of each set of backgrounds by its name, and an exposure that needs it."""
@@ -164,7 +170,7 @@ class Stage2:
         """Return whether an exposure is one of a time series: as it is, without a background."""
         if kind == "cal":
             return False
-        header = _header(self._known(exposure, kind).rate)
+        header = header_of(self._known(exposure, kind).rate)
         return header.get("TSOVISIT") == "T" or header.get("EXP_TYPE") == "NRC_TSIMAGE"
 
     def has_quick_look(self, exposure: str, kind: str) -> bool:
@@ -172,7 +178,7 @@ class Stage2:
         known = self._known(exposure, kind)
         if kind != "cal" or self._settings(exposure, kind)["image2"]["resample"]["skip"]:
             return False
-        return _header(known.rate).get("EXP_TYPE") in QUICK_LOOKS
+        return header_of(known.rate).get("EXP_TYPE") in QUICK_LOOKS
 
     def mosaic_options(self, exposure: str) -> dict[str, Any]:
         """Return how an image is rectified."""
@@ -296,8 +302,14 @@ def _set_name(paths: list[str]) -> str:
     return f"{exposure_name(paths[0])}-{digest}"
 
 
-def _header(path: str) -> Mapping[str, str]:
-    """Return a file's first header, read once as long as the file does not change."""
+def header_of(path: str) -> Mapping[str, str]:
+    """Return a file's first header, read once as long as the file does not change.
+
+    Raises
+    ------
+    InputError
+        See `snakewebb.io.fits_structure.first_header`.
+    """
     return _first_header(path, version(path))
 
 
@@ -307,18 +319,15 @@ def _first_header(path: str, version: tuple[int, int]) -> Mapping[str, str]:
 
 
 def _setup(path: str) -> tuple[str, ...]:
-    return tuple(_header(path).get(key, "") for key in ("DETECTOR", "FILTER", "PUPIL"))
+    return tuple(header_of(path).get(key, "") for key in ("DETECTOR", "FILTER", "PUPIL"))
 
 
 @cache
 def _cache(path: str | None, context: str | None) -> CrdsCache | None:
-    if not path and not context:
+    if not path:
         return None
-    if not path or not context:
-        lacking = "context" if path else "path"
-        raise InputError(
-            f"reference_files.crds.{lacking}: is not given: a CRDS cache needs path and context"
-        )
+    if not context:
+        raise InputError("reference_files.crds.context: is not given: write it as jwst_1234.pmap")
     from snakewebb.references.crds import CrdsCache  # the schema, which runs without it do without
 
     return CrdsCache(path, context)

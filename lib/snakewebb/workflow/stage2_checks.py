@@ -10,15 +10,17 @@ from collections.abc import Mapping
 
 from snakewebb.calibration.exposure_types import IMAGING, WITHOUT
 from snakewebb.errors import InputError
-from snakewebb.io.fits_structure import find, first_header, structure
-from snakewebb.io.names import FITS
+from snakewebb.io.fits_structure import find, structure
+from snakewebb.io.names import FITS, exposure_suffix
 from snakewebb.workflow.plan import Plan
-from snakewebb.workflow.stage2 import SELF, Stage2
+from snakewebb.workflow.stage2 import SELF, Stage2, header_of
 
 LONGEST = 200
 """Characters of an exposure's or product's name; 255 bytes with all that products add to it."""
 PERIODS = 20
 """So many equal parts at the end of a name are Snakemake's mark of an endless loop."""
+RAW = ("uncal", "ramp")
+"""Ends of the names of exposures before there are count rates."""
 SETUP = ("INSTRUME", "DETECTOR", "FILTER", "PUPIL")
 """What a background has in common with an exposure that it is subtracted from."""
 
@@ -35,10 +37,20 @@ def check_stage2(stage2: Stage2) -> None:
         for path in (known.rate, *known.backgrounds):
             check_path(path, f"{known.table}: exposure of stage 2")
         check_name(known.name, known.rate)
-        inverse = stage2.options(known.name, known.kind, "cal")["photom"]["inverse"]
+        options = stage2.options(known.name, known.kind, "cal")
+        inverse = options["photom"]["inverse"]
         header = _check_exposure(known.rate, known.kind, calibrated=inverse)
+        lacks = options["assign_wcs"]["skip"] and not inverse
+        if lacks and stage2.has_quick_look(known.name, known.kind):
+            raise InputError(
+                f"image2.assign_wcs.skip: {known.name} needs a WCS to be rectified: leave it "
+                "out, or image2.resample"
+            )
         setup = {key: header.get(key, "missing") for key in SETUP}
-        for path in stage2.backgrounds(known.name, known.kind):
+        backgrounds = stage2.backgrounds(known.name, known.kind)
+        if backgrounds and header.get("S_BKDSUB") == "COMPLETE":
+            raise InputError(f"{known.rate}: has no background any more: give it none")
+        for path in backgrounds:
             if (path, *setup.values()) not in checked:  # exposures share them
                 _check_background(path, known.rate, setup)
             checked.add((path, *setup.values()))
@@ -49,12 +61,21 @@ def check_stage2(stage2: Stage2) -> None:
 
 
 def check_entries(plan: Plan) -> None:
-    """Raise where the configuration of a product says what cannot count.
+    """Raise where the configuration of a product says what cannot count, or stand together.
 
     Raises
     ------
     InputError
     """
+    for name in plan.products:
+        for key in plan.stage2.made.get(name, ()):
+            known = plan.stage2.exposures[key]
+            options = plan.stage2.options(known.name, known.kind, "cal")
+            if options["assign_wcs"]["skip"] and not options["photom"]["inverse"]:
+                raise InputError(
+                    f"image2.assign_wcs.skip: {name} needs the WCS of {known.name}: leave it out, "
+                    "or list the exposure by itself"
+                )
     for name, entry in plan.config["products"].items():
         where, product = f"products.{name}", plan.products.get(name)
         if product is None:
@@ -112,6 +133,8 @@ def check_name(exposure: str, path: str) -> None:
     """
     if not exposure or not exposure.isascii() or not exposure.isprintable():
         raise InputError(f"{path}: its name cannot be in those of products: rename it, in ASCII")
+    if exposure_suffix(path) in RAW:
+        raise InputError(f"{path}: is not through stage 1: run calwebb_detector1, give its _rate")
     if len(exposure) > LONGEST:
         raise InputError(f"{path}: its name is too long for products: shorten it")
     check_periods(exposure, f"{path}: its name")
@@ -131,10 +154,12 @@ def _check_exposure(path: str, kind: str, *, calibrated: bool) -> Mapping[str, s
 
     It should become ``cal`` or ``calints``, and be calibrated already only if that is undone.
     """
-    header = first_header(path)
+    header = header_of(path)
     done = header.get("S_PHOTOM") == "COMPLETE"
     if done and not calibrated:
         raise InputError(f"{path}: is calibrated: give the _rate, or call it _cal")
+    if header.get("S_FLAT") == "COMPLETE" and not calibrated:
+        raise InputError(f"{path}: is divided by a flat field already: give the _rate")
     if calibrated and not done:
         raise InputError(
             f"{path}: is not calibrated, as image2.photom.inverse needs: give the _cal, or set it "
@@ -158,7 +183,7 @@ def _check_exposure(path: str, kind: str, *, calibrated: bool) -> Mapping[str, s
 def _check_background(path: str, exposure: str, setup: Mapping[str, str]) -> None:
     """Raise where a file is no background of an exposure, whose `SETUP` is given."""
     structure(path)
-    own = first_header(path)
+    own = header_of(path)
     if own.get("S_PHOTOM") == "COMPLETE":
         raise InputError(
             f"{path}: background of {exposure}: is calibrated: give the _rate or _rateints"
