@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 STEPS = ("bkg_subtract", "assign_wcs", "flat_field", "photom", "resample")
+SETTINGS = {"default": {}, "fast": {"pixmap_stepsize": 10, "pixmap_order": 3}}
 
 
 def main() -> None:
@@ -27,6 +28,7 @@ def main() -> None:
     parser.add_argument(
         "--steps", nargs="+", choices=STEPS, default=STEPS[:-1], help="by default all but resample"
     )
+    parser.add_argument("--settings", choices=SETTINGS, default="default")
     options = parser.parse_args()
     start = time.perf_counter()
     os.environ["CRDS_SERVER_URL"] = "https://crds-serverless-mode.stsci.edu"
@@ -40,13 +42,15 @@ def main() -> None:
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     begin = time.perf_counter()
-    for path in map(Path.resolve, options.associations):
+    for path in [path.resolve() for path in options.associations]:
         os.chdir(path.parent)  # members of associations are looked for here
         pipeline = Image2Pipeline()
         pipeline.output_dir = str(folder)
         pipeline.save_results = True
         for name in STEPS:
             getattr(pipeline, name).skip = name not in options.steps
+        for name, value in SETTINGS[options.settings].items():
+            setattr(pipeline.resample, name, value)
         pipeline.run(str(path))
     end = time.perf_counter()
     usage = resource.getrusage(resource.RUSAGE_SELF)

@@ -5,7 +5,8 @@
 JWST_PYTHON is the interpreter of an environment that has jwst. Cases: A 4 NIRCam exposures with a
 small dither, B two detectors × 12 pointings a minute of arc apart, C coronagraphy, D and E: B again
 with another parameter of source_catalog, of outlier_detection, F two detectors × 48 pointings,
-which jwst is spared. Everything counts, from the start of the command to its end; that kernels and
+which jwst is spared, G the count rates of B to calibrated exposures, H the same and on to B's
+products. Everything counts, from the start of the command to its end; that kernels and
 modules are compiled is part of the installation. Prints tables and writes ``speed.json`` into
 FOLDER.
 """
@@ -27,7 +28,7 @@ from typing import Any
 
 import yaml
 
-from snakewebb.simulate import coronagraphy, observation, references
+from snakewebb.simulate import coronagraphy, observation, references, stage2
 from snakewebb.simulate.presets import NIRCAM_FIELD, mosaic, preset
 from snakewebb.workflow import logs
 
@@ -38,6 +39,8 @@ CHANGES = {
     "D": {"source_catalog": {"npixels": 30}},
     "E": {"outlier_detection": {"snr": "6.0 4.5"}},
 }
+
+STEPS = ("bkg_subtract", "assign_wcs", "flat_field", "photom", "resample")
 
 Cost = dict[str, float]
 
@@ -64,21 +67,24 @@ def measure(command: list[str], log: Path, env: dict[str, str]) -> Cost:
     return {"wall_s": wall, "cpu_s": cpu, "peak_mb": usage.ru_maxrss / 1024}
 
 
-def simulate(case: str, folder: Path) -> Path:
+def simulate(case: str, folder: Path, pointings: int) -> Path:
     """Return the association of a case, simulated if it is not there."""
-    found = sorted(folder.glob("*_asn.json"))
+    found = sorted(folder.glob("*3_*_asn.json"))  # image3 or coron3
     if not found:
-        what = {"A": NIRCAM_FIELD, "B": WIDE, "C": preset("nircam-coron"), "F": WIDER}[case]
-        simulator = coronagraphy if case == "C" else observation
-        found = [Path(simulator.write(what, folder))]
+        rates = replace(WIDE, dithers=WIDE.dithers[:pointings])
+        fields = {"A": NIRCAM_FIELD, "B": WIDE, "C": preset("nircam-coron"), "F": WIDER, "G": rates}
+        simulator = {"C": coronagraphy, "G": stage2}.get(case, observation)
+        found = [Path(simulator.write(fields[case], folder))]
         if case != "C":
-            references.write_references(min(folder.glob("*_cal.fits")), folder / "references")
+            references.write_references(min(folder.rglob("*_cal.fits")), folder / "references")
     return found[0]
 
 
 def configure(asn: Path, folder: Path, psfmask: Path | None, steps: dict[str, Any]) -> Path:
     """Write our configuration."""
-    files = {"psfmask": str(psfmask)} if psfmask else {}
+    files: dict[str, Any] = {"psfmask": str(psfmask)} if psfmask else {}
+    if (cache := asn.parent / "crds").exists():
+        files["crds"] = {"path": str(cache), "context": "jwst_0001.pmap"}
     references_folder = asn.parent / "references"
     if psfmask:
         steps = {**steps, "contrast": {"skip": True}}  # jwst makes no curve
@@ -92,11 +98,12 @@ def configure(asn: Path, folder: Path, psfmask: Path | None, steps: dict[str, An
     return path
 
 
-def run_ours(config: Path, folder: Path, cores: int) -> dict[str, Any]:
-    """Run the workflow; return its cost, and that of each rule."""
+def run_ours(config: Path, folder: Path, cores: int, until: str | None = None) -> dict[str, Any]:
+    """Run the workflow, maybe no further than a rule; return its cost, and that of each rule."""
     shutil.rmtree(folder / "logs", ignore_errors=True)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(folder), "--configfile", str(config), "--cores", str(cores)]
+    command += ["--until", until] if until else []
     cost = measure(command, folder / "run.log", environment())
     return {**cost, "rules": rules(folder / "logs")}
 
@@ -131,6 +138,40 @@ def run_jwst(python: str, asn: Path, folder: Path, settings: str, psfmask: Path 
     return {**cost, "steps_s": json.loads((folder / "cost.json").read_text()).get("steps_s", {})}
 
 
+def run_stage2(python: str, asn: Path, folder: Path, *arguments: str) -> Cost:
+    """Run jwst's stage 2 on the count rates beside an association; return its cost."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [python, str(ROOT / "benchmarks" / "run_jwst_image2.py"), str(folder)]
+    command += [str(path.resolve()) for path in sorted(asn.parent.glob("*_rate.fits"))]
+    command += ["--crds", str(asn.parent / "crds"), *arguments]
+    return measure(command, folder / "run.log", {**environment(), "PYTHONPATH": ""})
+
+
+def run_rates(case: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Run G or H with both and return the figures.
+
+    jwst makes G's exposures in one process, and H's products in another.
+    """
+    base = options.folder.resolve() / "G"
+    asn = simulate("G", base / "data", options.pointings)
+    shutil.rmtree(base / "ours", ignore_errors=True)
+    config = configure(asn, base / "ours", None, {})
+    until = "cal" if case == "G" else None
+    figures = {"ours": run_ours(config, base / "ours", options.cores, until)}
+    made = base / "jwst_cal"
+    if options.jwst and case == "G":
+        figures["jwst"] = run_stage2(options.jwst, asn, made)
+        rectified = ("--steps", *STEPS, "--settings", "fast")
+        figures["jwst with _i2d"] = run_stage2(options.jwst, asn, base / "jwst_i2d", *rectified)
+    elif options.jwst:
+        figures["jwst, stage 2"] = run_stage2(options.jwst, asn, made)
+        copy = Path(shutil.copy(asn, made))
+        if not (made / "references").exists():
+            (made / "references").symlink_to(asn.parent / "references")
+        figures["jwst, stage 3"] = run_jwst(options.jwst, copy, base / "jwst_fast", "fast", None)
+    return figures
+
+
 def prepare() -> None:
     """Compile modules and kernels, as an installation does."""
     for command in (["compileall", "-q", str(ROOT / "lib")], ["snakewebb.kernels"]):
@@ -139,9 +180,11 @@ def prepare() -> None:
 
 def run_case(case: str, options: argparse.Namespace) -> dict[str, Any]:
     """Run a case with both and return the figures."""
+    if case in "GH":
+        return run_rates(case, options)
     base = "B" if case in CHANGES else case
     data = options.folder / base / "data"
-    asn = simulate(base, data).resolve()
+    asn = simulate(base, data, options.pointings).resolve()
     psfmask = options.psfmask.resolve() if base == "C" else None
     ours = (options.folder / base / "ours").resolve()
     if case not in CHANGES:
@@ -179,7 +222,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="for data and products, tens of gigabytes")
     parser.add_argument("--jwst", metavar="PYTHON", help="without it, ours alone")
-    parser.add_argument("--cases", nargs="+", choices="ABCDEF", default=list("ABCDEF"))
+    parser.add_argument("--cases", nargs="+", choices="ABCDEFGH", default=list("ABCDEFGH"))
+    parser.add_argument("--pointings", type=int, default=12, help="of G and H")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--psfmask", type=Path, help="PSFMASK reference file, for case C")
     options = parser.parse_args()

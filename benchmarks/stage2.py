@@ -1,6 +1,8 @@
 """Compare the exposures of stage 2 in two folders, of one pipeline and of another or the truth.
 
-python benchmarks/stage2.py FOLDER OTHER
+    python benchmarks/stage2.py FOLDER OTHER
+
+Prints a line for each exposure, and then each keyword of PRIMARY and SCI that differs.
 """
 
 import argparse
@@ -11,6 +13,10 @@ import numpy as np
 from astropy.io import fits
 from stdatamodels.jwst import datamodels
 
+UNLIKE = {"DATE", "FILENAME", "HISTORY", "COMMENT", ""}
+"""Keywords that differ between any two files."""
+CLOSE = 1e-9
+"""Relative difference of numbers that are equal: those of S_REGION have nine decimals."""
 PLANES = ("SCI", "ERR", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT", "AREA")
 
 
@@ -41,13 +47,45 @@ def compare_wcs(path: Path, other: Path) -> tuple[np.ndarray, float]:
     return mean, float(np.hypot(*(offsets - mean[:, None, None])).max())
 
 
+def compare_keywords(path: Path, other: Path) -> list[tuple[str, object, object]]:
+    """Return keywords of PRIMARY and SCI that differ, and their values in either file."""
+    found = []
+    with fits.open(path) as first, fits.open(other) as second:
+        for hdu in ("PRIMARY", "SCI"):
+            ours, theirs = first[hdu].header, second[hdu].header
+            for key in sorted({*ours, *theirs} - UNLIKE):
+                pair = ours.get(key), theirs.get(key)
+                if not alike(*pair):
+                    found.append((f"{hdu} {key}", *pair))
+    return found
+
+
+def alike(value: object, other: object) -> bool:
+    """Return whether two values of keywords, or of the words in them, are the same."""
+    if isinstance(value, str) and isinstance(other, str):
+        words, others = value.split(), other.split()
+        return len(words) == len(others) and all(map(alike_words, words, others))
+    return alike_words(value, other)
+
+
+def alike_words(value: object, other: object) -> bool:
+    """Return whether two values are equal, or nearly so if they are numbers."""
+    if isinstance(value, bool) or isinstance(other, bool):
+        return value is other
+    try:
+        return bool(np.isclose(float(value), float(other), rtol=CLOSE, atol=CLOSE))
+    except (TypeError, ValueError):
+        return value == other
+
+
 def main() -> None:
-    """Print a line for each exposure that is in both folders."""
+    """Print a line for each exposure that is in both folders, and what their headers differ in."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("other", type=Path)
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # files of other versions of asdf
+    keywords: dict[str, list] = {}
     print(f"{'exposure':44}", *(f"{name:>11}" for name in PLANES), "   DQ  NaN  WCS (mas)")
     for path in sorted(options.folder.glob("*_cal*.fits")):
         other = options.other / path.name
@@ -57,8 +95,13 @@ def main() -> None:
             print(
                 f"{path.name.removesuffix('.fits'):44}",
                 *(f"{found[name]:11.1e}" for name in PLANES),
-                f"{found['DQ']:5} {found['nan']:4}  {mean[0]:+.3f} {mean[1]:+.3f} ± {rest:.4f}",
+                f"{found['DQ']:5} {found['nan']:4}  {mean[0]:+.4f} {mean[1]:+.4f} ± {rest:.4f}",
             )
+            for key, *values in compare_keywords(path, other):
+                keywords.setdefault(key, []).append(values)
+    for key, pairs in keywords.items():
+        value, known = ("none" if value is None else value for value in pairs[0])
+        print(f"{key:18} in {len(pairs)}: {value!s:.60} | {known!s:.60}")
 
 
 if __name__ == "__main__":

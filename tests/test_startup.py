@@ -1,9 +1,12 @@
 """Each way to start faster gains something, and leaves nothing behind."""
 
+import ast
 import gc
 import subprocess
 import sys
+from pathlib import Path
 
+import astropy.utils.data
 import pytest
 import yaml
 
@@ -34,6 +37,48 @@ def test_what_is_hidden_comes_back():
     with startup.without_module("wave"):
         import wave as again
     assert again is wave
+
+
+LIGHT = "import snakewebb.workflow.job\n"
+"""Imports astropy.io.fits."""
+
+
+def test_fits_would_import_units():
+    """Else nothing is gained by something in their stead."""
+    assert "astropy.units" in modules("import astropy.io.fits")
+    light = modules(LIGHT)
+    assert "astropy.io.fits" in light
+    assert "astropy.units" not in light
+
+
+def test_only_annotations_know_what_stands_in():
+    """Else it would make a difference."""
+    program = (
+        f"{LIGHT}from snakewebb.startup import Unknown\n"
+        "for name, module in list(sys.modules.items()):\n"
+        "    if name.startswith('astropy') and Unknown in vars(module).values():\n"
+        "        assert name == 'astropy.utils.data', name"
+    )
+    modules(program)
+    data = ast.parse(Path(astropy.utils.data.__file__).read_text(encoding="utf-8"))
+    for node in ast.walk(data):
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        elif isinstance(node, ast.FunctionDef):
+            node.returns = None
+    used = {node.id for node in ast.walk(data) if isinstance(node, ast.Name)}
+    assert not used & {"Quantity", "UnitBase"}
+
+
+def test_units_are_there_afterwards():
+    program = (
+        f"{LIGHT}import astropy.units as u\n"
+        "assert (1 * u.deg).to(u.arcsec).value == 3600\n"
+        "from astropy.table import QTable\n"
+        "from astropy.utils.data import get_free_space_in_dir\n"
+        "assert isinstance(get_free_space_in_dir('.', unit=True), u.Quantity)"
+    )
+    assert "astropy.units.si" in modules(program)
 
 
 def test_asdf_would_read_its_manifests_in_python():

@@ -179,7 +179,8 @@ def _arrays(tree: AsdfTree, planes: Planes) -> dict[str, Any]:
 def _write_keywords(hdu: Any, values: Mapping[str, Any]) -> None:
     """Put metadata into the header that they belong to, new ones in the order of JWST's schema."""
     header = hdu.header
-    own = [known for known in attributes() if known.hdu == hdu.name]
+    extension = hdu.name  # asked of the header each time
+    own = [known for known in attributes() if known.hdu == extension]
     place = len(header)
     for _, section in groupby(own, lambda known: known.name.split(".")[1]):
         group = list(section)

@@ -4,8 +4,8 @@ A job says itself what it took: Snakemake's ``benchmark`` looks at a job every h
 misses short jobs and short peaks, and takes a twentieth of the time that jobs take.
 
 Scripts import this module first. From then on whatever ends them is told in the log, and in one
-line, be it in an import. Until their work begins no garbage is collected
-(`snakewebb.startup.put_off_garbage`).
+line, be it in an import. Until their work begins no garbage is collected, and astropy's reader of
+FITS files is there without its units (`snakewebb.startup`).
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from snakewebb.errors import InputError
-from snakewebb.startup import collect_garbage, put_off_garbage
+from snakewebb.startup import collect_garbage, put_off_garbage, standing_in
 from snakewebb.workflow.logs import DONE, STOPPED
 
 put_off_garbage()
@@ -125,3 +125,7 @@ def _guard(log: str) -> None:
 _GUARDED = None
 if script := getattr(sys.modules["__main__"], "snakemake", None):
     _guard(_GUARDED := script.log[0])
+
+# In another version of astropy more may be asked for: then it is imported as a whole, by others.
+with contextlib.suppress(ImportError), standing_in("astropy.units", "Quantity", "UnitBase"):
+    import astropy.io.fits  # noqa: F401
