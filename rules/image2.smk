@@ -11,7 +11,7 @@ rule background:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=memory(500, 3),
+        mem_mb=memory(500, 1.2),
         runtime=minutes,
     params:
         code=code("background"),
@@ -36,7 +36,7 @@ rule cal:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=memory(500, 4),
+        mem_mb=memory(450, 1.6),
         runtime=minutes,
     params:
         code=code("cal"),
@@ -62,7 +62,7 @@ rule bsub:
     conda:
         "../envs/snakewebb.yaml"
     resources:
-        mem_mb=memory(500, 4),
+        mem_mb=memory(450, 1.6),
         runtime=minutes,
     params:
         code=code("bsub"),
