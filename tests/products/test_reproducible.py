@@ -54,8 +54,10 @@ def test_an_exposure_is_the_same_again(exposure, tmp_path, monkeypatch, copied):
         exposure_file.write_crf(
             exposure,
             path,
-            statuses={"outlier_detection": "SKIPPED"},
-            provenance={"outlier_detection": {"reason": "only one exposure"}},
+            provenance=provenance.Provenance(
+                {"outlier_detection": "SKIPPED"},
+                {"outlier_detection": {"reason": "only one exposure"}},
+            ),
         )
     first, again = (path.read_bytes() for path in paths)
     assert first == again
