@@ -243,8 +243,9 @@ def test_error_of_the_model_does_not_average_out(exposures, tmp_path, number):
     bad[0, :, 20:] = True
     residual = Residual(np.ones(err.shape), err, bad, np.full_like(err, common))
     write_psfsub(exposures[number], target, residual, provenance=Provenance())
-    grid, inputs = integrations([target])
-    band = drizzle_band(inputs, grid, slice(0, grid.shape[0]), DrizzleOptions(weight_type=None))
+    layout, inputs = integrations([target])
+    rows = slice(0, layout.grid.shape[0])
+    band = drizzle_band(inputs, layout.grid, rows, DrizzleOptions(weight_type=None))
     planes = [band.var_rnoise, band.var_poisson, band.var_flat]
     err = np.sqrt(np.nansum(planes, axis=0))
     both, one = band.con[0] == 3, band.con[0] == 2

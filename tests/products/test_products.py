@@ -1,3 +1,4 @@
+import json
 import os
 import resource
 import subprocess
@@ -19,6 +20,7 @@ from snakewebb import __version__
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE, OUTLIER
 from snakewebb.io.exposure_file import ExposureFile
+from snakewebb.io.headers import exposure_header
 from snakewebb.io.provenance import Provenance
 from snakewebb.io.schema import attributes
 from snakewebb.products import exposure_file
@@ -30,6 +32,7 @@ from snakewebb.wcs.change import Pointing
 from snakewebb.wcs.exposure import locate, read_geometry
 from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.grid import Grid, output_grid
+from snakewebb.wcs.layout import Layout, lay_out
 from snakewebb.wcs.sip import FITS_WCS
 from snakewebb.wcs.sphere import s_region
 
@@ -87,6 +90,19 @@ def grid(crfs) -> Grid:
     return output_grid(geometries, max_megapixels=10)
 
 
+def laid_out(paths, grid, groups=None) -> Layout:
+    """Exposures on a grid, as they are."""
+    geometries = {path.name: read_geometry(path) for path in paths}
+    groups = groups or [exposure_header(path).group_id for path in paths]
+    groups = dict(zip(geometries, groups, strict=True))
+    return lay_out(geometries, groups, dict.fromkeys(geometries), grid)
+
+
+@pytest.fixture(scope="module")
+def layout(crfs, grid) -> Layout:
+    return laid_out(crfs, grid)
+
+
 def random_planes(shape, names=PLANES, seed=0):
     rng = np.random.default_rng(seed)
     planes = {name: rng.random(shape, np.float32) for name in names if name not in ("CON", "ERR")}
@@ -104,23 +120,15 @@ def split(planes, count):
 
 
 @pytest.fixture(scope="module")
-def mosaic(crfs, grid, tmp_path_factory) -> tuple[Path, dict[str, np.ndarray]]:
+def mosaic(crfs, layout, tmp_path_factory) -> tuple[Path, dict[str, np.ndarray]]:
     """A mosaic written in four bands, and its planes."""
     folder = tmp_path_factory.mktemp("i2d")
-    planes = random_planes(grid.shape)
+    planes = random_planes(layout.grid.shape)
     for name in ("VAR_POISSON", "VAR_RNOISE", "VAR_FLAT"):
         planes[name][0, :2] = np.nan
     planes["VAR_FLAT"][1, 1] = np.nan
     target = folder / "product_i2d.fits"
-    write_i2d(
-        target,
-        grid,
-        split(planes, 4),
-        crfs,
-        parameters=PARAMETERS,
-        asn=ASN,
-        provenance={"version": "1.2"},
-    )
+    write_i2d(target, layout, split(planes, 4), crfs, parameters=PARAMETERS, asn=ASN)
     return target, planes
 
 
@@ -218,7 +226,8 @@ def test_s_region_is_made_from_the_gwcs(cals, crfs, grid, mosaic, tmp_path, stal
     assert header(target, "SCI")["S_REGION"] == s_region(*geometry_of(cals[0]).corners())
     target = tmp_path / mosaic[0].name
     inputs = [spoiled(crf) for crf in crfs]
-    write_i2d(target, grid, split(mosaic[1], 1), inputs, parameters=PARAMETERS)
+    layout = laid_out(inputs, grid)
+    write_i2d(target, layout, split(mosaic[1], 1), inputs, parameters=PARAMETERS)
     assert header(target, "SCI")["S_REGION"] == header(mosaic[0], "SCI")["S_REGION"]
 
 
@@ -486,6 +495,7 @@ def test_a_copy_takes_neither_stdatamodels_nor_gwcs(cals, tmp_path):
 import sys
 from pathlib import Path
 from snakewebb.coronagraphy import outlier_detection, stack_refs
+from snakewebb.io.headers import exposure_header
 from snakewebb.io.provenance import Provenance
 from snakewebb.jobs import crf
 from snakewebb.products.exposure_file import write_crf
@@ -516,15 +526,17 @@ def test_what_cannot_be_read_is_told(cals, tmp_path):
     assert not target.exists()
 
 
-def test_a_full_disk_leaves_nothing(cals, crfs, grid, tmp_path):
-    planes = random_planes(grid.shape)
+def test_a_full_disk_leaves_nothing(cals, crfs, layout, tmp_path):
+    planes = random_planes(layout.grid.shape)
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, unlimited[1]))
     try:
         with pytest.raises(OSError, match=r"a_crf\.fits: cannot be written: "):
             write_crf(cals[0], tmp_path / "a_crf.fits", provenance=Provenance())
         with pytest.raises(OSError, match=r"a_i2d\.fits: cannot be written: .*File too large"):
-            write_i2d(tmp_path / "a_i2d.fits", grid, split(planes, 3), crfs, parameters=PARAMETERS)
+            write_i2d(
+                tmp_path / "a_i2d.fits", layout, split(planes, 3), crfs, parameters=PARAMETERS
+            )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     assert list(tmp_path.iterdir()) == []
@@ -592,12 +604,12 @@ def test_a_mosaic_has_the_planes_of_its_bands(mosaic):
         assert_array_equal(model.wht, planes["WHT"])
 
 
-def test_the_file_does_not_depend_on_the_bands(crfs, grid, mosaic, tmp_path):
+def test_the_file_does_not_depend_on_the_bands(crfs, layout, mosaic, tmp_path):
     path, planes = mosaic
-    for count in (1, 7, grid.shape[0] + 5):
+    for count in (1, 7, layout.grid.shape[0] + 5):
         target = tmp_path / f"{count}" / path.name
         target.parent.mkdir()
-        write_i2d(target, grid, split(planes, count), crfs, parameters=PARAMETERS)
+        write_i2d(target, layout, split(planes, count), crfs, parameters=PARAMETERS)
         with fits.open(path) as a, fits.open(target) as b:
             for name in (*PLANES, "HDRTAB"):
                 assert a[name].header == b[name].header
@@ -696,7 +708,7 @@ def test_headers_and_tree_of_a_mosaic_agree(mosaic, tmp_path):
             )
         # What the schema does not know stands where it always does.
         extra = bare.extra_fits.PRIMARY.header
-        assert model.extra_fits.PRIMARY.header == extra == [["SWB_VER", "1.2", extra[0][2]]]
+        assert model.extra_fits.PRIMARY.header == extra == [["SWB_VER", __version__, extra[0][2]]]
         assert model.meta.resample.kernel == "square"
 
 
@@ -712,7 +724,7 @@ def test_what_others_added_to_an_input_does_not_go_along(crfs, grid, tmp_path, c
         hdus[0].header["MINE"] = "unknown"
         hdus[0].header["NGROUPS"] = "many"
     planes = random_planes(grid.shape, ("SCI",))
-    write_i2d(target, grid, [(0, planes)], [source], parameters=PARAMETERS)
+    write_i2d(target, laid_out([source], grid), [(0, planes)], [source], parameters=PARAMETERS)
     (message,) = (r.getMessage() for r in caplog.records if r.levelname == "WARNING")
     assert message == f"{source}: NGROUPS is 'many', no integer: left out"
     assert {"MINE", "HISTORY", "NGROUPS"}.isdisjoint(header(target))
@@ -723,7 +735,7 @@ def test_what_others_added_to_an_input_does_not_go_along(crfs, grid, tmp_path, c
     assert is_consistent(target)
 
 
-def test_inputs_need_no_tree(crfs, grid, mosaic, tmp_path):
+def test_inputs_need_no_tree(crfs, layout, mosaic, tmp_path):
     sources, target = [tmp_path / crf.name for crf in crfs], tmp_path / mosaic[0].name
     for crf, source in zip(crfs, sources, strict=True):
         with fits.open(crf) as hdus:
@@ -731,10 +743,7 @@ def test_inputs_need_no_tree(crfs, grid, mosaic, tmp_path):
             for keyword in ("XPOSURE", "TELAPSE"):  # as older files have them
                 hdus[0].header[keyword] = hdus["SCI"].header.pop(keyword)
             hdus.writeto(source)
-    options = {"parameters": PARAMETERS, "asn": ASN, "provenance": {"version": "1.2"}}
-    # S_REGION takes the exposures' gWCS, or what is known of them
-    corners = [np.column_stack(grid.sky_to_pixel(*geometry_of(crf).corners())) for crf in crfs]
-    write_i2d(target, grid, split(mosaic[1], 2), sources, corners=corners, **options)
+    write_i2d(target, layout, split(mosaic[1], 2), sources, parameters=PARAMETERS, asn=ASN)
     for extension in ("PRIMARY", *PLANES, "HDRTAB"):
         first, second = (header(path, extension) for path in (mosaic[0], target))
         first.pop("DATE", None)
@@ -742,31 +751,41 @@ def test_inputs_need_no_tree(crfs, grid, mosaic, tmp_path):
         assert first == second
 
 
-def test_a_mosaic_takes_neither_stdatamodels_nor_gwcs(crfs, tmp_path):
+def test_a_mosaic_takes_neither_stdatamodels_nor_gwcs(crfs, layout, tmp_path):
+    (tmp_path / "layout.json").write_text(json.dumps(layout.to_dict()))
     program = """
+import json
 import sys
+from pathlib import Path
 import numpy as np
 from snakewebb.coronagraphy import combine, reduction
 from snakewebb.jobs import i2d
 from snakewebb.products import mosaic_file
-from snakewebb.wcs.grid import Grid
-grid = Grid((53.16, -27.79), (4.0, 4.0), 1e-5, ((-1.0, 0.0), (0.0, 1.0)), (9, 9))
-bands = [(0, {"SCI": np.ones((9, 9))})]
+from snakewebb.wcs.layout import Layout
+layout = Layout.from_dict(json.loads(Path(sys.argv[2]).read_text()))
+bands = [(0, {"SCI": np.ones(layout.grid.shape)})]
 parameters = dict.fromkeys(("pixfrac", "kernel", "fillval", "weight_type"))
-mosaic_file.write_i2d(sys.argv[1], grid, bands, sys.argv[2:], parameters=parameters)
+mosaic_file.write_i2d(sys.argv[1], layout, bands, sys.argv[3:], parameters=parameters)
 assert not {"asdf", "astropy.modeling", "gwcs", "stdatamodels"} & set(sys.modules)
 """
     environment = os.environ | {"PYTHONPATH": str(Path(exposure_file.__file__).parents[2])}
-    command = [sys.executable, "-c", program, tmp_path / "a_i2d.fits", *crfs]
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        tmp_path / "a_i2d.fits",
+        tmp_path / "layout.json",
+        *crfs,
+    ]
     subprocess.run(command, env=environment, check=True)
     assert is_consistent(tmp_path / "a_i2d.fits")
 
 
-def test_groups_can_be_given(crfs, grid, tmp_path):
+def test_a_group_counts_once(crfs, grid, tmp_path):
     target = tmp_path / "a_i2d.fits"
     planes = random_planes(grid.shape, ("SCI",))
-    options = {"parameters": PARAMETERS, "group_ids": ["a", "b", "c", "c"]}
-    write_i2d(target, grid, [(0, planes)], crfs, **options)
+    layout = laid_out(crfs, grid, ["a", "b", "c", "c"])
+    write_i2d(target, layout, [(0, planes)], crfs, parameters=PARAMETERS)
     assert header(target)["NDRIZ"] == 3
 
 
@@ -778,10 +797,10 @@ def test_groups_can_be_given(crfs, grid, tmp_path):
         (("SCI", "CON", "WHT", "VAR_RNOISE"), True, ["SCI", "ERR", "CON", "WHT", "VAR_RNOISE"]),
     ],
 )
-def test_planes_are_optional(names, report_var, expected, crfs, grid, tmp_path):
+def test_planes_are_optional(names, report_var, expected, crfs, layout, tmp_path):
     target = tmp_path / "a_i2d.fits"
-    bands = split(random_planes(grid.shape, names), 2)
-    write_i2d(target, grid, bands, crfs, parameters=PARAMETERS, report_var=report_var)
+    bands = split(random_planes(layout.grid.shape, names), 2)
+    write_i2d(target, layout, bands, crfs, parameters=PARAMETERS, report_var=report_var)
     with fits.open(target) as hdus:
         assert [hdu.name for hdu in hdus] == ["PRIMARY", *expected, "HDRTAB", "ASDF"]
         if "ERR" in expected:
@@ -796,7 +815,7 @@ def test_a_single_exposure_is_not_blended(crfs, grid, tmp_path):
     band = {name.lower(): plane for name, plane in planes.items()}
     write_i2d(
         target,
-        grid,
+        laid_out(crfs[:1], grid),
         [(0, band | {"con": None})],
         crfs[:1],
         parameters=PARAMETERS,
@@ -811,6 +830,7 @@ def test_a_single_exposure_is_not_blended(crfs, grid, tmp_path):
 
 def test_bands_that_do_not_make_up_the_grid_are_told(crfs, grid, tmp_path):
     target = tmp_path / "a_i2d.fits"
+    layout = laid_out(crfs[:1], grid)
     bands = list(split(random_planes(grid.shape, ("SCI", "WHT")), 4))
     for wrong, message in (
         (bands[:-1], "bands end at row"),
@@ -819,7 +839,7 @@ def test_bands_that_do_not_make_up_the_grid_are_told(crfs, grid, tmp_path):
         ([(0, {"SCI": np.zeros((*grid.shape, 2), np.float32)[..., 0].T})], "does not fit in"),
     ):
         with pytest.raises(InputError, match=message):
-            write_i2d(target, grid, wrong, crfs[:1], parameters=PARAMETERS)
+            write_i2d(target, layout, wrong, crfs[:1], parameters=PARAMETERS)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -827,10 +847,10 @@ def test_memory_is_bounded_by_a_band(crfs, tmp_path):
     big = Grid((53.16, -27.79), (1000.0, 1000.0), 1e-5, ((-1.0, 0.0), (0.0, 1.0)), (1500, 1500))
     names = ("SCI", "WHT", "CON", "VAR_RNOISE")
     bands = ((row, random_planes((15, 1500), names)) for row in range(0, 1500, 15))
-    target = tmp_path / "a_i2d.fits"
+    target, layout = tmp_path / "a_i2d.fits", laid_out(crfs[:1], big)
     tracemalloc.start()
     try:
-        write_i2d(target, big, bands, crfs[:1], parameters=PARAMETERS)
+        write_i2d(target, layout, bands, crfs[:1], parameters=PARAMETERS)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
