@@ -209,7 +209,7 @@ class Scene:
             cube = read_cube(self.product(name, "crfints"))
             cubes.append(repair_pixels(cube.data, cube.dq)[0])
             references.append(read_planes(self.product(name, "psfalign"), ("SCI",))["SCI"])
-        grid, inputs = integrations([self.product(name, "psfsub") for name in self.names])
+        layout, inputs = integrations([self.product(name, "psfsub") for name in self.names])
         firsts = np.cumsum([0, *(len(cube) for cube in cubes[:-1])])
         geometries = [inputs[first].pixel_map.geometry for first in firsts]
         angles = [self.truth["exposures"][name]["roll"] for name in self.names]
@@ -217,7 +217,7 @@ class Scene:
         subtract = reduction(rolls, self.klip())
         reduce = reducer(subtract, combiner(inputs))
         frames = [Frame.of_exposure(*pair) for pair in zip(geometries, stars, strict=True)]
-        scene = ContrastScene(cubes, frames, psf, grid, tuple(self.place()))
+        scene = ContrastScene(cubes, frames, psf, layout.grid, tuple(self.place()))
         found: dict[str, list[float]] = {"faint": [], "own": []}
         for number, companion in enumerate(self.truth["companions"]):
             s, pa, flux = (companion[key] for key in ("separation", "position_angle", "flux"))

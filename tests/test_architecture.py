@@ -14,6 +14,7 @@ from workflow import REPO
 LIBRARY = REPO / "lib" / "snakewebb"
 PAGE = (REPO / "docs" / "architecture.md").read_text()
 LONGEST = 400
+MOST = 8
 GENERATED = {"io.schema_table"}
 
 
@@ -109,6 +110,27 @@ def test_no_file_is_too_long():
         name for name, path in files.items() if len(path.read_text().splitlines()) > LONGEST
     }
     assert len((REPO / "rules" / "common.smk").read_text().splitlines()) <= 150
+
+
+def parameters(function):
+    """The names of what a function takes, but for the object or class that it is of."""
+    taken = function.args
+    own = [*taken.posonlyargs, *taken.args, taken.vararg, *taken.kwonlyargs, taken.kwarg]
+    return [each.arg for each in own if each and each.arg not in ("self", "cls")]
+
+
+def test_no_public_function_takes_too_much():
+    """Kernels take arrays and scalars alone, and may."""
+    too_much = [
+        f"{name}.{node.name}: {len(parameters(node))}"
+        for name, path in modules().items()
+        if package(name) != "kernels"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.name == "__init__" or not node.name.startswith("_"))
+        and len(parameters(node)) > MOST
+    ]
+    assert not too_much
 
 
 def named_in(path):

@@ -19,7 +19,7 @@ from agreement import is_consistent
 from snakewebb.calibration.assign_wcs import WcsOptions, assign_wcs, image_box
 from snakewebb.errors import InputError
 from snakewebb.io.exposure_file import ExposureFile
-from snakewebb.io.provenance import read_notes
+from snakewebb.io.provenance import Provenance, read_notes
 from snakewebb.products.exposure_file import write_copy
 from snakewebb.references.distortion import read_distortion, read_filter_offset
 from snakewebb.simulate.apertures import Pointing, imaging_aperture, make_wcs, wcsinfo
@@ -123,8 +123,7 @@ def assigned(rate, target, distortion, filteroffset=None, **options):
         exposure,
         target,
         exposure.planes,
-        statuses={"assign_wcs": "COMPLETE"},
-        notes={"assign_wcs": notes},
+        provenance=Provenance({"assign_wcs": "COMPLETE"}, {"assign_wcs": notes}),
         wcs=change,
     )
     return notes

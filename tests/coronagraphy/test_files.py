@@ -14,13 +14,14 @@ from snakewebb.coronagraphy.star import star_correction, star_position
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE
 from snakewebb.io.planes import read_planes
-from snakewebb.io.provenance import cards, noted, read_notes
+from snakewebb.io.provenance import Provenance, cards, noted, read_notes
 from snakewebb.io.schema import attributes
 from snakewebb.mosaicking.resample import DrizzleOptions, drizzle_band
 from snakewebb.products import exposure_file
 from snakewebb.references.images import read_psfmask
 from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import preset
+from snakewebb.wcs.change import Pointing
 from snakewebb.wcs.exposure import read_geometry
 
 NPIX = 32
@@ -179,9 +180,9 @@ def test_psfsub(exposures, tmp_path, number):
         source,
         target,
         Residual(data, err, bad),
-        pointing=(correction, None, {}),
+        pointing=Pointing(correction=correction),
         asn=ASN,
-        provenance={"klip": {"truncate": 50, "modes": [12]}},
+        provenance=Provenance({"klip": "COMPLETE"}, {"klip": {"truncate": 50, "modes": [12]}}),
     )
     planes = read_planes(target)
     for index in ((0, 3, 4), (1, 5, 6)):
@@ -222,9 +223,11 @@ def test_psfsub_is_what_stdatamodels_would_write(exposures, tmp_path, monkeypatc
                 source,
                 path,
                 Residual(0.5 * ones, 3.0 * ones, ones == 0, 2.0 * ones),
-                pointing=(correction, geometry, {}),
+                pointing=Pointing(correction=correction, geometry=geometry),
                 asn=ASN,
-                provenance={"klip": {"truncate": 50, "modes": [12]}},
+                provenance=Provenance(
+                    {"klip": "COMPLETE"}, {"klip": {"truncate": 50, "modes": [12]}}
+                ),
             )
     with CubeModel(paths[0]) as model:
         assert_allclose(model.var_flat[model.dq & DO_NOT_USE == 0], 4.0)
@@ -239,9 +242,10 @@ def test_error_of_the_model_does_not_average_out(exposures, tmp_path, number):
     bad = np.zeros(err.shape, bool)
     bad[0, :, 20:] = True
     residual = Residual(np.ones(err.shape), err, bad, np.full_like(err, common))
-    write_psfsub(exposures[number], target, residual)
-    grid, inputs = integrations([target])
-    band = drizzle_band(inputs, grid, slice(0, grid.shape[0]), DrizzleOptions(weight_type=None))
+    write_psfsub(exposures[number], target, residual, provenance=Provenance())
+    layout, inputs = integrations([target])
+    rows = slice(0, layout.grid.shape[0])
+    band = drizzle_band(inputs, layout.grid, rows, DrizzleOptions(weight_type=None))
     planes = [band.var_rnoise, band.var_poisson, band.var_flat]
     err = np.sqrt(np.nansum(planes, axis=0))
     both, one = band.con[0] == 3, band.con[0] == 2

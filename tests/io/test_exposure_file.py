@@ -4,6 +4,7 @@ from astropy.io import fits
 
 from snakewebb.io.dq import DO_NOT_USE
 from snakewebb.io.exposure_file import ExposureFile, opened
+from snakewebb.io.provenance import Provenance
 from snakewebb.products.exposure_file import write_crf
 from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import preset
@@ -48,7 +49,7 @@ def test_what_was_written_is_read_anew(source, tmp_path):
     sky = {"level": 0.5, "subtracted": True, "method": "match"}
     names = [tmp_path / f"{name}_crf.fits" for name in "ab"]
     for name in names:
-        write_crf(exposure, name, statuses={"skymatch": "COMPLETE"}, sky=sky)
+        write_crf(exposure, name, provenance=Provenance({"skymatch": "COMPLETE"}), sky=sky)
     one, other = (fits.getdata(name) for name in names)
     np.testing.assert_array_equal(one, other)
     before, dq = fits.getdata(source, "SCI"), fits.getdata(source, "DQ")

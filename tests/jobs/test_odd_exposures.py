@@ -16,6 +16,7 @@ from snakewebb.io import fits_structure
 from snakewebb.io import planes as planes_module
 from snakewebb.io.bands import read_window, write_rows
 from snakewebb.io.planes import VARIANCES, check_exposure, read_planes
+from snakewebb.io.provenance import Provenance
 from snakewebb.products.exposure_file import write_crf
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
@@ -24,7 +25,7 @@ from snakewebb.wcs.exposure import locate
 from snakewebb.wcs.gwcs_library import read_wcs
 
 PLANES = ("SCI", "ERR", "DQ", *VARIANCES)
-STATUSES = {"tweakreg": "SKIPPED", "skymatch": "COMPLETE"}
+PROVENANCE = Provenance({"tweakreg": "SKIPPED", "skymatch": "COMPLETE"})
 SKY = {"level": 0.5, "subtracted": True, "method": "match"}
 
 
@@ -216,7 +217,7 @@ def test_copies_hold_what_was_read(paths, tmp_path, case, integrations):
     outliers = np.zeros((1, 128, 128) if integrations else (128, 128), bool)
     outliers[..., 10, 11] = True
     write_crf(
-        source, target, statuses=STATUSES, sky=SKY, outliers=outliers, integrations=integrations
+        source, target, provenance=PROVENANCE, sky=SKY, outliers=outliers, integrations=integrations
     )
     assert sums(target) == []
     before, after = read_planes(source), read_planes(target)
@@ -250,7 +251,7 @@ def test_other_compressed_extensions_are_copied_as_they_are(paths, tmp_path):
         tmp_path / "a_cal.fits",
         lambda hdus: hdus.append(fits.CompImageHDU(noise, name="MINE")),
     )
-    write_crf(source, tmp_path / "a_o001_crf.fits", statuses=STATUSES)
+    write_crf(source, tmp_path / "a_o001_crf.fits", provenance=PROVENANCE)
     with fits.open(source) as before, fits.open(tmp_path / "a_o001_crf.fits") as after:
         assert isinstance(after["MINE"], fits.CompImageHDU)
         assert_array_equal(after["MINE"].data, before["MINE"].data)
@@ -320,7 +321,7 @@ def test_errors_that_are_none_are_as_if_they_were_not_there(paths, tmp_path, val
     assert np.isfinite(planes["SCI"]).mean() > 0.9
     assert (planes["ERR"] is None) is (len(names) > 1)
     assert f"{names[0]} holds no error" in planes_module.left_out(path)
-    write_crf(path, tmp_path / "a_o001_crf.fits", statuses=STATUSES)
+    write_crf(path, tmp_path / "a_o001_crf.fits", provenance=PROVENANCE)
     crf = read_planes(tmp_path / "a_o001_crf.fits")
     assert crf[names[0]] is None
     assert np.isfinite(crf["SCI"]).mean() > 0.9

@@ -5,11 +5,12 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from snakewebb.io.provenance import read_notes
+from snakewebb.io.provenance import Provenance, read_notes
 from snakewebb.products.exposure_file import write_crf
 from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import preset
 from snakewebb.wcs.aberration import attitude
+from snakewebb.wcs.change import Pointing
 from snakewebb.wcs.exposure import Exposure, locate, read_geometry
 from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.gwcs_library import read_wcs
@@ -17,7 +18,9 @@ from snakewebb.wcs.sampling import read_sky
 from snakewebb.wcs.sphere import to_plane
 
 STAR = 20.0, -660.0
-STATUSES = {"tweakreg": "COMPLETE", "skymatch": "SKIPPED", "outlier_detection": "SKIPPED"}
+PROVENANCE = Provenance(
+    {"tweakreg": "COMPLETE", "skymatch": "SKIPPED", "outlier_detection": "SKIPPED"}
+)
 MAS = 1e-3
 TINY = 1e-4 * MAS
 MATRIX = (1.0001, 2e-4), (-2e-4, 1.0001)
@@ -98,10 +101,8 @@ def test_products_say_where_they_are(cal, tmp_path, corrected, moving_target):
     write_crf(
         cal,
         crf,
-        statuses=STATUSES,
-        correction=correction,
-        geometry=geometry,
-        moving_target=moving_target,
+        provenance=PROVENANCE,
+        pointing=Pointing(correction=correction, geometry=geometry, moving_target=moving_target),
     )
     right = geometry.corrected(correction)
     at = right.center()
@@ -130,7 +131,7 @@ def test_it_stays_where_jwst_has_put_it_if_that_is_asked(cal, tmp_path):
     there = read_geometry(cal)
     assert np.abs(plane((there.ra, there.dec), geometry.center()) - moved).min() > MAS
     crf = tmp_path / "a_crf.fits"
-    write_crf(cal, crf, statuses=STATUSES, geometry=geometry)
+    write_crf(cal, crf, provenance=PROVENANCE, pointing=Pointing(geometry=geometry))
     assert "SWB_DVA" not in fits.getheader(crf)
     # and in what is made of it
     again = read_geometry(crf)
@@ -141,7 +142,9 @@ def test_what_is_aligned_already_stays(cal, tmp_path):
     crf = tmp_path / "a_crf.fits"
     geometry = read_geometry(cal)
     correction = Correction(*geometry.center(), MATRIX, (0.02, -0.01))
-    write_crf(cal, crf, statuses=STATUSES, correction=correction, geometry=geometry)
+    write_crf(
+        cal, crf, provenance=PROVENANCE, pointing=Pointing(correction=correction, geometry=geometry)
+    )
     with fits.open(crf, mode="update") as hdus:
         del hdus[0].header["SWB_*"]
     assert read_geometry(crf).pivot_shift == (0.0, 0.0)
@@ -149,7 +152,7 @@ def test_what_is_aligned_already_stays(cal, tmp_path):
 
 def test_what_has_another_pivot_stays(cal, tmp_path):
     crf = tmp_path / "a_crf.fits"
-    write_crf(cal, crf, statuses=STATUSES, geometry=read_geometry(cal))
+    write_crf(cal, crf, provenance=PROVENANCE, pointing=Pointing(geometry=read_geometry(cal)))
     with fits.open(crf, mode="update") as hdus:
         del hdus[0].header["SWB_*"]
     assert read_geometry(crf).pivot_shift == (0.0, 0.0)
@@ -163,7 +166,7 @@ def test_a_cut_out_follows(cal, tmp_path):
         for hdu in hdus[1:]:
             if hdu.is_image and hdu.shape == (64, 64):
                 hdu.data = hdu.data[8:40, 4:50]
-    write_crf(cal, crf, statuses=STATUSES, geometry=geometry, corner=(4, 8))
+    write_crf(cal, crf, provenance=PROVENANCE, pointing=Pointing(geometry=geometry, corner=(4, 8)))
     x, y = np.meshgrid(np.arange(46.0), np.arange(32.0))
     at = geometry.center()
     whole, part = locate(cal)[1], read_sky(crf)

@@ -1,3 +1,4 @@
+import json
 import os
 import resource
 import subprocess
@@ -19,15 +20,19 @@ from snakewebb import __version__
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE, OUTLIER
 from snakewebb.io.exposure_file import ExposureFile
+from snakewebb.io.headers import exposure_header
+from snakewebb.io.provenance import Provenance
 from snakewebb.io.schema import attributes
 from snakewebb.products import exposure_file
 from snakewebb.products.exposure_file import write_crf
 from snakewebb.products.mosaic_file import write_i2d
 from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import SMALL_DITHERS, preset
+from snakewebb.wcs.change import Pointing
 from snakewebb.wcs.exposure import locate, read_geometry
 from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.grid import Grid, output_grid
+from snakewebb.wcs.layout import Layout, lay_out
 from snakewebb.wcs.sip import FITS_WCS
 from snakewebb.wcs.sphere import s_region
 
@@ -63,16 +68,18 @@ def crfs(cals, tmp_path_factory) -> list[Path]:
         write_crf(
             cal,
             paths[-1],
-            statuses=STATUSES | {"tweakreg": "FAILED" if lost else "COMPLETE"},
-            correction=None if lost else SHIFT,
+            provenance=Provenance(
+                STATUSES | {"tweakreg": "FAILED" if lost else "COMPLETE"},
+                {
+                    "version": "1.2",
+                    "tweakreg": {"rms_after": np.float32("nan"), **quality},
+                    "outlier_detection": {"snr": "5.0 4.0"},
+                },
+            ),
+            pointing=Pointing(correction=None if lost else SHIFT),
             sky={"level": 0.25, "subtracted": False, "method": "match", "status": "COMPLETE"},
             outliers=outliers,
             asn={**ASN, "exptype": "science"},
-            provenance={
-                "version": "1.2",
-                "tweakreg": {"rms_after": np.float32("nan"), **quality},
-                "outlier_detection": {"snr": "5.0 4.0"},
-            },
         )
     return paths
 
@@ -81,6 +88,19 @@ def crfs(cals, tmp_path_factory) -> list[Path]:
 def grid(crfs) -> Grid:
     geometries = {p.name: read_geometry(p) for p in crfs}
     return output_grid(geometries, max_megapixels=10)
+
+
+def laid_out(paths, grid, groups=None) -> Layout:
+    """Exposures on a grid, as they are."""
+    geometries = {path.name: read_geometry(path) for path in paths}
+    groups = groups or [exposure_header(path).group_id for path in paths]
+    groups = dict(zip(geometries, groups, strict=True))
+    return lay_out(geometries, groups, dict.fromkeys(geometries), grid)
+
+
+@pytest.fixture(scope="module")
+def layout(crfs, grid) -> Layout:
+    return laid_out(crfs, grid)
 
 
 def random_planes(shape, names=PLANES, seed=0):
@@ -100,23 +120,15 @@ def split(planes, count):
 
 
 @pytest.fixture(scope="module")
-def mosaic(crfs, grid, tmp_path_factory) -> tuple[Path, dict[str, np.ndarray]]:
+def mosaic(crfs, layout, tmp_path_factory) -> tuple[Path, dict[str, np.ndarray]]:
     """A mosaic written in four bands, and its planes."""
     folder = tmp_path_factory.mktemp("i2d")
-    planes = random_planes(grid.shape)
+    planes = random_planes(layout.grid.shape)
     for name in ("VAR_POISSON", "VAR_RNOISE", "VAR_FLAT"):
         planes[name][0, :2] = np.nan
     planes["VAR_FLAT"][1, 1] = np.nan
     target = folder / "product_i2d.fits"
-    write_i2d(
-        target,
-        grid,
-        split(planes, 4),
-        crfs,
-        parameters=PARAMETERS,
-        asn=ASN,
-        provenance={"version": "1.2"},
-    )
+    write_i2d(target, layout, split(planes, 4), crfs, parameters=PARAMETERS, asn=ASN)
     return target, planes
 
 
@@ -203,16 +215,19 @@ def test_s_region_is_made_from_the_gwcs(cals, crfs, grid, mosaic, tmp_path, stal
         return target
 
     source, target = spoiled(cals[0]), tmp_path / "a_crf.fits"
-    write_crf(source, target, statuses={}, geometry=geometry_of(cals[0]))
+    write_crf(
+        source, target, provenance=Provenance(), pointing=Pointing(geometry=geometry_of(cals[0]))
+    )
     assert header(target, "SCI")["S_REGION"] == s_region(*geometry_of(cals[0]).corners())
     with ImageModel(target) as model:
         assert model.meta.wcsinfo.s_region == header(target, "SCI")["S_REGION"]
     target.unlink()
-    write_crf(source, target, statuses={})
+    write_crf(source, target, provenance=Provenance())
     assert header(target, "SCI")["S_REGION"] == s_region(*geometry_of(cals[0]).corners())
     target = tmp_path / mosaic[0].name
     inputs = [spoiled(crf) for crf in crfs]
-    write_i2d(target, grid, split(mosaic[1], 1), inputs, parameters=PARAMETERS)
+    layout = laid_out(inputs, grid)
+    write_i2d(target, layout, split(mosaic[1], 1), inputs, parameters=PARAMETERS)
     assert header(target, "SCI")["S_REGION"] == header(mosaic[0], "SCI")["S_REGION"]
 
 
@@ -221,12 +236,17 @@ def test_s_region_stays_where_there_is_no_gwcs(cals, tmp_path):
     with fits.open(cals[0]) as hdus:
         del hdus["ASDF"]
         hdus.writeto(source)
-    write_crf(source, target, statuses={})
+    write_crf(source, target, provenance=Provenance())
     assert header(target, "SCI")["S_REGION"] == header(cals[0], "SCI")["S_REGION"]
 
 
 def test_without_sip_no_wrong_keywords_are_left(cals, tmp_path):
-    write_crf(cals[0], tmp_path / "a_crf.fits", statuses={}, correction=SHIFT, sip=None)
+    write_crf(
+        cals[0],
+        tmp_path / "a_crf.fits",
+        provenance=Provenance(),
+        pointing=Pointing(correction=SHIFT, sip=None),
+    )
     sci = header(tmp_path / "a_crf.fits", "SCI")
     assert "CRVAL1" not in sci
     assert not [key for key in sci if key.startswith(("A_", "B_", "CD", "PC1", "PC2", "CTYPE"))]
@@ -242,7 +262,12 @@ def test_a_plain_gwcs_is_corrected_on_the_sky(cals, tmp_path):
         model.meta.wcs = plain
         model.save(source)
     before = geometry_of(source)
-    write_crf(source, target, statuses={}, correction=SHIFT, geometry=before)
+    write_crf(
+        source,
+        target,
+        provenance=Provenance(),
+        pointing=Pointing(correction=SHIFT, geometry=before),
+    )
     corrected, after = before.corrected(SHIFT), geometry_of(target)
     assert_allclose(after.ra, corrected.ra, rtol=0, atol=1e-10)
     assert_allclose(after.dec, corrected.dec, rtol=0, atol=1e-10)
@@ -256,10 +281,12 @@ def test_a_moving_target_gets_its_frame_and_mean_position(cals, tmp_path):
     write_crf(
         cals[0],
         target,
-        statuses={"assign_mtwcs": "COMPLETE"},
-        correction=SHIFT,
-        moving_target=True,
-        wcsinfo={"mt_avra": 53.1, "mt_avdec": -27.7},
+        provenance=Provenance({"assign_mtwcs": "COMPLETE"}),
+        pointing=Pointing(
+            correction=SHIFT,
+            moving_target=True,
+            wcsinfo={"mt_avra": 53.1, "mt_avdec": -27.7},
+        ),
     )
     with ImageModel(target) as model:
         assert model.meta.wcs.available_frames[-1] == "moving_target"
@@ -271,14 +298,14 @@ def test_a_moving_target_gets_its_frame_and_mean_position(cals, tmp_path):
 def test_the_sky_is_subtracted_once(cals, tmp_path):
     first, second = tmp_path / "a_crf.fits", tmp_path / "b_crf.fits"
     sky = {"subtracted": True, "method": "match"}
-    write_crf(cals[0], first, statuses={}, sky={"level": 0.25, **sky})
-    write_crf(first, second, statuses={}, sky={"level": 0.5, **sky})
+    write_crf(cals[0], first, provenance=Provenance(), sky={"level": 0.25, **sky})
+    write_crf(first, second, provenance=Provenance(), sky={"level": 0.5, **sky})
     with ImageModel(cals[0]) as a, ImageModel(first) as b, ImageModel(second) as c:
         good = np.isfinite(a.data)
         assert_allclose(b.data[good], a.data[good] - 0.25, rtol=0, atol=1e-6)
         assert_allclose(c.data[good], a.data[good] - 0.5, rtol=0, atol=1e-6)
         assert c.meta.background.level == 0.5
-    write_crf(cals[0], first, statuses={}, sky={"level": None, **sky})
+    write_crf(cals[0], first, provenance=Provenance(), sky={"level": None, **sky})
     assert "BKGLEVEL" not in header(first)
 
 
@@ -288,7 +315,7 @@ def test_nan_pixels_become_bad_ones(cals, tmp_path):
         hdus["VAR_RNOISE"].data[20, 21] = np.nan
         hdus["DQ"].data[20, 21] = 0
         hdus.writeto(source)
-    write_crf(source, tmp_path / "a_crf.fits", statuses={})
+    write_crf(source, tmp_path / "a_crf.fits", provenance=Provenance())
     with ImageModel(tmp_path / "a_crf.fits") as model:
         assert model.dq[20, 21] == DO_NOT_USE
         assert np.isnan([model.data[20, 21], model.err[20, 21], model.var_flat[20, 21]]).all()
@@ -309,9 +336,8 @@ def test_files_may_have_more_and_less_than_usual(cals, tmp_path):
     write_crf(
         source,
         target,
-        statuses={"skymatch": "FAILED"},
+        provenance=Provenance({"skymatch": "FAILED"}, {"skymatch": {"reason": "no overlap"}}),
         outliers=outliers,
-        provenance={"skymatch": {"reason": "no overlap"}},
     )
     with fits.open(target) as hdus:
         assert_array_equal(hdus["IMSHIFTS"].data, np.arange(6.0).reshape(2, 3))
@@ -353,8 +379,7 @@ def geometry_of(path):
 def write_both(monkeypatch, folder, source, **findings):
     """Return a copy and what stdatamodels writes in its place."""
     paths = folder / "copy" / "a_crf.fits", folder / "written" / "a_crf.fits"
-    correction = findings["correction"]
-    assert exposure_file._is_copyable(ExposureFile(source), correction, findings.get("geometry"))
+    assert exposure_file._is_copyable(ExposureFile(source), findings["pointing"])
     for path in paths:
         path.parent.mkdir()
         with monkeypatch.context() as context:
@@ -373,20 +398,19 @@ def test_a_copy_is_what_stdatamodels_would_write(edited, correction, noted, tmp_
         edit(noted)
     outliers = np.zeros((NPIX, NPIX), bool)
     outliers[HIT] = True
+    notes = {
+        "tweakreg": {"n_matches": np.int64(20), "rms_after": 1e-7, "lost": None, "k": [1, 2.5]},
+        "skymatch": {"reason": "skip: 'is' set, and it takes so long to say why " * 3},
+    }
     copy, written = write_both(
         monkeypatch,
         tmp_path,
         noted,
-        statuses=STATUSES,
-        correction=correction,
-        geometry=geometry,
+        provenance=Provenance(STATUSES, notes),
+        pointing=Pointing(correction=correction, geometry=geometry),
         sky={"level": np.float32(0.5), "subtracted": True, "method": "match"},
         outliers=outliers,
         asn={**ASN, "exptype": "science"},
-        provenance={
-            "tweakreg": {"n_matches": np.int64(20), "rms_after": 1e-7, "lost": None, "k": [1, 2.5]},
-            "skymatch": {"reason": "skip: 'is' set, and it takes so long to say why " * 3},
-        },
     )
     assert_same(copy, written)
     assert is_consistent(copy) is not edited
@@ -403,8 +427,9 @@ def test_a_copy_is_what_stdatamodels_would_write(edited, correction, noted, tmp_
 
 @pytest.mark.parametrize("sip", [None, {"degree": 1}, {"degree": 3, "inv_degree": 2}])
 def test_fits_wcs_of_a_copy_stand_where_stdatamodels_puts_them(sip, noted, tmp_path, monkeypatch):
-    findings = {"statuses": {}, "correction": SHIFT, "geometry": geometry_of(noted)}
-    findings["sip"] = {"max_pix_error": 1.0, "max_inv_pix_error": 1.0, **sip} if sip else None
+    sip = {"max_pix_error": 1.0, "max_inv_pix_error": 1.0, **sip} if sip else None
+    pointing = Pointing(correction=SHIFT, geometry=geometry_of(noted), sip=sip)
+    findings = {"provenance": Provenance(), "pointing": pointing}
     paths = write_both(monkeypatch, tmp_path, noted, **findings)
     first, second = ([c[::2] for c in header(path, "SCI").cards] for path in paths)
     assert first == second
@@ -418,7 +443,8 @@ def test_fits_wcs_of_a_copy_need_not_have_been_there(noted, tmp_path, monkeypatc
         for name in FITS_WCS:
             model.meta.wcsinfo.instance.pop(name, None)
         model.save(bare)
-    findings = {"statuses": {}, "correction": SHIFT, "geometry": geometry_of(noted)}
+    pointing = Pointing(correction=SHIFT, geometry=geometry_of(noted))
+    findings = {"provenance": Provenance(), "pointing": pointing}
     paths = write_both(monkeypatch, tmp_path, bare, **findings)
     first, second = ([c[::2] for c in header(path, "SCI").cards] for path in paths)
     assert "A_0_2" in header(paths[0], "SCI")
@@ -428,9 +454,19 @@ def test_fits_wcs_of_a_copy_need_not_have_been_there(noted, tmp_path, monkeypatc
 def test_a_corrected_exposure_may_be_corrected_again(cals, tmp_path):
     first, second = tmp_path / "a_crf.fits", tmp_path / "b_crf.fits"
     geometry = geometry_of(cals[0])
-    write_crf(cals[0], first, statuses={}, correction=SHIFT, geometry=geometry)
+    write_crf(
+        cals[0],
+        first,
+        provenance=Provenance(),
+        pointing=Pointing(correction=SHIFT, geometry=geometry),
+    )
     geometry = geometry.corrected(SHIFT)
-    write_crf(first, second, statuses={}, correction=SHIFT, geometry=geometry)
+    write_crf(
+        first,
+        second,
+        provenance=Provenance(),
+        pointing=Pointing(correction=SHIFT, geometry=geometry),
+    )
     geometry = geometry.corrected(SHIFT)
     with ImageModel(second) as model:
         assert model.meta.wcs.available_frames.count("v2v3corr") == 1
@@ -444,8 +480,8 @@ def test_a_corrected_exposure_may_be_corrected_again(cals, tmp_path):
 
 def test_a_copy_of_a_copy(noted, tmp_path):
     first, second = tmp_path / "a_crf.fits", tmp_path / "b_crf.fits"
-    write_crf(noted, first, statuses={"skymatch": "SKIPPED"})
-    write_crf(first, second, statuses={"skymatch": "COMPLETE"})
+    write_crf(noted, first, provenance=Provenance({"skymatch": "SKIPPED"}))
+    write_crf(first, second, provenance=Provenance({"skymatch": "COMPLETE"}))
     assert is_consistent(second)
     with ImageModel(second) as model:
         assert model.meta.filename == second.name
@@ -459,13 +495,16 @@ def test_a_copy_takes_neither_stdatamodels_nor_gwcs(cals, tmp_path):
 import sys
 from pathlib import Path
 from snakewebb.coronagraphy import outlier_detection, stack_refs
+from snakewebb.io.headers import exposure_header
+from snakewebb.io.provenance import Provenance
 from snakewebb.jobs import crf
 from snakewebb.products.exposure_file import write_crf
+from snakewebb.wcs.change import Pointing
 from snakewebb.wcs.exposure import Exposure
 from snakewebb.wcs.geometry import Correction
 geometry = Exposure.read(sys.argv[3]).geometry
-correction = {SHIFT!r}
-write_crf(*sys.argv[1:3], statuses={{}}, correction=correction, geometry=geometry)
+pointing = Pointing(correction={SHIFT!r}, geometry=geometry)
+write_crf(*sys.argv[1:3], provenance=Provenance(), pointing=pointing)
 assert not {{"asdf", "astropy.modeling", "gwcs", "stdatamodels"}} & set(sys.modules)
 """
     environment = os.environ | {"PYTHONPATH": str(Path(exposure_file.__file__).parents[2])}
@@ -476,26 +515,28 @@ assert not {{"asdf", "astropy.modeling", "gwcs", "stdatamodels"}} & set(sys.modu
 def test_what_cannot_be_read_is_told(cals, tmp_path):
     target = tmp_path / "a_crf.fits"
     with pytest.raises(InputError, match=r"gone_cal\.fits: there is no such file"):
-        write_crf(tmp_path / "gone_cal.fits", target, statuses={})
+        write_crf(tmp_path / "gone_cal.fits", target, provenance=Provenance())
     fits.PrimaryHDU().writeto(tmp_path / "empty_cal.fits")
     with pytest.raises(InputError, match="no SCI"):
-        write_crf(tmp_path / "empty_cal.fits", target, statuses={})
+        write_crf(tmp_path / "empty_cal.fits", target, provenance=Provenance())
     short = tmp_path / "short_cal.fits"
     short.write_bytes(cals[0].read_bytes()[:50000])
     with pytest.raises(InputError, match=r"short_cal\.fits: is cut short"):
-        write_crf(short, target, statuses={})
+        write_crf(short, target, provenance=Provenance())
     assert not target.exists()
 
 
-def test_a_full_disk_leaves_nothing(cals, crfs, grid, tmp_path):
-    planes = random_planes(grid.shape)
+def test_a_full_disk_leaves_nothing(cals, crfs, layout, tmp_path):
+    planes = random_planes(layout.grid.shape)
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, unlimited[1]))
     try:
         with pytest.raises(OSError, match=r"a_crf\.fits: cannot be written: "):
-            write_crf(cals[0], tmp_path / "a_crf.fits", statuses={})
+            write_crf(cals[0], tmp_path / "a_crf.fits", provenance=Provenance())
         with pytest.raises(OSError, match=r"a_i2d\.fits: cannot be written: .*File too large"):
-            write_i2d(tmp_path / "a_i2d.fits", grid, split(planes, 3), crfs, parameters=PARAMETERS)
+            write_i2d(
+                tmp_path / "a_i2d.fits", layout, split(planes, 3), crfs, parameters=PARAMETERS
+            )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     assert list(tmp_path.iterdir()) == []
@@ -510,7 +551,12 @@ def test_real_coronagraphic_cubes_of_an_older_pipeline(tmp_path):
         data = hdus["SCI"].data
         outliers = np.zeros(data.shape, bool)
         outliers[0, 100, 100] = True
-        write_crf(source, target, statuses={"outlier_detection": "COMPLETE"}, outliers=outliers)
+        write_crf(
+            source,
+            target,
+            provenance=Provenance({"outlier_detection": "COMPLETE"}),
+            outliers=outliers,
+        )
     with CubeModel(target) as model:
         assert model.meta.cal_step.outlier_detection == "COMPLETE"
         assert model.dq[0, 100, 100] & OUTLIER
@@ -528,7 +574,8 @@ def test_real_coronagraphic_cubes_of_an_older_pipeline(tmp_path):
 )
 def test_a_copy_of_a_real_cube_is_what_stdatamodels_would_write(correction, tmp_path, monkeypatch):
     source = min((DATA / "aumic_f356w").glob("*_calints.fits"))
-    findings = {"statuses": STATUSES, "correction": correction, "geometry": geometry_of(source)}
+    pointing = Pointing(correction=correction, geometry=geometry_of(source))
+    findings = {"provenance": Provenance(STATUSES), "pointing": pointing}
     assert_same(*write_both(monkeypatch, tmp_path, source, **findings))
 
 
@@ -557,12 +604,12 @@ def test_a_mosaic_has_the_planes_of_its_bands(mosaic):
         assert_array_equal(model.wht, planes["WHT"])
 
 
-def test_the_file_does_not_depend_on_the_bands(crfs, grid, mosaic, tmp_path):
+def test_the_file_does_not_depend_on_the_bands(crfs, layout, mosaic, tmp_path):
     path, planes = mosaic
-    for count in (1, 7, grid.shape[0] + 5):
+    for count in (1, 7, layout.grid.shape[0] + 5):
         target = tmp_path / f"{count}" / path.name
         target.parent.mkdir()
-        write_i2d(target, grid, split(planes, count), crfs, parameters=PARAMETERS)
+        write_i2d(target, layout, split(planes, count), crfs, parameters=PARAMETERS)
         with fits.open(path) as a, fits.open(target) as b:
             for name in (*PLANES, "HDRTAB"):
                 assert a[name].header == b[name].header
@@ -661,7 +708,7 @@ def test_headers_and_tree_of_a_mosaic_agree(mosaic, tmp_path):
             )
         # What the schema does not know stands where it always does.
         extra = bare.extra_fits.PRIMARY.header
-        assert model.extra_fits.PRIMARY.header == extra == [["SWB_VER", "1.2", extra[0][2]]]
+        assert model.extra_fits.PRIMARY.header == extra == [["SWB_VER", __version__, extra[0][2]]]
         assert model.meta.resample.kernel == "square"
 
 
@@ -677,7 +724,7 @@ def test_what_others_added_to_an_input_does_not_go_along(crfs, grid, tmp_path, c
         hdus[0].header["MINE"] = "unknown"
         hdus[0].header["NGROUPS"] = "many"
     planes = random_planes(grid.shape, ("SCI",))
-    write_i2d(target, grid, [(0, planes)], [source], parameters=PARAMETERS)
+    write_i2d(target, laid_out([source], grid), [(0, planes)], [source], parameters=PARAMETERS)
     (message,) = (r.getMessage() for r in caplog.records if r.levelname == "WARNING")
     assert message == f"{source}: NGROUPS is 'many', no integer: left out"
     assert {"MINE", "HISTORY", "NGROUPS"}.isdisjoint(header(target))
@@ -688,7 +735,7 @@ def test_what_others_added_to_an_input_does_not_go_along(crfs, grid, tmp_path, c
     assert is_consistent(target)
 
 
-def test_inputs_need_no_tree(crfs, grid, mosaic, tmp_path):
+def test_inputs_need_no_tree(crfs, layout, mosaic, tmp_path):
     sources, target = [tmp_path / crf.name for crf in crfs], tmp_path / mosaic[0].name
     for crf, source in zip(crfs, sources, strict=True):
         with fits.open(crf) as hdus:
@@ -696,10 +743,7 @@ def test_inputs_need_no_tree(crfs, grid, mosaic, tmp_path):
             for keyword in ("XPOSURE", "TELAPSE"):  # as older files have them
                 hdus[0].header[keyword] = hdus["SCI"].header.pop(keyword)
             hdus.writeto(source)
-    options = {"parameters": PARAMETERS, "asn": ASN, "provenance": {"version": "1.2"}}
-    # S_REGION takes the exposures' gWCS, or what is known of them
-    corners = [np.column_stack(grid.sky_to_pixel(*geometry_of(crf).corners())) for crf in crfs]
-    write_i2d(target, grid, split(mosaic[1], 2), sources, corners=corners, **options)
+    write_i2d(target, layout, split(mosaic[1], 2), sources, parameters=PARAMETERS, asn=ASN)
     for extension in ("PRIMARY", *PLANES, "HDRTAB"):
         first, second = (header(path, extension) for path in (mosaic[0], target))
         first.pop("DATE", None)
@@ -707,31 +751,41 @@ def test_inputs_need_no_tree(crfs, grid, mosaic, tmp_path):
         assert first == second
 
 
-def test_a_mosaic_takes_neither_stdatamodels_nor_gwcs(crfs, tmp_path):
+def test_a_mosaic_takes_neither_stdatamodels_nor_gwcs(crfs, layout, tmp_path):
+    (tmp_path / "layout.json").write_text(json.dumps(layout.to_dict()))
     program = """
+import json
 import sys
+from pathlib import Path
 import numpy as np
 from snakewebb.coronagraphy import combine, reduction
 from snakewebb.jobs import i2d
 from snakewebb.products import mosaic_file
-from snakewebb.wcs.grid import Grid
-grid = Grid((53.16, -27.79), (4.0, 4.0), 1e-5, ((-1.0, 0.0), (0.0, 1.0)), (9, 9))
-bands = [(0, {"SCI": np.ones((9, 9))})]
+from snakewebb.wcs.layout import Layout
+layout = Layout.from_dict(json.loads(Path(sys.argv[2]).read_text()))
+bands = [(0, {"SCI": np.ones(layout.grid.shape)})]
 parameters = dict.fromkeys(("pixfrac", "kernel", "fillval", "weight_type"))
-mosaic_file.write_i2d(sys.argv[1], grid, bands, sys.argv[2:], parameters=parameters)
+mosaic_file.write_i2d(sys.argv[1], layout, bands, sys.argv[3:], parameters=parameters)
 assert not {"asdf", "astropy.modeling", "gwcs", "stdatamodels"} & set(sys.modules)
 """
     environment = os.environ | {"PYTHONPATH": str(Path(exposure_file.__file__).parents[2])}
-    command = [sys.executable, "-c", program, tmp_path / "a_i2d.fits", *crfs]
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        tmp_path / "a_i2d.fits",
+        tmp_path / "layout.json",
+        *crfs,
+    ]
     subprocess.run(command, env=environment, check=True)
     assert is_consistent(tmp_path / "a_i2d.fits")
 
 
-def test_groups_can_be_given(crfs, grid, tmp_path):
+def test_a_group_counts_once(crfs, grid, tmp_path):
     target = tmp_path / "a_i2d.fits"
     planes = random_planes(grid.shape, ("SCI",))
-    options = {"parameters": PARAMETERS, "group_ids": ["a", "b", "c", "c"]}
-    write_i2d(target, grid, [(0, planes)], crfs, **options)
+    layout = laid_out(crfs, grid, ["a", "b", "c", "c"])
+    write_i2d(target, layout, [(0, planes)], crfs, parameters=PARAMETERS)
     assert header(target)["NDRIZ"] == 3
 
 
@@ -743,10 +797,10 @@ def test_groups_can_be_given(crfs, grid, tmp_path):
         (("SCI", "CON", "WHT", "VAR_RNOISE"), True, ["SCI", "ERR", "CON", "WHT", "VAR_RNOISE"]),
     ],
 )
-def test_planes_are_optional(names, report_var, expected, crfs, grid, tmp_path):
+def test_planes_are_optional(names, report_var, expected, crfs, layout, tmp_path):
     target = tmp_path / "a_i2d.fits"
-    bands = split(random_planes(grid.shape, names), 2)
-    write_i2d(target, grid, bands, crfs, parameters=PARAMETERS, report_var=report_var)
+    bands = split(random_planes(layout.grid.shape, names), 2)
+    write_i2d(target, layout, bands, crfs, parameters=PARAMETERS, report_var=report_var)
     with fits.open(target) as hdus:
         assert [hdu.name for hdu in hdus] == ["PRIMARY", *expected, "HDRTAB", "ASDF"]
         if "ERR" in expected:
@@ -761,7 +815,7 @@ def test_a_single_exposure_is_not_blended(crfs, grid, tmp_path):
     band = {name.lower(): plane for name, plane in planes.items()}
     write_i2d(
         target,
-        grid,
+        laid_out(crfs[:1], grid),
         [(0, band | {"con": None})],
         crfs[:1],
         parameters=PARAMETERS,
@@ -776,6 +830,7 @@ def test_a_single_exposure_is_not_blended(crfs, grid, tmp_path):
 
 def test_bands_that_do_not_make_up_the_grid_are_told(crfs, grid, tmp_path):
     target = tmp_path / "a_i2d.fits"
+    layout = laid_out(crfs[:1], grid)
     bands = list(split(random_planes(grid.shape, ("SCI", "WHT")), 4))
     for wrong, message in (
         (bands[:-1], "bands end at row"),
@@ -784,7 +839,7 @@ def test_bands_that_do_not_make_up_the_grid_are_told(crfs, grid, tmp_path):
         ([(0, {"SCI": np.zeros((*grid.shape, 2), np.float32)[..., 0].T})], "does not fit in"),
     ):
         with pytest.raises(InputError, match=message):
-            write_i2d(target, grid, wrong, crfs[:1], parameters=PARAMETERS)
+            write_i2d(target, layout, wrong, crfs[:1], parameters=PARAMETERS)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -792,10 +847,10 @@ def test_memory_is_bounded_by_a_band(crfs, tmp_path):
     big = Grid((53.16, -27.79), (1000.0, 1000.0), 1e-5, ((-1.0, 0.0), (0.0, 1.0)), (1500, 1500))
     names = ("SCI", "WHT", "CON", "VAR_RNOISE")
     bands = ((row, random_planes((15, 1500), names)) for row in range(0, 1500, 15))
-    target = tmp_path / "a_i2d.fits"
+    target, layout = tmp_path / "a_i2d.fits", laid_out(crfs[:1], big)
     tracemalloc.start()
     try:
-        write_i2d(target, big, bands, crfs[:1], parameters=PARAMETERS)
+        write_i2d(target, layout, bands, crfs[:1], parameters=PARAMETERS)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -17,6 +17,7 @@ from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import preset
 from snakewebb.wcs.exposure import read_geometry
 from snakewebb.wcs.grid import output_grid
+from snakewebb.wcs.layout import lay_out
 
 EPOCH, DATE = "1700000000", "2023-11-14T22:13:20.000"
 
@@ -54,8 +55,10 @@ def test_an_exposure_is_the_same_again(exposure, tmp_path, monkeypatch, copied):
         exposure_file.write_crf(
             exposure,
             path,
-            statuses={"outlier_detection": "SKIPPED"},
-            provenance={"outlier_detection": {"reason": "only one exposure"}},
+            provenance=provenance.Provenance(
+                {"outlier_detection": "SKIPPED"},
+                {"outlier_detection": {"reason": "only one exposure"}},
+            ),
         )
     first, again = (path.read_bytes() for path in paths)
     assert first == again
@@ -71,13 +74,14 @@ def test_a_mosaic_and_its_catalogue_are_the_same_again(exposure, tmp_path, monke
     grid = output_grid(
         {"a": geometry}, max_megapixels=10, crpix=(48.5, 48.5), output_shape=(96, 96)
     )
+    layout = lay_out({"a": geometry}, {"a": "g"}, {"a": None}, grid)
     planes = {"SCI": image, "WHT": np.ones_like(image), "ERR": np.full_like(image, 0.1)}
     parameters = {"pixfrac": 1.0, "kernel": "square", "fillval": "NAN", "weight_type": "ivm"}
     made = []
     for folder in (tmp_path / "first", tmp_path / "again"):
         folder.mkdir()
         paths = [folder / f"a_{suffix}" for suffix in ("i2d.fits", "cat.ecsv", "segm.fits")]
-        write_i2d(paths[0], grid, [(0, planes)], [exposure], parameters=parameters)
+        write_i2d(paths[0], layout, [(0, planes)], [exposure], parameters=parameters)
         make_catalog(*paths)
         made.append([path.read_bytes() for path in paths])
         for path in (paths[0], paths[2]):

@@ -17,7 +17,8 @@ from snakewebb.io.planes import read_planes
 from snakewebb.io.provenance import read_notes
 from snakewebb.mosaicking.resample import DrizzleOptions, Input, drizzle_band
 from snakewebb.wcs.exposure import locate
-from snakewebb.wcs.grid import Grid, output_grid
+from snakewebb.wcs.grid import output_grid
+from snakewebb.wcs.layout import Layout, lay_out
 from snakewebb.wcs.pixel_map import PixelMap
 
 
@@ -79,8 +80,8 @@ def reducer(
     return reduce
 
 
-def integrations(paths: Sequence[str | Path], **parameters: Any) -> tuple[Grid, list[Input]]:
-    """Return all integrations of exposures, to be drizzled together, and their grid.
+def integrations(paths: Sequence[str | Path], **parameters: Any) -> tuple[Layout, list[Input]]:
+    """Return how exposures are laid out, and all their integrations, to be drizzled together.
 
     Errors that the integrations of an exposure have in common (VAR_FLAT: the flat field, the PSF
     model) do not average out. Drizzling takes inputs as independent, so they are multiplied by the
@@ -95,6 +96,7 @@ def integrations(paths: Sequence[str | Path], **parameters: Any) -> tuple[Grid, 
     """
     known = {product_exposure(path): locate(path)[0] for path in paths}
     geometries = {name: exposure.geometry for name, exposure in known.items()}
+    groups = {name: exposure.header.group_id for name, exposure in known.items()}
     grid = output_grid(geometries, **parameters)
     inputs = []
     for path, (name, exposure) in zip(paths, known.items(), strict=True):
@@ -113,4 +115,4 @@ def integrations(paths: Sequence[str | Path], **parameters: Any) -> tuple[Grid, 
         ]
     if not inputs:
         raise InputError(f"{paths[0]}: no exposure has a good pixel: check their DQ")
-    return grid, inputs
+    return lay_out(geometries, groups, dict.fromkeys(geometries), grid), inputs

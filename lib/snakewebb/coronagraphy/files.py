@@ -18,8 +18,10 @@ import numpy as np
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE
 from snakewebb.io.planes import Planes
+from snakewebb.io.provenance import Provenance
 from snakewebb.products.exposure_copy import write_copy
-from snakewebb.products.exposure_file import Pointing, rewrite
+from snakewebb.products.exposure_file import rewrite
+from snakewebb.wcs.change import Pointing
 
 if TYPE_CHECKING:
     from snakewebb.coronagraphy.align_refs import Aligned
@@ -62,9 +64,8 @@ def write_psfstack(
         source,
         target,
         planes,
-        statuses={"stack_psfs": "COMPLETE"},
+        provenance=Provenance({"stack_psfs": "COMPLETE"}, {"stack_psfs": notes}),
         metadata={"asn": asn or {}},
-        notes={"stack_psfs": notes},
         whole=False,
     )
 
@@ -78,7 +79,7 @@ def write_psfalign(
     exposures: Sequence[str],
     status: str = "COMPLETE",
     asn: Mapping[str, Any] | None = None,
-    provenance: Mapping[str, Any] | None = None,
+    notes: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Write the references as they were shifted onto an exposure's star.
 
@@ -99,17 +100,17 @@ def write_psfalign(
         SKIPPED if nothing was shifted.
     asn : mapping, optional
         For ``meta.asn``.
-    provenance : mapping, optional
+    notes : mapping, optional
         More for ``meta.snakewebb.align_refs``.
     """
-    notes = {
+    said = {
         "exposures": list(exposures),
         "mask": mask,
         "shifts": aligned.shifts,
         "shift_errors": aligned.shift_errors,
         "beta": aligned.beta,
         "residual": aligned.residual,
-        **(provenance or {}),
+        **notes,
     }
     planes: Planes = {"SCI": aligned.data.astype(np.float32), "DQ": aligned.dq}
     if aligned.err is not None:
@@ -118,9 +119,8 @@ def write_psfalign(
         source,
         target,
         planes,
-        statuses={"align_psfs": status},
+        provenance=Provenance({"align_psfs": status}, {"align_refs": said}),
         metadata={"asn": asn or {}},
-        notes={"align_refs": notes},
     )
 
 
@@ -149,10 +149,9 @@ def write_psfsub(
     target: str | Path,
     residual: Residual,
     *,
-    statuses: Mapping[str, str] = MappingProxyType({"klip": "COMPLETE"}),
-    pointing: Pointing | None = None,
+    provenance: Provenance,
+    pointing: Pointing = Pointing(),
     asn: Mapping[str, Any] | None = None,
-    provenance: Mapping[str, Any] | None = None,
 ) -> None:
     """Write an exposure from which the star's light is subtracted.
 
@@ -167,25 +166,21 @@ def write_psfsub(
         Bad pixels become NaN and DO_NOT_USE, like those outside the search region. The square of
         the error in common becomes VAR_FLAT, as the flat field's is of that kind, too; see
         `snakewebb.coronagraphy.combine.integrations`.
-    statuses : mapping, optional
+    provenance : Provenance
         ``klip`` is SKIPPED if the star's light was not subtracted, ``align_psfs`` FAILED if the
         star was not found.
-    pointing : (Correction, Geometry or None, mapping or None), optional
-        The correction that puts the star in its place, see
-        `snakewebb.coronagraphy.star.star_correction`; the exposure's geometry; and options for SIP
-        keywords; as in `snakewebb.products.exposure_file.rewrite`.
+    pointing : Pointing, optional
+        With the correction that puts the star in its place, see
+        `snakewebb.coronagraphy.star.star_correction`.
     asn : mapping, optional
         For ``meta.asn``.
-    provenance : mapping, optional
-        For ``meta.snakewebb``, by step.
     """
     rewrite(
         source,
         target,
         partial(_subtract, residual=residual, source=source),
-        statuses=statuses,
+        provenance=provenance,
         metadata={"asn": asn or {}},
-        notes=provenance or {},
         pointing=pointing,
     )
 

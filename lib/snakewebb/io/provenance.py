@@ -10,6 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,23 @@ KEYWORDS = {
     "outlier_detection.fraction": ("SWB_OUTL", "fraction of pixels flagged OUTLIER"),
 }
 """What of ``meta.snakewebb`` is also a FITS keyword, with its comment."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What is said in a product of the steps that made it.
+
+    Attributes
+    ----------
+    statuses : mapping, optional
+        COMPLETE, SKIPPED or FAILED by step, for ``meta.cal_step``.
+    notes : mapping, optional
+        For ``meta.snakewebb``; values that JSON can hold, or NumPy's. By step: numbers, and
+        under ``reason`` why it failed or was skipped.
+    """
+
+    statuses: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def date() -> str:

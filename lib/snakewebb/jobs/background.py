@@ -17,6 +17,7 @@ from snakewebb.io.bands import cut_rows
 from snakewebb.io.dq import DO_NOT_USE
 from snakewebb.io.names import exposure_name
 from snakewebb.io.planes import Planes, has_plane, image_shape, read_planes, total_error
+from snakewebb.io.provenance import Provenance
 from snakewebb.jobs.options import options_of, record_of
 from snakewebb.jobs.rate import check_rate, check_setup
 from snakewebb.products.exposure_copy import write_copy
@@ -101,8 +102,7 @@ def combine_backgrounds(
         used[0],
         target,
         combined,
-        statuses={},
-        notes={"bkg_subtract": notes},
+        provenance=Provenance(notes={"bkg_subtract": notes}),
         metadata={"subarray": corner},
         whole=False,
     )

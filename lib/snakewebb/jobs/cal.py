@@ -20,7 +20,7 @@ from snakewebb.io.dq import DO_NOT_USE
 from snakewebb.io.exposure_file import ExposureFile
 from snakewebb.io.names import exposure_name
 from snakewebb.io.planes import Planes, left_out
-from snakewebb.io.provenance import read_notes
+from snakewebb.io.provenance import Provenance, read_notes
 from snakewebb.jobs.options import options_of, record_of
 from snakewebb.jobs.rate import check_rate, check_setup
 from snakewebb.products.exposure_copy import write_copy
@@ -250,12 +250,12 @@ class _Calibration:
 
     def write(self, target: str | Path, wcs: WcsChange | None = None) -> None:
         """Write the exposure as it is now, and what is said of its steps."""
+        statuses = {name: self.statuses[name] for name in STEPS if name in self.statuses}
         write_copy(
             self.source,
             target,
             self.planes,
-            statuses={name: self.statuses[name] for name in STEPS if name in self.statuses},
-            notes=self.notes,
+            provenance=Provenance(statuses, self.notes),
             metadata=self.metadata,
             wcs=wcs,
         )

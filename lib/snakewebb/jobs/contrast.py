@@ -159,7 +159,7 @@ def product_contrast(
                 target.cubes,
                 frames,
                 image,
-                layout,
+                layout.grid,
                 exposures[0].sky,
                 transmission,
                 options.drizzle.get("pixfrac", 1.0),
@@ -174,7 +174,7 @@ def product_contrast(
             log.exception("the contrast is not determined")
             why = f"a reduction is not determined ({error})"
         status, reason = "FAILED", "; ".join(filter(None, (why, reason)))
-        measured = Contrast.unknown(layout.shape, target.options.truncations)
+        measured = Contrast.unknown(layout.grid.shape, target.options.truncations)
     if reason:
         log.warning("contrast %s: %s", status, reason)
     for table in (measured.curve, measured.sources):

@@ -50,7 +50,7 @@ def combine_exposures(
     how = options_of(DrizzleOptions, drizzle)
     if not has_errors(each.source for each in inputs):
         how = replace(how, enable_err=False)
-    band = drizzle_band(inputs, layout, slice(0, layout.shape[0]), how)
+    band = drizzle_band(inputs, layout.grid, slice(0, layout.grid.shape[0]), how)
     write_i2d(
         target,
         layout,

@@ -14,10 +14,12 @@ from snakewebb.io.bands import read_window
 from snakewebb.io.exposure_file import ExposureFile
 from snakewebb.io.names import exposure_name
 from snakewebb.io.planes import invalidate
+from snakewebb.io.provenance import Provenance
 from snakewebb.jobs.options import options_of
 from snakewebb.mosaicking.outlier_detection import OutlierOptions, flag_outliers, reason_to_skip
 from snakewebb.mosaicking.sky_levels import SkyResult, check_subtraction, sky_in_pixels
 from snakewebb.products.exposure_file import write_crf
+from snakewebb.wcs.change import Pointing
 from snakewebb.wcs.exposure import Exposure
 from snakewebb.wcs.pixel_map import PixelMap
 
@@ -69,7 +71,7 @@ def finish_exposure(
     if result.islands and aligned.island is not None:
         notes["reference_fit"] = asdict(result.islands[aligned.island])
         notes["reference"] = result.reference
-    provenance: dict[str, Any] = {result.step: notes}
+    said: dict[str, Any] = {result.step: notes}
     known = Exposure.read(facts)
     subtract = step.get("subtract", False)
     check_subtraction(name, known.header.sky_subtracted, subtract)
@@ -78,10 +80,10 @@ def finish_exposure(
         skies = SkyResult.read(sky)
         matched = skies.exposures[name]
         statuses["skymatch"] = matched.status
-        provenance["skymatch"] = asdict(matched) | {"parameters": skies.parameters}
+        said["skymatch"] = asdict(matched) | {"parameters": skies.parameters}
         background = {"level": matched.level, "subtracted": subtract, "method": skies.skymethod}
     else:
-        statuses["skymatch"], provenance["skymatch"] = "SKIPPED", {"reason": "skip is set"}
+        statuses["skymatch"], said["skymatch"] = "SKIPPED", {"reason": "skip is set"}
     outliers = None
     reason: str | None = "skip is set"
     flagging = step.get("outlier_detection", {})
@@ -94,7 +96,7 @@ def finish_exposure(
         reason = "the exposure has neither errors nor variances"
     if reason or not median:
         statuses["outlier_detection"] = "SKIPPED"
-        provenance["outlier_detection"] = {"reason": reason}
+        said["outlier_detection"] = {"reason": reason}
     else:
         invalidate(planes)
         outliers = flag_outliers(
@@ -105,18 +107,19 @@ def finish_exposure(
             how,
         )
         statuses["outlier_detection"] = "COMPLETE"
-        provenance["outlier_detection"] = {"parameters": {**step.get("median", {}), **flagging}}
+        said["outlier_detection"] = {"parameters": {**step.get("median", {}), **flagging}}
     write_crf(
         source,
         target,
-        statuses=statuses,
-        correction=correction,
-        geometry=known.geometry,
-        moving_target=result.step == "assign_mtwcs",
-        sip=step.get("sip", {}),
-        wcsinfo={key: notes[key] for key in ("mt_avra", "mt_avdec") if notes[key] is not None},
+        provenance=Provenance(statuses, said),
+        pointing=Pointing(
+            correction=correction,
+            geometry=known.geometry,
+            sip=step.get("sip", {}),
+            moving_target=result.step == "assign_mtwcs",
+            wcsinfo={key: notes[key] for key in ("mt_avra", "mt_avdec") if notes[key] is not None},
+        ),
         sky=background,
         outliers=outliers,
         asn=asn,
-        provenance=provenance,
     )

@@ -19,7 +19,9 @@ from snakewebb.coronagraphy.outlier_detection import (
 from snakewebb.coronagraphy.stack_refs import read_cube, without_pixels
 from snakewebb.errors import InputError
 from snakewebb.io.planes import check_exposure
+from snakewebb.io.provenance import Provenance
 from snakewebb.products.exposure_file import geometry_of_any, write_crf
+from snakewebb.wcs.change import Pointing
 from snakewebb.wcs.cutout import cut_corner
 
 log = logging.getLogger(__name__)
@@ -77,13 +79,16 @@ def flag_integrations(
     write_crf(
         exposure,
         target,
-        statuses={"outlier_detection": "SKIPPED" if reason else "COMPLETE"},
-        geometry=geometry_of_any(exposure, dva_pivot),
+        provenance=Provenance(
+            {"outlier_detection": "SKIPPED" if reason else "COMPLETE"},
+            {"outlier_detection": notes},
+        ),
+        pointing=Pointing(
+            geometry=geometry_of_any(exposure, dva_pivot), corner=cut_corner(exposure)
+        ),
         outliers=outliers,
         asn=asn,
-        provenance={"outlier_detection": notes},
         integrations=True,
-        corner=cut_corner(exposure),
     )
 
 

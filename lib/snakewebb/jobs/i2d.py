@@ -144,12 +144,10 @@ def _resample(
     bands = cut_rows(height, (DRIZZLED + context) * width, threads)
     write_i2d(
         target,
-        layout.grid,
+        layout,
         in_order(band, bands, threads),
         exposures,
         parameters={**record_of(how), **step.get("grid", {})},
-        group_ids=[placement.group for placement in layout.placements.values()],
-        corners=[placement.corners for placement in layout.placements.values()],
         asn=asn,
         **step.get("i2d", {}),
     )

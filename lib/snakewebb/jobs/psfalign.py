@@ -96,5 +96,5 @@ def align_references(
         exposures=names,
         status=status,
         asn=asn,
-        provenance={"parameters": asdict(options), "reason": reason},
+        notes={"parameters": asdict(options), "reason": reason},
     )

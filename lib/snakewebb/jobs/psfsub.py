@@ -17,6 +17,8 @@ from snakewebb.coronagraphy.repair import RepairOptions
 from snakewebb.coronagraphy.star_position import read_stars
 from snakewebb.io.names import product_exposure
 from snakewebb.io.planes import image_shape
+from snakewebb.io.provenance import Provenance
+from snakewebb.wcs.change import Pointing
 from snakewebb.wcs.exposure import read_geometry
 
 
@@ -83,11 +85,11 @@ def subtract_star(
         notes["references"] = [len(chosen) for chosen in made.references]
     if not kept.all():
         notes["without_pixels"] = (np.flatnonzero(~kept) + 1).tolist()
-    provenance: dict[str, dict[str, Any]] = {"klip": notes}
+    said: dict[str, dict[str, Any]] = {"klip": notes}
     statuses = {"klip": "SKIPPED" if "reason" in notes else "COMPLETE"}
     if star.reason:
         statuses["align_psfs"] = star.status
-        provenance["align_refs"] = {"reason": star.reason}
+        said["align_refs"] = {"reason": star.reason}
     write_psfsub(
         exposure,
         target,
@@ -97,10 +99,9 @@ def subtract_star(
             _among(kept, bad, True),
             None if model_err is None else _among(kept, model_err, np.nan),
         ),
-        statuses=statuses,
-        pointing=(star.correction, read_geometry(exposure), {}),
+        provenance=Provenance(statuses, said),
+        pointing=Pointing(correction=star.correction, geometry=read_geometry(exposure)),
         asn=asn,
-        provenance=provenance,
     )
 
 

@@ -20,8 +20,8 @@ from snakewebb.errors import InputError
 from snakewebb.io.atomic import replacing
 from snakewebb.io.hdus import SUMS, forget_sums, open_copy, sound_hdu
 from snakewebb.io.planes import Planes, read_planes
-from snakewebb.io.provenance import cards, date, history, log_statuses
-from snakewebb.wcs.geometry import Correction, Geometry
+from snakewebb.io.provenance import Provenance, cards, date, history, log_statuses, noted, plain
+from snakewebb.wcs.change import Pointing
 from snakewebb.wcs.gwcs_library import corrected_wcs, moved_wcs, pixel_to_sky, sip_keywords
 from snakewebb.wcs.sampling import corners
 from snakewebb.wcs.sip import FITS_WCS
@@ -44,15 +44,11 @@ def write_changed(
     source: str | Path,
     target: str | Path,
     change: Callable[[Planes], None],
-    metadata: Mapping[str, Mapping[str, Any]],
-    statuses: Mapping[str, str],
-    notes: Mapping[str, Any],
     *,
-    correction: Correction | None,
-    geometry: Geometry | None,
-    moving_target: bool,
-    sip: Mapping[str, Any] | None,
-    integrations: bool = False,
+    provenance: Provenance,
+    metadata: Mapping[str, Mapping[str, Any]],
+    pointing: Pointing,
+    integrations: bool,
 ) -> None:
     """Write an exposure with other pixels, metadata and pointing.
 
@@ -60,14 +56,8 @@ def write_changed(
     ----------
     source, target : path
         The exposure and the product to write.
-    change : callable
+    change, provenance, metadata, pointing, integrations
         See `snakewebb.products.exposure_file.rewrite`.
-    metadata : mapping
-        By node of ``meta``: names and values.
-    statuses, correction, geometry, moving_target, sip, integrations
-        See `snakewebb.products.exposure_file.write_crf`.
-    notes : mapping
-        For ``meta.snakewebb``.
     """
     model = open_model(source, integrations=integrations)
     if model.dq is None:
@@ -77,21 +67,22 @@ def write_changed(
     change(planes)
     for name, plane in planes.items():
         setattr(model, ARRAYS[name], plane)
+    geometry = pointing.geometry
     moved = geometry is not None and any(geometry.pivot_shift)
     if moved:
         model.meta.wcs = moved_wcs(model.meta.wcs, geometry.pivot_shift)
-    if correction is not None or moved:
-        correct_pointing(model, correction, moving_target, sip)
+    if pointing.correction is not None or moved:
+        correct_pointing(model, pointing)
     elif geometry is not None:
         model.meta.wcsinfo.s_region = s_region(*geometry.corners())
-    for node, values in metadata.items():
+    for node, values in plain({**metadata, "wcsinfo": pointing.wcsinfo}).items():
         _assign(getattr(model.meta, node), values)
-    _assign(model.meta.cal_step, statuses)
-    _note(model, notes, statuses)
+    _assign(model.meta.cal_step, provenance.statuses)
+    _note(model, provenance)
     with replacing(target) as file, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
         _header_list(model, target).writeto(file)
-    log_statuses(target, statuses)
+    log_statuses(target, provenance.statuses)
 
 
 def open_model(path: str | Path, *, integrations: bool = False) -> ImageModel | CubeModel:
@@ -117,18 +108,16 @@ def _assign(node: Any, values: Mapping[str, Any]) -> None:
         setattr(node, name, value)
 
 
-def correct_pointing(
-    model: ImageModel,
-    correction: Correction | None,
-    moving_target: bool,
-    sip: Mapping[str, Any] | None,
-) -> None:
+def correct_pointing(model: ImageModel, pointing: Pointing) -> None:
     """Correct a model's gWCS, if there is a correction, and make S_REGION and FITS WCS follow."""
+    correction, sip = pointing.correction, pointing.sip
     wcsinfo = model.meta.wcsinfo
     known = {name: wcsinfo.instance.get(name) for name in (*REFERENCE, "crpix1", "crpix2")}
     wcs = model.meta.wcs
     if correction is not None:
-        wcs = model.meta.wcs = corrected_wcs(wcs, correction, known, moving_target=moving_target)
+        wcs = model.meta.wcs = corrected_wcs(
+            wcs, correction, known, moving_target=pointing.moving_target
+        )
     wcsinfo.s_region = s_region(*corners(pixel_to_sky(wcs), model.data.shape[-2:]))
     for name in FITS_WCS:
         wcsinfo.instance.pop(name, None)
@@ -138,14 +127,15 @@ def correct_pointing(
         wcsinfo.instance.update((name, keywords[name]) for name in FITS_WCS if name in keywords)
 
 
-def _note(model: ImageModel, notes: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
+def _note(model: ImageModel, provenance: Provenance) -> None:
     """Keep our own metadata, and a few of them as keywords and history of the FITS header."""
+    notes = noted(provenance.notes)
     model.meta.snakewebb = notes
     extra = model.instance.setdefault("extra_fits", {}).setdefault("PRIMARY", {})
     extra.setdefault("header", []).extend(cards(notes))
     for unknown in model.instance["extra_fits"].values():
         unknown["header"] = [c for c in unknown.get("header", []) if c[0] not in SUMS]
-    for entry in history(notes, statuses):
+    for entry in history(notes, provenance.statuses):
         model.add_history_entry(entry)
 
 

@@ -22,7 +22,7 @@ from snakewebb.io.atomic import replacing
 from snakewebb.io.exposure_file import ExposureFile, opened
 from snakewebb.io.hdus import forget_sums, open_copy, unknown_cards
 from snakewebb.io.planes import PLANES, Planes
-from snakewebb.io.provenance import cards, date, history, log_statuses, noted, plain
+from snakewebb.io.provenance import Provenance, cards, date, history, log_statuses, noted, plain
 from snakewebb.io.schema import attributes
 from snakewebb.wcs.change import WcsChange
 
@@ -39,8 +39,7 @@ def write_copy(
     target: str | Path,
     planes: Planes,
     *,
-    statuses: Mapping[str, str],
-    notes: Mapping[str, Any],
+    provenance: Provenance,
     metadata: Mapping[str, Any] = MappingProxyType({}),
     wcs: WcsChange | None = None,
     whole: bool = True,
@@ -59,10 +58,7 @@ def write_copy(
         The one to write.
     planes : mapping
         Arrays by extension name, out of ``PLANES``.
-    statuses : mapping
-        COMPLETE, SKIPPED or FAILED by step.
-    notes : mapping
-        For ``meta.snakewebb``.
+    provenance : Provenance
     metadata : mapping, optional
         By node of ``meta``, values or nodes in it.
     wcs : WcsChange, optional
@@ -71,7 +67,8 @@ def write_copy(
         If not, the copy has just these planes, and what JWST's keywords say: no other extension,
         unknown keyword, history or gWCS.
     """
-    notes, metadata = noted(notes), plain(metadata)
+    statuses, notes = provenance.statuses, noted(provenance.notes)
+    metadata = plain(metadata)
     model = MODELS[planes["SCI"].ndim]
     changes: dict[str, Any] = {"meta.date": date(), "meta.filename": Path(target).name}
     changes |= {"meta.model_type": model}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -26,35 +27,26 @@ from snakewebb.io.exposure_file import ExposureFile, opened
 from snakewebb.io.fits_structure import find
 from snakewebb.io.headers import exposure_header, header_of, read_header
 from snakewebb.io.planes import Planes, invalidate, left_out
-from snakewebb.io.provenance import noted, plain
+from snakewebb.io.provenance import Provenance
 from snakewebb.products.exposure_copy import write_copy
 from snakewebb.wcs.aberration import aberration_of
-from snakewebb.wcs.change import correction_change, cutout_change
-from snakewebb.wcs.geometry import Correction, Geometry
+from snakewebb.wcs.change import Pointing, correction_change, cutout_change
+from snakewebb.wcs.geometry import Geometry
 from snakewebb.wcs.gwcs_yaml import is_correctable
 
 log = logging.getLogger(__name__)
-
-Pointing = tuple[Correction | None, Geometry | None, Mapping[str, Any] | None]
-"""A correction or none, the geometry it is one of, and options for SIP keywords."""
 
 
 def write_crf(
     source: str | Path | ExposureFile,
     target: str | Path,
     *,
-    statuses: Mapping[str, str],
-    correction: Correction | None = None,
-    geometry: Geometry | None = None,
-    moving_target: bool = False,
-    sip: Mapping[str, Any] | None = MappingProxyType({}),
-    wcsinfo: Mapping[str, Any] | None = None,
+    provenance: Provenance,
+    pointing: Pointing = Pointing(),
     sky: Mapping[str, Any] | None = None,
     outliers: np.ndarray | None = None,
     asn: Mapping[str, Any] | None = None,
-    provenance: Mapping[str, Any] | None = None,
     integrations: bool = False,
-    corner: tuple[int, int] | None = None,
 ) -> None:
     """Write an exposure with what stage 3 found out about it.
 
@@ -67,21 +59,10 @@ def write_crf(
         A ``_cal`` (or ``_calints``).
     target : path
         The ``_crf`` (or ``_crfints``) to write.
-    statuses : mapping
-        COMPLETE, SKIPPED or FAILED by step: ``tweakreg`` or ``assign_mtwcs``, ``skymatch``,
-        ``outlier_detection``.
-    correction : Correction, optional
-        Of the pointing. The gWCS, S_REGION and the FITS WCS keywords follow it.
-    geometry : Geometry, optional
-        The exposure's, uncorrected. S_REGION is made from it, corrected or not. Without it a
-        correction takes longer to write; without a correction it is read.
-    moving_target : bool, optional
-        The correction follows a moving target; see `snakewebb.wcs.gwcs_library.corrected_wcs`.
-    sip : mapping, optional
-        Options of `snakewebb.wcs.sip.sip_keywords`; None to write no FITS WCS keywords where the
-        correction makes the old ones wrong.
-    wcsinfo : mapping, optional
-        Other values for ``meta.wcsinfo``, such as ``mt_avra``.
+    provenance : Provenance
+        Of the steps ``tweakreg`` or ``assign_mtwcs``, ``skymatch``, ``outlier_detection``.
+    pointing : Pointing, optional
+        The geometry is read where there is neither one nor a correction.
     sky : mapping, optional
         ``level``, ``subtracted``, ``method`` for ``meta.background``. If ``subtracted``, the
         level is taken from the pixels, less what an earlier run took. A level of None changes
@@ -90,14 +71,8 @@ def write_crf(
         True where a pixel is hit by a cosmic ray; of the shape of the data.
     asn : mapping, optional
         ``pool_name``, ``table_name``, ``exptype`` for ``meta.asn``.
-    provenance : mapping, optional
-        For ``meta.snakewebb``; values that JSON can hold, or NumPy's. By step: numbers, and
-        under ``reason`` why it failed or was skipped.
     integrations : bool, optional
         Whether an image becomes a cube of one integration.
-    corner : (x, y), optional
-        The pixel of its gWCS's frame that is the first of the image, if it was cut out of that;
-        see `snakewebb.wcs.gwcs_yaml.cut_steps`.
 
     Raises
     ------
@@ -105,16 +80,16 @@ def write_crf(
         The source cannot be read.
     """
     source = opened(source)
-    notes = noted(provenance or {})
+    notes = dict(provenance.notes)
     if reasons := left_out(source.path):
         log.warning("%s: %s: done without", source, "; ".join(reasons))
         notes["left_out"] = reasons
     if outliers is not None:
         fraction = {"fraction": float(np.mean(outliers))}
         notes["outlier_detection"] = notes.get("outlier_detection", {}) | fraction
-    metadata = {"asn": asn or {}, "wcsinfo": wcsinfo or {}}
-    if geometry is None and correction is None:
-        geometry = geometry_of_any(source.path)
+    metadata = {"asn": asn or {}}
+    if pointing.geometry is None and pointing.correction is None:
+        pointing = replace(pointing, geometry=geometry_of_any(source.path))
     taken = 0.0
     if sky is not None and sky["level"] is not None:
         metadata["background"] = {name: sky[name] for name in ("level", "subtracted", "method")}
@@ -125,13 +100,10 @@ def write_crf(
         source,
         target,
         partial(_change, outliers=outliers, sky=taken),
+        provenance=replace(provenance, notes=notes),
         metadata=metadata,
-        statuses=statuses,
-        notes=notes,
-        pointing=(correction, geometry, sip) if correction or geometry else None,
-        moving_target=moving_target,
+        pointing=pointing,
         integrations=integrations,
-        corner=corner,
     )
 
 
@@ -140,13 +112,10 @@ def rewrite(
     target: str | Path,
     change: Callable[[Planes], None],
     *,
-    statuses: Mapping[str, str],
-    notes: Mapping[str, Any],
+    provenance: Provenance,
     metadata: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
-    pointing: Pointing | None = None,
-    moving_target: bool = False,
+    pointing: Pointing = Pointing(),
     integrations: bool = False,
-    corner: tuple[int, int] | None = None,
 ) -> None:
     """Write an exposure with other pixels, metadata and pointing.
 
@@ -158,39 +127,34 @@ def rewrite(
     change : callable
         Changes planes: DQ, without flags if the exposure has none, and those of ``INVALIDATED``
         that are there. It may add others of these.
-    statuses : mapping
-        By step.
-    notes : mapping
-        For ``meta.snakewebb``.
+    provenance : Provenance
     metadata : mapping, optional
         By node of ``meta``: names and values.
-    pointing : (Correction or None, Geometry or None, mapping or None), optional
-        A correction, the uncorrected geometry, and options for SIP keywords; see `write_crf`.
-    moving_target, integrations, corner
-        See `write_crf`.
+    pointing : Pointing, optional
+    integrations : bool, optional
+        Whether an image becomes a cube of one integration.
     """
     source = opened(source)
-    correction, geometry, sip = pointing or (None, None, None)
+    geometry = pointing.geometry
     if geometry is not None and any(geometry.pivot_shift):
         known = aberration_of(read_header(source.path), vars(geometry), source.path)
-        notes = {**notes, "assign_wcs": known.notes}
-    said: dict = {"statuses": statuses, "notes": noted(notes), "metadata": plain(metadata)}
-    special = moving_target or metadata.get("wcsinfo")
-    if not special and _is_copyable(source, correction, geometry):
+        notes = {**provenance.notes, "assign_wcs": known.notes}
+        provenance = replace(provenance, notes=notes)
+    if _is_copyable(source, pointing):
         planes = source.planes
         if integrations:
             ny, nx = planes["SCI"].shape[-2:]
             planes = {name: plane.reshape(-1, ny, nx) for name, plane in planes.items()}
         change(planes)
         wcs = None
-        if corner is not None:  # the geometry is that of the whole frame
+        if pointing.corner is not None:  # the geometry is that of the whole frame
             shape, shift = planes["SCI"].shape[-2:], geometry.pivot_shift if geometry else (0, 0)
-            wcs = cutout_change(corner, shape, str(source), shift)
+            wcs = cutout_change(pointing.corner, shape, str(source), shift)
         elif geometry is not None:
             header = header_of(source.path, find(source.path, "SCI"))
             crpix = header.get("CRPIX1"), header.get("CRPIX2")
-            wcs = correction_change(geometry, correction, sip, crpix)
-        write_copy(source, target, planes, **said, wcs=wcs)
+            wcs = correction_change(geometry, pointing.correction, pointing.sip, crpix)
+        write_copy(source, target, planes, provenance=provenance, metadata=metadata, wcs=wcs)
     else:
         from snakewebb.products.datamodels import (
             write_changed,  # stdatamodels and gwcs, a second of imports
@@ -200,11 +164,9 @@ def rewrite(
             source.path,
             target,
             change,
-            **said,
-            correction=correction,
-            geometry=geometry,
-            moving_target=moving_target,
-            sip=sip,
+            provenance=provenance,
+            metadata=metadata,
+            pointing=pointing,
             integrations=integrations,
         )
 
@@ -228,12 +190,13 @@ def _change(planes: Planes, outliers: np.ndarray | None, sky: float) -> None:
     planes["SCI"] -= sky
 
 
-def _is_copyable(
-    source: ExposureFile, correction: Correction | None, geometry: Geometry | None
-) -> bool:
+def _is_copyable(source: ExposureFile, pointing: Pointing) -> bool:
     """Return whether a file, with its pointing corrected, can be written as a copy."""
+    if pointing.moving_target or pointing.wcsinfo:
+        return False
     if find(source.path, "SCI") is None or source.tree is None:
         return False
-    if correction is None:
+    if pointing.correction is None:
         return True
-    return geometry is not None and is_correctable(source.tree.node("meta.wcs.steps"), geometry)
+    steps, geometry = source.tree.node("meta.wcs.steps"), pointing.geometry
+    return geometry is not None and is_correctable(steps, geometry)

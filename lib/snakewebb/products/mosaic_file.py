@@ -26,7 +26,6 @@ from snakewebb.io import schema_table
 from snakewebb.io.asdf_tree import AsdfTree, created, extension, fits_array, fits_hash
 from snakewebb.io.atomic import BLOCK, replacing
 from snakewebb.io.fits_structure import read_tree
-from snakewebb.io.headers import exposure_header
 from snakewebb.io.provenance import cards, date, noted, plain
 from snakewebb.io.schema import attributes
 from snakewebb.products.blend import (
@@ -37,9 +36,9 @@ from snakewebb.products.blend import (
     status_counts,
     union_region,
 )
-from snakewebb.wcs.exposure import read_geometry
 from snakewebb.wcs.grid import Grid
 from snakewebb.wcs.gwcs_yaml import grid_wcs
+from snakewebb.wcs.layout import Layout
 from snakewebb.wcs.sip import FITS_WCS
 from snakewebb.wcs.sphere import ARCSEC
 
@@ -67,17 +66,14 @@ OF_DETECTORS += ("vparity", "siaf_xref_sci", "siaf_yref_sci")
 
 def write_i2d(
     target: str | Path,
-    grid: Grid,
+    layout: Layout,
     bands: Iterable[tuple[int, Mapping[str, np.ndarray | None]]],
     inputs: Sequence[str | Path],
     *,
     parameters: Mapping[str, Any],
-    group_ids: Sequence[str] | None = None,
-    corners: Sequence[np.ndarray] | None = None,
     report_var: bool = True,
     blendheaders: bool = True,
     asn: Mapping[str, Any] | None = None,
-    provenance: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a mosaic, band by band: never more of it than a band is in memory.
 
@@ -85,8 +81,9 @@ def write_i2d(
     ----------
     target : path
         The ``_i2d`` to write.
-    grid : Grid
-        The mosaic's.
+    layout : Layout
+        The mosaic's grid and where its exposures lie on it, for S_REGION. Exposure times are summed
+        once a group.
     bands : iterable of (start, planes)
         In row order: the first row, and arrays (rows, nx) by plane name: SCI, WHT, VAR_POISSON,
         VAR_RNOISE, VAR_FLAT, ERR; CON is (planes, rows, nx). All bands have the same planes, of
@@ -94,35 +91,26 @@ def write_i2d(
         variances, if these are there. Names may be in small letters, so ``[(0, vars(band))]``
         serves for a `snakewebb.mosaicking.resample.Band`.
     inputs : sequence of paths
-        The exposures in the mosaic, in order: their headers are blended.
+        The exposures in the mosaic, in the order of the layout: their headers are blended.
     parameters : mapping
         Those of the resample step: ``pixfrac``, ``kernel``, ``fillval``, ``weight_type``, …
-    group_ids : sequence of str, optional
-        The exposures' groups: exposure times are summed once a group. By default from the
-        headers.
-    corners : sequence of (4, 2) arrays, optional
-        The exposures' corners in pixels of the grid, for S_REGION. By default from their gWCS.
     report_var : bool, optional
         Whether the variances are in the file.
     blendheaders : bool, optional
         Whether to blend; otherwise metadata are those of the first input, and there is no table.
     asn : mapping, optional
         ``pool_name``, ``table_name`` for ``meta.asn``.
-    provenance : mapping, optional
-        For ``meta.snakewebb``.
 
     Raises
     ------
     InputError
         An input cannot be read, the bands don't make up the grid, or hold nothing.
     """
-    name = Path(target).name
+    name, grid = Path(target).name, layout.grid
     rows = [read_metadata(path) for path in inputs]
-    group_ids = group_ids or [exposure_header(path).group_id for path in inputs]
-    values = _metadata(name, grid, rows, group_ids, parameters, blendheaders)
-    values["meta.wcsinfo.s_region"] = union_region(corners or _corners(inputs, grid), grid)
+    values = _metadata(name, layout, rows, parameters, blendheaders)
     values |= {f"meta.asn.{key}": value for key, value in (asn or {}).items()}
-    notes = {**(provenance or {}), "resample": parameters, "statuses": status_counts(rows)}
+    notes = {"resample": parameters, "statuses": status_counts(rows)}
     tree = plain(values | {"cal_logs": _logs(inputs[0])})
     tree |= {"meta.snakewebb": noted(notes), "meta.wcs": grid_wcs(grid)}
     table = header_table(rows) if blendheaders else None
@@ -165,14 +153,15 @@ def write_i2d(
 
 def _metadata(
     name: str,
-    grid: Grid,
+    layout: Layout,
     rows: Sequence[Mapping[str, Any]],
-    group_ids: Sequence[str],
     parameters: Mapping[str, Any],
     blendheaders: bool,
 ) -> dict[str, Any]:
     """Return what JWST's schema says of a mosaic, by dotted path; None for what is not known."""
-    values = blend(rows if blendheaders else rows[:1]) | exposure_totals(rows, group_ids)
+    grid, placements = layout.grid, layout.placements.values()
+    values = blend(rows if blendheaders else rows[:1])
+    values |= exposure_totals(rows, [placement.group for placement in placements])
     forgotten = {f"meta.wcsinfo.{key}" for key in (*FITS_WCS, *OF_DETECTORS)}
     forgotten |= {"meta.background.level", "meta.background.subtracted"}
     values = {key: value for key, value in values.items() if key not in forgotten}
@@ -182,6 +171,7 @@ def _metadata(
     return {
         **values,
         **{f"meta.resample.{key}": value for key, value in resample.items()},
+        "meta.wcsinfo.s_region": union_region([each.corners for each in placements], grid),
         "meta.resample.pixel_scale_ratio": grid.pixel_scale_ratio,
         "meta.photometry.pixelarea_steradians": grid.pixel_area,
         "meta.photometry.pixelarea_arcsecsq": grid.pixel_area * ARCSEC**2,
@@ -190,12 +180,6 @@ def _metadata(
         "meta.date": date(),
         "meta.model_type": "ImageModel",
     }
-
-
-def _corners(paths: Sequence[str | Path], grid: Grid) -> list[np.ndarray]:
-    """Return exposures' corners in pixels of a grid."""
-    geometries = [read_geometry(path) for path in paths]
-    return [np.column_stack(grid.sky_to_pixel(*g.corners())) for g in geometries]
 
 
 def grid_keywords(grid: Grid) -> dict[str, Any]:

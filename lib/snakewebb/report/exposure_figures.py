@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,29 @@ MARKS = (
 ABSENT = {"FAILED": ("X", "#D55E00"), "SKIPPED": ("s", "0.6")}
 NAMES = 50
 """Characters of a name."""
+
+
+@dataclass(frozen=True)
+class _Chart:
+    """One or two numbers of each exposure.
+
+    Attributes
+    ----------
+    title, subtitle, label : str
+        Of the page, below that, and of the axis.
+    series : mapping
+        Numbers of each exposure, by what they are called.
+    stems : (array, array), optional
+        Ends of a line for each exposure.
+    logarithmic : bool, optional
+    """
+
+    title: str
+    subtitle: str
+    label: str
+    series: Mapping[str, np.ndarray]
+    stems: tuple[np.ndarray, np.ndarray] | None = None
+    logarithmic: bool = False
 
 
 def plot_exposures(
@@ -82,7 +106,7 @@ def plot_alignment(status: ProductStatus, path: str | Path) -> None:
         east, north = (_values(status, step, "offset", axis) / 1000 for axis in (0, 1))
         series = {"to the East": east, "to the North": north}
         title, subtitle = "Shifts that bring the moving target to rest", ""
-        _plot(status, step, path, title, subtitle, "shift (arcsec)", series)
+        _plot(status, step, path, _Chart(title, subtitle, "shift (arcsec)", series))
         return
     before, after = (
         np.maximum(_values(status, step, key), LEAST_RMS) for key in ("rms_before", "rms_after")
@@ -91,10 +115,7 @@ def plot_alignment(status: ProductStatus, path: str | Path) -> None:
     if np.isfinite(before).any() and np.isfinite(after).any():
         medians = np.nanmedian(before), np.nanmedian(after)
         subtitle = "median over exposures: {:.3g} mas before, {:.3g} mas after".format(*medians)
-    _plot(
-        status,
-        step,
-        path,
+    chart = _Chart(
         "Residuals of the alignment",
         subtitle,
         "rms distance of its stars from those of the other exposures (mas)",
@@ -102,6 +123,7 @@ def plot_alignment(status: ProductStatus, path: str | Path) -> None:
         stems=(before, after),
         logarithmic=True,
     )
+    _plot(status, step, path, chart)
 
 
 def plot_sky(status: ProductStatus, path: str | Path) -> None:
@@ -126,7 +148,7 @@ def plot_sky(status: ProductStatus, path: str | Path) -> None:
             )
     levels = _values(status, "skymatch", "level")
     label = f"sky level ({status.unit})"
-    _plot(status, "skymatch", path, "Sky levels", subtitle, label, {"": levels})
+    _plot(status, "skymatch", path, _Chart("Sky levels", subtitle, label, {"": levels}))
 
 
 def plot_outliers(status: ProductStatus, path: str | Path) -> None:
@@ -145,7 +167,7 @@ def plot_outliers(status: ProductStatus, path: str | Path) -> None:
         subtitle = f"median {np.nanmedian(percent):.3g} %, highest {np.nanmax(percent):.3g} %"
     label = "pixels flagged OUTLIER (%)"
     stems = (np.zeros(len(percent)), percent)
-    _plot(status, step, path, "Flagged outliers", subtitle, label, {"": percent}, stems=stems)
+    _plot(status, step, path, _Chart("Flagged outliers", subtitle, label, {"": percent}, stems))
 
 
 def _values(status: ProductStatus, step: str, key: str, index: int | None = None) -> np.ndarray:
@@ -157,35 +179,24 @@ def _values(status: ProductStatus, step: str, key: str, index: int | None = None
     return np.where(np.isfinite(numbers), numbers, np.nan)
 
 
-def _plot(
-    status: ProductStatus,
-    step: str,
-    path: str | Path,
-    title: str,
-    subtitle: str,
-    label: str,
-    series: Mapping[str, np.ndarray],
-    *,
-    stems: tuple[np.ndarray, np.ndarray] | None = None,
-    logarithmic: bool = False,
-) -> None:
-    """Plot one or two numbers of each exposure, or say why there is none."""
+def _plot(status: ProductStatus, step: str, path: str | Path, chart: _Chart) -> None:
+    """Plot a chart, or say why there is none."""
     ends = [steps[step] for steps in status.exposures.values()]
-    known = np.isfinite(list(series.values())).any()
+    known = np.isfinite(list(chart.series.values())).any()
     height = float(np.clip(ROW * len(ends), LEAST, MOST)) if known else 0.0
     page = np.array((PAGE_WIDTH, BOTTOM + height + TOP))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(page[0], page[1]))
-        heading(figure, f"{title} ({step})", subtitle if known else _why(ends))
+        heading(figure, f"{chart.title} ({step})", chart.subtitle if known else _why(ends))
         if known:
             names = [shortened(name, NAMES) for name in status.exposures]
             left = 0.4 + CHARACTER * max(map(len, names))
             box = np.array((left, BOTTOM, PAGE_WIDTH - left - RIGHT, height)) / (*page, *page)
             axes = figure.add_axes(box)
-            _draw(axes, height, names, ends, series, stems)
-            axes.set_xlabel(label)
-            if logarithmic:
-                _logarithmic(axes, list(series.values()))
+            _draw(axes, height, names, ends, chart)
+            axes.set_xlabel(chart.label)
+            if chart.logarithmic:
+                _logarithmic(axes, list(chart.series.values()))
             if axes.get_legend_handles_labels()[0]:
                 figure.legend(loc="upper right", ncols=4, frameon=False, handletextpad=0.2)
         save(figure, path)
@@ -196,8 +207,7 @@ def _draw(
     height: float,
     names: Sequence[str],
     ends: Sequence[Mapping[str, Any]],
-    series: Mapping[str, np.ndarray],
-    stems: tuple[np.ndarray, np.ndarray] | None,
+    chart: _Chart,
 ) -> None:
     """Draw exposures as rows; those whose step failed or was skipped have a mark on the left."""
     rows = np.arange(len(names))
@@ -210,9 +220,10 @@ def _draw(
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0, pad=9)
     size = float(np.clip(50 * height / len(names), 3, 7))
-    if stems:
-        axes.hlines(rows, *stems, color="0.7", linewidth=size / 6)
-    for (name, values), mark in zip(series.items(), MARKS[-len(series) :], strict=True):
+    if chart.stems:
+        axes.hlines(rows, *chart.stems, color="0.7", linewidth=size / 6)
+    marks = MARKS[-len(chart.series) :]
+    for (name, values), mark in zip(chart.series.items(), marks, strict=True):
         scale = 1.5 if "markerfacecolor" in mark else 1
         axes.plot(values, rows, linestyle="", markersize=scale * size, label=name, **mark)
     for end, (marker, color) in ABSENT.items():

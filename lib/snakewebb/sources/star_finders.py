@@ -9,6 +9,7 @@ eighth: only where needed.
 import logging
 import warnings
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -68,6 +69,11 @@ class FinderOptions:
     localbkg_width: int = 0
     deblend: bool = True
 
+    @property
+    def min_separation(self) -> int:
+        """The least separation of sources in pixels."""
+        return max(2, int(self.minsep_fwhm * self.kernel_fwhm + 0.5))
+
 
 def find_sources(sci: np.ndarray, dq: np.ndarray, how: FinderOptions = FinderOptions()) -> Sources:
     """Find the point-like sources of an image.
@@ -102,34 +108,10 @@ def find_sources(sci: np.ndarray, dq: np.ndarray, how: FinderOptions = FinderOpt
         image = np.subtract(sci, level, out=level)
     threshold *= how.snr_threshold
     if how.starfinder == "segmentation":
-        found = _segments(
-            image,
-            mask,
-            np.where(mask, np.float32(0), threshold),
-            how.kernel_fwhm,
-            finder={
-                "n_pixels": how.npixels,
-                "connectivity": int(how.connectivity),
-                "n_levels": how.nlevels,
-                "contrast": how.contrast,
-                "mode": how.multithresh_mode,
-                "deblend": how.deblend,
-            },
-            photometry={"local_bkg_width": how.localbkg_width},
-        )
+        found = _segments(image, mask, np.where(mask, np.float32(0), threshold), how)
     else:
-        found = {"iraf": _starfind, "dao": _daofind}[how.starfinder](
-            image,
-            mask,
-            float(np.median(threshold[~mask], overwrite_input=True)),
-            how.kernel_fwhm,
-            sigma_radius=how.sigma_radius,
-            min_separation=max(2, int(how.minsep_fwhm * how.kernel_fwhm + 0.5)),
-            sharpness_range=(how.sharplo, how.sharphi),
-            roundness_range=(how.roundlo, how.roundhi),
-            n_brightest=how.brightest,
-            peak_max=how.peakmax,
-        )
+        typical = float(np.median(threshold[~mask], overwrite_input=True))
+        found = {"iraf": _starfind, "dao": _daofind}[how.starfinder](image, mask, typical, how)
     finite = np.all([np.isfinite(found[name]) for name in ("x", "y", "flux")], axis=0)
     if not finite.all():
         found = table_of(*(found[name][finite] for name in ("x", "y", "flux")))
@@ -137,24 +119,12 @@ def find_sources(sci: np.ndarray, dq: np.ndarray, how: FinderOptions = FinderOpt
     return found
 
 
-def _starfind(
-    image,
-    mask,
-    threshold,
-    fwhm,
-    *,
-    sigma_radius,
-    min_separation,
-    sharpness_range,
-    roundness_range,
-    n_brightest,
-    peak_max,
-):
+def _starfind(image, mask, threshold, how):
     """Find sources as IRAF's task ``starfind`` does, from the moments of the light about peaks."""
-    disc, kernel = _star(fwhm, sigma_radius)
+    disc, kernel = _star(how.kernel_fwhm, how.sigma_radius)
     smooth = np.empty_like(image)
     convolve(image, kernel, smooth)
-    peaks = _peaks(smooth, threshold, mask, min_separation)
+    peaks = _peaks(smooth, threshold, mask, how.min_separation)
     reach = len(disc) // 2
     offsets = np.arange(-reach, reach + 1)
     padded = np.pad(image, reach)
@@ -172,16 +142,15 @@ def _starfind(
     xx = np.sum(share.sum(axis=1) * dx**2, axis=1)
     yy = np.sum(share.sum(axis=2) * dy**2, axis=1)
     xy = np.einsum("nij,ni,nj->n", share, dy, dx)
-    sharpness = 2 * np.sqrt(np.log(2) * (xx + yy)) / fwhm
+    sharpness = 2 * np.sqrt(np.log(2) * (xx + yy)) / how.kernel_fwhm
     roundness = np.hypot(xx - yy, 2 * xy) / (xx + yy)
-    good = (sharpness_range[0] <= sharpness) & (sharpness <= sharpness_range[1])
-    good &= (roundness_range[0] <= roundness) & (roundness <= roundness_range[1])
-    if peak_max is not None:
-        good &= light[known].max(axis=(1, 2)) <= peak_max
-    if n_brightest is None:
-        chosen = np.flatnonzero(good)
-    else:
-        chosen = np.flatnonzero(good)[np.argsort(flux[good])[::-1][:n_brightest]]
+    good = (how.sharplo <= sharpness) & (sharpness <= how.sharphi)
+    good &= (how.roundlo <= roundness) & (roundness <= how.roundhi)
+    if how.peakmax is not None:
+        good &= light[known].max(axis=(1, 2)) <= how.peakmax
+    chosen = np.flatnonzero(good)
+    if how.brightest is not None:
+        chosen = chosen[np.argsort(flux[good])[::-1][: how.brightest]]
     px, py = peaks[known[chosen]].T
     return table_of(px + x[chosen], py + y[chosen], flux[chosen])
 
@@ -197,22 +166,33 @@ def _star(fwhm, sigma_radius):
     return disc, kernel / np.sum(kernel**2)
 
 
-def _daofind(image, mask, threshold, fwhm, **options):
+def _daofind(image, mask, threshold, how):
     """Find sources by photutils' DAOFIND."""
     from photutils import use_future_column_names
     from photutils.detection import DAOStarFinder
     from photutils.utils import NoDetectionsWarning
 
+    finder = partial(
+        DAOStarFinder,
+        threshold,
+        how.kernel_fwhm,
+        sigma_radius=how.sigma_radius,
+        min_separation=how.min_separation,
+        sharpness_range=(how.sharplo, how.sharphi),
+        roundness_range=(how.roundlo, how.roundhi),
+        n_brightest=how.brightest,
+        peak_max=how.peakmax,
+    )
     smooth = np.empty_like(image)
-    detector = DAOStarFinder(threshold, fwhm, **options)
+    detector = finder()
     convolve(image, detector.kernel.data, smooth)
-    peaks = _peaks(smooth, detector.threshold_eff, mask, options["min_separation"])
+    peaks = _peaks(smooth, detector.threshold_eff, mask, how.min_separation)
     found = None
     if len(peaks):
         # What is too bright for float32 has no roundness, and is left out by photutils.
         with warnings.catch_warnings(), use_future_column_names(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore", NoDetectionsWarning)
-            found = DAOStarFinder(threshold, fwhm, xycoords=peaks, **options)(image)
+            found = finder(xycoords=peaks)(image)
     if found is None:
         return table_of([], [], [])
     return table_of(found["x_centroid"], found["y_centroid"], found["flux"])
@@ -237,7 +217,7 @@ def _peaks(image, threshold, mask, radius):
     return np.column_stack([x[peak], y[peak]])
 
 
-def _segments(image, mask, threshold, fwhm, *, finder, photometry):
+def _segments(image, mask, threshold, how):
     """Find sources by segmentation."""
     from astropy.convolution import Gaussian2DKernel
     from astropy.convolution import convolve as convolve_around_bad
@@ -251,13 +231,28 @@ def _segments(image, mask, threshold, fwhm, *, finder, photometry):
         # No source is no fault; nor is a bad region larger than the kernel, where none is sought.
         warnings.simplefilter("ignore", NoDetectionsWarning)
         warnings.filterwarnings("ignore", message="nan_treatment='interpolate'")
-        if fwhm > 0:
-            kernel = Gaussian2DKernel(fwhm * FWHM_TO_SIGMA)
+        if how.kernel_fwhm > 0:
+            kernel = Gaussian2DKernel(how.kernel_fwhm * FWHM_TO_SIGMA)
             smooth = convolve_around_bad(image, kernel, mask=mask)
-        segments = SourceFinder(progress_bar=False, **finder)(smooth, threshold, mask=mask)
+        finder = SourceFinder(
+            n_pixels=how.npixels,
+            connectivity=int(how.connectivity),
+            n_levels=how.nlevels,
+            contrast=how.contrast,
+            mode=how.multithresh_mode,
+            deblend=how.deblend,
+            progress_bar=False,
+        )
+        segments = finder(smooth, threshold, mask=mask)
         if segments is None:
             return table_of([], [], [])
-        found = SourceCatalog(image, segments, mask=mask, convolved_data=smooth, **photometry)
+        found = SourceCatalog(
+            image,
+            segments,
+            mask=mask,
+            convolved_data=smooth,
+            local_bkg_width=how.localbkg_width,
+        )
         return table_of(found.x_centroid, found.y_centroid, found.segment_flux)
 
 

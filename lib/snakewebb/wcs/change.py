@@ -1,7 +1,7 @@
 """How the WCS of a product differs from that of the exposure it is made of.
 
-Products are written by `snakewebb.products.exposure_file`, which knows no corrections: it is told
-the steps of the gWCS and the keywords.
+Copies are written by `snakewebb.products.exposure_copy`, which knows no corrections: it is told the
+steps of the gWCS and the keywords.
 """
 
 from __future__ import annotations
@@ -19,6 +19,37 @@ from snakewebb.wcs.sip import FITS_WCS, sip_keywords, sky_of
 from snakewebb.wcs.sphere import s_region
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pointing:
+    """Where an exposure points, as it is to be written.
+
+    Attributes
+    ----------
+    correction : Correction, optional
+        The gWCS, S_REGION and the FITS WCS keywords follow it.
+    geometry : Geometry, optional
+        The exposure's, uncorrected. S_REGION is made from it, corrected or not. Without it a
+        correction takes longer to write.
+    sip : mapping, optional
+        Options of `snakewebb.wcs.sip.sip_keywords`; None to write no FITS WCS keywords where the
+        correction makes the old ones wrong.
+    moving_target : bool, optional
+        The correction follows a moving target; see `snakewebb.wcs.gwcs_library.corrected_wcs`.
+    wcsinfo : mapping, optional
+        Other values for ``meta.wcsinfo``, such as ``mt_avra``.
+    corner : (x, y), optional
+        The pixel of its gWCS's frame that is the first of the image, if it was cut out of that;
+        see `snakewebb.wcs.gwcs_yaml.cut_steps`.
+    """
+
+    correction: Correction | None = None
+    geometry: Geometry | None = None
+    sip: Mapping[str, Any] | None = field(default_factory=dict)
+    moving_target: bool = False
+    wcsinfo: Mapping[str, Any] = field(default_factory=dict)
+    corner: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
