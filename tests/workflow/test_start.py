@@ -159,7 +159,7 @@ def test_an_association_of_another_pipeline(tmp_path):
     table = {"asn_type": "wfs-image3", "products": [{"name": "x", "members": []}]}
     (tmp_path / "asn.json").write_text(json.dumps(table))
     line = refused(tmp_path, associations=["asn.json"])
-    assert "asn.json: is an association of wfs-image3, but snakewebb makes image3" in line
+    assert "asn.json: is an association of wfs-image3, but snakewebb makes image2, image3" in line
 
 
 @pytest.mark.parametrize(
