@@ -317,12 +317,16 @@ def test_parameters(results, config, tmp_path, section, keys, rules):
                 shutil.copyfile(source, path)
             else:
                 fits.PrimaryHDU(np.ones((5, 5))).writeto(path)
-        change = config | {section: config[section] | given}
+        changes = [config | {section: config[section] | given}]
     else:
         schemas = STEPS[section]["properties"]
-        change = changed(config, **{section: {key: another(key, schemas[key]) for key in keys}})
-    anew = plan(tmp_path, change)
-    assert plan(results.parent, change) == {job for job in anew if job[0] in rules}
+        values = {key: another(key, schemas[key]) for key in keys}
+        # Of a star's brightness one is given, of other parameters all are changed at once.
+        parts = [{k: v} for k, v in values.items()] if section == "contrast" else [values]
+        changes = [changed(config, **{section: part}) for part in parts]
+    for change in changes:
+        anew = plan(tmp_path, change)
+        assert plan(results.parent, change) == {job for job in anew if job[0] in rules}
 
 
 def test_every_parameter_of_coronagraphy_is_in_the_table():
