@@ -170,8 +170,8 @@ def test_a_vega_magnitude_without_its_offset_leaves_the_flux_unknown(tmp_path):
 def measured(monkeypatch, band, **star):
     """Measure the contrast of a product of nothing in a filter."""
     setup = {"INSTRUME": "NIRCAM", "FILTER": band, "EXP_TYPE": "", "TITLE": contrast.SIMULATED}
-    layout, geometry = SimpleNamespace(shape=(5, 6)), SimpleNamespace(geometry=None)
-    inputs = [SimpleNamespace(pixel_map=geometry)]
+    layout = SimpleNamespace(grid=SimpleNamespace(shape=(5, 6)))
+    inputs = [SimpleNamespace(pixel_map=SimpleNamespace(geometry=None))]
     monkeypatch.setattr(contrast, "integrations", lambda paths, **grid: (layout, inputs))
     monkeypatch.setattr(contrast, "product_exposure", lambda path: "a")
     monkeypatch.setattr(contrast, "_setup", lambda path: setup)
