@@ -322,7 +322,8 @@ def test_parameters(results, config, tmp_path, section, keys, rules):
         schemas = STEPS[section]["properties"]
         values = {key: another(key, schemas[key]) for key in keys}
         # Of a star's brightness one is given, of other parameters all are changed at once.
-        parts = [{k: v} for k, v in values.items()] if section == "contrast" else [values]
+        single = [dict.fromkeys(keys) | {key: value} for key, value in values.items()]
+        parts = single if section == "contrast" and "skip" not in keys else [values]
         changes = [changed(config, **{section: part}) for part in parts]
     for change in changes:
         anew = plan(tmp_path, change)
