@@ -85,6 +85,7 @@ def test_a_product_has_reference_files_of_its_own(schema):
         ({"output_file": "x"}, "output_file: is a parameter of jwst that has no meaning here"),
         ({"products": {"x": {"steps": {"resample": {"pre_hooks": []}}}}}, "pre_hooks: is a para"),
         ({"steps": {"source_catalog": {"override_apcorr": "x"}}}, "reference_files names files"),
+        ({"image2": {"flat_field": {"user_supplied_flat": "x"}}}, "reference_files names files"),
         ({"steps": {"skymatch": {"lower": 2, "upper": 1}}}, "lower: 2.0 is not below upper"),
         ({"steps": {"tweakreg": {"sharplo": 3}}}, "sharplo: 3.0 is not below sharphi"),
         ({"steps": {"source_catalog": {"aperture_ee2": 70}}}, "aperture_ee2: 70 is not below"),

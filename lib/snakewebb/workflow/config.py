@@ -163,7 +163,8 @@ def _canonical(value: Any, schema: Schema) -> Any:
 
 def _unknown(key: str, known: Iterable[str], without: Sequence[str]) -> str:
     if key in without or key.startswith("override_"):
-        files = "; reference_files names files" if key.startswith("override_") else ""
+        given = key.startswith(("override_", "user_supplied_"))
+        files = "; reference_files names files" if given else ""
         return f"is a parameter of jwst that has no meaning here: leave it out{files}"
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
