@@ -830,7 +830,7 @@ STAGE2 = {
     "backgrounds of other filters": (
         cards("s_rate.fits", FILTER="F444W"),
         product(background="s_rate.fits"),
-        "a_rate.fits: no background exposure is of NRCALONG F356W CLEAR: add one",
+        "a_rate.fits: no background exposure is of NIRCAM NRCALONG F356W CLEAR: add one",
     ),
     "_cal that are still _rate": (
         None, product("?_cal.fits"), "?_cal.fits: no file matches: give ?_rate.fits"
@@ -855,7 +855,7 @@ STAGE2 = {
     "too few of themselves": (
         None,
         product(["a_rate.fits", "b_rate.fits"], background="self"),
-        "a_rate.fits: is a background of its own product, with 1 other exposures of NRCALONG F356W",
+        "a_rate.fits: is a background of its own product, with 1 other exposures of NIRCAM",
     ),
     "a background of what is calibrated": (
         lambda folder: (folder / "c_cal.fits").touch(),

@@ -146,7 +146,9 @@ def test_a_background_of_no_such_filter_is_told(make):
     rate("a_rate.fits")
     rate("s_rate.fits", FILTER="F560W")
     plan = make(products={"x": {"science": "a_rate.fits", "background": "s_rate.fits"}})
-    with pytest.raises(InputError, match=r"a_rate.fits: no background exposure is of MIRIMAGE F7"):
+    with pytest.raises(
+        InputError, match=r"a_rate.fits: no background exposure is of MIRI MIRIMAGE F7"
+    ):
         check_plan(plan)
     skip = {"bkg_subtract": {"skip": True}}
     plan = make(

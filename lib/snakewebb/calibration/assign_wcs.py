@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from snakewebb.calibration.exposure_types import IMAGING, WITHOUT
+from snakewebb.calibration.exposures import IMAGING, WITHOUT
 from snakewebb.errors import InputError
 from snakewebb.io.exposure_file import ExposureFile
 from snakewebb.io.headers import Header, exposure_header, number, read_header, text

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from snakewebb.calibration.background import MEASURED, BackgroundOptions, combine
+from snakewebb.calibration.exposures import check_setup
 from snakewebb.errors import InputError
 from snakewebb.io.bands import cut_rows
 from snakewebb.io.dq import DO_NOT_USE
@@ -19,7 +20,7 @@ from snakewebb.io.names import exposure_name
 from snakewebb.io.planes import Planes, has_plane, image_shape, read_planes, total_error
 from snakewebb.io.provenance import Provenance
 from snakewebb.jobs.options import options_of, record_of
-from snakewebb.jobs.rate import check_rate, check_setup
+from snakewebb.jobs.rate import check_rate
 from snakewebb.products.exposure_copy import write_copy
 from snakewebb.references.subarrays import Subarray, subarray_of
 from snakewebb.sources.masks import source_mask

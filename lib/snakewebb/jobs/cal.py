@@ -13,6 +13,7 @@ import numpy as np
 
 from snakewebb.calibration.assign_wcs import WcsOptions, assign_wcs
 from snakewebb.calibration.background import subtract
+from snakewebb.calibration.exposures import check_setup
 from snakewebb.calibration.flat_field import FlatFieldOptions, flat_field
 from snakewebb.calibration.photom import CALIBRATED, COUNTED, PhotomOptions, photom
 from snakewebb.errors import InputError
@@ -22,7 +23,7 @@ from snakewebb.io.names import exposure_name
 from snakewebb.io.planes import Planes, left_out
 from snakewebb.io.provenance import Provenance, read_notes
 from snakewebb.jobs.options import options_of, record_of
-from snakewebb.jobs.rate import check_rate, check_setup
+from snakewebb.jobs.rate import check_rate
 from snakewebb.products.exposure_copy import write_copy
 from snakewebb.references.flat import FlatFile
 from snakewebb.references.photom import Conversion, PixelArea, conversion_of, read_area

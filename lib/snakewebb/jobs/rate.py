@@ -10,7 +10,6 @@ from snakewebb.io.fits_structure import exposure_header, find
 from snakewebb.io.headers import header_of
 from snakewebb.io.planes import check_exposure
 
-SETUP = ("INSTRUME", "DETECTOR", "FILTER", "PUPIL")
 UNITS = {False: "DN/s", True: "MJy/sr"}
 KINDS = {False: "a _rate or _rateints", True: "a _cal or _calints"}
 
@@ -50,21 +49,3 @@ def check_rate(path: str | Path, *, calibrated: bool = False) -> Mapping[str, st
     if not calibrated and header.get("S_FLAT", "").upper() == "COMPLETE":
         raise InputError(f"{path}: is divided by a flat field already: give {wanted}")
     return header
-
-
-def check_setup(
-    path: str | Path, header: Mapping[str, str], other: str | Path, setup: Mapping[str, str]
-) -> None:
-    """Check that one exposure is of the same detector and filter as another.
-
-    Raises
-    ------
-    InputError
-    """
-    for key in SETUP:
-        ours, theirs = (values.get(key, "").upper() for values in (header, setup))
-        if ours != theirs:
-            raise InputError(
-                f"{path}: {key} is {ours or 'missing'}, in {other} {theirs or 'missing'}: "
-                "give backgrounds of the exposure's detector and filter"
-            )

@@ -144,6 +144,9 @@ def plot_backgrounds(
 def _subtracted(exposure: str | Path, background: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Return an exposure before and after its background is subtracted, (ny, nx)."""
     image = read_planes(exposure, ("SCI",))["SCI"]
-    image = np.nanmean(image, axis=0) if image.ndim == 3 else image
+    if image.ndim == 3:
+        good = np.isfinite(image)
+        with np.errstate(invalid="ignore"):  # 0 / 0: NaN, where no integration has a value
+            image = np.sum(image, axis=0, where=good) / np.sum(good, axis=0)
     rows, columns = cut_out(background, subarray_of(exposure), "make it again")
     return image, image - read_planes(background, ("SCI",))["SCI"][rows, columns]

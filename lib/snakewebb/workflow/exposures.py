@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 from snakewebb.errors import InputError
@@ -63,8 +63,8 @@ class Stage2Exposure:
         return f"{FOLDER}/{self.key}.fits"
 
 
-@dataclass
-class Exposures:
+@dataclass(frozen=True)
+class Found:
     """What is found in associations.
 
     Attributes
@@ -79,13 +79,13 @@ class Exposures:
         What associations of stage 2 say without an effect here, and how often.
     """
 
-    products: list[Product] = field(default_factory=list)
-    exposures: dict[str, Stage2Exposure] = field(default_factory=dict)
-    listed: tuple[str, ...] = ()
-    unused: Mapping[str, int] = field(default_factory=dict)
+    products: list[Product]
+    exposures: dict[str, Stage2Exposure]
+    listed: tuple[str, ...]
+    unused: Mapping[str, int]
 
 
-def find_exposures(found: Iterable[Product], sharing: Collection[str] = ()) -> Exposures:
+def find_exposures(found: Iterable[Product], sharing: Collection[str] = ()) -> Found:
     """Return which exposures stage 2 makes, and the products of stage 3 that have them.
 
     Parameters
@@ -114,7 +114,7 @@ def find_exposures(found: Iterable[Product], sharing: Collection[str] = ()) -> E
     for product in products:
         if product.name in sharing:
             _share_background(product, exposures)
-    return Exposures(products, exposures, listed, +unused)
+    return Found(products, exposures, listed, +unused)
 
 
 def _of_association(product: Product) -> Stage2Exposure:

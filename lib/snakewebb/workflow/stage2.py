@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from snakewebb.calibration.exposures import setup_of
 from snakewebb.errors import InputError
 from snakewebb.io.fits_structure import first_header, version
 from snakewebb.io.names import exposure_name
@@ -96,8 +97,8 @@ class Stage2:
         found = known.others
         if not known.sorted_out:
             return found
-        setup = _setup(known.rate)
-        found = [path for path in found if _setup(path) == setup]
+        setup = setup_of(header_of(known.rate))
+        found = [path for path in found if setup_of(header_of(path)) == setup]
         if known.rate in known.backgrounds and len(found) < LEAST:
             raise InputError(
                 f"{known.rate}: is a background of its own product, with {len(found)} other "
@@ -316,10 +317,6 @@ def header_of(path: str) -> Mapping[str, str]:
 @lru_cache(maxsize=100_000)
 def _first_header(path: str, version: tuple[int, int]) -> Mapping[str, str]:
     return first_header(path)
-
-
-def _setup(path: str) -> tuple[str, ...]:
-    return tuple(header_of(path).get(key, "") for key in ("DETECTOR", "FILTER", "PUPIL"))
 
 
 @cache

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from snakewebb.calibration.exposure_types import IMAGING, WITHOUT
+from snakewebb.calibration.exposures import IMAGING, WITHOUT, check_setup, setup_of
 from snakewebb.errors import InputError
 from snakewebb.io.fits_structure import find, structure
 from snakewebb.io.names import FITS, exposure_suffix
@@ -21,8 +21,6 @@ PERIODS = 20
 """So many equal parts at the end of a name are Snakemake's mark of an endless loop."""
 RAW = ("uncal", "ramp")
 """Ends of the names of exposures before there are count rates."""
-SETUP = ("INSTRUME", "DETECTOR", "FILTER", "PUPIL")
-"""What a background has in common with an exposure that it is subtracted from."""
 
 
 def check_stage2(stage2: Stage2) -> None:
@@ -46,14 +44,13 @@ def check_stage2(stage2: Stage2) -> None:
                 f"image2.assign_wcs.skip: {known.name} needs a WCS to be rectified: leave it "
                 "out, or image2.resample"
             )
-        setup = {key: header.get(key, "missing") for key in SETUP}
         backgrounds = stage2.backgrounds(known.name, known.kind)
         if backgrounds and header.get("S_BKDSUB") == "COMPLETE":
             raise InputError(f"{known.rate}: has no background any more: give it none")
         for path in backgrounds:
-            if (path, *setup.values()) not in checked:  # exposures share them
-                _check_background(path, known.rate, setup)
-            checked.add((path, *setup.values()))
+            if (path, setup_of(header)) not in checked:  # exposures share them
+                _check_background(path, known.rate, header)
+            checked.add((path, setup_of(header)))
         for reftype, path in stage2.references(known.name, known.kind).items():
             check_path(path, f"reference_files.{reftype} for {key}")
             if FITS.search(path):
@@ -180,17 +177,12 @@ def _check_exposure(path: str, kind: str, *, calibrated: bool) -> Mapping[str, s
     return header
 
 
-def _check_background(path: str, exposure: str, setup: Mapping[str, str]) -> None:
-    """Raise where a file is no background of an exposure, whose `SETUP` is given."""
+def _check_background(path: str, exposure: str, header: Mapping[str, str]) -> None:
+    """Raise where a file is no background of an exposure, whose header is given."""
     structure(path)
     own = header_of(path)
     if own.get("S_PHOTOM") == "COMPLETE":
         raise InputError(
             f"{path}: background of {exposure}: is calibrated: give the _rate or _rateints"
         )
-    for key, value in setup.items():
-        if value != (ours := own.get(key, "missing")):
-            raise InputError(
-                f"{path}: {key} is {ours}, in {exposure} {value}: give backgrounds of the "
-                "exposure's detector and filter"
-            )
+    check_setup(path, own, exposure, header)
