@@ -30,6 +30,8 @@ LOST = 5e-4
 """Share of pixels that are bad in one exposure only."""
 PLANES = ("data", "err", "var_poisson", "var_rnoise", "var_flat")
 STEPS = ("assign_wcs", "flat_field", "photom")
+BACKGROUND_STEP = 10
+"""Dithers of background exposures, in those of the field."""
 POINTING = (
     "v2_ref",
     "v3_ref",
@@ -131,13 +133,18 @@ def write(observed: Observation | CoronagraphicObservation, folder: str | Path) 
 
 
 def background_of(observed: Observation) -> Observation:
-    """Return the observation beside a field: the same sky levels, other stars and noise."""
+    """Return the observation beside a field: the same sky levels, other stars and noise.
+
+    Its dithers are larger than its galaxies, as an observer would have them: what is in the same
+    place in all exposures would be taken for background.
+    """
     ra, dec = from_plane(*observed.background, observed.ra, observed.dec)
     return replace(
         observed,
         ra=float(ra),
         dec=float(dec),
         number=observed.number + 1,
+        dithers=tuple((BACKGROUND_STEP * x, BACKGROUND_STEP * y) for x, y in observed.dithers),
         sources=None,
         is_background=True,
     )
