@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -12,8 +12,9 @@ from typing import Any
 from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.io.bands import read_window
 from snakewebb.io.exposure_file import ExposureFile
+from snakewebb.io.headers import read_header
 from snakewebb.io.names import exposure_name
-from snakewebb.io.planes import invalidate
+from snakewebb.io.planes import image_shape, invalidate, read_planes
 from snakewebb.io.provenance import Provenance
 from snakewebb.jobs.options import options_of
 from snakewebb.mosaicking.outlier_detection import OutlierOptions, flag_outliers, reason_to_skip
@@ -30,10 +31,10 @@ def finish_exposure(
     *,
     facts: str | Path,
     alignment: str | Path,
+    siblings: Sequence[str | Path] = (),
     sky: str | Path | None = None,
     median: str | Path | None = None,
     step: Mapping[str, Any] = MappingProxyType({}),
-    asn: Mapping[str, Any] | None = None,
 ) -> None:
     """Flag an exposure's outliers and write it with its alignment and sky level.
 
@@ -45,6 +46,8 @@ def finish_exposure(
         What `snakewebb.jobs.find_sources.describe_exposure` wrote.
     alignment : path
         What `snakewebb.jobs.align.align_product` wrote.
+    siblings : sequence of paths, optional
+        Other exposures of the product, which may tell the noise of the same pixels.
     sky : path, optional
         What `snakewebb.jobs.skymatch.match_exposures` wrote; not if the step was skipped.
     median : path, optional
@@ -98,6 +101,7 @@ def finish_exposure(
         statuses["outlier_detection"] = "SKIPPED"
         said["outlier_detection"] = {"reason": reason}
     else:
+        planes["VAR_RNOISE"] = source.planes.get("VAR_RNOISE")
         invalidate(planes)
         outliers = flag_outliers(
             planes,
@@ -105,6 +109,7 @@ def finish_exposure(
             partial(read_window, median),
             sky_in_pixels(known.header, matched),
             how,
+            _others(exposure, siblings, "ERR" if planes["VAR_RNOISE"] is None else "VAR_RNOISE"),
         )
         statuses["outlier_detection"] = "COMPLETE"
         said["outlier_detection"] = {"parameters": {**step.get("median", {}), **flagging}}
@@ -121,5 +126,17 @@ def finish_exposure(
         ),
         sky=background,
         outliers=outliers,
-        asn=asn,
+        asn=step.get("asn"),
     )
+
+
+def _others(exposure, siblings, name):
+    """Yield a plane of variances of those siblings that have the exposure's pixels."""
+    keys = "DETECTOR", "SUBSTRT1", "SUBSTRT2"
+    own = [read_header(exposure).get(key) for key in keys]
+    for sibling in siblings:
+        same = [read_header(sibling).get(key) for key in keys] == own
+        if same and image_shape(sibling) == image_shape(exposure):
+            plane = read_planes(sibling, (name,))[name]
+            if plane is not None:
+                yield plane if name != "ERR" else plane**2

@@ -8,21 +8,34 @@ Each exposure is compared with the median of all, sampled where its pixels fall 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from snakewebb.errors import InputError
+from snakewebb.io.dq import BITS
 from snakewebb.io.groups import reason_alone
 from snakewebb.io.planes import Planes
-from snakewebb.kernels.outlier_detection import blot, flag
+from snakewebb.kernels.outlier_detection import blot, find_candidates
+from snakewebb.mosaicking.clean_noise import NoiseCurve, excess_variance
 from snakewebb.wcs.pixel_map import PixelMap
 
 log = logging.getLogger(__name__)
 
 TILE_ROWS = 64
 """The coordinates of so many rows stay in the second-level cache."""
+LEAST_NOISE = 0.7
+"""Noise of the quietest pixels over that of most."""
+TOLERANCE = 1.2
+"""Variance over what is expected, up to which it is a pixel's own."""
+SHORT_RAMP = BITS["SATURATED"] | BITS["CHARGELOSS"]
+"""Flags that tell why a pixel's errors are larger than those of others."""
+CROSS = (-1, 0), (1, 0), (0, -1), (0, 1)
+SQUARE = tuple((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1))
+SPILL = 0.1
+CURVATURE = 1.0
+"""How much of the model's curvature its smoothness explains."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +91,15 @@ def flag_outliers(
     read_median: Callable[[slice, slice], np.ndarray],
     sky_level: float | None,
     how: OutlierOptions = OutlierOptions(),
+    others: Iterable[np.ndarray] = (),
 ) -> np.ndarray:
     """Flag the pixels of an exposure that differ from the median of all.
 
     Parameters
     ----------
     planes : dict
-        SCI and ERR of the exposure; see `snakewebb.io.planes.invalidate`.
+        SCI and ERR of the exposure, DQ and VAR_RNOISE if it has them; see
+        `snakewebb.io.planes.invalidate`.
     pixel_map : PixelMap
         From the exposure's pixels to the grid of the median.
     read_median : callable
@@ -93,6 +108,8 @@ def flag_outliers(
     sky_level : float or None
         The sky in ``planes``, in their units, where it was matched and not subtracted.
     how : OutlierOptions, optional
+    others : iterable of (ny, nx) float32, optional
+        VAR_RNOISE of other exposures of the same pixels; the squares of ERR if this one has none.
 
     Returns
     -------
@@ -103,21 +120,86 @@ def flag_outliers(
     InputError
         ``snr`` or ``scale`` is not two numbers, or the exposure has no ERR.
     """
-    snr1, snr2 = _two_numbers("snr", how.snr)
-    scale1, scale2 = _two_numbers("scale", how.scale)
+    snr = _two_numbers("snr", how.snr)
+    scale = _two_numbers("scale", how.scale)
     sci, err = planes["SCI"], planes["ERR"]
     if err is None:
         raise InputError("outlier_detection: an exposure has no ERR: fetch it again, or set skip")
     if how.resample_data:
-        model = _blotted(pixel_map, read_median)
+        models = _blotted(pixel_map, read_median)
         background = how.backg if sky_level is None else sky_level
-        flagged = np.empty(sci.shape, bool)
-        flag(sci, err, model, background, snr1, snr2, scale1, scale2, flagged)
     else:
-        noise = np.where(err > 0, err, np.float32(np.inf))
-        flagged = np.abs(sci - read_median(*map(slice, sci.shape))) > snr1 * noise
+        models = np.ascontiguousarray(read_median(*map(slice, sci.shape)).swapaxes(0, 1))
+        background, snr, scale = 0.0, (snr[0], snr[0]), (0.0, 0.0)
+    curve = NoiseCurve.measure(models[0], err)
+    most = LEAST_NOISE * curve.least**0.5
+    found = np.empty(sci.shape, bool)
+    find_candidates(sci, err, models, background, most, min(snr), found)
+    places = np.flatnonzero(found)
+    value = sci.ravel()[places] - background
+    above = value > models[0].ravel()[places]
+    model = np.where(above, models[1].ravel()[places], models[0].ravel()[places])
+    steepness = np.where(above, _steepness(models[1], places), _steepness(models[0], places))
+    noise = _noise(planes, curve(model), others, places)
+    off = np.abs(value - model)
+    first, second = (off > k * steepness + s * noise for k, s in zip(scale, snr, strict=True))
+    if how.resample_data:
+        some = np.flatnonzero(first | second)
+        explained = np.where(
+            above[some], _smoothed(models[1], places[some]), _smoothed(-models[0], places[some])
+        )
+        for passed, s in ((first, snr[0]), (second, snr[1])):
+            passed[some] &= off[some] > explained + s * noise[some]
+    flagged = np.zeros(sci.shape, bool)
+    flagged.ravel()[places[first]] = True
+    near = np.any([flagged[place] for place in _around(places, sci.shape, SQUARE)], axis=0)
+    flagged.ravel()[places] = second & near
     log.info("%d pixels flagged, %.3f %%", flagged.sum(), 100 * flagged.mean())
     return flagged
+
+
+def _noise(
+    planes: Planes, typical: np.ndarray, others: Iterable[np.ndarray], places: np.ndarray
+) -> np.ndarray:
+    """Return the noise of pixels without what has struck them."""
+    own = planes["ERR"].ravel()[places].astype(float) ** 2
+    variance = planes.get("VAR_RNOISE")
+    if variance is None:
+        variance = planes["ERR"] ** 2
+    excess = excess_variance(variance, others, places)
+    expected = np.maximum(typical + excess, LEAST_NOISE**2 * typical)
+    inflated = own > TOLERANCE * expected
+    if planes.get("DQ") is not None:
+        inflated &= (planes["DQ"].ravel()[places] & np.uint32(SHORT_RAMP)) == 0
+    return np.sqrt(np.where(inflated, expected, own))
+
+
+def _steepness(model: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return the largest step from pixels to one of their 4 neighbours."""
+    around = [model[place] for place in _around(places, model.shape, CROSS)]
+    steps = np.nan_to_num(np.subtract(around, model.ravel()[places], dtype=float))
+    return np.abs(steps).max(axis=0)
+
+
+def _smoothed(model: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return by how much the image may lie above a model that is smoother."""
+    nx = model.shape[1]
+    curvature = []
+    for y, x in _around(places, model.shape, SQUARE):
+        around = [model[place] for place in _around(y * nx + x, model.shape, CROSS)]
+        steps = np.nan_to_num(np.subtract(around, model[y, x], dtype=float))
+        curvature.append(steps.sum(axis=0))
+    own, most = -curvature[len(SQUARE) // 2], np.abs(curvature).max(axis=0)
+    return np.maximum(CURVATURE * own, SPILL * most)
+
+
+def _around(
+    places: np.ndarray, shape: tuple[int, int], steps: Sequence[tuple[int, int]]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield rows and columns of what lies so many rows and columns off, at edges what is next."""
+    y, x = np.divmod(places, shape[1])
+    for down, right in steps:
+        yield np.clip(y + down, 0, shape[0] - 1), np.clip(x + right, 0, shape[1] - 1)
 
 
 def _two_numbers(name: str, text: str) -> tuple[float, float]:
@@ -131,19 +213,19 @@ def _two_numbers(name: str, text: str) -> tuple[float, float]:
 
 
 def _blotted(pixel_map: PixelMap, read_median: Callable[[slice, slice], np.ndarray]) -> np.ndarray:
-    """Return the median sampled at an exposure's pixels, NaN outside its bounding box."""
+    """Return the medians sampled at an exposure's pixels, NaN outside its bounding box."""
     left, right, top, bottom = pixel_map.bounds()
     window = np.ascontiguousarray(read_median(slice(top, bottom), slice(left, right)))
-    model = np.full(pixel_map.geometry.shape, np.nan, np.float32)
+    models = np.full((window.shape[1], *pixel_map.geometry.shape), np.nan, np.float32)
     columns, rows = (
         slice(max(int(np.ceil(low)), 0), min(int(np.floor(high)) + 1, n))
-        for (low, high), n in zip(pixel_map.geometry.bounding_box, model.shape[::-1], strict=True)
+        for (low, high), n in zip(pixel_map.geometry.bounding_box, models.shape[:0:-1], strict=True)
     )
     x = np.arange(columns.start, columns.stop)
     for start in range(rows.start, rows.stop, TILE_ROWS):
         stop = min(start + TILE_ROWS, rows.stop)
         u, v = pixel_map.lattice(x, np.arange(start, stop))
-        tile = np.empty(u.shape, np.float32)
+        tile = np.empty((len(models), *u.shape), np.float32)
         blot(window, top, left, pixel_map.grid.shape, u, v, tile)
-        model[start:stop, columns] = tile
-    return model
+        models[:, start:stop, columns] = tile
+    return models
