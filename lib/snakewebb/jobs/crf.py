@@ -22,6 +22,7 @@ from snakewebb.mosaicking.sky_levels import SkyResult, check_subtraction, sky_in
 from snakewebb.products.exposure_file import write_crf
 from snakewebb.wcs.change import Pointing
 from snakewebb.wcs.exposure import Exposure
+from snakewebb.wcs.grid import mean_pixel_side
 from snakewebb.wcs.pixel_map import PixelMap
 
 
@@ -110,6 +111,7 @@ def finish_exposure(
             sky_in_pixels(known.header, matched),
             how,
             _others(exposure, siblings, "ERR" if planes["VAR_RNOISE"] is None else "VAR_RNOISE"),
+            **_alignment_error(aligned, known.geometry),
         )
         statuses["outlier_detection"] = "COMPLETE"
         said["outlier_detection"] = {"parameters": {**step.get("median", {}), **flagging}}
@@ -140,3 +142,10 @@ def _others(exposure, siblings, name):
             plane = read_planes(sibling, (name,))[name]
             if plane is not None:
                 yield plane if name != "ERR" else plane**2
+
+
+def _alignment_error(aligned, geometry):
+    """Return by how many pixels an exposure may be off, if that was measured."""
+    if aligned.rms_after is None:
+        return {}
+    return {"alignment_error": aligned.rms_after / 3.6e6 / mean_pixel_side(geometry)}

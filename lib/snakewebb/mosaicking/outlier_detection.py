@@ -19,6 +19,7 @@ from snakewebb.io.groups import reason_alone
 from snakewebb.io.planes import Planes
 from snakewebb.kernels.outlier_detection import blot, find_candidates
 from snakewebb.mosaicking.clean_noise import NoiseCurve, excess_variance
+from snakewebb.mosaicking.surroundings import SQUARE, Surroundings
 from snakewebb.wcs.pixel_map import PixelMap
 
 log = logging.getLogger(__name__)
@@ -31,11 +32,8 @@ TOLERANCE = 1.2
 """Variance over what is expected, up to which it is a pixel's own."""
 SHORT_RAMP = BITS["SATURATED"] | BITS["CHARGELOSS"]
 """Flags that tell why a pixel's errors are larger than those of others."""
-CROSS = (-1, 0), (1, 0), (0, -1), (0, 1)
-SQUARE = tuple((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1))
-SPILL = 0.1
-CURVATURE = 1.0
-"""How much of the model's curvature its smoothness explains."""
+UNKNOWN_ALIGNMENT = 0.1
+"""Pixels by which exposures may be off each other if nothing was measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +90,7 @@ def flag_outliers(
     sky_level: float | None,
     how: OutlierOptions = OutlierOptions(),
     others: Iterable[np.ndarray] = (),
+    alignment_error: float = UNKNOWN_ALIGNMENT,
 ) -> np.ndarray:
     """Flag the pixels of an exposure that differ from the median of all.
 
@@ -110,6 +109,8 @@ def flag_outliers(
     how : OutlierOptions, optional
     others : iterable of (ny, nx) float32, optional
         VAR_RNOISE of other exposures of the same pixels; the squares of ERR if this one has none.
+    alignment_error : float, optional
+        By how many pixels the exposure may be off others.
 
     Returns
     -------
@@ -137,17 +138,15 @@ def flag_outliers(
     find_candidates(sci, err, models, background, most, min(snr), found)
     places = np.flatnonzero(found)
     value = sci.ravel()[places] - background
-    above = value > models[0].ravel()[places]
-    model = np.where(above, models[1].ravel()[places], models[0].ravel()[places])
-    steepness = np.where(above, _steepness(models[1], places), _steepness(models[0], places))
-    noise = _noise(planes, curve(model), others, places)
-    off = np.abs(value - model)
-    first, second = (off > k * steepness + s * noise for k, s in zip(scale, snr, strict=True))
+    around = Surroundings(models, places, value > models[0].ravel()[places])
+    noise = _noise(planes, curve(around.model), others, places)
+    off = np.abs(value - around.model)
+    first, second = (
+        off > k * around.steepness() + s * noise for k, s in zip(scale, snr, strict=True)
+    )
     if how.resample_data:
         some = np.flatnonzero(first | second)
-        explained = np.where(
-            above[some], _smoothed(models[1], places[some]), _smoothed(-models[0], places[some])
-        )
+        explained = _explained(sci, around.take(some), noise[some], alignment_error)
         for passed, s in ((first, snr[0]), (second, snr[1])):
             passed[some] &= off[some] > explained + s * noise[some]
     flagged = np.zeros(sci.shape, bool)
@@ -174,23 +173,13 @@ def _noise(
     return np.sqrt(np.where(inflated, expected, own))
 
 
-def _steepness(model: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return the largest step from pixels to one of their 4 neighbours."""
-    around = [model[place] for place in _around(places, model.shape, CROSS)]
-    steps = np.nan_to_num(np.subtract(around, model.ravel()[places], dtype=float))
-    return np.abs(steps).max(axis=0)
-
-
-def _smoothed(model: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return by how much the image may lie above a model that is smoother."""
-    nx = model.shape[1]
-    curvature = []
-    for y, x in _around(places, model.shape, SQUARE):
-        around = [model[place] for place in _around(y * nx + x, model.shape, CROSS)]
-        steps = np.nan_to_num(np.subtract(around, model[y, x], dtype=float))
-        curvature.append(steps.sum(axis=0))
-    own, most = -curvature[len(SQUARE) // 2], np.abs(curvature).max(axis=0)
-    return np.maximum(CURVATURE * own, SPILL * most)
+def _explained(
+    sci: np.ndarray, around: Surroundings, noise: np.ndarray, alignment_error: float
+) -> np.ndarray:
+    """Return what of a difference is explained by sampling, alignment and variation."""
+    share, light = around.variation(sci, noise)
+    shape = np.maximum(around.sharpness(noise), alignment_error * around.steepness(reach=1))
+    return (1 + share) * shape + share * light
 
 
 def _around(
