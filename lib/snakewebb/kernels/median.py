@@ -30,29 +30,35 @@ def _select(values, count, k):
             high = j
 
 
-@njit("UniTuple(float32, 2)(float32[::1], int64)", cache=True, nogil=True)
+@njit("UniTuple(float32, 3)(float32[::1], int64)", cache=True, nogil=True)
 def _medians(values, count):
-    """Return the median of the first ``count`` values, and that of all but their highest one.
+    """Return the median of the first ``count`` values; median and range of all but the highest.
 
     They are three or more, and are reordered.
     """
     middle = count // 2
     _select(values, count, middle)
-    below = values[0]
+    below = lowest = values[0]
     for k in range(1, middle):
-        below = max(below, values[k])
+        below, lowest = max(below, values[k]), min(lowest, values[k])
+    second, highest = np.float32(-np.inf), values[middle]
+    for k in range(middle + 1, count):
+        second, highest = max(second, min(values[k], highest)), max(highest, values[k])
+    if middle + 1 == count:
+        second = below
     between = np.float32(0.5 * (np.float64(below) + np.float64(values[middle])))
     if count % 2:
-        return values[middle], between
-    return between, below
+        return values[middle], between, second - lowest
+    return between, below, second - lowest
 
 
 @njit(
-    "void(float32[::1], int64[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1])",
+    "void(float32[::1], int64[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], "
+    "float32[:, ::1])",
     cache=True,
     nogil=True,
 )
-def median_of_windows(values, windows, low, high, others):
+def median_of_windows(values, windows, low, high, others, spread):
     """Take medians, pixel by pixel, of the images that cover a pixel and are not NaN there.
 
     Parameters
@@ -69,6 +75,8 @@ def median_of_windows(values, windows, low, high, others):
     others : (ny, nx) float32
         The result: the median of all values but the highest one; NaN where there are less than
         three.
+    spread : (ny, nx) float32
+        The result: the range of all values but the highest one; 0 where there are less than three.
     """
     n = windows.shape[0]
     ny, nx = low.shape
@@ -93,10 +101,10 @@ def median_of_windows(values, windows, low, high, others):
                         found[count] = value
                         count += 1
             if count > 2:
-                low[j, i], others[j, i] = _medians(found, count)
+                low[j, i], others[j, i], spread[j, i] = _medians(found, count)
                 high[j, i] = low[j, i]
                 continue
-            others[j, i] = np.nan
+            others[j, i], spread[j, i] = np.nan, 0.0
             if count == 2:
                 low[j, i], high[j, i] = min(found[0], found[1]), max(found[0], found[1])
             else:

@@ -60,8 +60,8 @@ def find_candidates(sci, err, models, background, most, snr, found):
     Parameters
     ----------
     sci, err : (ny, nx) float32
-    models : (2, ny, nx) float32
-        A pixel that is NaN in these or in ``sci`` is not found, nor is one whose ``err`` is not
+    models : (n, ny, nx) float32
+        Of which two count. A pixel that is NaN in these or in ``sci`` is not found, nor is one whose ``err`` is not
         above 0: nothing tells how far it may be off.
     background : float
         To be added to the models.

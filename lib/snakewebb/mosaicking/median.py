@@ -72,9 +72,9 @@ def median_band(
 
     Returns
     -------
-    (3, h, nx) float32
+    (4, h, nx) float32
         Twice the median; but of just two values, of which neither has a majority against it, the
-        lower and the higher one. Then the median of all values but the highest. See
+        lower and the higher one. Then median and range of all values but the highest. See
         `snakewebb.kernels.median.median_of_windows`, and `chosen`.
 
     Raises
@@ -127,15 +127,15 @@ def chosen(bands: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
     Parameters
     ----------
-    bands : iterable of (3, h, nx) float32
+    bands : iterable of (4, h, nx) float32
         Of `median_band`, without gaps.
 
     Yields
     ------
-    (h, 2, nx) float32
-        The median (see `snakewebb.kernels.median.choose_of_two`), and that of all values but the
-        highest, row by row, in bands of other heights. Of two values both are the one that was
-        chosen.
+    (h, 3, nx) float32
+        The median (see `snakewebb.kernels.median.choose_of_two`), that of all values but the
+        highest, and the range of these, row by row, in bands of other heights. Of two values both
+        medians are the one that was chosen, and the range is 0.
     """
     kept, done = None, 0
     for band in chain(bands, [None]):
@@ -147,8 +147,8 @@ def chosen(bands: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         if stop > done:
             median = np.empty((stop - done, kept.shape[2]), np.float32)
             choose_of_two(kept[0], kept[1], done, median)
-            others = kept[2, done:stop]
-            yield np.stack((median, np.where(np.isnan(others), median, others)), axis=1)
+            others, spread = kept[2:, done:stop]
+            yield np.stack((median, np.where(np.isnan(others), median, others), spread), axis=1)
             kept = kept[:, max(stop - REACH, 0) :]
             done = min(stop, REACH)
 
@@ -212,6 +212,6 @@ def _median(
     for image, size, end in zip(images, sizes, ends, strict=True):
         values[end - size : end] = image.ravel()
     table = np.column_stack((np.reshape(windows, (-1, 4)), ends - sizes)).astype(np.int64)
-    medians = np.empty((3, *shape), np.float32)
+    medians = np.empty((4, *shape), np.float32)
     median_of_windows(values, table, *medians)
     return medians

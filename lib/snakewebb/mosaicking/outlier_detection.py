@@ -1,14 +1,16 @@
 """Outliers: what one exposure sees and the others of the same sky don't, such as cosmic rays.
 
 Each exposure is compared with the median of all, sampled where its pixels fall (Fruchter & Hook
-2002, PASP 114, 144, section 4; JWST documentation, "outlier_detection"). The median is made in
-:mod:`snakewebb.mosaicking.median`.
+2002, PASP 114, 144, section 4; JWST documentation, "outlier_detection"), and where it lies above it
+with the median of the others. The medians are made in :mod:`snakewebb.mosaicking.median`. A pixel is
+judged by the noise that it would have without a hit (:mod:`snakewebb.mosaicking.clean_noise`); what
+its surroundings explain (:mod:`snakewebb.mosaicking.surroundings`) is no outlier.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,14 +21,14 @@ from snakewebb.io.groups import reason_alone
 from snakewebb.io.planes import Planes
 from snakewebb.kernels.outlier_detection import blot, find_candidates
 from snakewebb.mosaicking.clean_noise import NoiseCurve, excess_variance
-from snakewebb.mosaicking.surroundings import SQUARE, Surroundings
+from snakewebb.mosaicking.surroundings import Surroundings
 from snakewebb.wcs.pixel_map import PixelMap
 
 log = logging.getLogger(__name__)
 
 TILE_ROWS = 64
 """The coordinates of so many rows stay in the second-level cache."""
-LEAST_NOISE = 0.7
+QUIETEST = 0.7
 """Noise of the quietest pixels over that of most."""
 TOLERANCE = 1.2
 """Variance over what is expected, up to which it is a pixel's own."""
@@ -133,62 +135,42 @@ def flag_outliers(
         models = np.ascontiguousarray(read_median(*map(slice, sci.shape)).swapaxes(0, 1))
         background, snr, scale = 0.0, (snr[0], snr[0]), (0.0, 0.0)
     curve = NoiseCurve.measure(models[0], err)
-    most = LEAST_NOISE * curve.least**0.5
     found = np.empty(sci.shape, bool)
-    find_candidates(sci, err, models, background, most, min(snr), found)
+    find_candidates(sci, err, models, background, QUIETEST * curve.least**0.5, min(snr), found)
     places = np.flatnonzero(found)
     value = sci.ravel()[places] - background
     around = Surroundings(models, places, value > models[0].ravel()[places])
-    noise = _noise(planes, curve(around.model), others, places)
-    off = np.abs(value - around.model)
-    first, second = (
-        off > k * around.steepness() + s * noise for k, s in zip(scale, snr, strict=True)
-    )
+    noise = _clean_noise(planes, curve(around.model), others, places)
+    off, steepness = np.abs(value - around.model), around.steepness()
+    first, second = (off > k * steepness + s * noise for k, s in zip(scale, snr, strict=True))
     if how.resample_data:
         some = np.flatnonzero(first | second)
-        explained = _explained(sci, around.take(some), noise[some], alignment_error)
+        explained = around.take(some).explain(sci, noise[some], alignment_error)
         for passed, s in ((first, snr[0]), (second, snr[1])):
             passed[some] &= off[some] > explained + s * noise[some]
     flagged = np.zeros(sci.shape, bool)
     flagged.ravel()[places[first]] = True
-    near = np.any([flagged[place] for place in _around(places, sci.shape, SQUARE)], axis=0)
-    flagged.ravel()[places] = second & near
+    flagged.ravel()[places] = second & around.near(flagged)
     log.info("%d pixels flagged, %.3f %%", flagged.sum(), 100 * flagged.mean())
     return flagged
 
 
-def _noise(
+def _clean_noise(
     planes: Planes, typical: np.ndarray, others: Iterable[np.ndarray], places: np.ndarray
 ) -> np.ndarray:
-    """Return the noise of pixels without what has struck them."""
+    """Return the noise that pixels would have if nothing had struck them.
+
+    ``typical`` is the variance of most pixels of the same brightness.
+    """
     own = planes["ERR"].ravel()[places].astype(float) ** 2
     variance = planes.get("VAR_RNOISE")
-    if variance is None:
-        variance = planes["ERR"] ** 2
-    excess = excess_variance(variance, others, places)
-    expected = np.maximum(typical + excess, LEAST_NOISE**2 * typical)
-    inflated = own > TOLERANCE * expected
+    variance = planes["ERR"] ** 2 if variance is None else variance
+    clean = typical + excess_variance(variance, others, places)
+    clean = np.maximum(clean, QUIETEST**2 * typical)
+    inflated = own > TOLERANCE * clean
     if planes.get("DQ") is not None:
         inflated &= (planes["DQ"].ravel()[places] & np.uint32(SHORT_RAMP)) == 0
-    return np.sqrt(np.where(inflated, expected, own))
-
-
-def _explained(
-    sci: np.ndarray, around: Surroundings, noise: np.ndarray, alignment_error: float
-) -> np.ndarray:
-    """Return what of a difference is explained by sampling, alignment and variation."""
-    share, light = around.variation(sci, noise)
-    shape = np.maximum(around.sharpness(noise), alignment_error * around.steepness(reach=1))
-    return (1 + share) * shape + share * light
-
-
-def _around(
-    places: np.ndarray, shape: tuple[int, int], steps: Sequence[tuple[int, int]]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield rows and columns of what lies so many rows and columns off, at edges what is next."""
-    y, x = np.divmod(places, shape[1])
-    for down, right in steps:
-        yield np.clip(y + down, 0, shape[0] - 1), np.clip(x + right, 0, shape[1] - 1)
+    return np.sqrt(np.where(inflated, clean, own))
 
 
 def _two_numbers(name: str, text: str) -> tuple[float, float]:
