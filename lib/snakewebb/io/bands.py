@@ -6,6 +6,7 @@ Only astropy's FITS reader is imported here, since every job pays for its import
 from __future__ import annotations
 
 import math
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -129,11 +130,15 @@ def read_window(path: str | Path, rows: slice, columns: slice) -> np.ndarray:
     (top, bottom, _), (left, right, _) = (
         s.indices(n) for s, n in zip((rows, columns), (height, width), strict=True)
     )
-    window = np.empty((bottom - top, *images, right - left), ">f4")
     number = math.prod(images)
+    window = np.empty(((bottom - top) * number, right - left), np.float32)
+    pieces = window[None] if right - left == width else window  # all rows at once, or one by one
     with open(path, "rb", buffering=0) as file:
-        for row, line in enumerate(window.reshape(-1, right - left), top * number):
-            file.seek(image.start + line.itemsize * (row * width + left))
-            if file.readinto(line.data) != line.nbytes:
+        for row, piece in enumerate(pieces, top * number):
+            file.seek(image.start + window.itemsize * (row * width + left))
+            if file.readinto(piece.data) != piece.nbytes:
                 raise InputError(f"{path}: is cut short: remove the file and run again")
-    return window.astype(np.float32)
+    # In place: memory that is touched for the first time costs more than the work on it.
+    if sys.byteorder == "little":
+        window.byteswap(inplace=True)
+    return window.reshape(bottom - top, *images, right - left)

@@ -9,12 +9,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.io.bands import read_window
 from snakewebb.io.exposure_file import ExposureFile
-from snakewebb.io.headers import read_header
+from snakewebb.io.fits_structure import first_header
 from snakewebb.io.names import exposure_name
-from snakewebb.io.planes import image_shape, invalidate, read_planes
+from snakewebb.io.planes import has_plane, image_shape, invalidate, map_plane
 from snakewebb.io.provenance import Provenance
 from snakewebb.jobs.options import options_of
 from snakewebb.mosaicking.outlier_detection import OutlierOptions, flag_outliers, reason_to_skip
@@ -22,8 +24,10 @@ from snakewebb.mosaicking.sky_levels import SkyResult, check_subtraction, sky_in
 from snakewebb.products.exposure_file import write_crf
 from snakewebb.wcs.change import Pointing
 from snakewebb.wcs.exposure import Exposure
-from snakewebb.wcs.grid import mean_pixel_side
 from snakewebb.wcs.pixel_map import PixelMap
+
+PIXELS = "DETECTOR", "SUBSTRT1", "SUBSTRT2"
+"""Keywords that tell which pixels an exposure is of."""
 
 
 def finish_exposure(
@@ -48,7 +52,7 @@ def finish_exposure(
     alignment : path
         What `snakewebb.jobs.align.align_product` wrote.
     siblings : sequence of paths, optional
-        Other exposures of the product, which may tell the noise of the same pixels.
+        Other exposures of the product, of which those of the same pixels tell their noise.
     sky : path, optional
         What `snakewebb.jobs.skymatch.match_exposures` wrote; not if the step was skipped.
     median : path, optional
@@ -57,9 +61,7 @@ def finish_exposure(
         ``outlier_detection``: options of `snakewebb.mosaicking.outlier_detection.OutlierOptions`;
         ``median``: those that the median was made with, for the record; ``sip``: options of
         `snakewebb.wcs.sip.sip_keywords`, None for no SIP keywords; ``subtract``: whether to
-        subtract the sky.
-    asn : mapping, optional
-        For ``meta.asn``.
+        subtract the sky; ``asn``: for ``meta.asn``.
 
     Raises
     ------
@@ -111,7 +113,7 @@ def finish_exposure(
             sky_in_pixels(known.header, matched),
             how,
             _others(exposure, siblings, "ERR" if planes["VAR_RNOISE"] is None else "VAR_RNOISE"),
-            **_alignment_error(aligned, known.geometry),
+            aligned.rms_after,
         )
         statuses["outlier_detection"] = "COMPLETE"
         said["outlier_detection"] = {"parameters": {**step.get("median", {}), **flagging}}
@@ -132,20 +134,13 @@ def finish_exposure(
     )
 
 
-def _others(exposure, siblings, name):
-    """Yield a plane of variances of those siblings that have the exposure's pixels."""
-    keys = "DETECTOR", "SUBSTRT1", "SUBSTRT2"
-    own = [read_header(exposure).get(key) for key in keys]
+def _others(
+    exposure: str | Path, siblings: Sequence[str | Path], name: str
+) -> Iterator[np.ndarray]:
+    """Yield a plane of those siblings that have the same pixels of the same detector."""
+    own, shape = first_header(exposure), image_shape(exposure)
     for sibling in siblings:
-        same = [read_header(sibling).get(key) for key in keys] == own
-        if same and image_shape(sibling) == image_shape(exposure):
-            plane = read_planes(sibling, (name,))[name]
-            if plane is not None:
-                yield plane if name != "ERR" else plane**2
-
-
-def _alignment_error(aligned, geometry):
-    """Return by how many pixels an exposure may be off, if that was measured."""
-    if aligned.rms_after is None:
-        return {}
-    return {"alignment_error": aligned.rms_after / 3.6e6 / mean_pixel_side(geometry)}
+        header = first_header(sibling)
+        same = all(header.get(key) == own.get(key) for key in PIXELS)
+        if same and image_shape(sibling) == shape and has_plane(sibling, name):
+            yield map_plane(sibling, name)

@@ -7,45 +7,49 @@ from snakewebb.kernels.cache import njit
 
 @njit(
     "void(float32[:, :, ::1], int64, int64, UniTuple(int64, 2), float64[:, ::1], float64[:, ::1], "
-    "float32[:, :, ::1])",
+    "int64, int64, float32[:, :, ::1])",
     cache=True,
     nogil=True,
 )
-def blot(mosaic, top, left, shape, u, v, out):
+def blot(mosaics, top, left, shape, u, v, row, column, out):
     """Sample mosaics bilinearly.
 
     Parameters
     ----------
-    mosaic : (h, n, w) float32
+    mosaics : (h, n, w) float32
         A window of n mosaics.
     top, left : int
-        Row and column of a mosaic where the window begins.
+        Row and column of the mosaics where the window begins.
     shape : (ny, nx)
         Of a whole mosaic.
     u, v : (k, m) float64
         Columns and rows of the mosaics to sample at, integers at pixel centres.
-    out : (n, k, m) float32
-        NaN outside 0 ≤ u < nx, 0 ≤ v < ny, or where one of the four pixels is NaN or outside the
-        window. Beyond the last pixel centre the mosaic goes on unchanged.
+    row, column : int
+        Where in ``out`` the first sample belongs.
+    out : (n, rows, columns) float32
+        Gets the samples; NaN outside 0 ≤ u < nx, 0 ≤ v < ny, or where one of the four pixels is
+        NaN or outside the window. Beyond the last pixel centre a mosaic goes on unchanged.
     """
     ny, nx = shape
-    h, n, w = mosaic.shape
+    h, n, w = mosaics.shape
     for j in range(u.shape[0]):
         for i in range(u.shape[1]):
             x, y = u[j, i], v[j, i]
-            out[:, j, i] = np.nan
-            if not (0.0 <= x < nx and 0.0 <= y < ny):
-                continue
-            col, row = int(x), int(y)
-            dx, dy = x - col, y - row
-            x0, x1 = col - left, min(col + 1, nx - 1) - left
-            y0, y1 = row - top, min(row + 1, ny - 1) - top
-            if x0 < 0 or x1 >= w or y0 < 0 or y1 >= h:
+            inside = 0.0 <= x < nx and 0.0 <= y < ny
+            if inside:
+                left_of, above = int(x), int(y)
+                dx, dy = x - left_of, y - above
+                x0, x1 = left_of - left, min(left_of + 1, nx - 1) - left
+                y0, y1 = above - top, min(above + 1, ny - 1) - top
+                inside = x0 >= 0 and x1 < w and y0 >= 0 and y1 < h
+            if not inside:
+                for k in range(n):
+                    out[k, row + j, column + i] = np.nan
                 continue
             for k in range(n):
-                upper = (1.0 - dx) * mosaic[y0, k, x0] + dx * mosaic[y0, k, x1]
-                lower = (1.0 - dx) * mosaic[y1, k, x0] + dx * mosaic[y1, k, x1]
-                out[k, j, i] = (1.0 - dy) * upper + dy * lower
+                upper = (1.0 - dx) * mosaics[y0, k, x0] + dx * mosaics[y0, k, x1]
+                lower = (1.0 - dx) * mosaics[y1, k, x0] + dx * mosaics[y1, k, x1]
+                out[k, row + j, column + i] = (1.0 - dy) * upper + dy * lower
 
 
 @njit(

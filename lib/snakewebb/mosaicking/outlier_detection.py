@@ -22,6 +22,7 @@ from snakewebb.io.planes import Planes
 from snakewebb.kernels.outlier_detection import blot, find_candidates
 from snakewebb.mosaicking.clean_noise import NoiseCurve, excess_variance
 from snakewebb.mosaicking.surroundings import Surroundings
+from snakewebb.wcs.grid import mean_pixel_side
 from snakewebb.wcs.pixel_map import PixelMap
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ TOLERANCE = 1.2
 """Variance over what is expected, up to which it is a pixel's own."""
 SHORT_RAMP = BITS["SATURATED"] | BITS["CHARGELOSS"]
 """Flags that tell why a pixel's errors are larger than those of others."""
+MAS = 3.6e6
+"""A degree."""
 UNKNOWN_ALIGNMENT = 0.1
 """Pixels by which exposures may be off each other if nothing was measured."""
 
@@ -92,7 +95,7 @@ def flag_outliers(
     sky_level: float | None,
     how: OutlierOptions = OutlierOptions(),
     others: Iterable[np.ndarray] = (),
-    alignment_error: float = UNKNOWN_ALIGNMENT,
+    alignment_rms: float | None = None,
 ) -> np.ndarray:
     """Flag the pixels of an exposure that differ from the median of all.
 
@@ -110,9 +113,9 @@ def flag_outliers(
         The sky in ``planes``, in their units, where it was matched and not subtracted.
     how : OutlierOptions, optional
     others : iterable of (ny, nx) float32, optional
-        VAR_RNOISE of other exposures of the same pixels; the squares of ERR if this one has none.
-    alignment_error : float, optional
-        By how many pixels the exposure may be off others.
+        VAR_RNOISE of other exposures of the same pixels; ERR if this one has no VAR_RNOISE.
+    alignment_rms : float, optional
+        Of the exposure's stars against those of others, mas; if it was measured.
 
     Returns
     -------
@@ -141,13 +144,18 @@ def flag_outliers(
     value = sci.ravel()[places] - background
     around = Surroundings(models, places, value > models[0].ravel()[places])
     noise = _clean_noise(planes, curve(around.model), others, places)
-    off, steepness = np.abs(value - around.model), around.steepness()
+    off = np.abs(value - around.model)
+    some = np.flatnonzero(off > min(snr) * noise)
+    places, around, noise, off = places[some], around.take(some), noise[some], off[some]
+    steepness = around.steepness()
     first, second = (off > k * steepness + s * noise for k, s in zip(scale, snr, strict=True))
     if how.resample_data:
+        misaligned = UNKNOWN_ALIGNMENT
+        if alignment_rms is not None:
+            misaligned = alignment_rms / MAS / mean_pixel_side(pixel_map.geometry)
         some = np.flatnonzero(first | second)
-        explained = around.take(some).explain(sci, noise[some], alignment_error)
-        for passed, s in ((first, snr[0]), (second, snr[1])):
-            passed[some] &= off[some] > explained + s * noise[some]
+        off[some] -= around.take(some).explain(sci, noise[some], misaligned)
+        first, second = (passed & (off > s * noise) for passed, s in zip((first, second), snr, strict=True))
     flagged = np.zeros(sci.shape, bool)
     flagged.ravel()[places[first]] = True
     flagged.ravel()[places] = second & around.near(flagged)
@@ -164,7 +172,8 @@ def _clean_noise(
     """
     own = planes["ERR"].ravel()[places].astype(float) ** 2
     variance = planes.get("VAR_RNOISE")
-    variance = planes["ERR"] ** 2 if variance is None else variance
+    if variance is None:
+        variance, others = planes["ERR"] ** 2, (np.square(err, dtype=float) for err in others)
     clean = typical + excess_variance(variance, others, places)
     clean = np.maximum(clean, QUIETEST**2 * typical)
     inflated = own > TOLERANCE * clean
@@ -186,17 +195,23 @@ def _two_numbers(name: str, text: str) -> tuple[float, float]:
 def _blotted(pixel_map: PixelMap, read_median: Callable[[slice, slice], np.ndarray]) -> np.ndarray:
     """Return the medians sampled at an exposure's pixels, NaN outside its bounding box."""
     left, right, top, bottom = pixel_map.bounds()
+    width = pixel_map.grid.shape[1]
+    if right - left > width / 2:  # whole rows are read in one piece
+        left, right = 0, width
     window = np.ascontiguousarray(read_median(slice(top, bottom), slice(left, right)))
-    models = np.full((window.shape[1], *pixel_map.geometry.shape), np.nan, np.float32)
+    models = np.empty((window.shape[1], *pixel_map.geometry.shape), np.float32)
     columns, rows = (
         slice(max(int(np.ceil(low)), 0), min(int(np.floor(high)) + 1, n))
-        for (low, high), n in zip(pixel_map.geometry.bounding_box, models.shape[:0:-1], strict=True)
+        for (low, high), n in zip(
+            pixel_map.geometry.bounding_box, models.shape[:0:-1], strict=True
+        )
     )
+    for beside in (np.s_[: rows.start], np.s_[rows.stop :]):
+        models[:, beside] = np.nan
+    for beside in (np.s_[: columns.start], np.s_[columns.stop :]):
+        models[:, :, beside] = np.nan
     x = np.arange(columns.start, columns.stop)
     for start in range(rows.start, rows.stop, TILE_ROWS):
-        stop = min(start + TILE_ROWS, rows.stop)
-        u, v = pixel_map.lattice(x, np.arange(start, stop))
-        tile = np.empty((len(models), *u.shape), np.float32)
-        blot(window, top, left, pixel_map.grid.shape, u, v, tile)
-        models[:, start:stop, columns] = tile
+        u, v = pixel_map.lattice(x, np.arange(start, min(start + TILE_ROWS, rows.stop)))
+        blot(window, top, left, pixel_map.grid.shape, u, v, start, columns.start, models)
     return models

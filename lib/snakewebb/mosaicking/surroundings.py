@@ -51,6 +51,7 @@ class Surroundings:
     def __init__(self, models: np.ndarray, places: np.ndarray, above: np.ndarray) -> None:
         self._models, self._places, self._above = models, places, above
         self._y, self._x = np.divmod(places, models.shape[2])
+        self._first = np.where(above, models[0].size, 0)
         self.model = self._at(0, 0)
 
     def take(self, chosen: np.ndarray) -> Surroundings:
@@ -132,13 +133,17 @@ class Surroundings:
 
     def _at(self, down: int, right: int) -> np.ndarray:
         """Return the model that counts at neighbours."""
-        first, second = (self._seen(model, down, right) for model in self._models[:2])
-        return np.where(self._above, second, first).astype(float)
+        return self._models.ravel().take(self._first + self._there(down, right)).astype(float)
 
     def _seen(self, image: np.ndarray, down: int, right: int) -> np.ndarray:
-        """Return an image at neighbours; beyond its edges what is next to these."""
-        ny, nx = image.shape
-        return image[np.clip(self._y + down, 0, ny - 1), np.clip(self._x + right, 0, nx - 1)]
+        """Return an image at neighbours."""
+        return image.ravel().take(self._there(down, right))
+
+    def _there(self, down: int, right: int) -> np.ndarray:
+        """Return the places of neighbours; beyond the edges what is next to these."""
+        ny, nx = self._models.shape[1:]
+        y, x = np.clip(self._y + down, 0, ny - 1), np.clip(self._x + right, 0, nx - 1)
+        return y * nx + x
 
     def _steps(self, down: int, right: int) -> np.ndarray:
         """Return the steps of the model from neighbours to their own 4; none to what is NaN."""
