@@ -38,8 +38,8 @@ from snakewebb.startup import import_fits
 SHELL = Path(__file__).with_name("warm_shell.py")
 PATIENCE = 10.0
 """Seconds that one of the processes waits for another."""
-SHARED = "snakewebb.jobs."
-"""What of a script's imports its next jobs find done: pictures need more memory than time."""
+SHARED = "snakewebb.jobs.", "snakewebb.report."
+"""What of a script's imports its next jobs find done; not what makes a job of it."""
 
 
 def start() -> str | None:
