@@ -38,6 +38,7 @@ def starter(tmp_path):
         text=True,
         cwd=tmp_path,
         env=environment(TMPDIR=str(tmp_path)),
+        preexec_fn=heed_interrupts,
     )
     process.shell = process.stdout.readline().strip()
     with process:
@@ -49,6 +50,7 @@ def run(shell, script, text, **options):
     """Start what Snakemake would start for a script."""
     script.write_text(text)
     command = f"set -euo pipefail; {sys.executable} {script}"
+    options |= {"preexec_fn": heed_interrupts}
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
     return subprocess.Popen([shell, "-c", command], env=environment(MINE="here"), **options)
 
@@ -60,6 +62,11 @@ def until(condition):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return value
+
+
+def heed_interrupts():
+    """Undo what background jobs of a shell hand down."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def server_of(starter):
@@ -156,6 +163,21 @@ def test_interrupting_all_ends_jobs_but_not_the_server(starter, tmp_path):
     assert shell.returncode == 130
     assert err.splitlines()[-1] == "KeyboardInterrupt"
     assert not gone(server)
+
+
+def test_jobs_of_a_run_that_ignores_interrupts_do_so(tmp_path):
+    """As a run in the background of a script does."""
+    ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env=environment(TMPDIR=str(tmp_path)), **ignoring,
+    ) as starter:  # fmt: skip
+        script = tmp_path / "job.py"
+        script.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nprint('here')")
+        command = f"set -euo pipefail; {sys.executable} {script}"
+        shell = starter.stdout.readline().strip()
+        done = subprocess.run([shell, "-c", command], capture_output=True, text=True, **ignoring)
+    assert (done.returncode, done.stdout) == (0, "here\n")
 
 
 def test_without_the_server_jobs_start_by_themselves(starter, tmp_path):

@@ -90,14 +90,14 @@ def _stop(server: subprocess.Popen, life: int) -> None:
 def main(listening: int, life: int, folder: str) -> None:
     """Be the server, or one of its children: then do a job as if it was started by itself."""
     gc.disable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     import_fits()
     # What the preamble that Snakemake puts before a script asks for, and then most scripts.
     for module in ("snakemake.iocontainers", "snakemake.logging", "snakewebb.kernels.cache"):
         importlib.import_module(module)
 
     try:
-        script = _Server(socket.socket(fileno=listening), life).serve()
+        script = _Server(socket.socket(fileno=listening), life, interrupt).serve()
     finally:
         if os.getpid() == _SERVER:
             shutil.rmtree(folder, ignore_errors=True)
@@ -108,8 +108,9 @@ def main(listening: int, life: int, folder: str) -> None:
 class _Server:
     """Forks for jobs, one process and one thread, until its starter and all jobs have ended."""
 
-    def __init__(self, listener: socket.socket, life: int):
+    def __init__(self, listener: socket.socket, life: int, interrupt: Any):
         self._listener, self._life = listener, life
+        self._interrupt = interrupt  # what jobs do on SIGINT: nothing where a run has no terminal
         self._jobs: dict[int, socket.socket] = {}
         self._known: set[str] = set()
         self._selector = selectors.DefaultSelector()
@@ -174,7 +175,7 @@ class _Server:
             for module in set(filter(None, wanted)) - self._known:
                 self._known.add(module)
                 if module.startswith(SHARED):
-                    signal.signal(signal.SIGINT, signal.default_int_handler)
+                    signal.signal(signal.SIGINT, self._interrupt)
                     with contextlib.suppress(KeyboardInterrupt):
                         importlib.import_module(module)
                     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -183,7 +184,7 @@ class _Server:
         """Be a job's process and nothing else."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, self._interrupt)
         self._selector.close()
         for each in (self._listener, self._ended, self._wake, *self._jobs.values()):
             each.close()
