@@ -65,8 +65,8 @@ def find_candidates(sci, err, models, background, most, snr, found):
     ----------
     sci, err : (ny, nx) float32
     models : (n, ny, nx) float32
-        Of which two count. A pixel that is NaN in these or in ``sci`` is not found, nor is one whose ``err`` is not
-        above 0: nothing tells how far it may be off.
+        Of which two count. A pixel that is NaN in these or in ``sci`` is not found, nor is one
+        whose ``err`` is not above 0: nothing tells how far it may be off.
     background : float
         To be added to the models.
     most : float

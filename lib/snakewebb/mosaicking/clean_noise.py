@@ -1,9 +1,9 @@
 """The noise that pixels would have without what has struck them.
 
-Ramp fitting sees many cosmic rays, and gives a pixel that was struck larger errors: as a jump splits
-the ramp, and as what is left of it looks like light. A hit judged by such an error may be none. What
-the error would be without is told by others: how noise grows with light by the exposure itself, how
-read noise differs from pixel to pixel by exposures of the same detector.
+Ramp fitting sees many cosmic rays, and gives a pixel that was struck larger errors: as a jump
+splits the ramp, and as what is left of it looks like light. A hit judged by such an error may be
+none. What the error would be without is told by others: how noise grows with light by the exposure
+itself, how read noise differs from pixel to pixel by exposures of the same detector.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Outliers: what one exposure sees and the others of the same sky don't, such as cosmic rays.
 
 Each exposure is compared with the median of all, sampled where its pixels fall (Fruchter & Hook
-2002, PASP 114, 144, section 4; JWST documentation, "outlier_detection"), and where it lies above it
-with the median of the others. The medians are made in :mod:`snakewebb.mosaicking.median`. A pixel is
-judged by the noise that it would have without a hit (:mod:`snakewebb.mosaicking.clean_noise`); what
-its surroundings explain (:mod:`snakewebb.mosaicking.surroundings`) is no outlier.
+2002, PASP 114, 144, section 4; JWST documentation, "outlier_detection"), and where it lies above
+that with the median of the others. The medians are made in :mod:`snakewebb.mosaicking.median`. A
+pixel is judged by the noise that it would have without a hit
+(:mod:`snakewebb.mosaicking.clean_noise`), and what its surroundings explain is no outlier
+(:mod:`snakewebb.mosaicking.surroundings`).
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ def flag_outliers(
             misaligned = alignment_rms / MAS / mean_pixel_side(pixel_map.geometry)
         some = np.flatnonzero(first | second)
         off[some] -= around.take(some).explain(sci, noise[some], misaligned)
-        first, second = (passed & (off > s * noise) for passed, s in zip((first, second), snr, strict=True))
+        first, second = first & (off > snr[0] * noise), second & (off > snr[1] * noise)
     flagged = np.zeros(sci.shape, bool)
     flagged.ravel()[places[first]] = True
     flagged.ravel()[places] = second & around.near(flagged)
@@ -202,9 +203,7 @@ def _blotted(pixel_map: PixelMap, read_median: Callable[[slice, slice], np.ndarr
     models = np.empty((window.shape[1], *pixel_map.geometry.shape), np.float32)
     columns, rows = (
         slice(max(int(np.ceil(low)), 0), min(int(np.floor(high)) + 1, n))
-        for (low, high), n in zip(
-            pixel_map.geometry.bounding_box, models.shape[:0:-1], strict=True
-        )
+        for (low, high), n in zip(pixel_map.geometry.bounding_box, models.shape[:0:-1], strict=True)
     )
     for beside in (np.s_[: rows.start], np.s_[rows.stop :]):
         models[:, beside] = np.nan

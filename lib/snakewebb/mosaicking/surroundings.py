@@ -2,8 +2,8 @@
 
 A median of resampled exposures is smoother than each of them, which shows where stars are
 undersampled; exposures are aligned to some accuracy; stars vary. None of this is a cosmic ray, and
-all of it shows: in the shape of the model around a pixel, in how others differ among themselves, and
-in the other pixels of the same star.
+all of it shows: in the shape of the model around a pixel, in how others differ among themselves,
+and in the other pixels of the same star.
 """
 
 from __future__ import annotations

@@ -301,7 +301,8 @@ def inflate(
 def with_noisy_pixels(flaws: Flaws, share: float, rng: np.random.Generator) -> Flaws:
     """Return a detector some of whose pixels have several times (``NOISIER``) the read noise."""
     noisy = rng.random(flaws.read_noise.shape, np.float32) < share
-    factor = np.exp(rng.uniform(*np.log(NOISIER), np.count_nonzero(noisy)))
+    low, high = map(float, np.log(NOISIER))
+    factor = np.exp(rng.uniform(low, high, int(noisy.sum())))
     read_noise = flaws.read_noise.copy()
     read_noise[noisy] *= factor.astype(np.float32)
     return replace(flaws, read_noise=read_noise)
