@@ -13,6 +13,8 @@ import pytest
 from astropy.io import fits
 
 from chain import image3
+from snakewebb.io.dq import OUTLIER
+from snakewebb.jobs.crf import finish_exposure
 from snakewebb.jobs.find_sources import describe_exposure
 from snakewebb.jobs.i2d import write_mosaic
 from snakewebb.jobs.skymatch import match_exposures
@@ -74,6 +76,44 @@ def test_crf_says_what_was_done(paths, made):
         header = hdus[0].header
     assert [header[key] for key in ("S_TWKREG", "S_SKYMAT", "S_OUTLIR")] == ["COMPLETE"] * 3
     assert 0 < header["SWB_OUTL"] < 0.1
+
+
+def crf(path, paths, made, target, siblings):
+    """Flags of an exposure, made with some siblings."""
+    name = path.name.removesuffix("_cal.fits")
+    finish_exposure(
+        path,
+        target,
+        facts=made / f"{name}_facts.json",
+        alignment=made / "alignment.json",
+        siblings=siblings,
+        sky=made / "sky.json",
+        median=made / "median.fits",
+        step={"sip": None, "asn": {"pool_name": "p"}},
+    )
+    assert fits.getheader(target)["ASNPOOL"] == "p"
+    return fits.getdata(target, "DQ") & OUTLIER != 0
+
+
+def test_siblings_tell_what_is_noisy(tmp_path):
+    """Those of the same pixels, whatever their files are called."""
+    field = replace(FIELD, noisy_fraction=0.03, cosmic_ray_rate=0.0, stars=60)
+    simulate.write(field, tmp_path)
+    paths = sorted(tmp_path.glob("*_cal.fits"))
+    made = tmp_path / "made"
+    image3(made, paths)
+    found = crf(paths[0], paths, made, tmp_path / "a_crf.fits", paths[1:3])
+    assert found.sum() < 3
+    others = []
+    for path, key, value in ((paths[1], "DETECTOR", "NRCBLONG"), (paths[2], "SUBSTRT1", 1)):
+        with fits.open(path) as hdus:
+            hdus[0].header[key] = value
+            hdus.writeto(tmp_path / f"{key}.fits")
+        others.append(tmp_path / f"{key}.fits")
+    strange = crf(paths[0], paths, made, tmp_path / "b_crf.fits", others)
+    alone = crf(paths[0], paths, made, tmp_path / "c_crf.fits", [])
+    assert alone.sum() > 50
+    np.testing.assert_array_equal(strange, alone)
 
 
 def test_i2d_of_some_exposures(paths, made, tmp_path):
