@@ -40,6 +40,8 @@ MAS = 3.6e6
 """A degree."""
 UNKNOWN_ALIGNMENT = 0.1
 """Pixels by which exposures may be off each other if nothing was measured."""
+WORST_ALIGNMENT = 0.25
+"""The same if more was measured: false matches tell nothing, and must not hide all there is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +155,8 @@ def flag_outliers(
     if how.resample_data:
         misaligned = UNKNOWN_ALIGNMENT
         if alignment_rms is not None:
-            misaligned = alignment_rms / MAS / mean_pixel_side(pixel_map.geometry)
+            measured = alignment_rms / MAS / mean_pixel_side(pixel_map.geometry)
+            misaligned = min(measured, WORST_ALIGNMENT)
         some = np.flatnonzero(first | second)
         off[some] -= around.take(some).explain(sci, noise[some], misaligned)
         first, second = first & (off > snr[0] * noise), second & (off > snr[1] * noise)
