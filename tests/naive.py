@@ -154,9 +154,9 @@ def shared_area(polygon, column, row):
     return polygon_area(polygon)
 
 
-def drizzle(u, v, pixfrac, weight, planes, shape):
-    """Drizzle with the square kernel: Σ weight × fraction of the drop, alone and times planes."""
-    sums = np.zeros((*shape, 1 + len(planes)))
+def shares(u, v, pixfrac, weight, shape):
+    """Weight × fraction of the drop that each output pixel has of each input pixel."""
+    found = np.zeros((*shape, *weight.shape))
     for j, i in np.ndindex(weight.shape):
         corners = []
         for b, a in ((-1, -1), (-1, 1), (1, 1), (1, -1)):
@@ -169,10 +169,16 @@ def drizzle(u, v, pixfrac, weight, planes, shape):
         low, high = np.floor(np.min(corners, 0)), np.ceil(np.max(corners, 0))
         for row in range(max(int(low[1]), 0), min(int(high[1]) + 1, shape[0])):
             for column in range(max(int(low[0]), 0), min(int(high[0]) + 1, shape[1])):
-                share = weight[j, i] * shared_area(corners, column, row) / polygon_area(corners)
-                if share:
-                    sums[row, column] += share * np.array([1, *(p[j, i] for p in planes)], float)
-    return sums
+                area = shared_area(corners, column, row)
+                found[row, column, j, i] = weight[j, i] * area / polygon_area(corners)
+    return found
+
+
+def drizzle(u, v, pixfrac, weight, planes, shape):
+    """Drizzle with the square kernel: Σ weight × fraction of the drop, alone and times planes."""
+    all_shares = shares(u, v, pixfrac, weight, shape)
+    ones = np.ones_like(weight)
+    return np.moveaxis([(all_shares * p).sum(axis=(2, 3)) for p in (ones, *planes)], 0, -1)
 
 
 # --- outlier_detection ---------------------------------------------------------------------------

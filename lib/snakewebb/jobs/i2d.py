@@ -19,7 +19,7 @@ from snakewebb.io.headers import exposure_header
 from snakewebb.io.names import product_exposure
 from snakewebb.jobs.options import options_of, record_of
 from snakewebb.mosaicking.resample import DrizzleOptions, band_inputs, drizzle_band, has_errors
-from snakewebb.products.mosaic_file import write_i2d
+from snakewebb.products.mosaic_file import FileOptions, write_i2d
 from snakewebb.wcs.exposure import Exposures, locate, open_exposures
 from snakewebb.wcs.grid import mean_pixel_side, output_grid
 from snakewebb.wcs.layout import Layout, lay_out
@@ -27,7 +27,7 @@ from snakewebb.wcs.output_wcs import read_grid
 
 log = logging.getLogger(__name__)
 
-DRIZZLED = 200
+DRIZZLED = 220
 """Bytes a pixel of a band, see `snakewebb.mosaicking.resample.drizzle_band`."""
 
 
@@ -57,7 +57,7 @@ def write_mosaic(
     step : mapping, optional
         ``grid`` and ``max_megapixels``: options of `snakewebb.wcs.grid.output_grid`; ``drizzle``:
         of `snakewebb.mosaicking.resample.DrizzleOptions`; ``i2d``: of
-        `snakewebb.products.mosaic_file.write_i2d`.
+        `snakewebb.products.mosaic_file.FileOptions`.
     asn : mapping, optional
         For ``meta.asn``.
     threads : int, optional
@@ -147,9 +147,9 @@ def _resample(
         layout,
         in_order(band, bands, threads),
         exposures,
+        options_of(FileOptions, step.get("i2d", {})),
         parameters={**record_of(how), **step.get("grid", {})},
         asn=asn,
-        **step.get("i2d", {}),
     )
 
 

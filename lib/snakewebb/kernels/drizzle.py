@@ -12,7 +12,8 @@ xa ≤ xb, run through by τ from 0 to 1, that integral up to τ is
     (yb - ya) d (X - xa - d (xb - xa) / 2),    d = min(τ, the τ at which the edge crosses X),
 
 so each edge needs two divisions and no branch, and loses no digits where it is nearly vertical or
-level. Quadrilaterals larger than a block are cut into n×n that each fit one.
+level. Quadrilaterals larger than a block are cut into n×n that each fit one, and their areas added
+up, since variances need the squares of whole ones.
 
 The terms of an output pixel's sums come in an order that only the input sets, and from absolute
 coordinates, whatever window of the output or rows of the input a call sees: any cutting of the
@@ -68,7 +69,7 @@ def _corners(c0, c1, a, b, side, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _terms(x, y, n, weight, planes, j, start, sky, extents, terms):
+def _terms(x, y, n, weight, planes, j, start, sky, repeats, extents, terms):
     """Find what pixels add per unit of shared area; return the largest extent of a large one."""
     x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
     y0, y1, y2, y3 = y[0], y[1], y[2], y[3]
@@ -91,6 +92,14 @@ def _terms(x, y, n, weight, planes, j, start, sky, extents, terms):
         variance, values = planes[k][j], terms[k + 1]
         for i in range(n):
             values[i] = factor[i] * np.sqrt(variance[start + i])
+    if len(planes) > 1:
+        rnoise, poisson, flat, values = planes[1][j], planes[2][j], planes[3][j], terms[5]
+        for i in range(n):
+            a, b, c = rnoise[start + i], poisson[start + i], flat[start + i]
+            total = (a if a > 0.0 else 0.0) + (b if b > 0.0 else 0.0)
+            total += repeats * (c if c > 0.0 else 0.0)
+            known = a == a or b == b or c == c
+            values[i] = factor[i] * factor[i] * (total if known else np.nan)
     return extents[:n].max() if large else 0.0
 
 
@@ -150,7 +159,7 @@ def _overlaps(x, y, n, columns, rows, col, row, area):
 
 @njit(cache=True, nogil=True)
 def _add(area, terms, planes, n, columns, col, row, top, left, sums):
-    """Add each pixel's terms times its areas to the window."""
+    """Add each pixel's terms times its areas to the window; the last term times their squares."""
     size = len(columns)
     for i in range(n):
         if terms[0, i] == 0.0:
@@ -165,19 +174,60 @@ def _add(area, terms, planes, n, columns, col, row, top, left, sums):
                 if abs(share) > NOISE:
                     for k in range(len(planes) + 1):
                         line[np.uint64(x + c), k] += share * terms[k, i]
+                    if len(planes) > 1:
+                        line[np.uint64(x + c), 5] += share * share * terms[5, i]
+
+
+@njit(cache=True, nogil=True)
+def _gather(area, n, col, row, first_col, first_row, whole):
+    """Add the areas of parts of pixels, in blocks of 4×4, to those of whole pixels.
+
+    Parameters
+    ----------
+    area, n, col, row
+        See `_overlaps`.
+    first_col, first_row : (n…) float64
+        Column and row of the first pixel of a whole one's block.
+    whole : (n…, size, size) float64
+    """
+    for i in range(n):
+        x, y = int(col[i] - first_col[i]), int(row[i] - first_row[i])
+        for r in range(4):
+            for c in range(4):
+                if area[4 * r + c, i] != 0.0:
+                    whole[i, y + r, x + c] += area[4 * r + c, i]
+
+
+@njit(cache=True, nogil=True)
+def _add_whole(whole, terms, planes, n, col, row, top, left, sums):
+    """Do as `_add` for large blocks, which may stick out of the window."""
+    height, width = sums.shape[:2]
+    for i in range(n):
+        if terms[0, i] == 0.0:
+            continue
+        x, y = int(col[i]) - left, int(row[i]) - top
+        for r in range(max(0, -y), min(whole.shape[1], height - y)):
+            for c in range(max(0, -x), min(whole.shape[2], width - x)):
+                share = whole[i, r, c]
+                if abs(share) > NOISE:
+                    cell = sums[y + r, x + c]
+                    for k in range(len(planes) + 1):
+                        cell[k] += share * terms[k, i]
+                    if len(planes) > 1:
+                        cell[5] += share * share * terms[5, i]
 
 
 @njit(
     [
         "void(float64[:, ::1], float64[:, ::1], float64, float32[:, ::1], "
-        f"UniTuple(float32[:, ::1], {n}), float64, int64, int64, float64[:, :, ::1])"
+        f"UniTuple(float32[:, ::1], {n}), float64, float64, int64, int64, float64[:, :, ::1])"
         for n in (1, 4)
     ],
     cache=True,
     nogil=True,
     error_model="numpy",
 )
-def drizzle_square(u, v, pixfrac, weight, planes, sky, top, left, sums):
+def drizzle_square(u, v, pixfrac, weight, planes, sky, repeats, top, left, sums):
     """Add rows of an exposure to sums over a window of the output.
 
     Parameters
@@ -190,14 +240,18 @@ def drizzle_square(u, v, pixfrac, weight, planes, sky, top, left, sums):
     weight : (ny, nx) float32
         Pixels of weight 0 are left out whatever their values are.
     planes : tuple of (ny, nx) float32
-        The image and, behind it, variances; of these the square roots are drizzled.
+        The image and, behind it, VAR_RNOISE, VAR_POISSON and VAR_FLAT or none.
     sky : float
         Subtracted from the image.
+    repeats : float
+        How many exposures share their errors of the flat field.
     top, left : int
         Output row and column of the window's first pixel.
-    sums : (h + 2 MARGIN, w + 2 MARGIN, 1 + len(planes)) float64
-        For each pixel of the window, weight times shared area over the drop's area, summed alone
-        and times each plane; added to. What gathers in the margin means nothing.
+    sums : (h + 2 MARGIN, w + 2 MARGIN, 2 or 6) float64
+        For each pixel of the window, weight times shared area over the drop's area: summed alone,
+        times the image, times the square root of each variance; and its square times the sum of
+        the variances, VAR_FLAT ``repeats`` times. Those that are not above 0 are none; the sum is
+        NaN if all are. Added to. What gathers in the margin means nothing.
     """
     ny, nx = weight.shape
     top -= MARGIN
@@ -206,9 +260,11 @@ def drizzle_square(u, v, pixfrac, weight, planes, sky, top, left, sums):
     y = np.empty((4, CHUNK))
     col = np.empty(CHUNK)
     row = np.empty(CHUNK)
+    first_col = np.empty(CHUNK)
+    first_row = np.empty(CHUNK)
     area = np.empty((16, CHUNK))
     extents = np.empty(CHUNK)
-    terms = np.empty((1 + len(planes), CHUNK))
+    terms = np.empty((2 + len(planes), CHUNK))
     near = 0.5 - 0.5 * pixfrac
     for j in range(ny):
         for start in range(0, nx, CHUNK):
@@ -219,19 +275,29 @@ def drizzle_square(u, v, pixfrac, weight, planes, sky, top, left, sums):
                 continue
             _corners(u0, u1, near, near, pixfrac, x)
             _corners(v0, v1, near, near, pixfrac, y)
-            extent = _terms(x, y, n, weight[j], planes, j, start, sky, extents, terms)
+            extent = _terms(x, y, n, weight[j], planes, j, start, sky, repeats, extents, terms)
             if extent == 0.0:
                 _overlaps(x, y, n, *SMALL, col, row, area)
                 _add(area, terms, planes, n, SMALL[0], col, row, top, left, sums)
                 continue
             pieces = int(np.ceil(extent / (len(LARGE[0]) - 1 - SLACK)))
+            if pieces == 1:
+                _overlaps(x, y, n, *LARGE, col, row, area)
+                _add(area, terms, planes, n, LARGE[0], col, row, top, left, sums)
+                continue
+            for i in range(n):
+                first_col[i] = np.floor(min(x[0, i], x[1, i], x[2, i], x[3, i]))
+                first_row[i] = np.floor(min(y[0, i], y[1, i], y[2, i], y[3, i]))
+            size = int(extent) + 2 + len(LARGE[0])
+            whole = np.zeros((n, size, size))
             side = pixfrac / pieces
             for b in range(pieces):
                 for a in range(pieces):
                     _corners(u0, u1, near + a * side, near + b * side, side, x)
                     _corners(v0, v1, near + a * side, near + b * side, side, y)
                     _overlaps(x, y, n, *LARGE, col, row, area)
-                    _add(area, terms, planes, n, LARGE[0], col, row, top, left, sums)
+                    _gather(area, n, col, row, first_col, first_row, whole)
+            _add_whole(whole, terms, planes, n, first_col, first_row, top, left, sums)
 
 
 @njit(
@@ -244,16 +310,15 @@ def add_exposure(sums, top, left, time, totals, context, bit):
 
     Parameters
     ----------
-    sums : (h + 2 MARGIN, w + 2 MARGIN, 2 or 5) float64
-        From `drizzle_square`, of the image alone or of the image and the square roots of
-        VAR_RNOISE, VAR_POISSON and VAR_FLAT.
+    sums : (h + 2 MARGIN, w + 2 MARGIN, 2 or 6) float64
+        From `drizzle_square`, of the image alone or of the image and its variances.
     top, left : int
         Where the window lies in ``totals``.
     time : float
         The exposure's weight for variances; 0 takes the inverse of its resampled VAR_RNOISE.
-    totals : (H, W, 2 or 8) float64
-        Σ weight, Σ weight × image and, for each variance, Σ u² × variance and Σ u, with u that
-        weight for variances; added to.
+    totals : (H, W, 2 or 9) float64
+        Σ weight, Σ weight × image; for each variance, Σ u² × variance and Σ u, with u that weight
+        for variances; and the sum of the last column of ``sums``. Added to.
     context : (H, W) or (0, 0) uint32
         Gets ``bit`` where the exposure has weight.
     bit : uint32
@@ -272,6 +337,7 @@ def add_exposure(sums, top, left, time, totals, context, bit):
                 context[top + r, left + c] |= bit
             if total.size == 2:
                 continue
+            total[8] += cell[5]
             rnoise = (cell[2] / weight) ** 2
             u = time
             if time == 0.0:
@@ -294,7 +360,7 @@ def divide_totals(totals, fill, ratio, sci, wht, variances):
 
     Parameters
     ----------
-    totals : (H, W, 2 or 8) float64
+    totals : (H, W, 2 or 9) float64
         See `add_exposure`.
     fill : float
         Value of the image where there is no weight.
@@ -302,14 +368,18 @@ def divide_totals(totals, fill, ratio, sci, wht, variances):
         Pixel scale ratio; variances are divided by its square.
     sci, wht : (H, W) float32
         Mean image and weight.
-    variances : (3 or 0, H, W) float32
-        Of the mean: VAR_RNOISE, VAR_POISSON and VAR_FLAT; NaN where no exposure has one.
+    variances : (4 or 0, H, W) float32
+        Of the mean: VAR_RNOISE, VAR_POISSON and VAR_FLAT, NaN where no exposure has one; and that
+        of ``sci``, NaN where some exposure has none, or no weight.
     """
     for r in range(sci.shape[0]):
         for c in range(sci.shape[1]):
             total = totals[r, c]
             wht[r, c] = total[0]
             sci[r, c] = total[1] / total[0] if total[0] != 0.0 else fill
-            for k in range(variances.shape[0]):
+            if not variances.shape[0]:
+                continue
+            for k in range(3):
                 norm = ratio * total[3 + 2 * k]
                 variances[k, r, c] = total[2 + 2 * k] / norm**2 if norm > 0.0 else np.nan
+            variances[3, r, c] = total[8] / total[0] ** 2 if total[0] != 0.0 else np.nan
