@@ -7,11 +7,13 @@ finds out from imports what to do again after an edit.
 from snakewebb.kernels import (  # noqa: F401
     background,
     centroids,
+    covariance,
     deblending,
     detection,
     drizzle,
     median,
     noise,
+    noise_correlation,
     outlier_detection,
     photometry,
     pixel_map,

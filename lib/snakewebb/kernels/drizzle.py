@@ -178,37 +178,76 @@ def _add(area, terms, planes, n, columns, col, row, top, left, sums):
                         line[np.uint64(x + c), 5] += share * share * terms[5, i]
 
 
-@njit(cache=True, nogil=True)
-def _gather(area, n, col, row, first_col, first_row, whole):
-    """Add the areas of parts of pixels, in blocks of 4×4, to those of whole pixels.
+@njit(cache=True, nogil=True, error_model="numpy")
+def drop_areas(u0, u1, v0, v1, pixfrac, extent, col, row):
+    """Find the areas that drops of any size share with output pixels.
 
     Parameters
     ----------
-    area, n, col, row
-        See `_overlaps`.
-    first_col, first_row : (n…) float64
-        Column and row of the first pixel of a whole one's block.
-    whole : (n…, size, size) float64
+    u0, u1, v0, v1 : (n + 1,) float64
+        Output pixel coordinates of the corners of a row of input pixels.
+    pixfrac : float
+    extent : float
+        No drop is larger, along either axis; output pixels. Of others parts are lost.
+    col, row : (n…) float64
+        Filled with column and row of the first pixel of each block; edges of output pixels lie on
+        integers here.
+
+    Returns
+    -------
+    (size², n) float64
+        Row by row of the blocks; negative where the corners run clockwise.
     """
+    n = u0.size - 1
+    x = np.empty((4, n))
+    y = np.empty((4, n))
+    area = np.empty((16, n))
+    near = 0.5 - 0.5 * pixfrac
+    _corners(u0, u1, near, near, pixfrac, x)
+    _corners(v0, v1, near, near, pixfrac, y)
+    if extent <= len(SMALL[0]) - 1 - SLACK:
+        _overlaps(x, y, n, *SMALL, col, row, area)
+        return area[: len(SMALL[0]) ** 2]
+    if extent <= len(LARGE[0]) - 1 - SLACK:
+        _overlaps(x, y, n, *LARGE, col, row, area)
+        return area
     for i in range(n):
-        x, y = int(col[i] - first_col[i]), int(row[i] - first_row[i])
-        for r in range(4):
-            for c in range(4):
-                if area[4 * r + c, i] != 0.0:
-                    whole[i, y + r, x + c] += area[4 * r + c, i]
+        col[i] = np.floor(min(x[0, i], x[1, i], x[2, i], x[3, i]))
+        row[i] = np.floor(min(y[0, i], y[1, i], y[2, i], y[3, i]))
+    part_col = np.empty(n)
+    part_row = np.empty(n)
+    size = int(extent) + 2 + len(LARGE[0])
+    whole = np.zeros((size * size, n))
+    pieces = int(np.ceil(extent / (len(LARGE[0]) - 1 - SLACK)))
+    side = pixfrac / pieces
+    for b in range(pieces):
+        for a in range(pieces):
+            _corners(u0, u1, near + a * side, near + b * side, side, x)
+            _corners(v0, v1, near + a * side, near + b * side, side, y)
+            _overlaps(x, y, n, *LARGE, part_col, part_row, area)
+            for i in range(n):
+                left, bottom = part_col[i] - col[i], part_row[i] - row[i]
+                if not (0 <= left <= size - 4 and 0 <= bottom <= size - 4):
+                    continue
+                first = int(bottom) * size + int(left)
+                for r in range(4):
+                    for c in range(4):
+                        whole[first + r * size + c, i] += area[4 * r + c, i]
+    return whole
 
 
 @njit(cache=True, nogil=True)
 def _add_whole(whole, terms, planes, n, col, row, top, left, sums):
     """Do as `_add` for large blocks, which may stick out of the window."""
     height, width = sums.shape[:2]
+    size = int(np.sqrt(whole.shape[0]))
     for i in range(n):
         if terms[0, i] == 0.0:
             continue
         x, y = int(col[i]) - left, int(row[i]) - top
-        for r in range(max(0, -y), min(whole.shape[1], height - y)):
-            for c in range(max(0, -x), min(whole.shape[2], width - x)):
-                share = whole[i, r, c]
+        for r in range(max(0, -y), min(size, height - y)):
+            for c in range(max(0, -x), min(size, width - x)):
+                share = whole[r * size + c, i]
                 if abs(share) > NOISE:
                     cell = sums[y + r, x + c]
                     for k in range(len(planes) + 1):
@@ -260,8 +299,6 @@ def drizzle_square(u, v, pixfrac, weight, planes, sky, repeats, top, left, sums)
     y = np.empty((4, CHUNK))
     col = np.empty(CHUNK)
     row = np.empty(CHUNK)
-    first_col = np.empty(CHUNK)
-    first_row = np.empty(CHUNK)
     area = np.empty((16, CHUNK))
     extents = np.empty(CHUNK)
     terms = np.empty((2 + len(planes), CHUNK))
@@ -280,24 +317,12 @@ def drizzle_square(u, v, pixfrac, weight, planes, sky, repeats, top, left, sums)
                 _overlaps(x, y, n, *SMALL, col, row, area)
                 _add(area, terms, planes, n, SMALL[0], col, row, top, left, sums)
                 continue
-            pieces = int(np.ceil(extent / (len(LARGE[0]) - 1 - SLACK)))
-            if pieces == 1:
+            if extent <= len(LARGE[0]) - 1 - SLACK:
                 _overlaps(x, y, n, *LARGE, col, row, area)
                 _add(area, terms, planes, n, LARGE[0], col, row, top, left, sums)
                 continue
-            for i in range(n):
-                first_col[i] = np.floor(min(x[0, i], x[1, i], x[2, i], x[3, i]))
-                first_row[i] = np.floor(min(y[0, i], y[1, i], y[2, i], y[3, i]))
-            size = int(extent) + 2 + len(LARGE[0])
-            whole = np.zeros((n, size, size))
-            side = pixfrac / pieces
-            for b in range(pieces):
-                for a in range(pieces):
-                    _corners(u0, u1, near + a * side, near + b * side, side, x)
-                    _corners(v0, v1, near + a * side, near + b * side, side, y)
-                    _overlaps(x, y, n, *LARGE, col, row, area)
-                    _gather(area, n, col, row, first_col, first_row, whole)
-            _add_whole(whole, terms, planes, n, first_col, first_row, top, left, sums)
+            whole = drop_areas(u0, u1, v0, v1, pixfrac, extent, col, row)
+            _add_whole(whole, terms, planes, n, col, row, top, left, sums)
 
 
 @njit(

@@ -13,6 +13,7 @@ import numpy as np
 from snakewebb.errors import InputError
 from snakewebb.io.planes import PLANES, Planes, read_planes
 from snakewebb.kernels.drizzle import MARGIN, drizzle_square
+from snakewebb.wcs.geometry import Geometry
 from snakewebb.wcs.grid import Grid
 from snakewebb.wcs.pixel_map import PixelMap
 
@@ -92,14 +93,27 @@ def read_exposure(
     exposure: Input, start: int, stop: int, reach: int
 ) -> tuple[Planes, np.ndarray, np.ndarray] | None:
     """Read what of an exposure may fall on output rows; return its columns and rows, too."""
-    geometry = exposure.pixel_map.geometry
     wanted = exposure.pixel_map.rows(start - reach, stop + reach)
-    (x0, x1), (y0, y1) = geometry.bounding_box
-    x = np.arange(max(math.ceil(x0), 0), min(math.floor(x1) + 1, geometry.shape[1]))
-    y = np.arange(max(math.ceil(y0), wanted.start), min(math.floor(y1) + 1, wanted.stop))
+    columns, rows = usable(exposure.pixel_map.geometry)
+    rows = slice(max(rows.start, wanted.start), min(rows.stop, wanted.stop))
+    x, y = np.arange(columns.start, columns.stop), np.arange(rows.start, rows.stop)
     if not (x.size and y.size):
         return None
-    rows, columns = slice(int(y[0]), int(y[-1]) + 1), slice(int(x[0]), int(x[-1]) + 1)
+    return read_part(exposure, rows, columns), x, y
+
+
+def usable(geometry: Geometry) -> tuple[slice, slice]:
+    """Return the columns and the rows of the pixels in an exposure's bounding box."""
+    (x0, x1), (y0, y1) = geometry.bounding_box
+    ny, nx = geometry.shape
+    return (
+        slice(max(math.ceil(x0), 0), min(math.floor(x1) + 1, nx)),
+        slice(max(math.ceil(y0), 0), min(math.floor(y1) + 1, ny)),
+    )
+
+
+def read_part(exposure: Input, rows: slice, columns: slice) -> Planes:
+    """Read some rows and columns of an exposure."""
     if isinstance(exposure.source, dict):
         found = {name: exposure.source.get(name) for name in NEEDED}
         planes = {n: p if p is None else np.array(p[rows], PLANES[n]) for n, p in found.items()}
@@ -110,8 +124,7 @@ def read_exposure(
             planes["VAR_POISSON"] = planes["ERR"] ** 2
     if planes["SCI"].ndim != 2:
         raise InputError(f"{exposure.name}: SCI is not a 2-D image: give its planes one by one")
-    cut = {n: p if p is None else np.ascontiguousarray(p[:, columns]) for n, p in planes.items()}
-    return cut, x, y
+    return {n: p if p is None else np.ascontiguousarray(p[:, columns]) for n, p in planes.items()}
 
 
 def weights(
