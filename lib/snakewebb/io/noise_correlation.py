@@ -55,6 +55,10 @@ class NoiseCorrelation:
         return cards
 
 
+UNCORRELATED = NoiseCorrelation(np.ones((1, 1, 1, 1), np.float32), 1 << 31)
+"""Of a mosaic of which nothing is known."""
+
+
 def read_noise_correlation(path: str | Path) -> NoiseCorrelation | None:
     """Read the correlation of the noise of a mosaic; None if it has none.
 

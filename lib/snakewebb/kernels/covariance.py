@@ -1,7 +1,5 @@
 """Variances of weighted sums of pixels whose noise is correlated."""
 
-import numpy as np
-
 from snakewebb.kernels.cache import njit
 
 
