@@ -181,6 +181,31 @@ def drizzle(u, v, pixfrac, weight, planes, shape):
     return np.moveaxis([(all_shares * p).sum(axis=(2, 3)) for p in (ones, *planes)], 0, -1)
 
 
+def covariance(all_shares, variances):
+    """Covariances of output pixels p (first two axes) and q, and what of p has weight."""
+    total = sum(each.sum(axis=(2, 3)) for each in all_shares)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = [each / total[:, :, None, None] for each in all_shares]
+    pairs = zip(parts, variances, strict=True)
+    return sum(np.einsum("abji,cdji,ji->abcd", a, a, v) for a, v in pairs), total > 0
+
+
+def noise_correlation(covariances, known, reach):
+    """Mean covariance of output pixels by lag over the mean product of their deviations."""
+    ny, nx = known.shape
+    found = np.empty((2 * reach + 1, 2 * reach + 1))
+    for dy, dx in np.ndindex(found.shape):
+        dy, dx = dy - reach, dx - reach
+        joint, product = [0.0], [0.0]
+        for y, x in np.ndindex(ny, nx):
+            if 0 <= y + dy < ny and 0 <= x + dx < nx and known[y, x] and known[y + dy, x + dx]:
+                own, other = covariances[y, x, y, x], covariances[y + dy, x + dx, y + dy, x + dx]
+                joint.append(covariances[y, x, y + dy, x + dx])
+                product.append(np.sqrt(own * other))
+        found[dy + reach, dx + reach] = sum(joint) / sum(product) if sum(product) else np.nan
+    return found
+
+
 # --- outlier_detection ---------------------------------------------------------------------------
 
 

@@ -40,6 +40,8 @@ FARTHEST = 32
 """Pixels; where drops reach farther, no correlation is computed."""
 NEGLIGIBLE = 1e-3
 """Lags with no correlation above that are left out."""
+MEMORY = 10_000_000
+"""Bytes for the patches of some cells."""
 SAMPLE = 32
 """Rows of an exposure that tell how its pixels typically weigh."""
 
@@ -123,7 +125,7 @@ def correlation_rows(
             exposures.append((*placed, how.pixfrac, weight, variance))
     correlations = np.empty((len(corners), 2 * reach + 1, 2 * reach + 1))
     lags = (reach + 1) * (2 * reach + 1)
-    at_once = max(10_000_000 // (8 * side**2 * lags), 1)
+    at_once = max(MEMORY // (8 * side**2 * lags), 1)
     for start in range(0, len(corners), at_once):
         part = corners[start : start + at_once]
         totals = np.zeros((len(part), side, side))
