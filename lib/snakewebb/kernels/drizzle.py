@@ -93,13 +93,12 @@ def _terms(x, y, n, weight, planes, j, start, sky, repeats, extents, terms):
         for i in range(n):
             values[i] = factor[i] * np.sqrt(variance[start + i])
     if len(planes) > 1:
-        rnoise, poisson, flat, values = planes[1][j], planes[2][j], planes[3][j], terms[5]
+        rnoise, poisson, flat, values = terms[2], terms[3], terms[4], terms[5]
         for i in range(n):
-            a, b, c = rnoise[start + i], poisson[start + i], flat[start + i]
-            total = (a if a > 0.0 else 0.0) + (b if b > 0.0 else 0.0)
-            total += repeats * (c if c > 0.0 else 0.0)
+            a, b, c = rnoise[i] * rnoise[i], poisson[i] * poisson[i], flat[i] * flat[i]
             known = a == a or b == b or c == c
-            values[i] = factor[i] * factor[i] * (total if known else np.nan)
+            total = (a if a == a else 0.0) + (b if b == b else 0.0)
+            values[i] = total + repeats * (c if c == c else 0.0) if known else np.nan
     return extents[:n].max() if large else 0.0
 
 
@@ -289,8 +288,8 @@ def drizzle_square(u, v, pixfrac, weight, planes, sky, repeats, top, left, sums)
     sums : (h + 2 MARGIN, w + 2 MARGIN, 2 or 6) float64
         For each pixel of the window, weight times shared area over the drop's area: summed alone,
         times the image, times the square root of each variance; and its square times the sum of
-        the variances, VAR_FLAT ``repeats`` times. Those that are not above 0 are none; the sum is
-        NaN if all are. Added to. What gathers in the margin means nothing.
+        the variances, VAR_FLAT ``repeats`` times, without those that are NaN or below 0; NaN if all
+        are. Added to. What gathers in the margin means nothing.
     """
     ny, nx = weight.shape
     top -= MARGIN

@@ -32,7 +32,7 @@ from snakewebb.wcs.grid import Grid
 
 log = logging.getLogger(__name__)
 
-CELL = 64
+CELL = 96
 """Side of a cell in input pixels, about."""
 PATCH = 16
 """Least side of a patch in output pixels."""
