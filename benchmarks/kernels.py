@@ -83,8 +83,9 @@ def ours(data: dict[str, np.ndarray]) -> dict:
     from snakewebb.coronagraphy.fourier import fourier_shift
     from snakewebb.coronagraphy.klip import KlipOptions, Library
     from snakewebb.coronagraphy.registration import Template
-    from snakewebb.kernels.drizzle import MARGIN, add_exposure, divide_totals, drizzle_square
+    from snakewebb.kernels.drizzle import MARGIN, drizzle_square
     from snakewebb.kernels.outlier_detection import blot, flag
+    from snakewebb.kernels.resample import add_exposure, divide_totals
     from snakewebb.kernels.skymatch import MEDIAN, MODE, sky_statistic
 
     sci, variances, mosaic = data["sci"], tuple(data["variances"]), data["mosaic"]

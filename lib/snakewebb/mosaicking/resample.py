@@ -11,7 +11,7 @@ import numpy as np
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE, bad_mask
 from snakewebb.io.planes import ERRORS, Planes, has_error
-from snakewebb.kernels.drizzle import add_exposure, divide_totals
+from snakewebb.kernels.resample import add_exposure, divide_totals
 from snakewebb.mosaicking.drizzle import (
     KERNELS,
     POINT_PIXFRAC,
