@@ -13,6 +13,8 @@ from snakewebb.io.fits_structure import find
 from snakewebb.io.planes import open_fits, read_pixels
 
 NAME = "NOISE_CORR"
+LARGEST = 1 << 31
+"""Side of a cell, pixels."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class NoiseCorrelation:
         return cards
 
 
-UNCORRELATED = NoiseCorrelation(np.ones((1, 1, 1, 1), np.float32), 1 << 31)
+UNCORRELATED = NoiseCorrelation(np.ones((1, 1, 1, 1), np.float32), LARGEST)
 """Of a mosaic of which nothing is known."""
 
 
@@ -76,6 +78,6 @@ def read_noise_correlation(path: str | Path) -> NoiseCorrelation | None:
     sides = kernels.shape[-2:]
     if len(kernels.shape) != 4 or not kernels.size or sides[0] != sides[1] or sides[0] % 2 == 0:
         raise InputError(f"{path}: {NAME} has shape {kernels.shape}: make the mosaic again")
-    if not (isinstance(step, int | float) and step >= 1 and step == int(step)):
+    if not (isinstance(step, int | float) and 1 <= step <= LARGEST and step == int(step)):
         raise InputError(f"{path}: CDELT3 of {NAME} is {step!r:.20}: make the mosaic again")
     return NoiseCorrelation(kernels, int(step))

@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 
 CELL = 96
 """Side of a cell in input pixels, about."""
-PATCH = 16
-"""Least side of a patch in output pixels."""
+PATCH = 8, 16
+"""Side of a patch in output pixels, which are larger or smaller than those of the input."""
 FARTHEST = 32
 """Pixels; where drops reach farther, no correlation is computed."""
 NEGLIGIBLE = 1e-3
@@ -48,7 +48,7 @@ SAMPLE = 32
 
 def cell_side(grid: Grid) -> int:
     """Return the side of a cell in output pixels."""
-    return max(2 * round(CELL / 2 / grid.pixel_scale_ratio), PATCH)
+    return max(2 * round(CELL / 2 / grid.pixel_scale_ratio), PATCH[0])
 
 
 def typical_noise(
@@ -112,7 +112,8 @@ def correlation_rows(
     Memory: about 10 megabytes, or what a single patch needs.
     """
     step, reach = cell_side(grid), reach_of_drops(grid, how)
-    side = max(PATCH, 2 * reach)
+    side = int(np.clip(16 / grid.pixel_scale_ratio, *PATCH)) // 2 * 2
+    side = max(side, 2 * reach)
     number = -(-grid.shape[1] // step)
     row, column = np.divmod(np.arange(rows.start * number, rows.stop * number), number)
     corners = np.column_stack([column, row]) * step + (step - side) // 2

@@ -132,7 +132,8 @@ class MosaicFile:
             err = self._read("ERR", start, stop)
             mask |= np.isnan(err)
             if self.correlation is not None:
-                err = np.sqrt(self._read("VAR_PIXEL", start, stop))
+                with np.errstate(invalid="ignore"):  # what is below 0 is not known
+                    err = np.sqrt(self._read("VAR_PIXEL", start, stop))
             err *= self._to_jansky
         else:
             mask |= np.isnan(data)
