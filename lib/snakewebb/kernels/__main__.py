@@ -6,6 +6,7 @@ finds out from imports what to do again after an edit.
 
 from snakewebb.kernels import (  # noqa: F401
     background,
+    blank_sky,
     centroids,
     deblending,
     detection,
@@ -15,7 +16,10 @@ from snakewebb.kernels import (  # noqa: F401
     outlier_detection,
     photometry,
     pixel_map,
+    repeats,
     shapes,
+    sightings,
     skymatch,
     star_finders,
+    stars,
 )
