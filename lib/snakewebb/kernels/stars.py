@@ -252,9 +252,7 @@ def fit_gaussians(data, bad, row, column, sky, radius, fwhm, fitted):
             possible = possible and other[3] * other[5] - other[4] ** 2 > 0.0
             new = np.inf
             if possible:
-                new = normal_equations(
-                    data, sky[k], row[k], column[k], radius, other, trial, spare
-                )
+                new = normal_equations(data, sky[k], row[k], column[k], radius, other, trial, spare)
             if new <= rest:
                 gain = rest - new
                 rest = new

@@ -64,9 +64,7 @@ def standing_out(values: np.ndarray, sigmas: float, floor: float | np.ndarray = 
         return off > sigmas * width
 
 
-def outlying(
-    numbers: dict[str, np.ndarray], sigmas: float = SIGMAS
-) -> list[str]:
+def outlying(numbers: dict[str, np.ndarray], sigmas: float = SIGMAS) -> list[str]:
     """Return for each exposure why it stands out by what its header tells, "" if it does not.
 
     Only exposures that are worse than others do.

@@ -26,6 +26,7 @@ from snakewebb.io import schema_table
 from snakewebb.io.asdf_tree import AsdfTree, created, extension, fits_array, fits_hash
 from snakewebb.io.atomic import BLOCK, replacing
 from snakewebb.io.fits_structure import read_tree
+from snakewebb.io.names import exposure_suffix
 from snakewebb.io.provenance import cards, date, noted, plain
 from snakewebb.io.schema import attributes
 from snakewebb.products.blend import (
@@ -36,6 +37,7 @@ from snakewebb.products.blend import (
     status_counts,
     union_region,
 )
+from snakewebb.products.input_quality import input_quality
 from snakewebb.wcs.grid import Grid
 from snakewebb.wcs.gwcs_yaml import grid_wcs
 from snakewebb.wcs.layout import Layout
@@ -111,6 +113,8 @@ def write_i2d(
     values = _metadata(name, layout, rows, parameters, blendheaders)
     values |= {f"meta.asn.{key}": value for key, value in (asn or {}).items()}
     notes = {"resample": parameters, "statuses": status_counts(rows)}
+    if exposure_suffix(inputs[0]) == "crf":
+        notes["quality"] = input_quality(inputs)
     tree = plain(values | {"cal_logs": _logs(inputs[0])})
     tree |= {"meta.snakewebb": noted(notes), "meta.wcs": grid_wcs(grid)}
     table = header_table(rows) if blendheaders else None

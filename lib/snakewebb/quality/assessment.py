@@ -102,13 +102,13 @@ class Assessment:
         return "WARN" if any(metric.status == "WARN" for metric in self.metrics) else "OK"
 
 
-def assess(evidence: Evidence, thresholds: Thresholds = Thresholds()) -> Assessment:
+def assess(evidence: Evidence, thresholds: Thresholds) -> Assessment:
     """Judge a product.
 
     Parameters
     ----------
     evidence : Evidence
-    thresholds : Thresholds, optional
+    thresholds : Thresholds
     """
     own = by_exposure(evidence.repeats, len(evidence.exposures))
     reasons = _outlying(evidence, own, thresholds.outlying_sigma)

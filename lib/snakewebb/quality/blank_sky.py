@@ -151,9 +151,7 @@ def depth(apertures: Apertures, ratio: Number, flaw: str) -> tuple[Number, np.nd
     return Number(float(np.median(known)), len(known)), each
 
 
-def depth_map(
-    apertures: Apertures, each: np.ndarray, grid: Grid
-) -> tuple[np.ndarray, Grid]:
+def depth_map(apertures: Apertures, each: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
     """Return the median depth in cells of a mosaic, NaN where none is known, and their grid.
 
     Parameters

@@ -62,7 +62,11 @@ METRICS = {
         "rms offset of the detectors of an exposure from each other, an axis",
     ),
     "position_pull": ("", "max_pull", "scatter of repeated positions over their errors"),
-    "flux_repeatability": ("mag", "max_repeatability", "scatter of repeated fluxes of bright stars"),
+    "flux_repeatability": (
+        "mag",
+        "max_repeatability",
+        "scatter of repeated fluxes of bright stars",
+    ),
     "flux_pull": ("", "max_pull", "scatter of repeated fluxes over their errors"),
     "sky_step": ("{unit}", None, "rms step of the sky from an exposure to others"),
     "sky_step_over_noise": ("", "max_sky_step", "the same over the noise of a pixel"),

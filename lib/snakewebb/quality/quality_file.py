@@ -111,6 +111,19 @@ def _write_repeats(assessment: Assessment, path: str | Path) -> None:
         )
 
 
+def read_rows(path: str | Path) -> list[dict[str, Any]]:
+    """Return the rows of a table of quality; ECSV has no empty text, which is "" here again."""
+    from astropy.table import Table
+
+    table = Table.read(path, format="ascii.ecsv")
+    columns = {}
+    for name in table.colnames:
+        values: Any = np.ma.asarray(table[name])
+        text = values.dtype.kind in "OU"
+        columns[name] = values.astype(object).filled("").astype(str) if text else values.data
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
 def read_repeats(path: str | Path) -> dict[str, np.ndarray]:
     """Return the arrays of ``repeats``, see `snakewebb.quality.repeats.Repeats`.
 

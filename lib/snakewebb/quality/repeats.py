@@ -289,9 +289,7 @@ def rms_beyond(values: np.ndarray, errors: np.ndarray, reason: str) -> Number:
     return Number(float(np.sqrt(max(square, 0.0))), int(known.sum()))
 
 
-def detector_scatter(
-    of_exposures: ExposureRepeats, groups: Sequence[str], reason: str
-) -> Number:
+def detector_scatter(of_exposures: ExposureRepeats, groups: Sequence[str], reason: str) -> Number:
     """Measure how far detectors of one exposure are off each other, mas an axis.
 
     Parameters
