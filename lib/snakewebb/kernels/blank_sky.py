@@ -7,33 +7,33 @@ from snakewebb.kernels.cache import njit
 
 @njit(
     "void(float32[:, ::1], float32[:, ::1], boolean[:, ::1], float64[::1], float64[::1], float64, "
-    "float64, float64, float64[::1], float64, boolean[::1])",
+    "float64, float64, float64[::1], float64[::1], float64[::1])",
     cache=True,
     nogil=True,
 )
-def find_blank(data, err, bad, x, y, radius, inner, outer, sky, limit, blank):
-    """Find out where an aperture sees the sky alone.
+def brightest_nine(data, err, bad, x, y, radius, inner, outer, sky, middle, brightest):
+    """Find the brightest square of three by three pixels in apertures, which is a source, or noise.
+
+    Brightness is that above the sky, in units of its error, were those of pixels independent.
 
     Parameters
     ----------
     data, err : (ny, nx) float32
     bad : (ny, nx) bool
-        No such pixel is in a blank aperture, and at most half of its annulus are.
+        Apertures with such a pixel, or with one in more than half of their annulus, do not count.
     x, y : (n,) float64
         0-based pixels.
     radius, inner, outer : float
         Of the aperture and of the annulus in which its sky is measured.
     sky : (n,) float64
-    limit : float
-        No square of three by three pixels with its middle in the aperture, or a pixel beyond, is
-        brighter than this, in units of its error, were those of pixels independent.
-    blank : (n,) bool
-        Filled.
+    middle, brightest : (n,) float64
+        Filled: of the square in the middle, and of the brightest one with its middle in the
+        aperture, or a pixel beyond. NaN for apertures that do not count.
     """
     ny, nx = data.shape
     wide = radius + 1.0
     for k in range(x.size):
-        blank[k] = False
+        middle[k] = brightest[k] = np.nan
         reach = int(np.ceil(outer))
         row, column = int(np.floor(y[k] + 0.5)), int(np.floor(x[k] + 0.5))
         if row <= reach or column <= reach or row >= ny - reach - 1 or column >= nx - reach - 1:
@@ -43,6 +43,8 @@ def find_blank(data, err, bad, x, y, radius, inner, outer, sky, limit, blank):
         good = True
         known = 0
         lost = 0
+        most = -np.inf
+        centre = np.nan
         for i in range(row - reach, row + reach + 1):
             for j in range(column - reach, column + reach + 1):
                 square = (j - x[k]) ** 2 + (i - y[k]) ** 2
@@ -61,10 +63,15 @@ def find_blank(data, err, bad, x, y, radius, inner, outer, sky, limit, blank):
                             good = False
                         total += data[u, v] - sky[k]
                         variance += np.float64(err[u, v]) ** 2
-                if not total <= limit * np.sqrt(variance):
-                    good = False
+                brightness = total / np.sqrt(variance)
+                most = max(most, brightness)
+                if i == row and j == column:
+                    centre = brightness
+                good = good and variance > 0.0
                 if not good:
                     break
             if not good:
                 break
-        blank[k] = good and lost <= known
+        if good and lost <= known:
+            middle[k] = centre
+            brightest[k] = most

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from snakewebb.kernels.blank_sky import find_blank
+from snakewebb.kernels.blank_sky import brightest_nine
 from snakewebb.kernels.photometry import annulus_sky, overlap
 from snakewebb.quality.repeats import FEWEST, Number, scatter
 from snakewebb.sources.mosaic import Mosaic, MosaicFile
@@ -19,7 +19,7 @@ from snakewebb.wcs.grid import Grid
 MOST = 20_000
 """Apertures, about."""
 LIMIT = 4.0
-"""Significance of a source in nine pixels that makes an aperture not blank."""
+"""Significance of nine pixels that makes an aperture not blank."""
 CELLS = 48
 """Of the map of depth along the longer side, at most."""
 DEPTH_SIGMA = 5.0
@@ -95,14 +95,18 @@ def measure_blank_sky(mosaic: Mosaic | MosaicFile, apertures: Mapping[str, Any])
         data = np.where(bad, np.float32(np.nan), data)
         sky, _ = skies = np.empty((2, len(x)))
         annulus_sky(data, x, y, inner, outer, *skies)
-        blank = np.empty(len(x), bool)
         errors = np.where(np.isfinite(err), err, 0.0).astype(np.float32)
-        limits = errors if errors.any() else np.full_like(data, _spread(data))
-        find_blank(data, limits, bad, x, y, radius, inner, outer, sky, LIMIT, blank)
-        x, y, sky = x[blank], y[blank], sky[blank]
+        told = errors if errors.any() else np.full_like(data, _spread(data))
+        middle, brightest = np.empty((2, len(x)))
+        brightest_nine(data, told, bad, x, y, radius, inner, outer, sky, middle, brightest)
+        good = np.isfinite(brightest)
+        x, y, sky = x[good], y[good], sky[good]
         light, error = _sums(data, errors, x, y, sky, weights, np.pi * (outer**2 - inner**2))
-        found.append(np.column_stack((x, y + top, light, error)))
-    x, y, light, error = np.concatenate(found or [np.empty((0, 4))]).T
+        found.append(np.column_stack((x, y + top, light, error, middle[good], brightest[good])))
+    x, y, light, error, middle, brightest = np.concatenate(found or [np.empty((0, 6))]).T
+    # Errors may be told wrongly: what noise is, the middles of apertures tell, most of them blank.
+    blank = brightest <= LIMIT * scatter(middle - np.median(middle)) if len(x) else brightest > 0
+    x, y, light, error = x[blank], y[blank], light[blank], error[blank]
     with np.errstate(divide="ignore", invalid="ignore"):
         pull = np.where(error > 0, light / error, np.nan)
     error = np.where(error > 0, error, np.nan)

@@ -18,7 +18,7 @@ from snakewebb.wcs.sphere import mean_direction, to_plane, unit_vectors
 
 SEPARATIONS = {5: (3.0, 7.0), 20: (16.0, 24.0), 60: (52.0, 68.0)}
 """Arcsec of pairs of stars: their nominal separation, and the least and the greatest."""
-PARTNERS = 12
+PARTNERS = 60
 """Stars that a star is paired with, at most, at each separation."""
 FEWEST = 5
 """Stars or places, at least, of which something is said."""

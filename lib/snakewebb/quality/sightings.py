@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,8 +154,9 @@ def look(
     seen, known = np.isfinite(measured[:, 0]), np.isfinite(level)
     stars, measured = stars.chosen(seen), measured[seen]
     to_sky = _pixels_to_sky(stars, to_pixels)
-    # Light of a pixel is its brightness times its area.
-    area = np.abs(np.linalg.det(to_sky)) if "/" in (header.bunit or "") else np.ones(len(to_sky))
+    # Light of a pixel is its brightness times its area, where it is brightness that is told.
+    per_angle = re.search(r"/ *\(?(sr|arcsec)", header.bunit or "")
+    area = np.abs(np.linalg.det(to_sky)) if per_angle else np.ones(len(to_sky))
     return Sightings(
         star=stars.index,
         offset=np.einsum("nij,nj->ni", to_sky, measured[:, 2:4] - places[seen]),
@@ -169,6 +171,8 @@ def look(
 
 def _pixels_to_sky(stars: Places, to_pixels: Callable) -> np.ndarray:
     """Return matrices (n, 2, 2) from pixels about stars to mas, to the East and North."""
+    if not len(stars.ra):
+        return np.empty((0, 2, 2))
     columns = []
     for east, north in ((STEP, 0.0), (0.0, STEP)):
         there, back = (
@@ -183,6 +187,8 @@ def _on_image(
     places: Places, to_pixels: Callable, geometry: Geometry, margin: float
 ) -> tuple[Places, np.ndarray]:
     """Return places that are on an exposure, within its bounding box, and their pixels (n, 2)."""
+    if not len(places.ra):
+        return places, np.empty((0, 2))
     pixels = to_pixels(places.ra, places.dec)
     (x0, x1), (y0, y1) = geometry.bounding_box
     x, y = pixels.T
