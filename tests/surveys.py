@@ -1,9 +1,7 @@
 """Exposures whose gWCS are those of a real survey, under a sky as the telescope sees it."""
 
 import copy
-import json
 import warnings
-from dataclasses import replace
 
 import asdf
 import numpy as np

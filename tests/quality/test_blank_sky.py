@@ -94,6 +94,14 @@ def test_without_errors_depth_is_of_the_scatter():
     assert depth(apertures, ratio, "")[0].value == pytest.approx(expected.value, abs=0.06)
 
 
+def test_where_errors_are_0_nothing_is_known():
+    mosaic = make_mosaic()
+    mosaic.err[:, :350] = 0.0
+    apertures = measure_blank_sky(mosaic, APERTURES)
+    assert apertures.x.min() > 340
+    assert noise_ratio(apertures, True).value == pytest.approx(1.0, rel=0.06)
+
+
 def test_nothing_is_known_where_there_is_nothing():
     mosaic = make_mosaic()
     mosaic.mask[:] = True

@@ -77,6 +77,12 @@ def test_an_image_without_stars_has_none(value):
     assert len(find_stars(mosaic)) == 0
 
 
+def test_errors_of_0_are_no_errors():
+    mosaic, _ = make_mosaic(np.eye(2) * 0.8)
+    mosaic.err[:300] = 0.0
+    assert 10 < len(find_stars(mosaic)) < 50
+
+
 def test_neither_noise_nor_galaxies_nor_hot_pixels_are_stars():
     assert len(find_stars(make_mosaic(np.eye(2) * 0.8, stars=0, galaxies=0)[0])) == 0
     galaxies = find_stars(make_mosaic(np.eye(2) * 0.8, stars=0, galaxies=60)[0])

@@ -63,13 +63,13 @@ def brightest_nine(data, err, bad, x, y, radius, inner, outer, sky, middle, brig
                             good = False
                         total += data[u, v] - sky[k]
                         variance += np.float64(err[u, v]) ** 2
+                good = good and variance > 0.0
+                if not good:
+                    break
                 brightness = total / np.sqrt(variance)
                 most = max(most, brightness)
                 if i == row and j == column:
                     centre = brightness
-                good = good and variance > 0.0
-                if not good:
-                    break
             if not good:
                 break
         if good and lost <= known:

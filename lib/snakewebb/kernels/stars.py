@@ -62,7 +62,8 @@ def find_peaks(data, err, bad, level, width, threshold, start, stop, row, column
                     square += np.float64(err[i + di, j + dj]) ** 2
                 if not peak:
                     break
-            if peak and total > threshold * np.sqrt(square) and found < row.size:
+            bright = square > 0.0 and total > threshold * np.sqrt(square)
+            if peak and bright and found < row.size:
                 row[found] = i
                 column[found] = j
                 light[found] = total
