@@ -418,3 +418,83 @@ def moved_flags(dq, shift, outside):
                     inside = 0 <= b < ny and 0 <= a < nx
                     out[j, i] |= dq[b, a] if inside else outside
     return out
+
+
+# --- quality ------------------------------------------------------------------------------------
+
+
+def peaks(data, err, bad, level, width, threshold):
+    """Row, column and light of pixels brighter than their neighbours, by all nine."""
+    found = []
+    for i in range(1, data.shape[0] - 1):
+        for j in range(1, data.shape[1] - 1):
+            nine = np.s_[i - 1 : i + 2, j - 1 : j + 2]
+            sky = level[j // width]
+            order = data[nine].ravel().argmax()  # the first of equal ones
+            light = (data[nine].astype(float) - sky).sum()
+            noise = np.sqrt((err[nine].astype(float) ** 2).sum())
+            clear = data[i, j] - sky > err[i, j] and light > threshold * noise
+            if order == 4 and clear and not bad[nine].any():
+                found.append((i, j, light))
+    return found
+
+
+def stand_alone(x, y, light, near, share, far, glare):
+    """Whether a peak is alone, all pairs compared."""
+    alone = np.ones(len(x), bool)
+    for k in range(len(x)):
+        distance = np.hypot(x - x[k], y - y[k])
+        distance[k] = np.inf
+        close = (distance <= near) & (light > share * light[k])
+        dazzled = (distance <= far) & (glare * light > light[k])
+        alone[k] = not (close | dazzled).any()
+    return alone
+
+
+def fine_circle(x, y, radius, shape, fine=50):
+    """The share of each pixel within a circle, by small squares."""
+    step = (np.arange(fine) + 0.5) / fine - 0.5
+    v, u = np.indices(shape)
+    inside = np.zeros(shape)
+    for dx in step:
+        for dy in step:
+            inside += np.hypot(u + dx - x, v + dy - y) < radius
+    return inside / fine**2
+
+
+def centroid(image, err, sky, x, y, sigma, reach):
+    """Centroid under a Gaussian window about itself, and its error by changing pixel by pixel."""
+
+    def solve(light):
+        v, u = np.indices(light.shape)
+        cx, cy = x, y
+        for _ in range(60):
+            inside = (u - cx) ** 2 + (v - cy) ** 2 <= (reach * sigma) ** 2
+            weight = np.exp(-((u - cx) ** 2 + (v - cy) ** 2) / (2 * sigma**2)) * light * inside
+            cx, cy = (
+                cx + (weight * (u - cx)).sum() / weight.sum(),
+                cy + (weight * (v - cy)).sum() / weight.sum(),
+            )
+        return np.array([cx, cy])
+
+    light = image.astype(float) - sky
+    middle = solve(light)
+    variance = np.zeros(2)
+    for place in np.ndindex(light.shape):
+        if np.hypot(place[1] - middle[0], place[0] - middle[1]) <= (reach + 0.5) * sigma:
+            step = light.max() * 1e-5
+            changed = light.copy()
+            changed[place] += step
+            variance += ((solve(changed) - middle) / step * err[place]) ** 2
+    return middle, np.sqrt(variance)
+
+
+def pair_scatter(pairs, star, exposure, seen):
+    """Standard deviation of the separation of each pair over exposures that see both."""
+    found = []
+    for a, b, along in pairs:
+        of_a = {e: p for s, e, p in zip(star, exposure, seen, strict=True) if s == a}
+        of_b = {e: p for s, e, p in zip(star, exposure, seen, strict=True) if s == b}
+        lengths = [float(along @ (of_b[e] - of_a[e])) for e in of_a.keys() & of_b.keys()]
+        found.append((np.std(lengths, ddof=1) if len(lengths) > 1 else np.nan, len(lengths)))
+    return found
