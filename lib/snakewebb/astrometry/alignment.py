@@ -12,7 +12,7 @@ from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.layout import Layout
 
 Status = Literal["COMPLETE", "SKIPPED", "FAILED"]
-VERSION = 1
+VERSION = 2
 """Of the format of files."""
 
 
@@ -23,14 +23,14 @@ class ExposureAlignment:
     Attributes
     ----------
     group, island, relative, absolute, correction, rotation : optional
-        Of tweakreg, see `snakewebb.astrometry.tweakreg.GroupAlignment`.
+        Of tweakreg, see `snakewebb.astrometry.tweakreg.GroupAlignment` and ``ExposureQuality``.
     reason : str
         Why something was skipped or failed, or that the others are aligned with this exposure.
     offset : (float, float), optional
         By how much it was moved to the East and North, mas.
     status : {"COMPLETE", "SKIPPED", "FAILED"}
         FAILED where anything that was asked for failed.
-    n_sources, n_matches, rms_before, rms_after : optional
+    n_sources, n_matches, rms_before, rms_after, error, pull : optional
         Of tweakreg, see `snakewebb.astrometry.tweakreg.ExposureQuality`.
     mt_avra, mt_avdec : float, optional
         Of assign_mtwcs: the mean position of the target, degrees.
@@ -49,6 +49,8 @@ class ExposureAlignment:
     n_matches: int | None = None
     rms_before: float | None = None
     rms_after: float | None = None
+    error: float | None = None
+    pull: float | None = None
     mt_avra: float | None = None
     mt_avdec: float | None = None
 
@@ -92,6 +94,9 @@ class AlignmentResult:
         What is noted of that catalogue.
     layout : Layout
         The corrected exposures on the grid on which they are compared.
+    network : tuple of mapping
+        What the joint adjustments of tweakreg found besides, see
+        `snakewebb.astrometry.joint.Joint.notes`.
     """
 
     step: str
@@ -100,6 +105,7 @@ class AlignmentResult:
     islands: tuple[ReferenceFit, ...]
     reference: Mapping[str, Any]
     layout: Layout
+    network: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def groups(self) -> list[str]:
@@ -134,6 +140,7 @@ class AlignmentResult:
         values["exposures"] = {n: _exposure(found) for n, found in values["exposures"].items()}
         values["islands"] = tuple(ReferenceFit(**island) for island in values["islands"])
         values["layout"] = Layout.from_dict(values["layout"])
+        values["network"] = tuple(values["network"])
         return cls(**values)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from snakewebb.astrometry import assign_mtwcs as mtwcs
 from snakewebb.astrometry.alignment import AlignmentResult, ExposureAlignment, ReferenceFit
-from snakewebb.astrometry.catalogs import NoCatalogue, reference_catalogue
-from snakewebb.astrometry.options import AbsoluteMatching, Matching
-from snakewebb.astrometry.tweakreg import align
+from snakewebb.astrometry.catalogs import reference_catalogue
+from snakewebb.astrometry.joint import Frame
+from snakewebb.astrometry.options import AbsoluteMatching, Matching, NoCatalogue
+from snakewebb.astrometry.tweakreg import Alignment, align
 from snakewebb.errors import InputError
 from snakewebb.jobs.options import option_names, options_of
 from snakewebb.wcs.exposure import Exposure, archive_exposures
@@ -19,7 +20,14 @@ from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.grid import output_grid
 from snakewebb.wcs.layout import lay_out
 
-OTHERS = {"skip", "abs_refcat", "enforce_user_order", "expand_refcat"}
+OTHERS = {
+    "skip",
+    "abs_refcat",
+    "enforce_user_order",
+    "expand_refcat",
+    "adjustment",
+    "placement_error",
+}
 """Options of the step that are not of how stars are matched."""
 
 
@@ -69,6 +77,7 @@ def align_product(
     step, options = ("assign_mtwcs", assign_mtwcs) if moving else ("tweakreg", tweakreg)
     corrections: dict[str, Correction | None] = dict.fromkeys(groups)
     islands: tuple[ReferenceFit, ...] = ()
+    network: tuple[Mapping[str, Any], ...] = ()
     notes: dict[str, Any] = {}
     if options.get("skip"):
         exposures = dict.fromkeys(groups, ExposureAlignment(status="SKIPPED", reason="skip is set"))
@@ -78,27 +87,8 @@ def align_product(
             {name: geometry.center() for name, geometry in geometries.items()},
         )
     else:
-        reference, lacking = None, ""
-        if name := options.get("abs_refcat"):
-            epochs = {exposure.name: exposure.header.epoch for exposure in known}
-            try:
-                reference, notes = reference_catalogue(name, refcat, geometries, epochs)
-            except NoCatalogue as error:
-                lacking = str(error)
-        catalogs = {exposure.name: exposure.sources for exposure in known}
-        found = align(
-            catalogs,
-            groups,
-            options_of(Matching, options, others=option_names(AbsoluteMatching, "abs_") | OTHERS),
-            enforce_user_order=options.get("enforce_user_order", False),
-            expand_refcat=options.get("expand_refcat", False),
-            reference=reference,
-            absolute=options_of(
-                AbsoluteMatching, options, "abs_", others=option_names(Matching) | OTHERS
-            ),
-            lacking=lacking,
-        )
-        exposures, islands = found.by_exposure(), found.islands
+        found, notes = _by_stars(known, groups, options, refcat)
+        exposures, islands, network = found.by_exposure(), found.islands, found.network
         corrections = {name: exposure.correction for name, exposure in exposures.items()}
     aligned = {name: g.corrected(corrections[name]) for name, g in geometries.items()}
     grid = output_grid(aligned, max_megapixels=max_megapixels)
@@ -111,7 +101,41 @@ def align_product(
         islands=islands,
         reference=notes,
         layout=layout,
+        network=network,
     ).write(alignment)
+
+
+def _by_stars(
+    known: Sequence[Exposure],
+    groups: Mapping[str, str],
+    options: Mapping[str, Any],
+    refcat: str | Path | None,
+) -> tuple[Alignment, dict[str, Any]]:
+    """Align exposures by their stars; also return what is noted of the reference catalogue."""
+    reference: Any = None
+    notes: dict[str, Any] = {}
+    rigid = options.get("adjustment") == "rigid"
+    if name := options.get("abs_refcat"):
+        epochs = {exposure.name: exposure.header.epoch for exposure in known}
+        geometries = {exposure.name: exposure.geometry for exposure in known}
+        try:
+            reference, notes = reference_catalogue(name, refcat, geometries, epochs, moved=rigid)
+        except NoCatalogue as error:
+            reference = error
+    placement_error = options.get("placement_error", 2.0)
+    found = align(
+        {exposure.name: exposure.sources for exposure in known},
+        groups,
+        options_of(Matching, options, others=option_names(AbsoluteMatching, "abs_") | OTHERS),
+        enforce_user_order=options.get("enforce_user_order", False),
+        expand_refcat=options.get("expand_refcat", False),
+        reference=reference,
+        absolute=options_of(
+            AbsoluteMatching, options, "abs_", others=option_names(Matching) | OTHERS
+        ),
+        frames=None if rigid else {e.name: Frame.of(e, placement_error) for e in known},
+    )
+    return found, notes
 
 
 def _check_alike(known: Sequence[Exposure]) -> None:

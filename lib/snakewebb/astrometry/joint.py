@@ -1,0 +1,376 @@
+"""From detections to the joint adjustment, and what it tells of exposures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from snakewebb.astrometry.joining import MAS, Detections, adopt
+from snakewebb.astrometry.matching import Affine
+from snakewebb.astrometry.network import Adjustment, adjust
+from snakewebb.astrometry.reference import compass, parallax_factors
+from snakewebb.astrometry.unknowns import Exposures, KnownStars, Measurements, Prior, maps
+from snakewebb.wcs.aberration import attitude
+from snakewebb.wcs.exposure import Exposure
+from snakewebb.wcs.sphere import to_plane
+
+NETWORK_GEOMETRIES = ("shift", "rshift")
+"""Values of ``fitgeometry`` that say what an attitude is; others are of rigid groups."""
+ROLL = 0.1
+"""Radians: standard deviation of rolls, which is no constraint."""
+NEAR = 0.1
+"""Arcsec, within which the stars of a detector are found once its attitude is known."""
+SAME_ROLL = np.radians(1.0)
+"""Rolls nearer than this do not tell a detector's placement from its attitude."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What an adjustment needs to know of an exposure besides its stars.
+
+    Attributes
+    ----------
+    detector, optics : str
+        Its detector, its filter and pupil.
+    visit : str or None
+    epoch : float or None
+        Decimal year.
+    wcsinfo : mapping
+        See `snakewebb.wcs.aberration.angles_of`.
+    half : float
+        Half the side of its image, arcsec.
+    placement_error : float
+        Standard deviation of its detector's placement, mas; 0: it is where it should be.
+    """
+
+    detector: str
+    optics: str
+    visit: str | None
+    epoch: float | None
+    wcsinfo: Mapping[str, float]
+    half: float
+    placement_error: float
+
+    @classmethod
+    def of(cls, exposure: Exposure, placement_error: float) -> Frame:
+        """Return that of an exposure."""
+        header, geometry = exposure.header, exposure.geometry
+        wcsinfo = {
+            name: getattr(geometry, name)
+            for name in ("v2_ref", "v3_ref", "roll_ref", "ra_ref", "dec_ref")
+        }
+        half = 1800.0 * geometry.pixel_scale * max(geometry.shape)
+        optics = " ".join(filter(None, (header.filter, header.pupil)))
+        return cls(
+            str(header.detector), optics, header.visit, header.epoch, wcsinfo, half, placement_error
+        )
+
+    @property
+    def placement(self) -> str:
+        """What its detector's placement is called."""
+        return f"{self.detector} {self.optics}".strip()
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a detector was found beside where it should be.
+
+    Attributes
+    ----------
+    name : str
+        Detector, filter and pupil.
+    v2, v3, error : float
+        By how much its image moves, and the standard error of either, mas.
+    roll : float
+        By how much it turns, arcsec.
+    n_matches : int
+    """
+
+    name: str
+    v2: float
+    v3: float
+    error: float
+    roll: float
+    n_matches: int
+
+
+@dataclass(frozen=True)
+class Joint:
+    """The result for an island.
+
+    Attributes
+    ----------
+    maps : dict of int to Affine
+        By exposure.
+    errors, pulls : dict of int to float
+        Standard error of its centre, mas, either axis; root mean square of its residuals over
+        their errors, NaN without any.
+    placements : list of Placement
+    noise : dict of str to float
+        Of positions by filter, mas.
+    chi_square, freedom, known_pull : float
+        See `snakewebb.astrometry.network.Adjustment`; the last is the root of half the mean square,
+        NaN without a catalogue.
+    """
+
+    maps: dict[int, Affine]
+    errors: dict[int, float]
+    pulls: dict[int, float]
+    placements: list[Placement]
+    noise: dict[str, float]
+    chi_square: float
+    freedom: float
+    known_pull: float
+
+    def notes(self, detections: Detections) -> dict[str, Any]:
+        """Return what is noted of the adjustment beside its exposures."""
+        return {
+            "placements": [vars(placement) for placement in self.placements],
+            "noise": self.noise,
+            "chi_square": self.chi_square,
+            "freedom": self.freedom,
+            "reference_pull": self.known_pull if np.isfinite(self.known_pull) else None,
+        }
+
+
+class Network:
+    """The exposures of a product or field on their plane.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        One an exposure.
+    pose_of : (m,) int
+        Which exposures share an attitude.
+    plane : (ra0, dec0)
+        Degrees.
+    rolls : bool
+        Whether attitudes have an error of roll.
+    """
+
+    def __init__(
+        self,
+        frames: Sequence[Frame],
+        pose_of: np.ndarray,
+        plane: tuple[float, float],
+        rolls: bool,
+    ) -> None:
+        self._rolls = rolls
+        self.names = list(dict.fromkeys(frame.placement for frame in frames))
+        self._optics = list(dict.fromkeys(frame.optics for frame in frames))
+        known = [frame.epoch for frame in frames if frame.epoch is not None]
+        self.epoch = float(np.mean(known)) if known else None
+        middle = self.epoch if self.epoch is not None else 2000.0
+        epochs = np.array([middle if f.epoch is None else f.epoch for f in frames])
+        ra, dec = (np.array([f.wcsinfo[key] for f in frames]) for key in ("ra_ref", "dec_ref"))
+        factors = parallax_factors(ra, dec, epochs)
+        self._half = np.array([frame.half for frame in frames])
+        self._error = np.array([frame.placement_error for frame in frames]) / MAS
+        self.seen = Exposures(
+            pose=np.asarray(pose_of),
+            placement=np.array([self.names.index(frame.placement) for frame in frames]),
+            noise=np.array([self._optics.index(frame.optics) for frame in frames]),
+            epoch=epochs - middle,
+            centre=np.stack(to_plane(ra, dec, *plane), -1),
+            axes=np.array([_axes(frame.wcsinfo, plane) for frame in frames]),
+            parallax=np.einsum("mij,mj->mi", compass(ra, dec, *plane), factors),
+        )
+
+    def solve(
+        self,
+        detections: Detections,
+        fits: Mapping[int, Affine],
+        reach: float,
+        known: KnownStars | None = None,
+    ) -> Joint:
+        """Adjust the attitudes of an island.
+
+        Parameters
+        ----------
+        detections : Detections
+            With the stars they are of. ``used``, ``before`` and ``after`` are set.
+        fits : mapping of int to Affine
+            Maps of its attitudes to start from. The first keeps its pointing, as a whole, unless
+            stars are known.
+        reach : float
+            Standard deviation of pointings, arcsec.
+        known : KnownStars, optional
+            Those of a catalogue, by `detections.star`.
+        """
+        poses = sorted(fits)
+        exposures = np.flatnonzero(np.isin(self.seen.pose, poses))
+        adopt(detections, {int(e): fits[self.seen.pose[e]] for e in exposures}, NEAR)
+        inside = np.isin(detections.exposure, exposures) & (detections.star >= 0)
+        if detections.weight is not None:
+            inside &= detections.weight > 0
+        rows = np.flatnonzero(inside)
+        stars, star = np.unique(detections.star[rows], return_inverse=True)
+        if known is not None:
+            chosen = np.isin(known.star, stars)
+            numbers = np.searchsorted(stars, known.star[chosen])
+            known = KnownStars(numbers, known.mean[chosen], known.covariance[chosen])
+        seen = self._part(exposures, poses)
+        prior = self._prior(seen, exposures, len(poses), reach, known)
+        prior = replace(prior, scaled=detections.weight is not None)
+        measured = Measurements(
+            detections.points[rows],
+            detections.variance[rows],
+            np.searchsorted(exposures, detections.exposure[rows]),
+            star,
+        )
+        start = np.array(
+            [_pose(fits[pose], about) for pose, about in zip(poses, prior.pivot, strict=True)]
+        )
+        found = adjust(measured, seen, prior, start)
+        matrix, shift = maps(found.poses, found.placements, seen, prior.pivot)
+        own = measured.exposure
+        corrected = np.einsum("nij,nj->ni", matrix[own], measured.points) + shift[own]
+        used = (found.weight > 0.5) & np.isfinite(found.pull)
+        detections.used[rows] = used
+        detections.residual[rows] = found.residual
+        detections.after[rows] = np.hypot(*found.residual.T)
+        detections.before[rows] = np.hypot(*(measured.points - corrected + found.residual).T)
+        return self._told(found, measured, seen, exposures, used, known)
+
+    def _part(self, exposures, poses):
+        """Return the exposures of an island, poses numbered among its own."""
+        part = {name: column[exposures] for name, column in vars(self.seen).items()}
+        return Exposures(**part | {"pose": np.searchsorted(poses, part["pose"])})
+
+    def _prior(self, seen, exposures, n_poses, reach, known):
+        """Return what is believed of an island."""
+        count = np.bincount(seen.pose, minlength=n_poses)[:, None]
+        pivot = np.stack([np.bincount(seen.pose, c) for c in seen.centre.T], -1) / count
+        pose_sigma = np.full((n_poses, 3), [reach, reach, ROLL * self._rolls])
+        if known is None:
+            pose_sigma[0] = 0.0
+        placement_sigma = np.zeros((len(self.names), 3))
+        half, error = np.zeros(len(self.names)), np.zeros(len(self.names))
+        half[seen.placement], error[seen.placement] = self._half[exposures], self._error[exposures]
+        present = half > 0
+        turn = np.arctan2(seen.axes[:, 0, 1], seen.axes[:, 1, 1])
+        turned = np.abs(np.angle(np.exp(1j * (turn - turn[0])))).max() > SAME_ROLL
+        if present.sum() > 1 or turned:
+            placement_sigma[:, :2] = error[:, None]
+            placement_sigma[present, 2] = error[present] / half[present]
+        settings = {} if known is None else {"stars": known}
+        return Prior(
+            pose_mean=np.zeros((n_poses, 3)),
+            pose_sigma=pose_sigma,
+            pivot=pivot,
+            placement_sigma=placement_sigma,
+            **settings,
+        )
+
+    def _told(self, found, measured, seen, exposures, used, known):
+        """Return what an adjustment tells of exposures and placements."""
+        pivot = _pivot(seen, len(found.poses))
+        matrix, shift = maps(found.poses, found.placements, seen, pivot)
+        made = [Affine(m, s) for m, s in zip(matrix, shift, strict=True)]
+        common = None
+        if known is None:
+            common = _common(seen, self._half[exposures], found.placements.size)
+            east, north, angle = common @ found.placements.ravel()
+            c, s = np.cos(angle), np.sin(angle)
+            turn = Affine.about(pivot[0], np.array([[c, -s], [s, c]]), np.array([east, north]))
+            made = [turn.inverse().after(own) for own in made] if found.placements.any() else made
+        counts = np.bincount(measured.exposure[used], minlength=len(exposures))
+        squares = np.bincount(measured.exposure, found.weight * found.pull**2, len(exposures))
+        totals = np.bincount(measured.exposure, found.weight, len(exposures))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            pulls = np.sqrt(squares / totals / 2)
+        errors = _errors(found, seen, common)
+        numbers = found.poses.size + np.arange(found.placements.size)
+        spread = np.sqrt(np.diag(found.covariance(numbers))).reshape(-1, 3) * MAS
+        of_placement = np.bincount(seen.placement, counts, len(self.names))
+        return Joint(
+            dict(zip(exposures.tolist(), made, strict=True)),
+            dict(zip(exposures.tolist(), errors.tolist(), strict=True)),
+            dict(zip(exposures.tolist(), pulls.tolist(), strict=True)),
+            [
+                Placement(
+                    name,
+                    *(found.placements[q, :2] * MAS).tolist(),
+                    float(np.hypot(*spread[q, :2]) / np.sqrt(2)),
+                    float(np.degrees(found.placements[q, 2]) * 3600.0),
+                    int(of_placement[q]),
+                )
+                for q, name in enumerate(self.names)
+                if spread[q, 0] > 0
+            ],
+            {
+                name: float(np.sqrt(found.noise[k])) * MAS
+                for k, name in enumerate(self._optics)
+                if (seen.noise == k).any()
+            },
+            found.chi_square,
+            found.freedom,
+            float(np.sqrt(np.mean(found.known_pull**2) / 2)) if known is not None else np.nan,
+        )
+
+
+def _pivot(seen, n_poses):
+    count = np.bincount(seen.pose, minlength=n_poses)[:, None]
+    return np.stack([np.bincount(seen.pose, c, n_poses) for c in seen.centre.T], -1) / count
+
+
+def _common(seen: Exposures, half: np.ndarray, n_places: int) -> np.ndarray:
+    """Return what placements do to the first attitude's exposures as a whole, (3, n_places).
+
+    That is the shift and the roll about the first pivot that fit best what they do to corners.
+    """
+    first = np.flatnonzero(seen.pose == 0)
+    pivot = seen.centre[first].mean(axis=0)
+    moves, places = [], []
+    for e in first:
+        for corner in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
+            arm = half[e] * seen.axes[e] @ corner
+            moves.append(_turning(seen.centre[e] + arm - pivot))
+            place = np.zeros((2, n_places))
+            column = 3 * seen.placement[e]
+            place[:, column : column + 2] = seen.axes[e]
+            place[:, column + 2] = -arm[1], arm[0]
+            places.append(place)
+    return np.linalg.pinv(np.concatenate(moves)) @ np.concatenate(places)
+
+
+def _turning(arm: np.ndarray) -> np.ndarray:
+    """Return what a shift and a roll do to a point at some distance from the pivot."""
+    return np.array([[1.0, 0.0, -arm[1]], [0.0, 1.0, arm[0]]])
+
+
+def _errors(found: Adjustment, seen: Exposures, common: np.ndarray | None) -> np.ndarray:
+    """Return the standard error of each exposure's centre, mas, either axis.
+
+    If something is common to all, which no relative adjustment finds, it is that beside it.
+    """
+    pivot = _pivot(seen, len(found.poses))
+    n_poses, n_places = found.poses.size, found.placements.size
+    errors = np.zeros(len(seen.pose))
+    for e, (pose, place) in enumerate(zip(seen.pose, seen.placement, strict=True)):
+        slope = np.zeros((2, 3 + n_places))
+        slope[:, :3] = _turning(seen.centre[e] - pivot[pose])
+        if common is not None:
+            slope[:, 3:] = -_turning(seen.centre[e] - pivot[0]) @ common
+        slope[:, 3 + 3 * place : 5 + 3 * place] += seen.axes[e]
+        index = np.concatenate((3 * pose + np.arange(3), n_poses + np.arange(n_places)))
+        covariance = slope @ found.covariance(index) @ slope.T
+        errors[e] = np.sqrt(max(np.trace(covariance), 0.0) / 2) * MAS
+    return errors
+
+
+def _axes(wcsinfo: Mapping[str, float], plane: tuple[float, float]) -> np.ndarray:
+    """Return what a shift in V2 and in V3 is on the plane, in columns."""
+    turn, v2, v3 = attitude(wcsinfo), wcsinfo["v2_ref"], wcsinfo["v3_ref"]
+    ends = turn.forward(v2 + np.array([0.5, -0.5, 0.0, 0.0]), v3 + np.array([0.0, 0.0, 0.5, -0.5]))
+    x, y = to_plane(ends[0], ends[1], *plane)
+    return np.array([[x[0] - x[1], x[2] - x[3]], [y[0] - y[1], y[2] - y[3]]])
+
+
+def _pose(fit: Affine, about: np.ndarray) -> np.ndarray:
+    """Return the shift and roll of a rigid map about a point."""
+    angle = np.arctan2(fit.matrix[1, 0] - fit.matrix[0, 1], np.trace(fit.matrix))
+    return np.array([*(fit(about) - about), angle])
