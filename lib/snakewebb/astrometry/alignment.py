@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,6 +77,42 @@ class ReferenceFit:
 
 
 @dataclass(frozen=True)
+class Solution:
+    """How the exposures of a product, or of all products of a field, were aligned by their stars.
+
+    Attributes
+    ----------
+    exposures : dict of str to ExposureAlignment
+    islands : tuple of ReferenceFit
+        By number of island; empty without a reference catalogue.
+    reference : mapping
+        What is noted of that catalogue.
+    network : tuple of mapping
+        What joint adjustments found besides, see `snakewebb.astrometry.joint.Joint.notes`.
+    """
+
+    exposures: dict[str, ExposureAlignment]
+    islands: tuple[ReferenceFit, ...] = ()
+    reference: Mapping[str, Any] = field(default_factory=dict)
+    network: tuple[Mapping[str, Any], ...] = ()
+
+    def write(self, path: str | Path) -> None:
+        """Write the solution as JSON."""
+        write_record(path, _record(self), VERSION)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Solution:
+        """Read what `write` wrote.
+
+        Raises
+        ------
+        InputError
+            See `snakewebb.io.records.parse_record`.
+        """
+        return cls(**_from_record(read_record(path, VERSION)))
+
+
+@dataclass(frozen=True)
 class AlignmentResult:
     """How the exposures of a product were aligned, and where they lie now.
 
@@ -121,11 +157,7 @@ class AlignmentResult:
 
     def write(self, path: str | Path) -> None:
         """Write the result as JSON."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        values["exposures"] = {name: asdict(found) for name, found in self.exposures.items()}
-        values["islands"] = [asdict(island) for island in self.islands]
-        values["layout"] = self.layout.to_dict()
-        write_record(path, values, VERSION)
+        write_record(path, _record(self) | {"layout": self.layout.to_dict()}, VERSION)
 
     @classmethod
     def read(cls, path: str | Path) -> AlignmentResult:
@@ -137,11 +169,25 @@ class AlignmentResult:
             See `snakewebb.io.records.parse_record`.
         """
         values = read_record(path, VERSION)
-        values["exposures"] = {n: _exposure(found) for n, found in values["exposures"].items()}
-        values["islands"] = tuple(ReferenceFit(**island) for island in values["islands"])
-        values["layout"] = Layout.from_dict(values["layout"])
-        values["network"] = tuple(values["network"])
-        return cls(**values)
+        return cls(**_from_record(values) | {"layout": Layout.from_dict(values["layout"])})
+
+
+def _record(known: Solution | AlignmentResult) -> dict[str, Any]:
+    """Return what JSON can hold of both."""
+    return {
+        **vars(known),
+        "exposures": {name: asdict(found) for name, found in known.exposures.items()},
+        "islands": [asdict(island) for island in known.islands],
+    }
+
+
+def _from_record(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **values,
+        "exposures": {name: _exposure(found) for name, found in values["exposures"].items()},
+        "islands": tuple(ReferenceFit(**island) for island in values["islands"]),
+        "network": tuple(values["network"]),
+    }
 
 
 def _exposure(values: dict[str, Any]) -> ExposureAlignment:

@@ -122,7 +122,8 @@ def draw_stars(survey: Survey, reach: float) -> dict[str, np.ndarray]:
     """Draw stars within `reach` arcsec of the middle of a survey, in either direction."""
     rng = survey.rng
     n = rng.poisson(survey.density * (2 * reach) ** 2)
-    ra, dec = from_plane(*rng.uniform(-reach, reach, (2, n)), survey.ra, survey.dec)
+    east, north = rng.uniform(-reach, reach, (2, n))
+    ra, dec = from_plane(east, north, survey.ra, survey.dec)
     return {
         "RA": ra,
         "DEC": dec,
@@ -182,8 +183,8 @@ def observe(survey: Survey, stars: dict[str, np.ndarray] | None = None) -> Seen:
             off = rng.normal(0, 1, (len(inside), 2)) * noise[:, None]
             bad = rng.random(len(inside)) < survey.outliers
             off[bad] += 20 * rng.normal(0, 1, (bad.sum(), 2)) * noise[bad, None]
-            dv2, dv3, turn = placements[name]
-            own = _rotated(at[inside] - place, -turn) + place - (dv2, dv3) + off
+            moved, turn = placements[name][:2], placements[name][2]
+            own = _rotated(at[inside] - place, -turn) + place - moved + off
             sky = _sky(believed.attitude, scale * own + (1 - scale) * pivot)
             seen.catalogs[exposure] = {
                 "RA": sky[:, 0],
@@ -194,7 +195,7 @@ def observe(survey: Survey, stars: dict[str, np.ndarray] | None = None) -> Seen:
             }
             spots = np.array([(0, 0), (-1, -1), (1, -1), (1, 1), (-1, 1)]) * half @ axes.T + place
             seen.believed[exposure] = _sky(believed.attitude, scale * spots + (1 - scale) * pivot)
-            real = _rotated(spots + (dv2, dv3) - place, turn) + place
+            real = _rotated(spots + moved - place, turn) + place
             rays = unit_vectors(*(real / 3600).T) @ true.T
             real_sky = aberrated(rays, -motion)
             seen.true[exposure] = np.stack(
