@@ -24,7 +24,9 @@ from snakewebb.astrometry.reference import (
 )
 from snakewebb.astrometry.tweakreg import align
 from snakewebb.astrometry.unknowns import Exposures, KnownStars, Measurements, Prior, maps
+from snakewebb.simulate.apertures import imaging_aperture
 from snakewebb.simulate.detections import NIRCAM, Survey, observe
+from snakewebb.wcs.aberration import attitude
 from snakewebb.wcs.sphere import to_plane
 
 # --- the adjustment -----------------------------------------------------------------------------
@@ -524,6 +526,19 @@ def test_frames_need_no_epoch():
     assert made.epoch is None
     assert between_detectors(seen, align(seen.catalogs, seen.groups, frames=frames)) < 0.2
     assert isinstance(next(iter(frames.values())), Frame)
+
+
+def test_axes_are_those_of_the_attitude():
+    seen = observe(Survey(dithers=(((0, 0), 0),), ra=120.0, dec=80.0))
+    frames = list(seen.frames.values())
+    made = Network(frames, np.zeros(len(frames), int), (119.0, 80.1), True)
+    for frame, axes in zip(frames, made.seen.axes, strict=True):
+        row = imaging_aperture(frame.detector)
+        turn = attitude({"v2_ref": row.v2_ref, "v3_ref": row.v3_ref, **frame.wcsinfo})
+        v2, v3 = row.v2_ref + np.array([0.5, -0.5, 0, 0]), row.v3_ref + np.array([0, 0, 0.5, -0.5])
+        ra, dec = turn.forward(v2, v3)
+        x, y = to_plane(ra, dec, 119.0, 80.1)
+        assert_allclose(axes, [[x[0] - x[1], x[2] - x[3]], [y[0] - y[1], y[2] - y[3]]], atol=2e-5)
 
 
 def test_parallax_factors_follow_the_year():

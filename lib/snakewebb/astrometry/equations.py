@@ -157,6 +157,8 @@ class Equations:
         """
         known = self._prior.stars
         found = np.zeros(len(known.star))
+        if not len(found):
+            return found
         points, precision = self.corrected(state), state.weight / self.variance(state.noise)
         for run in self._runs:
             which = self._of_known[run.numbers]

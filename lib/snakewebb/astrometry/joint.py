@@ -13,7 +13,6 @@ from snakewebb.astrometry.matching import Affine
 from snakewebb.astrometry.network import Adjustment, adjust
 from snakewebb.astrometry.reference import compass, parallax_factors
 from snakewebb.astrometry.unknowns import Exposures, KnownStars, Measurements, Prior, maps
-from snakewebb.wcs.aberration import attitude
 from snakewebb.wcs.exposure import Exposure
 from snakewebb.wcs.sphere import to_plane
 
@@ -39,7 +38,7 @@ class Frame:
     epoch : float or None
         Decimal year.
     wcsinfo : mapping
-        See `snakewebb.wcs.aberration.angles_of`.
+        ra_ref, dec_ref and roll_ref: where it looks, and the position angle of V3; degrees.
     half : float
         Half the side of its image, arcsec.
     placement_error : float
@@ -58,10 +57,7 @@ class Frame:
     def of(cls, exposure: Exposure, placement_error: float) -> Frame:
         """Return that of an exposure."""
         header, geometry = exposure.header, exposure.geometry
-        wcsinfo = {
-            name: getattr(geometry, name)
-            for name in ("v2_ref", "v3_ref", "roll_ref", "ra_ref", "dec_ref")
-        }
+        wcsinfo = {name: getattr(geometry, name) for name in ("ra_ref", "dec_ref", "roll_ref")}
         half = 1800.0 * geometry.pixel_scale * max(geometry.shape)
         optics = " ".join(filter(None, (header.filter, header.pupil)))
         return cls(
@@ -167,6 +163,9 @@ class Network:
         epochs = np.array([middle if f.epoch is None else f.epoch for f in frames])
         ra, dec = (np.array([f.wcsinfo[key] for f in frames]) for key in ("ra_ref", "dec_ref"))
         factors = parallax_factors(ra, dec, epochs)
+        sky = compass(ra, dec, *plane)
+        roll = np.radians([frame.wcsinfo["roll_ref"] for frame in frames])
+        turn = np.moveaxis([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]], 2, 0)
         self._half = np.array([frame.half for frame in frames])
         self._error = np.array([frame.placement_error for frame in frames]) / MAS
         self.seen = Exposures(
@@ -175,8 +174,8 @@ class Network:
             noise=np.array([self._optics.index(frame.optics) for frame in frames]),
             epoch=epochs - middle,
             centre=np.stack(to_plane(ra, dec, *plane), -1),
-            axes=np.array([_axes(frame.wcsinfo, plane) for frame in frames]),
-            parallax=np.einsum("mij,mj->mi", compass(ra, dec, *plane), factors),
+            axes=sky @ turn,
+            parallax=np.einsum("mij,mj->mi", sky, factors),
         )
 
     def solve(
@@ -360,14 +359,6 @@ def _errors(found: Adjustment, seen: Exposures, common: np.ndarray | None) -> np
         covariance = slope @ found.covariance(index) @ slope.T
         errors[e] = np.sqrt(max(np.trace(covariance), 0.0) / 2) * MAS
     return errors
-
-
-def _axes(wcsinfo: Mapping[str, float], plane: tuple[float, float]) -> np.ndarray:
-    """Return what a shift in V2 and in V3 is on the plane, in columns."""
-    turn, v2, v3 = attitude(wcsinfo), wcsinfo["v2_ref"], wcsinfo["v3_ref"]
-    ends = turn.forward(v2 + np.array([0.5, -0.5, 0.0, 0.0]), v3 + np.array([0.0, 0.0, 0.5, -0.5]))
-    x, y = to_plane(ends[0], ends[1], *plane)
-    return np.array([[x[0] - x[1], x[2] - x[3]], [y[0] - y[1], y[2] - y[3]]])
 
 
 def _pose(fit: Affine, about: np.ndarray) -> np.ndarray:

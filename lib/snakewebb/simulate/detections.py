@@ -212,7 +212,7 @@ def observe(survey: Survey, stars: dict[str, np.ndarray] | None = None) -> Seen:
                 optics="F356W CLEAR" if long else "F200W CLEAR",
                 visit=f"visit{epoch}",
                 epoch=year,
-                wcsinfo={k: info[k] for k in ("v2_ref", "v3_ref", "roll_ref", "ra_ref", "dec_ref")},
+                wcsinfo={k: info[k] for k in ("ra_ref", "dec_ref", "roll_ref")},
                 half=half,
                 placement_error=2.0,
             )
