@@ -165,7 +165,8 @@ class Network:
         factors = parallax_factors(ra, dec, epochs)
         sky = compass(ra, dec, *plane)
         roll = np.radians([frame.wcsinfo["roll_ref"] for frame in frames])
-        turn = np.moveaxis([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]], 2, 0)
+        c, s = np.cos(roll), np.sin(roll)
+        turn = np.moveaxis(np.array([[c, s], [-s, c]]), 2, 0)
         self._half = np.array([frame.half for frame in frames])
         self._error = np.array([frame.placement_error for frame in frames]) / MAS
         self.seen = Exposures(
