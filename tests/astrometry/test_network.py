@@ -509,6 +509,30 @@ def test_stars_of_which_a_catalogue_does_not_know_how_they_move_pull_little():
     assert rms(errors_of(seen, all_of_them)) < 1.0
 
 
+def test_residuals_by_place_brightness_and_epoch():
+    seen = observe(Survey(**TWO_EPOCHS))
+    bent = {}
+    for name, catalog in seen.catalogs.items():
+        east = 3.6e6 * (catalog["RA"] - catalog["RA"].mean()) * np.cos(np.radians(-27.79))
+        off = 1e-4 * np.abs(east) / 3.6e6 if name.endswith("nrcblong") else 0.0
+        bent[name] = catalog | {"DEC": catalog["DEC"] + off}  # up to 6 mas at the sides
+    for catalogs, whole in ((seen.catalogs, True), (bent, False)):
+        found = align(catalogs, seen.groups, frames=seen.frames)
+        left = found.network[0]["residuals"]
+        assert len(left["cells"]) == 10
+        assert all(len(rows) > 12 for name, rows in left["cells"].items() if "LONG" in name)
+        largest = max(np.hypot(*row[2:4]) for row in left["cells"]["NRCBLONG F356W CLEAR"])
+        assert largest < 0.15 if whole else largest > 0.5
+        if whole:
+            magnitude, rms_found, expected, number = np.array(left["brightness"]).T
+            assert (np.diff(magnitude) > 0).all()
+            assert_allclose(rms_found[:4], expected[:4], rtol=0.2)
+            assert rms_found[-1] > 3 * rms_found[0]
+            epochs = np.array(left["epochs"])
+            assert_allclose(np.unique(epochs[:, 0]), [2022.6, 2023.1])
+            assert number.sum() <= sum(len(c["RA"]) for c in catalogs.values()) + 8
+
+
 def test_an_exposure_that_stands_out_is_named(caplog):
     seen = observe(Survey(dithers=tuple((d, 0) for d in DITHERS), detectors=NIRCAM[:5]))
     rng, name = np.random.default_rng(0), "e00003_nrca2"
@@ -534,7 +558,7 @@ def test_axes_are_those_of_the_attitude():
     made = Network(frames, np.zeros(len(frames), int), (119.0, 80.1), True)
     for frame, axes in zip(frames, made.seen.axes, strict=True):
         row = imaging_aperture(frame.detector)
-        turn = attitude({"v2_ref": row.v2_ref, "v3_ref": row.v3_ref, **frame.wcsinfo})
+        turn = attitude(frame.wcsinfo)
         v2, v3 = row.v2_ref + np.array([0.5, -0.5, 0, 0]), row.v3_ref + np.array([0, 0, 0.5, -0.5])
         ra, dec = turn.forward(v2, v3)
         x, y = to_plane(ra, dec, 119.0, 80.1)

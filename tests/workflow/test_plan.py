@@ -48,7 +48,7 @@ def names(files):
 
 IMAGES = {"a_o001_crf.fits", "b_o001_crf.fits"}
 WORK = {"a_facts.json", "b_facts.json", "x_alignment.json", "x_facts.zip"}
-PLOTS = {"alignment.png", "sky.png", "outliers.png", "status.html"}
+PLOTS = {"alignment.png", "placements.png", "sky.png", "outliers.png", "status.html"}
 CUBES = {"s_c1001_crfints.fits", "t_c1001_crfints.fits"}
 
 

@@ -43,6 +43,10 @@ def read(path):
         return datamodels.open(path)
 
 
+PICTURES = ("mosaic", "sources", "alignment", "placements", "sky", "outliers")
+PLOTS = (*(f"{name}.png" for name in PICTURES), "status.html")
+
+
 def test_all_products_are_there_under_their_names(results, names):
     for product in names.values():
         made = {path.name for path in (results / product.name).iterdir()}
@@ -50,8 +54,7 @@ def test_all_products_are_there_under_their_names(results, names):
         wanted |= {f"{e}_{product.asn_id}_crf.fits" for e in product.of_type("science")}
         assert wanted <= made
         plots = {path.name for path in (results / product.name / "plots").iterdir()}
-        kinds = ("mosaic.png", "sources.png", "alignment.png", "sky.png", "outliers.png")
-        assert plots == {f"{product.name}_{kind}" for kind in (*kinds, "status.html")}
+        assert plots == {f"{product.name}_{kind}" for kind in PLOTS}
 
 
 def test_exposures_are_aligned(results, names, observations):
@@ -187,8 +190,7 @@ def test_single_exposure_is_an_association_of_one(results, names):
     products = ("a3001_crf.fits", "i2d.fits", "cat.ecsv", "segm.fits")
     assert made == {f"{name}_{product}" for product in products}
     plots = {path.name for path in (results / name / "plots").iterdir()}
-    kinds = ("mosaic.png", "sources.png", "alignment.png", "sky.png", "outliers.png")
-    assert plots == {f"{name}_{kind}" for kind in (*kinds, "status.html")}
+    assert plots == {f"{name}_{kind}" for kind in PLOTS}
     with read(results / name / f"{name}_i2d.fits") as model:
         assert model.meta.resample.pointings == 1
         assert model.meta.asn.table_name == "none"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,14 @@ from snakewebb.astrometry.joining import MAS, Detections, adopt
 from snakewebb.astrometry.matching import Affine
 from snakewebb.astrometry.network import Adjustment, adjust
 from snakewebb.astrometry.reference import compass, parallax_factors
+from snakewebb.astrometry.residuals import residual_notes
 from snakewebb.astrometry.unknowns import Exposures, KnownStars, Measurements, Prior, maps
 from snakewebb.wcs.exposure import Exposure
 from snakewebb.wcs.sphere import to_plane
 
 NETWORK_GEOMETRIES = ("shift", "rshift")
 """Values of ``fitgeometry`` that say what an attitude is; others are of rigid groups."""
+WCSINFO = ("ra_ref", "dec_ref", "roll_ref", "v2_ref", "v3_ref")
 ROLL = 0.1
 """Radians: standard deviation of rolls, which is no constraint."""
 NEAR = 0.1
@@ -38,7 +40,8 @@ class Frame:
     epoch : float or None
         Decimal year.
     wcsinfo : mapping
-        ra_ref, dec_ref and roll_ref: where it looks, and the position angle of V3; degrees.
+        ra_ref, dec_ref and roll_ref: where it looks, and the position angle of V3; degrees. v2_ref
+        and v3_ref: the same in the focal plane, arcsec.
     half : float
         Half the side of its image, arcsec.
     placement_error : float
@@ -57,7 +60,7 @@ class Frame:
     def of(cls, exposure: Exposure, placement_error: float) -> Frame:
         """Return that of an exposure."""
         header, geometry = exposure.header, exposure.geometry
-        wcsinfo = {name: getattr(geometry, name) for name in ("ra_ref", "dec_ref", "roll_ref")}
+        wcsinfo = {name: getattr(geometry, name) for name in WCSINFO}
         half = 1800.0 * geometry.pixel_scale * max(geometry.shape)
         optics = " ".join(filter(None, (header.filter, header.pupil)))
         return cls(
@@ -78,8 +81,9 @@ class Placement:
     ----------
     name : str
         Detector, filter and pupil.
-    v2, v3, error : float
-        By how much its image moves, and the standard error of either, mas.
+    v2, v3, error, prior : float
+        By how much its image moves, the standard error of either, and that before anything was
+        measured, mas.
     roll : float
         By how much it turns, arcsec.
     n_matches : int
@@ -89,6 +93,7 @@ class Placement:
     v2: float
     v3: float
     error: float
+    prior: float
     roll: float
     n_matches: int
 
@@ -110,6 +115,8 @@ class Joint:
     chi_square, freedom, known_pull : float
         See `snakewebb.astrometry.network.Adjustment`; the last is the root of half the mean square,
         NaN without a catalogue.
+    residuals : dict
+        See `snakewebb.astrometry.residuals.residual_notes`.
     """
 
     maps: dict[int, Affine]
@@ -120,8 +127,9 @@ class Joint:
     chi_square: float
     freedom: float
     known_pull: float
+    residuals: dict[str, Any] = field(default_factory=dict)
 
-    def notes(self, detections: Detections) -> dict[str, Any]:
+    def notes(self) -> dict[str, Any]:
         """Return what is noted of the adjustment beside its exposures."""
         return {
             "placements": [vars(placement) for placement in self.placements],
@@ -129,6 +137,7 @@ class Joint:
             "chi_square": self.chi_square,
             "freedom": self.freedom,
             "reference_pull": self.known_pull if np.isfinite(self.known_pull) else None,
+            "residuals": self.residuals,
         }
 
 
@@ -167,6 +176,7 @@ class Network:
         roll = np.radians([frame.wcsinfo["roll_ref"] for frame in frames])
         c, s = np.cos(roll), np.sin(roll)
         turn = np.moveaxis(np.array([[c, s], [-s, c]]), 2, 0)
+        self._places = np.array([(f.wcsinfo["v2_ref"], f.wcsinfo["v3_ref"]) for f in frames])
         self._half = np.array([frame.half for frame in frames])
         self._error = np.array([frame.placement_error for frame in frames]) / MAS
         self.seen = Exposures(
@@ -233,7 +243,12 @@ class Network:
         detections.residual[rows] = found.residual
         detections.after[rows] = np.hypot(*found.residual.T)
         detections.before[rows] = np.hypot(*(measured.points - corrected + found.residual).T)
-        return self._told(found, measured, seen, exposures, used, known)
+        told = self._told(found, measured, seen, exposures, used, known)
+        flux, half = detections.flux[rows], self._half[exposures]
+        spots = self._places[exposures]
+        dated = replace(seen, epoch=seen.epoch + (self.epoch or np.nan))
+        left = residual_notes(found, measured, dated, flux, half, spots, self.names)
+        return replace(told, residuals=left)
 
     def _part(self, exposures, poses):
         """Return the exposures of an island, poses numbered among its own."""
@@ -295,6 +310,7 @@ class Network:
                     name,
                     *(found.placements[q, :2] * MAS).tolist(),
                     float(np.hypot(*spread[q, :2]) / np.sqrt(2)),
+                    float(self._error[self.seen.placement == q][0] * MAS),
                     float(np.degrees(found.placements[q, 2]) * 3600.0),
                     int(of_placement[q]),
                 )

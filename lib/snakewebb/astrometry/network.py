@@ -40,6 +40,8 @@ class Adjustment:
         By level of noise, what adds to variances, square arcsec, or the factor of them.
     weight : (n,)
         Of each measurement, 1 where it is as good as its variance says, 0 where it stands alone.
+    sigma : (n,)
+        Standard error of each measurement, either coordinate, arcsec.
     residual : (n, 2)
         Measurement minus where all else has the star, arcsec.
     pull : (n,)
@@ -57,6 +59,7 @@ class Adjustment:
     placements: np.ndarray
     noise: np.ndarray
     weight: np.ndarray
+    sigma: np.ndarray
     residual: np.ndarray
     pull: np.ndarray
     known_pull: np.ndarray
@@ -122,6 +125,7 @@ def adjust(
         state.placements,
         state.noise,
         state.weight[back],
+        np.sqrt(work.variance(state.noise))[back],
         (residual / (1 - leverage)[:, None])[back],
         pull[back],
         work.known_pulls(state),

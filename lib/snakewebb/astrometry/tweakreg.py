@@ -271,7 +271,7 @@ def align(
         )
     quality = dict(zip(names, _quality(detections, maps, group_of, plane, joints), strict=True))
     _report(results, quality, ends)
-    notes = tuple(joint.notes(detections) for joint in joints.values())
+    notes = tuple(joint.notes() for joint in joints.values())
     return Alignment(tuple(results), quality, tuple(ends), notes)
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from snakewebb.astrometry.joint import Frame
+from snakewebb.astrometry.joint import WCSINFO, Frame
 from snakewebb.astrometry.reference import parallax_factors
 from snakewebb.simulate import apertures
 from snakewebb.simulate.guiding import (
@@ -212,7 +212,7 @@ def observe(survey: Survey, stars: dict[str, np.ndarray] | None = None) -> Seen:
                 optics="F356W CLEAR" if long else "F200W CLEAR",
                 visit=f"visit{epoch}",
                 epoch=year,
-                wcsinfo={k: info[k] for k in ("ra_ref", "dec_ref", "roll_ref")},
+                wcsinfo={k: info[k] for k in WCSINFO},
                 half=half,
                 placement_error=2.0,
             )
