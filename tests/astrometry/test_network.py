@@ -300,6 +300,9 @@ TWO_EPOCHS = {
 }
 
 
+ONE_VISIT = {"dithers": tuple((d, 0) for d in DITHERS), "detectors": NIRCAM[:5]}
+
+
 def places(seen):
     """Middles and corners on a plane, arcsec: (exposures, 5, 2)."""
     sky = np.array(list(seen.true.values()))
@@ -507,6 +510,77 @@ def test_stars_of_which_a_catalogue_does_not_know_how_they_move_pull_little():
     half = align(seen.catalogs, seen.groups, reference=few, **how)
     assert rms(errors_of(seen, all_of_them) - errors_of(seen, half)) < 0.3
     assert rms(errors_of(seen, all_of_them)) < 1.0
+
+
+def starved(seen, group, number):
+    """Leave the exposures of a group so many stars together."""
+    left, catalogs = number, dict(seen.catalogs)
+    for name, own in seen.groups.items():
+        if own == group:
+            keep = min(left, 2)
+            catalogs[name] = {key: column[:keep] for key, column in catalogs[name].items()}
+            left -= keep
+    return catalogs
+
+
+@pytest.mark.parametrize("number", [0, 1, 4])
+def test_an_exposure_with_few_stars_goes_with_its_visit(number):
+    """Two visits; the second one is 100 mas off the first as a whole."""
+    off, told = [], []
+    for seed in range(4):
+        survey = Survey(**TWO_EPOCHS, detectors=NIRCAM[:5], guiding=4.0, pointing=100.0, seed=seed)
+        seen = observe(survey)
+        catalogs = starved(seen, "group00008", number)
+        found = align(catalogs, seen.groups, frames=seen.frames)
+        assert [g.relative for g in found.groups] == 12 * ["COMPLETE"]
+        assert {g.island for g in found.groups} == {0}
+        assert f"only {number} sources (minobj 15): goes with its visit" in found.groups[8].reason
+        errors, points = errors_of(seen, found), places(seen)
+        own = np.array([g == "group00008" for g in seen.groups.values()])
+        assert rms(without_rigid(errors[~own], points[~own])) < 0.3
+        off.append(without_rigid(errors, points)[own, 0].mean(axis=0))
+        told.append([q.error for n, q in found.exposures.items() if seen.groups[n] == "group00008"])
+    assert rms(off) < (2.5 if number == 4 else 12.0)
+    assert 0.4 < rms(off) / rms(told) < 2.5
+
+
+def test_the_first_exposure_with_few_stars_is_not_the_frame():
+    seen = observe(Survey(**ONE_VISIT, guiding=4.0))
+    found = align(starved(seen, "group00000", 3), seen.groups, frames=seen.frames)
+    assert {g.relative for g in found.groups} == {"COMPLETE"}
+    second = [q for n, q in found.exposures.items() if seen.groups[n] == "group00001"]
+    assert np.abs(np.mean([q.offset for q in second], axis=0)).max() < 1.5
+
+
+def test_exposures_of_a_visit_that_point_anywhere_tell_nothing_of_each_other():
+    seen = observe(Survey(**ONE_VISIT))
+    catalogs = starved(seen, "group00003", 4)
+    found = align(catalogs, seen.groups, frames=seen.frames)
+    assert found.groups[3].relative == "FAILED"
+    assert found.groups[3].reason == "only 4 sources (minobj 15)"
+    assert all(found.exposures[name].correction is None for name in found.groups[3].exposures)
+    frames = {name: replace(frame, visit=None) for name, frame in seen.frames.items()}
+    near = observe(Survey(**ONE_VISIT, guiding=4.0))
+    lost = align(starved(near, "group00003", 4), near.groups, frames=frames)
+    assert lost.groups[3].relative == "FAILED"
+
+
+def test_what_goes_with_its_visit_is_fitted_to_the_catalogue_with_it():
+    survey = Survey(**ONE_VISIT, guiding=4.0, pointing=100.0)
+    seen = observe(survey)
+    stars = gaia(seen, np.random.default_rng(0))
+    found = align(
+        starved(seen, "group00003", 4),
+        seen.groups,
+        reference=stars,
+        absolute=AbsoluteMatching(searchrad=1.0),
+        frames=seen.frames,
+    )
+    assert {(g.relative, g.absolute) for g in found.groups} == {("COMPLETE", "COMPLETE")}
+    own = np.array([g == "group00003" for g in seen.groups.values()])
+    off = errors_of(seen, found)[:, 0]
+    assert rms(off[~own]) < 0.6
+    assert rms(off[own].mean(axis=0)) < 8.0
 
 
 def test_residuals_by_place_brightness_and_epoch():

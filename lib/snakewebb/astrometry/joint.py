@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from snakewebb.astrometry.joining import MAS, Detections, adopt
 from snakewebb.astrometry.matching import Affine
-from snakewebb.astrometry.network import Adjustment, adjust
+from snakewebb.astrometry.network import adjust
+from snakewebb.astrometry.precision import common_motion, pivots, standard_errors
 from snakewebb.astrometry.reference import compass, parallax_factors
 from snakewebb.astrometry.residuals import residual_notes
 from snakewebb.astrometry.unknowns import Exposures, KnownStars, Measurements, Prior, maps
+from snakewebb.astrometry.visits import inherited, map_of, pose_of
 from snakewebb.wcs.exposure import Exposure
 from snakewebb.wcs.sphere import to_plane
 
@@ -104,8 +107,8 @@ class Joint:
 
     Attributes
     ----------
-    maps : dict of int to Affine
-        By exposure.
+    maps, attitudes : dict of int to Affine
+        By exposure; by attitude, without the placements of detectors.
     errors, pulls : dict of int to float
         Standard error of its centre, mas, either axis; root mean square of its residuals over
         their errors, NaN without any.
@@ -120,6 +123,7 @@ class Joint:
     """
 
     maps: dict[int, Affine]
+    attitudes: dict[int, Affine]
     errors: dict[int, float]
     pulls: dict[int, float]
     placements: list[Placement]
@@ -148,7 +152,7 @@ class Network:
     ----------
     frames : sequence of Frame
         One an exposure.
-    pose_of : (m,) int
+    attitude : (m,) int
         Which exposures share an attitude.
     plane : (ra0, dec0)
         Degrees.
@@ -159,11 +163,13 @@ class Network:
     def __init__(
         self,
         frames: Sequence[Frame],
-        pose_of: np.ndarray,
+        attitude: np.ndarray,
         plane: tuple[float, float],
         rolls: bool,
     ) -> None:
         self._rolls = rolls
+        visits = {int(p): frame.visit for p, frame in zip(attitude, frames, strict=True)}
+        self._visits = [visits[p] for p in range(len(visits))]
         self.names = list(dict.fromkeys(frame.placement for frame in frames))
         self._optics = list(dict.fromkeys(frame.optics for frame in frames))
         known = [frame.epoch for frame in frames if frame.epoch is not None]
@@ -180,7 +186,7 @@ class Network:
         self._half = np.array([frame.half for frame in frames])
         self._error = np.array([frame.placement_error for frame in frames]) / MAS
         self.seen = Exposures(
-            pose=np.asarray(pose_of),
+            pose=np.asarray(attitude),
             placement=np.array([self.names.index(frame.placement) for frame in frames]),
             noise=np.array([self._optics.index(frame.optics) for frame in frames]),
             epoch=epochs - middle,
@@ -195,6 +201,7 @@ class Network:
         fits: Mapping[int, Affine],
         reach: float,
         known: KnownStars | None = None,
+        believed: Mapping[int, tuple[Affine, np.ndarray]] = MappingProxyType({}),
     ) -> Joint:
         """Adjust the attitudes of an island.
 
@@ -203,14 +210,17 @@ class Network:
         detections : Detections
             With the stars they are of. ``used``, ``before`` and ``after`` are set.
         fits : mapping of int to Affine
-            Maps of its attitudes to start from. The first keeps its pointing, as a whole, unless
-            stars are known.
+            Maps of its attitudes to start from. The first of which nothing is believed keeps its
+            pointing, as a whole, unless stars are known.
         reach : float
             Standard deviation of pointings, arcsec.
         known : KnownStars, optional
             Those of a catalogue, by `detections.star`.
+        believed : mapping of int to (Affine, (3,) array), optional
+            What is known of attitudes beforehand, see `snakewebb.astrometry.visits.inherited`.
         """
         poses = sorted(fits)
+        frame = next(k for k, pose in enumerate(poses) if pose not in believed)
         exposures = np.flatnonzero(np.isin(self.seen.pose, poses))
         adopt(detections, {int(e): fits[self.seen.pose[e]] for e in exposures}, NEAR)
         inside = np.isin(detections.exposure, exposures) & (detections.star >= 0)
@@ -225,6 +235,12 @@ class Network:
         seen = self._part(exposures, poses)
         prior = self._prior(seen, exposures, len(poses), reach, known)
         prior = replace(prior, scaled=detections.weight is not None)
+        for pose, (fit, sigma) in believed.items():
+            at = poses.index(pose)
+            prior.pose_mean[at] = pose_of(fit, prior.pivot[at])
+            prior.pose_sigma[at] = np.where(prior.pose_sigma[at] > 0, sigma, 0.0)
+        if known is None:
+            prior.pose_sigma[frame] = 0.0
         measured = Measurements(
             detections.points[rows],
             detections.variance[rows],
@@ -232,7 +248,7 @@ class Network:
             star,
         )
         start = np.array(
-            [_pose(fits[pose], about) for pose, about in zip(poses, prior.pivot, strict=True)]
+            [pose_of(fits[pose], about) for pose, about in zip(poses, prior.pivot, strict=True)]
         )
         found = adjust(measured, seen, prior, start)
         matrix, shift = maps(found.poses, found.placements, seen, prior.pivot)
@@ -243,12 +259,20 @@ class Network:
         detections.residual[rows] = found.residual
         detections.after[rows] = np.hypot(*found.residual.T)
         detections.before[rows] = np.hypot(*(measured.points - corrected + found.residual).T)
-        told = self._told(found, measured, seen, exposures, used, known)
+        at = frame if known is None else None
+        told = self._told(found, measured, seen, exposures, used, at)
+        told = replace(told, attitudes=dict(zip(poses, told.attitudes.values(), strict=True)))
         flux, half = detections.flux[rows], self._half[exposures]
         spots = self._places[exposures]
         dated = replace(seen, epoch=seen.epoch + (self.epoch or np.nan))
         left = residual_notes(found, measured, dated, flux, half, spots, self.names)
         return replace(told, residuals=left)
+
+    def inherited(
+        self, attitudes: Mapping[int, Affine], lost: Collection[int]
+    ) -> dict[int, tuple[Affine, np.ndarray]]:
+        """Return what is to be believed of other attitudes; see `snakewebb.astrometry.visits`."""
+        return inherited(attitudes, lost, self._visits, pivots(self.seen, len(self._visits)))
 
     def _part(self, exposures, poses):
         """Return the exposures of an island, poses numbered among its own."""
@@ -260,8 +284,6 @@ class Network:
         count = np.bincount(seen.pose, minlength=n_poses)[:, None]
         pivot = np.stack([np.bincount(seen.pose, c) for c in seen.centre.T], -1) / count
         pose_sigma = np.full((n_poses, 3), [reach, reach, ROLL * self._rolls])
-        if known is None:
-            pose_sigma[0] = 0.0
         placement_sigma = np.zeros((len(self.names), 3))
         half, error = np.zeros(len(self.names)), np.zeros(len(self.names))
         half[seen.placement], error[seen.placement] = self._half[exposures], self._error[exposures]
@@ -280,29 +302,31 @@ class Network:
             **settings,
         )
 
-    def _told(self, found, measured, seen, exposures, used, known):
+    def _told(self, found, measured, seen, exposures, used, frame):
         """Return what an adjustment tells of exposures and placements."""
-        pivot = _pivot(seen, len(found.poses))
+        pivot = pivots(seen, len(found.poses))
         matrix, shift = maps(found.poses, found.placements, seen, pivot)
         made = [Affine(m, s) for m, s in zip(matrix, shift, strict=True)]
+        attitudes = [map_of(pose, about) for pose, about in zip(found.poses, pivot, strict=True)]
         common = None
-        if known is None:
-            common = _common(seen, self._half[exposures], found.placements.size)
-            east, north, angle = common @ found.placements.ravel()
-            c, s = np.cos(angle), np.sin(angle)
-            turn = Affine.about(pivot[0], np.array([[c, -s], [s, c]]), np.array([east, north]))
-            made = [turn.inverse().after(own) for own in made] if found.placements.any() else made
+        if frame is not None:
+            common = common_motion(seen, self._half[exposures], found.placements.size, frame)
+            if found.placements.any():
+                back = map_of(common @ found.placements.ravel(), pivot[frame]).inverse()
+                made = [back.after(own) for own in made]
+                attitudes = [back.after(own) for own in attitudes]
         counts = np.bincount(measured.exposure[used], minlength=len(exposures))
         squares = np.bincount(measured.exposure, found.weight * found.pull**2, len(exposures))
         totals = np.bincount(measured.exposure, found.weight, len(exposures))
         with np.errstate(invalid="ignore", divide="ignore"):
             pulls = np.sqrt(squares / totals / 2)
-        errors = _errors(found, seen, common)
+        errors = standard_errors(found, seen, common, frame)
         numbers = found.poses.size + np.arange(found.placements.size)
         spread = np.sqrt(np.diag(found.covariance(numbers))).reshape(-1, 3) * MAS
         of_placement = np.bincount(seen.placement, counts, len(self.names))
         return Joint(
             dict(zip(exposures.tolist(), made, strict=True)),
+            dict(enumerate(attitudes)),
             dict(zip(exposures.tolist(), errors.tolist(), strict=True)),
             dict(zip(exposures.tolist(), pulls.tolist(), strict=True)),
             [
@@ -324,61 +348,5 @@ class Network:
             },
             found.chi_square,
             found.freedom,
-            float(np.sqrt(np.mean(found.known_pull**2) / 2)) if known is not None else np.nan,
+            float(np.sqrt(np.mean(found.known_pull**2) / 2)) if len(found.known_pull) else np.nan,
         )
-
-
-def _pivot(seen, n_poses):
-    count = np.bincount(seen.pose, minlength=n_poses)[:, None]
-    return np.stack([np.bincount(seen.pose, c, n_poses) for c in seen.centre.T], -1) / count
-
-
-def _common(seen: Exposures, half: np.ndarray, n_places: int) -> np.ndarray:
-    """Return what placements do to the first attitude's exposures as a whole, (3, n_places).
-
-    That is the shift and the roll about the first pivot that fit best what they do to corners.
-    """
-    first = np.flatnonzero(seen.pose == 0)
-    pivot = seen.centre[first].mean(axis=0)
-    moves, places = [], []
-    for e in first:
-        for corner in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
-            arm = half[e] * seen.axes[e] @ corner
-            moves.append(_turning(seen.centre[e] + arm - pivot))
-            place = np.zeros((2, n_places))
-            column = 3 * seen.placement[e]
-            place[:, column : column + 2] = seen.axes[e]
-            place[:, column + 2] = -arm[1], arm[0]
-            places.append(place)
-    return np.linalg.pinv(np.concatenate(moves)) @ np.concatenate(places)
-
-
-def _turning(arm: np.ndarray) -> np.ndarray:
-    """Return what a shift and a roll do to a point at some distance from the pivot."""
-    return np.array([[1.0, 0.0, -arm[1]], [0.0, 1.0, arm[0]]])
-
-
-def _errors(found: Adjustment, seen: Exposures, common: np.ndarray | None) -> np.ndarray:
-    """Return the standard error of each exposure's centre, mas, either axis.
-
-    If something is common to all, which no relative adjustment finds, it is that beside it.
-    """
-    pivot = _pivot(seen, len(found.poses))
-    n_poses, n_places = found.poses.size, found.placements.size
-    errors = np.zeros(len(seen.pose))
-    for e, (pose, place) in enumerate(zip(seen.pose, seen.placement, strict=True)):
-        slope = np.zeros((2, 3 + n_places))
-        slope[:, :3] = _turning(seen.centre[e] - pivot[pose])
-        if common is not None:
-            slope[:, 3:] = -_turning(seen.centre[e] - pivot[0]) @ common
-        slope[:, 3 + 3 * place : 5 + 3 * place] += seen.axes[e]
-        index = np.concatenate((3 * pose + np.arange(3), n_poses + np.arange(n_places)))
-        covariance = slope @ found.covariance(index) @ slope.T
-        errors[e] = np.sqrt(max(np.trace(covariance), 0.0) / 2) * MAS
-    return errors
-
-
-def _pose(fit: Affine, about: np.ndarray) -> np.ndarray:
-    """Return the shift and roll of a rigid map about a point."""
-    angle = np.arctan2(fit.matrix[1, 0] - fit.matrix[0, 1], np.trace(fit.matrix))
-    return np.array([*(fit(about) - about), angle])

@@ -219,13 +219,19 @@ def align(
     maps = [fits[g] for g in group_of]
     network = None
     joints: dict[int, Joint] = {}
+    believed: dict[int, Any] = {}
     if joins:
         given = [frames[name] for name in names]
         network = Network(given, group_of, plane, how.fitgeometry == "rshift")
         for k, island in enumerate(islands):
             if len(island) > 1:
                 joints[k] = network.solve(detections, island, how.reach)
-                maps = _replaced(maps, joints[k])
+        believed = _inherit(network, islands, joints, relative)
+        for k in {k for k, i in enumerate(islands) if believed.keys() & i.keys()}:
+            own = {g: believed[g] for g in believed.keys() & islands[k].keys()}
+            joints[k] = network.solve(detections, islands[k], how.reach, believed=own)
+        for joint in joints.values():
+            maps = _replaced(maps, joint)
     ends: list[ReferenceFit] = []
     along = None
     if isinstance(reference, NoCatalogue):
@@ -244,7 +250,8 @@ def align(
             if network and absolute.fitgeometry == "rshift":
                 turned = {g: fit.after(own) for g, own in island.items()}
                 known = entries.known(*pairs, end.rms / MAS / np.sqrt(2))
-                joints[k] = network.solve(detections, turned, absolute.reach, known)
+                own = {g: (fit.after(m), s) for g, (m, s) in believed.items() if g in island}
+                joints[k] = network.solve(detections, turned, absolute.reach, known, own)
                 maps = _replaced(maps, joints[k])
             else:
                 maps = [fit.after(m) if own else m for m, own in zip(maps, inside, strict=True)]
@@ -261,10 +268,10 @@ def align(
         status, reason = relative[g]
         absolute_status: Status = "SKIPPED"
         if ends:
-            own = ends[island_of[g]]
-            absolute_status = own.status
-            reason = "; ".join(filter(None, (reason, own.reason)))
-            if own.status == "FAILED" and along is not None:
+            end = ends[island_of[g]]
+            absolute_status = end.status
+            reason = "; ".join(filter(None, (reason, end.reason)))
+            if end.status == "FAILED" and along is not None:
                 reason += f": goes with island {along}"
         results.append(
             GroupAlignment(group, tuple(exposures), island_of[g], status, absolute_status, reason)
@@ -280,6 +287,26 @@ def _numbers(keys):
     different = list(dict.fromkeys(keys))
     number = {key: k for k, key in enumerate(different)}
     return different, np.array([number[key] for key in keys], dtype=int)
+
+
+def _inherit(network, islands, joints, relative):
+    """Give groups that failed to the island of their visit; return what is believed of them."""
+    believed = {}
+    for k in sorted(joints, key=lambda k: -len(islands[k])):
+        lost = [g for g, (status, _) in relative.items() if status == "FAILED"]
+        found = network.inherited(joints[k].attitudes, [g for g in lost if g not in believed])
+        for g, (fit, _) in found.items():
+            for island in islands:
+                island.pop(g, None)
+            islands[k][g] = fit
+            relative[g] = ("COMPLETE", f"{relative[g][1]}: goes with its visit")
+        believed |= found
+    kept = [k for k, island in enumerate(islands) if island]
+    islands[:] = [islands[k] for k in kept]
+    for number, k in enumerate(kept):
+        if k in joints:
+            joints[number] = joints.pop(k)
+    return believed
 
 
 def _replaced(maps, joint):

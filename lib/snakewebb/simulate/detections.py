@@ -49,6 +49,9 @@ class Survey:
         Standard errors of positions that are told, and what adds to them, mas, either axis.
     pointing, roll, placement : float
         Standard deviations: mas, degrees, mas.
+    guiding : float, optional
+        Errors of pointing are those of an epoch, and differ by so much, mas, between its exposures;
+        by default each exposure has its own.
     motion, parallax : float
         Of stars, mas a year and mas.
     outliers : float
@@ -66,6 +69,7 @@ class Survey:
     pointing: float = 80.0
     roll: float = 0.01
     placement: float = 1.5
+    guiding: float | None = None
     motion: float = 4.0
     parallax: float = 0.1
     outliers: float = 0.0
@@ -148,6 +152,7 @@ def observe(survey: Survey, stars: dict[str, np.ndarray] | None = None) -> Seen:
         shift = rng.normal(0, survey.placement / 1000, 2)
         placements[name] = np.array([*shift, rng.normal(0, survey.placement / 1000 / half)])
     seen = Seen({}, {}, {}, {}, {}, stars, placements)
+    common = [_pointing_error(survey) for _ in survey.epochs]
     for number, (offset, epoch) in enumerate(survey.dithers):
         year, roll, va_scale = survey.epochs[epoch]
         middle = apertures.Pointing(survey.ra, survey.dec, roll, v2, v3)
@@ -156,7 +161,10 @@ def observe(survey: Survey, stars: dict[str, np.ndarray] | None = None) -> Seen:
         ra, dec = from_plane(*offset, survey.ra, survey.dec)
         believed = apertures.Pointing(float(ra), float(dec), roll, v2, v3)
         star = unit_vectors(star_ra, star_dec)
-        error = rng.normal(0, survey.pointing / 1000, 2), np.radians(rng.normal(0, survey.roll))
+        error = _pointing_error(survey)
+        if survey.guiding is not None:
+            shift, turn = common[epoch]
+            error = shift + rng.normal(0, survey.guiding / 1000, 2), turn
         true = _tilt(believed, *error) @ turn_between(star, aberrated(star, motion))
         true = true @ believed.attitude
         where = _positions(stars, year)
@@ -217,6 +225,12 @@ def observe(survey: Survey, stars: dict[str, np.ndarray] | None = None) -> Seen:
                 placement_error=2.0,
             )
     return seen
+
+
+def _pointing_error(survey: Survey) -> tuple[np.ndarray, float]:
+    """Draw a shift to the East and North, arcsec, and a roll, radians."""
+    shift = survey.rng.normal(0, survey.pointing / 1000, 2)
+    return shift, float(np.radians(survey.rng.normal(0, survey.roll)))
 
 
 def _scale(detector: str) -> float:
