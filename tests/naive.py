@@ -124,6 +124,62 @@ def disagreement(points, group, star, maps):
     )
 
 
+def network_step(measured, seen, prior, poses, placements, precision):
+    """One dense Gauss-Newton step of attitudes, placements and all stars with 5 parameters each.
+
+    Derivatives are differences; also return the covariance of attitudes and placements.
+    """
+    n_stars, fixed = measured.star.max() + 1, poses.size + placements.size
+    sigma = np.concatenate([prior.pose_sigma.ravel(), prior.placement_sigma.ravel()])
+
+    def positions(parameters):
+        own = parameters[:fixed].reshape(-1, 3)
+        pose, place = own[: len(poses)], own[len(poses) :]
+        stars = parameters[fixed:].reshape(-1, 5)
+        off = []
+        for point, e, s in zip(measured.points, measured.exposure, measured.star, strict=True):
+            dv2, dv3, turn = place[seen.placement[e]]
+            c, sn = np.cos(turn), np.sin(turn)
+            x = seen.centre[e] + [[c, -sn], [sn, c]] @ (point - seen.centre[e])
+            x = x + seen.axes[e] @ [dv2, dv3]
+            east, north, turn = pose[seen.pose[e]]
+            c, sn = np.cos(turn), np.sin(turn)
+            pivot = prior.pivot[seen.pose[e]]
+            x = pivot + [[c, -sn], [sn, c]] @ (x - pivot) + [east, north]
+            model = stars[s, :2] + seen.epoch[e] * stars[s, 2:4] + stars[s, 4] * seen.parallax[e]
+            off.append(x - model)
+        return np.ravel(off)
+
+    known = np.zeros((n_stars, 5, 5))
+    known[:, [2, 3, 4], [2, 3, 4]] = [0.005**-2, 0.005**-2, 0.001**-2]
+    mean = np.zeros((n_stars, 5))
+    for s, own, covariance in zip(*vars(prior.stars).values(), strict=True):
+        known[s], mean[s] = np.linalg.inv(covariance), own
+    now = np.concatenate([poses.ravel(), placements.ravel(), mean.ravel()])
+    here = positions(now)
+    slopes = np.empty((len(here), len(now)))
+    for k in range(len(now)):
+        step = np.zeros(len(now))
+        step[k] = 1e-5
+        slopes[:, k] = (positions(now + step) - positions(now - step)) / 2e-5
+    weight = np.repeat(precision, 2)
+    matrix = slopes.T @ (slopes * weight[:, None])
+    right = -slopes.T @ (weight * here)
+    free = np.concatenate([sigma > 0, np.ones(mean.size, bool)])
+    inverse = np.zeros(fixed)
+    inverse[sigma > 0] = sigma[sigma > 0] ** -2.0
+    matrix[np.arange(fixed), np.arange(fixed)] += inverse
+    right[:fixed] += inverse * (np.append(prior.pose_mean, 0 * placements) - now[:fixed])
+    for s in range(n_stars):
+        at = slice(fixed + 5 * s, fixed + 5 * s + 5)
+        matrix[at, at] += known[s]
+    inverse = np.linalg.inv(matrix[np.ix_(free, free)])
+    gain, covariance = np.zeros(len(now)), np.zeros((len(now), len(now)))
+    gain[free] = inverse @ right[free]
+    covariance[np.ix_(free, free)] = inverse
+    return gain[:fixed], covariance[:fixed, :fixed]
+
+
 # --- drizzle ------------------------------------------------------------------------------------
 
 
@@ -304,6 +360,21 @@ def flag_outliers(sci, err, model, background, snr, scale):
 
 
 # --- centroids ------------------------------------------------------------------------------
+
+
+def centroid_error(image, err, sigma, x, y):
+    """Return the error of a windowed position: the root mean square of those of x and y."""
+    rows, columns = np.indices(image.shape)
+    half = int(np.ceil(4 * sigma))
+    edge = np.maximum(abs(rows - np.rint(y)), abs(columns - np.rint(x))) == half
+    square = (columns - x) ** 2 + (rows - y) ** 2
+    window = np.exp(-square / (2 * sigma**2)) * (square <= (4 * sigma) ** 2) * np.isfinite(image)
+    light = np.nansum(window * (image - np.nanmedian(image[edge])))
+    errors = [
+        2 * np.sqrt(np.nansum((window * err * offset) ** 2)) / light
+        for offset in (columns - x, rows - y)
+    ]
+    return np.sqrt(np.mean(np.square(errors)))
 
 
 def windowed_centroid(image, sigma, x, y):

@@ -51,7 +51,7 @@ WORK = {"a_facts.json", "b_facts.json", "x_alignment.json", "x_facts.zip"}
 QUALITY = {"x/x_quality.ecsv", "x/x_quality_exposures.ecsv", "x/x_depth.fits"}
 QUALITY |= {"x/work/x_repeats.npz"}
 QUALITY |= {f"x/plots/x_{name}" for name in ("quality.html", "residuals.png", "depth.png")}
-PLOTS = {"alignment.png", "sky.png", "outliers.png", "status.html"}
+PLOTS = {"alignment.png", "placements.png", "sky.png", "outliers.png", "status.html"}
 CUBES = {"s_c1001_crfints.fits", "t_c1001_crfints.fits"}
 
 
