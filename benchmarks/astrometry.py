@@ -2,26 +2,32 @@
 
     PYTHONPATH=lib python benchmarks/astrometry.py PART [--seeds N]
 
-PART is one of field, pulls, few, absolute, crowded, time, scale. What each measures stands in the
-functions below; detections have no pixels (`snakewebb.simulate.detections`).
+PART is one of field, pulls, few, absolute, crowded, time, scale, export. What each measures stands
+in the functions below; detections have no pixels (`snakewebb.simulate.detections`).
 """
 
 import argparse
+import json
 import resource
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+from astropy.table import Table
 
 from snakewebb.astrometry.equations import Equations, State
 from snakewebb.astrometry.joint import Network
 from snakewebb.astrometry.options import AbsoluteMatching, Matching
 from snakewebb.astrometry.tweakreg import Alignment, align
 from snakewebb.astrometry.unknowns import Measurements
+from snakewebb.simulate import apertures, scene
 from snakewebb.simulate.detections import NIRCAM, Seen, Survey, observe
+from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.sphere import to_plane
 
 PLANE = (53.16, -27.79)
+STILL = Correction(*PLANE, ((1.0, 0.0), (0.0, 1.0)), (0.0, 0.0))
 DITHERS = ((0, 0), (6, 4), (-5, 7), (30, -20), (-40, 25), (62, 3))
 TWO_EPOCHS = {
     "dithers": tuple((d, k) for k in (0, 1) for d in DITHERS),
@@ -324,15 +330,55 @@ def scale(seeds: int) -> None:
         grid = tuple(((x + dx, y + dy), 0) for x, y in tiles for dx, dy in DITHERS[:2])
         seen = observe(Survey(dithers=grid, density=0.02, brightest=100))
         for label, frames in (("rigid", None), ("network", seen.frames)):
-            start = time.perf_counter()
+            start = time.process_time()
             found = align(seen.catalogs, seen.groups, frames=frames)
-            took = time.perf_counter() - start
+            took = time.process_time() - start
             most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
             n = sum(len(c["RA"]) for c in seen.catalogs.values())
             print(
                 f"{len(seen.catalogs)} exposures, {n} detections, {label}: {took:.1f} s, ", end=""
             )
             print(f"{most:.2f} GB, relative {relative(seen, found):.3f} mas", flush=True)
+
+
+def export(folder: Path) -> None:
+    """Write a field for `run_jwst_tweakreg.py`; score what it wrote, if it did."""
+    seen = observe(Survey(**TWO_EPOCHS))
+    names, entries = list(seen.catalogs), []
+    for file in sorted(folder.glob("jwst_*.json")):
+        found = json.loads(file.read_text())
+        errors = seen.errors_of_places({name: np.array(found[name]) for name in names})
+        own = np.array([errors[name] for name in names])
+        print(file.stem, "between detectors, relative:", scores(seen, own))
+    for label, frames in (("rigid", None), ("network", seen.frames)):
+        found = align(seen.catalogs, seen.groups, frames=frames)
+        print(label, "between detectors, relative:", scores(seen, errors_of(seen, found)))
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        frame, own = seen.frames[name], seen.exposures[name]
+        row = apertures.imaging_aperture(frame.detector)
+        wcs = apertures.make_wcs(
+            row, own["wcsinfo"], start=(1, 1), size=(2048, 2048), va_scale=own["va_scale"],
+            pivot=own["pivot"],
+        )  # fmt: skip
+        catalog = seen.catalogs[name]
+        index, x, y, _ = scene.locate(wcs, (2048, 2048), catalog["RA"], catalog["DEC"], STILL, -2)
+        Table({"x": x, "y": y, "flux": catalog["flux"][index]}).write(
+            folder / f"{name}.ecsv", overwrite=True
+        )
+        ra, dec = seen.believed[name].T
+        _, x, y, _ = scene.locate(wcs, (2048, 2048), ra, dec, STILL, 500)
+        spots = np.stack((x, y), -1).tolist()
+        entry = {"name": name, "detector": frame.detector, "group": seen.groups[name]}
+        entries.append(entry | own | {"spots": spots})
+    (folder / "exposures.json").write_text(json.dumps(entries))
+
+
+def scores(seen: Seen, errors: np.ndarray) -> list[float]:
+    """Return rms errors within exposures, and among all, without what is common, mas."""
+    points, groups = places(seen), np.array(list(seen.groups.values()))
+    own = [without_rigid(errors[groups == g], points[groups == g]) for g in np.unique(groups)]
+    return [round(rms(np.concatenate(own)), 3), round(rms(without_rigid(errors, points)), 3)]
 
 
 PARTS = {
@@ -347,7 +393,11 @@ PARTS = {
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("part", choices=[*PARTS, "export"])
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--folder", type=Path, default=Path("bench/astrometry"))
     arguments = parser.parse_args()
-    PARTS[arguments.part](arguments.seeds)
+    if arguments.part == "export":
+        export(arguments.folder)
+    else:
+        PARTS[arguments.part](arguments.seeds)

@@ -385,7 +385,10 @@ def test_reasons_of_any_length_are_read_whole(reason):
 
 def test_status_and_table(tmp_path):
     status = product(
-        tmp_path, {"jw_a": aligned(), "jw_b": FAILED}, [0.0123456, None], [0.0123, 0.02]
+        tmp_path,
+        {"jw_a": aligned() | {"error": 0.213}, "jw_b": FAILED},
+        [0.0123456, None],
+        [0.0123, 0.02],
     )
     assert list(status.exposures) == ["jw_a", "jw_b"]
     assert status.exposures["jw_b"]["tweakreg"] == vars(ExposureAlignment(**FAILED))
@@ -395,9 +398,12 @@ def test_status_and_table(tmp_path):
     rows = Cells(text).rows[2:]
     done = "COMPLETE"
     assert rows == [
-        ["jw_a", done, "80", "+12.3", "-45.6", "60.0", "5.0", done, "0.012346", done, "1.23", ""],
         [
-            *("jw_b", "FAILED", "0", "+0.0", "+0.0", "", "", "SKIPPED", "", done, "2.00"),
+            *("jw_a", done, "80", "+12.3", "-45.6", "60.0", "5.0", "0.21"),
+            *(done, "0.012346", done, "1.23", ""),
+        ],
+        [
+            *("jw_b", "FAILED", "0", "+0.0", "+0.0", "", "", "", "SKIPPED", "", done, "2.00"),
             "tweakreg: only <i>7 sources; skymatch: no other exposure overlaps it",
         ],
     ]

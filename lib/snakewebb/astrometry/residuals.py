@@ -84,11 +84,14 @@ def residual_notes(
         for low, high in pairwise(edges)
         if (chosen := bright & (magnitude >= low) & (magnitude <= high)).sum() >= FEWEST
     ]
+    pose = seen.pose[exposure]
+    n_poses = seen.pose.max(initial=-1) + 1
+    counts = np.bincount(pose, minlength=n_poses)
+    epoch = np.bincount(seen.pose, seen.epoch) / np.bincount(seen.pose)
+    sums = [np.bincount(pose, values, n_poses) for values in (square, expected)]
     epochs = [
-        [float(seen.epoch[seen.pose == p].mean()), *_rms(square, expected, chosen)]
-        for p in np.unique(seen.pose[exposure])
-        if (chosen := seen.pose[exposure] == p).sum() >= FEWEST
-        and np.isfinite(seen.epoch[seen.pose == p]).all()
+        [float(epoch[p]), *(float(np.sqrt(s[p] / counts[p])) for s in sums), int(counts[p])]
+        for p in np.flatnonzero((counts >= FEWEST) & np.isfinite(epoch))
     ]
     return {"cells": cells, "brightness": brightness, "epochs": epochs}
 

@@ -327,9 +327,12 @@ def _quality(detections, maps, group_of, plane, joints):
     errors = {e: value for joint in joints.values() for e, value in joint.errors.items()}
     pulls = {e: value for joint in joints.values() for e, value in joint.pulls.items()}
     found = []
+    group = group_of[exposure]
+    n_groups = group_of.max(initial=-1) + 1
+    count = np.maximum(np.bincount(group, minlength=n_groups), 1)
+    middles = np.stack([np.bincount(group, c, n_groups) / count for c in detections.points.T], -1)
     for e, fit in enumerate(maps):
-        points = detections.points[group_of[detections.exposure] == group_of[e]]
-        centre = points.mean(axis=0) if len(points) else np.zeros(2)
+        centre = middles[group_of[e]]
         (a, b), (c, d) = fit.matrix.tolist()
         m, pull = n_matches[e], pulls.get(e, np.nan)
         moved = Correction(*plane, ((a, b), (c, d)), tuple(fit.shift.tolist()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -99,6 +100,9 @@ class Seen:
         ``RA``, ``DEC`` at 2016, ``pmra``, ``pmdec``, ``parallax``, and ``magnitude``.
     placements : dict of str to (v2, v3, roll)
         By how much detectors are off, arcsec and radians.
+    exposures : dict of str to dict
+        What makes an exposure's WCS: ``wcsinfo``, ``va_scale``, ``pivot`` (the guide star in V2 and
+        V3).
     """
 
     catalogs: dict[str, dict[str, np.ndarray]]
@@ -108,15 +112,23 @@ class Seen:
     true: dict[str, np.ndarray]
     stars: dict[str, np.ndarray]
     placements: dict[str, np.ndarray]
+    exposures: dict[str, dict[str, Any]]
 
     def errors(self, corrections: dict[str, Correction | None]) -> dict[str, np.ndarray]:
         """Return by how much middles and corners of exposures are off, (5, 2) each, mas."""
-        found = {}
+        places = {}
         for name, correction in corrections.items():
             ra, dec = self.believed[name].T
             if correction is not None:
                 ra, dec = correction.apply(ra, dec)
-            off = np.stack((ra, dec), -1) - self.true[name]
+            places[name] = np.stack((ra, dec), -1)
+        return self.errors_of_places(places)
+
+    def errors_of_places(self, places: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return by how much RA and Dec, degrees, of these are off, (5, 2) each, mas."""
+        found = {}
+        for name, place in places.items():
+            off = place - self.true[name]
             off[:, 0] *= np.cos(np.radians(self.true[name][:, 1]))
             found[name] = 3.6e6 * off
         return found
@@ -151,7 +163,7 @@ def observe(survey: Survey, stars: dict[str, np.ndarray] | None = None) -> Seen:
         half = _scale(name) * 1024
         shift = rng.normal(0, survey.placement / 1000, 2)
         placements[name] = np.array([*shift, rng.normal(0, survey.placement / 1000 / half)])
-    seen = Seen({}, {}, {}, {}, {}, stars, placements)
+    seen = Seen({}, {}, {}, {}, {}, stars, placements, {})
     common = [_pointing_error(survey) for _ in survey.epochs]
     for number, (offset, epoch) in enumerate(survey.dithers):
         year, roll, va_scale = survey.epochs[epoch]
@@ -213,6 +225,11 @@ def observe(survey: Survey, stars: dict[str, np.ndarray] | None = None) -> Seen:
                 ),
                 -1,
             )
+            seen.exposures[exposure] = {
+                "wcsinfo": info,
+                "va_scale": scale,
+                "pivot": pivot.tolist(),
+            }
             seen.groups[exposure] = f"group{number:05d}"
             long = name.endswith("LONG")
             seen.frames[exposure] = Frame(
