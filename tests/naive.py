@@ -268,10 +268,12 @@ def noise_correlation(covariances, known, reach):
 def central_values(images):
     """Median of full-size images, NaN where none has a value, twice; of just two values both.
 
-    The second is NaN where there is one value only.
+    The second is NaN where there is one value only. Then median and range of all but the highest
+    value, NaN and 0 where there are less than three.
     """
     ny, nx = images[0].shape
-    low, high = np.full((2, ny, nx), np.nan, np.float32)
+    low, high, others = np.full((3, ny, nx), np.nan, np.float32)
+    spread = np.zeros((ny, nx), np.float32)
     for j in range(ny):
         for i in range(nx):
             values = sorted(float(image[j, i]) for image in images if not np.isnan(image[j, i]))
@@ -281,7 +283,11 @@ def central_values(images):
                 lower, upper = values[(len(values) - 1) // 2], values[len(values) // 2]
                 low[j, i] = (lower + upper) / 2
                 high[j, i] = low[j, i] if len(values) > 2 else np.nan
-    return low, high
+            if len(values) > 2:
+                rest = np.float32(values[:-1])
+                others[j, i] = (rest[(len(rest) - 1) // 2] + rest[len(rest) // 2]) / 2
+                spread[j, i] = rest[-1] - rest[0]
+    return low, high, others, spread
 
 
 def choose_of_two(low, high):
@@ -309,7 +315,7 @@ def choose_of_two(low, high):
 
 def median_of_images(images):
     """Median of full-size images, NaN where none has a value; one chosen of just two."""
-    return choose_of_two(*central_values(images))
+    return choose_of_two(*central_values(images)[:2])
 
 
 def blot(mosaic, u, v):
@@ -327,6 +333,25 @@ def blot(mosaic, u, v):
                 total += share * float(mosaic[min(row, ny - 1), min(col, nx - 1)])
         out[index] = total
     return out
+
+
+def candidates(sci, err, lower, upper, background, most, snr):
+    """Return where sci lies below lower or above upper by snr errors of no more than most."""
+    noise = np.where(err > 0, np.minimum(err, most), np.inf)
+    value = sci - background
+    return (lower - value > snr * noise) | (value - upper > snr * noise)
+
+
+def clean_noise(err, variance, others, curve, flux, places):
+    """Noise of pixels by the least of their variances, in units of what is typical of each."""
+    found = []
+    for place in places:
+        own = float(variance[place])
+        scaled = [float(o[place]) * np.median(variance / o) for o in others]
+        least = min([own, *scaled])
+        clean = curve(flux[place]) + least - np.median(variance)
+        found.append(np.sqrt(clean if err[place] ** 2 > 1.2 * clean else err[place] ** 2))
+    return np.array(found)
 
 
 def flag_outliers(sci, err, model, background, snr, scale):

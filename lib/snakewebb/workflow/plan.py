@@ -196,6 +196,7 @@ class Plan:
             "outlier_detection": self.options(product, "outlier_detection", "crf"),
             "sip": self.sip_options(product),
             **self.options(product, "skymatch", "crf"),
+            "asn": self.asn_metadata(product),
         }
 
     def mosaic_options(self, product: str, grid: str) -> Options:
