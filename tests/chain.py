@@ -25,9 +25,8 @@ def image3(
     for path, known in zip(paths, single, strict=True):
         describe_exposure(path, known)
     options = {"minobj": 4, **(tweakreg or {})}
-    align_product(
-        single, alignment, facts, refcat=refcat, tweakreg=options, assign_mtwcs={"skip": skip_mtwcs}
-    )
+    step = {"tweakreg": options, "assign_mtwcs": {"skip": skip_mtwcs}}
+    align_product(single, alignment, facts, refcat=refcat, step=step)
     match_exposures(paths, facts, alignment, sky)
     write_median(paths, facts, alignment, median, sky=sky)
     for path, known, crf in zip(paths, single, crfs, strict=True):
