@@ -28,6 +28,7 @@ from snakewebb.io.asdf_tree import AsdfTree, created, extension, fits_array, fit
 from snakewebb.io.atomic import BLOCK, replacing
 from snakewebb.io.fits_structure import read_tree
 from snakewebb.io.fits_table import table_hdu
+from snakewebb.io.names import exposure_suffix
 from snakewebb.io.noise_correlation import NAME as NOISE_CORR
 from snakewebb.io.noise_correlation import NoiseCorrelation
 from snakewebb.io.provenance import cards, date, noted, plain
@@ -40,6 +41,7 @@ from snakewebb.products.blend import (
     status_counts,
     union_region,
 )
+from snakewebb.products.input_quality import input_quality
 from snakewebb.wcs.grid import Grid
 from snakewebb.wcs.gwcs_yaml import grid_wcs
 from snakewebb.wcs.layout import Layout
@@ -133,6 +135,8 @@ def write_i2d(
     values = _metadata(name, layout, rows, parameters, how.blendheaders)
     values |= {f"meta.asn.{key}": value for key, value in (asn or {}).items()}
     notes = {"resample": parameters, "statuses": status_counts(rows)}
+    if exposure_suffix(inputs[0]) == "crf":
+        notes["quality"] = input_quality(inputs)
     tree = plain(values | {"cal_logs": _logs(inputs[0])})
     tree |= {"meta.snakewebb": noted(notes), "meta.wcs": grid_wcs(grid)}
     table = header_table(rows) if how.blendheaders else None

@@ -123,6 +123,11 @@ class MosaicFile:
         keys |= {"subarray": "SUBARRAY"}
         self.instrument = {name: value(primary, key, path) for name, key in keys.items()}
 
+    @property
+    def has_errors(self) -> bool:
+        """Whether the mosaic has errors."""
+        return "ERR" in self._units
+
     def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return some rows of data, err and mask, see `Mosaic`."""
         mask = self._read("WHT", start, stop) == 0
