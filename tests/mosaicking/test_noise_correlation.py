@@ -235,10 +235,13 @@ def test_cells_without_an_exposure_have_what_is_next_to_them():
     cells[1, 1] = cells[1, 3] = 0
     cells[1, 1, 2, 2] = cells[1, 3, 2, 2] = 1
     cells[1, 3, 2, 3] = cells[1, 3, 2, 1] = 0.25
+    cells[1, 1, 1:4:2, 2] = np.nan  # a strip: it has no pixels above each other
+    cells[1, 3, 1:4:2, 2] = 0.125
     found = finish(cells, Grid((0, 0), (0, 0), 1e-5, ((1, 0), (0, 1)), (150, 200)))
     assert found.kernels.shape == (3, 4, 3, 3)  # no correlation two pixels apart
     assert_array_equal(found.kernels[:, :2, 1, 2], 0)
     assert_array_equal(found.kernels[:, 3, 1, 2], 0.25)
+    assert_array_equal(found.kernels[:, :, 0, 1], 0.125)
     assert_array_equal(found.kernels[..., 1, 1], 1)
 
 

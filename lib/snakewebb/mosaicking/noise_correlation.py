@@ -155,17 +155,19 @@ def reach_of_drops(grid: Grid, how: DrizzleOptions) -> int:
 def finish(cells: np.ndarray, grid: Grid) -> NoiseCorrelation | None:
     """Make of the correlations in all cells, from `correlation_rows`, those of a mosaic.
 
-    Cells without an exposure in their middle get what is next to them; None if there is none at
-    all. Lags without correlation are cut off.
+    What is not known of a cell, as no exposure lies in its middle, is that of the next one; None if
+    nothing is known at all. Lags without correlation are cut off.
     """
     if np.isnan(cells).all():
         return None
-    while (empty := np.isnan(cells[..., 0, 0])).any():
+    # No pair of pixels so far apart, in any cell, is no correlation.
+    cells = np.where(np.isnan(cells).all(axis=(0, 1)), 0.0, cells)
+    while (unknown := np.isnan(cells)).any():
         padded = np.pad(cells, ((1, 1), (1, 1), (0, 0), (0, 0)), constant_values=np.nan)
         for neighbours in (
             padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:],
         ):  # fmt: skip
-            cells = np.where(np.isnan(cells) & empty[..., None, None], neighbours, cells)
+            cells = np.where(np.isnan(cells) & unknown, neighbours, cells)
     reach = cells.shape[-1] // 2
     lag = np.abs(np.arange(-reach, reach + 1))
     farthest = np.maximum(lag[:, None], lag)
