@@ -291,6 +291,16 @@ def test_correlations_are_gaias():
     assert_allclose(1e6 * covariance[0, 3, 4], -0.3, rtol=1e-6)
 
 
+def test_errors_and_correlations_that_cannot_be_true():
+    star = {"RA": np.full(2, 10.0), "DEC": np.full(2, 0.0), "ref_epoch": np.full(2, 2016.0)}
+    star |= {f"{n}_error": np.array([0.0, 1.0]) for n in ("ra", "dec", "pmra", "pmdec", "parallax")}
+    star |= {f"{n}_corr": np.full(2, v) for n, v in (("ra_dec", 1.0), ("ra_pmra", -1.0))}
+    _, covariance = known_stars(star, (10.0, 0.0), 2018.0, 1.0)
+    assert (np.linalg.eigvalsh(covariance) > 0).all()
+    assert_allclose(1e6 * covariance[1, :2, :2], [[5.0, 0.0], [0.0, 5.0]], atol=1e-6)
+    assert np.isfinite(np.linalg.inv(covariance)).all()
+
+
 # --- exposures ----------------------------------------------------------------------------------
 
 DITHERS = ((0, 0), (6, 4), (-5, 7), (30, -20), (-40, 25), (62, 3))
