@@ -522,6 +522,26 @@ def test_stars_of_which_a_catalogue_does_not_know_how_they_move_pull_little():
     assert rms(errors_of(seen, all_of_them)) < 1.0
 
 
+def test_weights_of_a_users_catalogues_count():
+    seen = observe(Survey(**ONE_VISIT))
+    rng, catalogs = np.random.default_rng(0), {}
+    for name, catalog in seen.catalogs.items():
+        bad = rng.random(len(catalog["RA"])) < 0.5
+        off = bad * rng.normal(0, 6.0, len(bad)) / 3.6e6
+        weight = np.where(bad, 0.01, 1.0)
+        weight[:3] = 0.0
+        columns = {key: catalog[key] for key in ("RA", "DEC", "flux")}
+        catalogs[name] = columns | {"DEC": columns["DEC"] + off, "weight": weight}
+    found = align(catalogs, seen.groups, frames=seen.frames)
+    unweighted = {
+        name: {key: c for key, c in catalog.items() if key != "weight"}
+        for name, catalog in catalogs.items()
+    }
+    plain = align(unweighted, seen.groups, frames=seen.frames)
+    assert relative(seen, found) < 0.8 * relative(seen, plain) < 0.5
+    assert {g.relative for g in found.groups} == {"COMPLETE"}
+
+
 def starved(seen, group, number):
     """Leave the exposures of a group so many stars together."""
     left, catalogs = number, dict(seen.catalogs)
