@@ -1,4 +1,5 @@
 # From calibrated exposures to mosaic, catalogue and segmentation map (calwebb_image3).
+from snakewebb.workflow.siblings import siblings
 
 
 # A product may be called as its only exposure's mosaic is.
@@ -173,6 +174,7 @@ rule crf:
         exposure=of(plan.stage2_file),
         facts="<results>/{product}/work/{exposure}_facts.json",
         alignment="<results>/{product}/work/{product}_alignment.json",
+        siblings=of(siblings, plan=plan),
         sky=optional(plan.sky_file),
         median=optional(plan.median_file),
         kernels=ancient("<results>/kernels.done"),
@@ -188,7 +190,6 @@ rule crf:
     params:
         code=code("crf"),
         step=of(plan.crf_options),
-        asn=of(plan.asn_metadata),
     message:
         "Flag outliers in {wildcards.exposure}"
     script:

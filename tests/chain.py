@@ -31,7 +31,14 @@ def image3(
     write_median(paths, facts, alignment, median, sky=sky)
     for path, known, crf in zip(paths, single, crfs, strict=True):
         finish_exposure(
-            path, crf, facts=known, alignment=alignment, sky=sky, median=median, step={"sip": None}
+            path,
+            crf,
+            facts=known,
+            alignment=alignment,
+            siblings=[other for other in paths if other != path][:2],
+            sky=sky,
+            median=median,
+            step={"sip": None},
         )
     step = {"drizzle": drizzle or {}}
     write_mosaic(crfs, facts, alignment, mosaic, step=step)

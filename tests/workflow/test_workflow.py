@@ -277,7 +277,8 @@ def test_report_shows_every_picture(results, names):
     snakemake(results.parent, "--report", "report.html")
     page = (results.parent / "report.html").read_text()
     for product in names.values():
-        for kind in ("mosaic", "sources", "alignment", "sky", "outliers", "status"):
+        kinds = ("mosaic", "sources", "alignment", "sky", "outliers", "status")
+        for kind in (*kinds, "quality", "residuals", "depth"):
             assert f"{product.name}_{kind}" in page
 
 
