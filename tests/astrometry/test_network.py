@@ -291,6 +291,16 @@ def test_correlations_are_gaias():
     assert_allclose(1e6 * covariance[0, 3, 4], -0.3, rtol=1e-6)
 
 
+def test_errors_and_correlations_that_cannot_be_true():
+    star = {"RA": np.full(2, 10.0), "DEC": np.full(2, 0.0), "ref_epoch": np.full(2, 2016.0)}
+    star |= {f"{n}_error": np.array([0.0, 1.0]) for n in ("ra", "dec", "pmra", "pmdec", "parallax")}
+    star |= {f"{n}_corr": np.full(2, v) for n, v in (("ra_dec", 1.0), ("ra_pmra", -1.0))}
+    _, covariance = known_stars(star, (10.0, 0.0), 2018.0, 1.0)
+    assert (np.linalg.eigvalsh(covariance) > 0).all()
+    assert_allclose(1e6 * covariance[1, :2, :2], [[5.0, 0.0], [0.0, 5.0]], atol=1e-6)
+    assert np.isfinite(np.linalg.inv(covariance)).all()
+
+
 # --- exposures ----------------------------------------------------------------------------------
 
 DITHERS = ((0, 0), (6, 4), (-5, 7), (30, -20), (-40, 25), (62, 3))
@@ -510,6 +520,26 @@ def test_stars_of_which_a_catalogue_does_not_know_how_they_move_pull_little():
     half = align(seen.catalogs, seen.groups, reference=few, **how)
     assert rms(errors_of(seen, all_of_them) - errors_of(seen, half)) < 0.3
     assert rms(errors_of(seen, all_of_them)) < 1.0
+
+
+def test_weights_of_a_users_catalogues_count():
+    seen = observe(Survey(**ONE_VISIT))
+    rng, catalogs = np.random.default_rng(0), {}
+    for name, catalog in seen.catalogs.items():
+        bad = rng.random(len(catalog["RA"])) < 0.5
+        off = bad * rng.normal(0, 6.0, len(bad)) / 3.6e6
+        weight = np.where(bad, 0.01, 1.0)
+        weight[:3] = 0.0
+        columns = {key: catalog[key] for key in ("RA", "DEC", "flux")}
+        catalogs[name] = columns | {"DEC": columns["DEC"] + off, "weight": weight}
+    found = align(catalogs, seen.groups, frames=seen.frames)
+    unweighted = {
+        name: {key: c for key, c in catalog.items() if key != "weight"}
+        for name, catalog in catalogs.items()
+    }
+    plain = align(unweighted, seen.groups, frames=seen.frames)
+    assert relative(seen, found) < 0.8 * relative(seen, plain) < 0.5
+    assert {g.relative for g in found.groups} == {"COMPLETE"}
 
 
 def starved(seen, group, number):

@@ -100,7 +100,8 @@ def test_other_parameters_of_products_may_differ(make):
     assert make(fields={"a": {"products": ["x", "z"]}}, products=own).products
 
 
-CHAIN = {"skymatch", "median", "crf", "i2d", "source_catalog", "plot_exposures", "plot_mosaic"}
+CHAIN = {"skymatch", "median", "crf", "i2d", "source_catalog", "quality"}
+CHAIN |= {"plot_exposures", "plot_mosaic", "plot_quality"}
 
 
 def jobs_of(planned_jobs, product):

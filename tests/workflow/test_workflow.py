@@ -64,6 +64,10 @@ def test_exposures_are_aligned(results, names, observations):
     for name in product.of_type("science"):
         with read(results / product.name / f"{name}_o001_crf.fits") as model:
             assert model.meta.cal_step.tweakreg == "COMPLETE"
+            notes = model.meta.snakewebb.tweakreg.instance
+            assert 0.0 <= notes["error"] < 5.0
+            assert 0.5 < notes["pull"] < 2.0
+            assert notes["parameters"]["adjustment"] == "network"
             assert model.meta.wcs.available_frames[-2:] in (
                 ["v2v3corr", "world"],
                 ["v2v3vacorr", "world"],

@@ -21,6 +21,10 @@ UNKNOWN = {"pmra": 10.0, "pmdec": 10.0, "parallax": 2.0}
 """Standard deviations (mas, mas a year) of what is not told of a star: it moves as stars do."""
 UNTOLD = {"pmra": 0.5, "pmdec": 0.5, "parallax": 0.5}
 """Of what is told without an error."""
+LEAST = 1e-3
+"""Standard deviation, mas and mas a year, than which none is less."""
+SMALLEST = 1e-4
+"""Eigenvalue of a matrix of correlations."""
 DISTANCE = 1.01
 """Of the telescope from the Sun over that of the Earth."""
 
@@ -121,11 +125,13 @@ def known_stars(
             told = np.isfinite(np.asarray(columns.get(name, np.full(n, np.nan)), float))
             sigma[:, k] = np.where(told, UNTOLD[name], UNKNOWN[name])
         given = np.asarray(columns.get(f"{name}_error", np.full(n, np.nan)), float)
-        sigma[:, k] = np.where(np.isfinite(given), given, sigma[:, k])
+        sigma[:, k] = np.where(np.isfinite(given), np.maximum(given, LEAST), sigma[:, k])
     correlation = np.tile(np.eye(5), (n, 1, 1))
     for (i, a), (j, b) in combinations(enumerate(PARAMETERS), 2):
         given = np.asarray(columns.get(f"{a}_{b}_corr", np.zeros(n)), float)
         correlation[:, i, j] = correlation[:, j, i] = np.nan_to_num(given)
+    # Correlations that cannot be true together are left out.
+    correlation[np.linalg.eigvalsh(correlation)[:, 0] < SMALLEST] = np.eye(5)
     order = [0, 1, 3, 4, 2]  # positions, motions, parallax
     covariance = (correlation * sigma[:, :, None] * sigma[:, None, :])[:, order][:, :, order] / 1e6
     turn = np.zeros((n, 5, 5))
