@@ -22,7 +22,7 @@ from photutils.aperture import (
     CircularAperture,
     aperture_photometry,
 )
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, uniform_filter
 from scipy.spatial import KDTree
 
 from snakewebb.io.dq import DO_NOT_USE, OUTLIER
@@ -41,8 +41,11 @@ FIGURES = {
     "recall_5_10": "cosmic rays: recall at SNR 5-10",
     "recall_10_30": "  at SNR 10-30",
     "recall_30": "  above 30",
+    "recall_5_10_inflated": "  that inflate their errors: at 5-10",
+    "recall_10_30_inflated": "  at 10-30",
     "precision": "  precision",
     "core_pixels_lost_percent": "star-core pixels lost, %",
+    "bright_core_pixels_lost": "  of stars above SNR 50, pixels",
     "magnitude_median": "total magnitude, median error",
     "magnitude_scatter": "  scatter",
     "magnitude_stars": "  stars",
@@ -65,7 +68,11 @@ class Exposure:
         True and measured, MJy/sr.
     shape : (ny, nx)
     struck : (ny, nx) float32
-        Height of cosmic rays over ERR.
+        Height of cosmic rays over what ERR would be without them.
+    inflated : (ny, nx) bool
+        Struck pixels whose errors have grown with the hit.
+    image, err : (ny, nx) float32
+        Of the exposure, its sky in it.
     usable, outlier : (ny, nx) bool
         Good pixels before outlier detection; flagged by it.
     header : fits.Header
@@ -78,6 +85,9 @@ class Exposure:
     level: float
     shape: tuple[int, int]
     struck: np.ndarray
+    inflated: np.ndarray
+    image: np.ndarray
+    err: np.ndarray
     usable: np.ndarray
     outlier: np.ndarray
     header: fits.Header
@@ -92,11 +102,14 @@ def read_exposure(cal: Path, products: Path) -> Exposure:
     with fits.open(cal) as hdus:
         header = hdus[0].header + hdus["SCI"].header
         usable = (hdus["DQ"].data & DO_NOT_USE) == 0
+        image, err = (hdus[name].data for name in ("SCI", "ERR"))
     with fits.open(crf) as hdus:
         outlier = (hdus["DQ"].data & OUTLIER) != 0
         level = hdus[0].header.get("BKGLEVEL", 0.0)
     struck = np.zeros(usable.shape, np.float32)
     struck[rays["y"], rays["x"]] = rays["significance"]
+    inflated = np.zeros(usable.shape, bool)
+    inflated[rays["y"], rays["x"]] = rays["inflation"] > 1
     return Exposure(
         read_wcs(cal),
         read_wcs(crf),
@@ -105,6 +118,9 @@ def read_exposure(cal: Path, products: Path) -> Exposure:
         level or 0.0,
         usable.shape,
         struck,
+        inflated,
+        image,
+        err,
         usable,
         outlier,
         header,
@@ -162,7 +178,9 @@ def sky(exposures: list[Exposure]) -> dict[str, float]:
 def cosmic_rays(exposures: list[Exposure]) -> dict[str, float]:
     """Return recall by height over ERR, and precision: the share of flags on struck pixels.
 
-    Of pixels that all exposures see; the names with ``_anywhere`` are of all usable pixels.
+    ERR is what it would be without the hit. Of pixels that all exposures see; the names with
+    ``_anywhere`` are of all usable pixels, those with ``_inflated`` of hits that inflate their own
+    errors.
     """
     figures = {}
     usable = [exposure.usable for exposure in exposures]
@@ -171,29 +189,49 @@ def cosmic_rays(exposures: list[Exposure]) -> dict[str, float]:
     for masks, suffix in ((by_all, ""), (usable, "_anywhere")):
         struck = np.concatenate([e.struck[m] for e, m in zip(exposures, masks, strict=True)])
         outlier = np.concatenate([e.outlier[m] for e, m in zip(exposures, masks, strict=True)])
+        inflated = np.concatenate([e.inflated[m] for e, m in zip(exposures, masks, strict=True)])
         for low, high in ((5, 10), (10, 30), (30, np.inf)):
             name = f"recall_{low}_{high}" if np.isfinite(high) else f"recall_{low}"
-            figures[name + suffix] = float(outlier[(struck >= low) & (struck < high)].mean())
+            chosen = (struck >= low) & (struck < high)
+            figures[name + suffix] = float(outlier[chosen].mean())
+            if (chosen & inflated).any():
+                figures[f"{name}_inflated{suffix}"] = float(outlier[chosen & inflated].mean())
         figures["precision" + suffix] = float((struck[outlier] > 0).mean())
     return figures
 
 
 def star_cores(exposures: list[Exposure], stars: Table) -> dict[str, float]:
-    """Return which share of pixels within 1.5 pixels of stars is flagged though not struck."""
-    lost = total = 0
+    """Return which share of pixels within 1.5 pixels of stars is flagged though not struck.
+
+    And how many such pixels of stars whose 3 x 3 central pixels together exceed 50 errors.
+    """
+    lost = total = bright_lost = 0
     for e in exposures:
         _, x, y, _ = scene.locate(
             e.believed, e.shape, stars["ra"].data, stars["dec"].data, e.pointing, -3
         )
-        core = np.zeros(e.shape, bool)
+        core, bright = np.zeros((2, *e.shape), bool)
+        light = np.where(e.usable & (e.struck == 0), e.image - e.sky, 0)
+        variance = np.where(e.usable & (e.struck == 0), e.err**2, 0)
+        light, variance = (
+            9 * uniform_filter(plane.astype(float), 3) for plane in (light, variance)
+        )
+        middle = np.rint(y).astype(int), np.rint(x).astype(int)
+        strong = light[middle] > 50 * np.sqrt(variance[middle])
         for dy in (-1, 0, 1):
             for dx in (-1, 0, 1):
                 xi, yi = np.rint(x).astype(int) + dx, np.rint(y).astype(int) + dy
                 near = np.hypot(xi - x, yi - y) < 1.5
                 core[yi[near], xi[near]] = True
+                bright[yi[near & strong], xi[near & strong]] = True
         core &= e.usable & (e.struck == 0)
         lost, total = lost + (core & e.outlier).sum(), total + core.sum()
-    return {"core_pixels_lost_percent": float(100 * lost / total), "core_pixels": int(total)}
+        bright_lost += (bright & core & e.outlier).sum()
+    return {
+        "core_pixels_lost_percent": float(100 * lost / total),
+        "core_pixels": int(total),
+        "bright_core_pixels_lost": int(bright_lost),
+    }
 
 
 @dataclass(frozen=True)
@@ -377,7 +415,8 @@ def main() -> None:
     options = parser.parse_args()
     figures = score(options.products, options.simulation)
     for name, title in FIGURES.items():
-        print(f"{title:34s} {figures[name]:12.6g}")
+        if name in figures:
+            print(f"{title:34s} {figures[name]:12.6g}")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -21,7 +21,6 @@ import numpy as np
 RUNS = 5
 THREADS = ("OPENBLAS", "OMP", "MKL", "NUMBA")
 PIXFRAC = 1.0
-SNR, SCALE = (5.0, 4.0), (1.2, 0.7)
 MODES = 20
 
 
@@ -83,8 +82,9 @@ def ours(data: dict[str, np.ndarray]) -> dict:
     from snakewebb.coronagraphy.fourier import fourier_shift
     from snakewebb.coronagraphy.klip import KlipOptions, Library
     from snakewebb.coronagraphy.registration import Template
-    from snakewebb.kernels.drizzle import MARGIN, add_exposure, divide_totals, drizzle_square
-    from snakewebb.kernels.outlier_detection import blot, flag
+    from snakewebb.kernels.drizzle import MARGIN, drizzle_square
+    from snakewebb.kernels.outlier_detection import blot
+    from snakewebb.kernels.resample import add_exposure, divide_totals
     from snakewebb.kernels.skymatch import MEDIAN, MODE, sky_statistic
 
     sci, variances, mosaic = data["sci"], tuple(data["variances"]), data["mosaic"]
@@ -92,25 +92,26 @@ def ours(data: dict[str, np.ndarray]) -> dict:
     weight = np.ones_like(sci)
 
     def drizzle():
-        sums = np.zeros((shape[0] + 2 * MARGIN, shape[1] + 2 * MARGIN, 5))
+        sums = np.zeros((shape[0] + 2 * MARGIN, shape[1] + 2 * MARGIN, 6))
         u, v = data["corner_u"], data["corner_v"]
-        drizzle_square(u, v, PIXFRAC, weight, (sci, *variances), 0.0, 0, 0, sums)
-        totals, context = np.zeros((*shape, 8)), np.zeros(shape, np.uint32)
+        drizzle_square(u, v, PIXFRAC, weight, (sci, *variances), 0.0, 1.0, 0, 0, sums)
+        totals, context = np.zeros((*shape, 9)), np.zeros(shape, np.uint32)
         add_exposure(sums, 0, 0, 1.0, totals, context, np.uint32(1))
         image, wht = np.empty((2, *shape), np.float32)
-        means = np.empty((3, *shape), np.float32)
+        means = np.empty((4, *shape), np.float32)
         divide_totals(totals, np.nan, 1.0, image, wht, means)
-        return {"sci": image, "wht": wht, "con": context, "var": means}
+        return {"sci": image, "wht": wht, "con": context, "var": means[:3]}
 
     def sky(kind):
         limits = -np.inf, np.inf, 5, 4.0, 4.0, 0.1
         return lambda: {"level": sky_statistic(sci.ravel(), kind, *limits)[0]}
 
-    def outliers():
-        model, flagged = np.empty_like(sci), np.empty(sci.shape, bool)
-        blot(mosaic, 0, 0, shape, data["u"], data["v"], model)
-        flag(sci, np.sqrt(variances[0]), model, 0.0, *SNR, *SCALE, flagged)
-        return {"model": model, "flagged": flagged}
+    mosaics = np.stack((mosaic, mosaic, mosaic), axis=1)  # two medians and a range
+
+    def sample():
+        models = np.empty((3, *sci.shape), np.float32)
+        blot(mosaics, 0, 0, shape, data["u"], data["v"], 0, 0, models)
+        return {"model": models[0]}
 
     def align():
         template = Template(data["target"][0], data["mask"])
@@ -127,7 +128,7 @@ def ours(data: dict[str, np.ndarray]) -> dict:
         "drizzle": drizzle,
         "sky mode": sky(MODE),
         "sky median": sky(MEDIAN),
-        "blot and flag": outliers,
+        "blot": sample,
         "alignment": align,
         "KLIP": klip,
     }
@@ -138,7 +139,6 @@ def peers(data: dict[str, np.ndarray]) -> dict:
     from drizzle.resample import Drizzle, blot_image
     from jwst.coron import imageregistration
     from jwst.coron import klip as klip_module
-    from stcal.outlier_detection.utils import flag_resampled_crs
     from stcal.skymatch.skystatistics import SkyStats
     from stdatamodels.jwst.datamodels import CubeModel
 
@@ -160,13 +160,9 @@ def peers(data: dict[str, np.ndarray]) -> dict:
     def sky(kind):
         return lambda: {"level": SkyStats(skystat=kind).calc_sky(sci.ravel())[0]}
 
-    def outliers():
+    def sample():
         # pix_ratio and exptime are 1 by default
-        model = blot_image(mosaic, pixmap, fillval=np.nan, interp="linear")
-        flagged = flag_resampled_crs(
-            sci, np.sqrt(data["variances"][0]), model, *SNR, *SCALE, backg=0.0
-        )
-        return {"model": model, "flagged": np.asarray(flagged, bool)}
+        return {"model": blot_image(mosaic, pixmap, fillval=np.nan, interp="linear")}
 
     def align():
         aligned, found = imageregistration.align_array(
@@ -182,7 +178,7 @@ def peers(data: dict[str, np.ndarray]) -> dict:
         "drizzle": drizzle,
         "sky mode": sky("mode"),
         "sky median": sky("median"),
-        "blot and flag": outliers,
+        "blot": sample,
         "alignment": align,
         "KLIP": klip,
     }

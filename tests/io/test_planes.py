@@ -6,7 +6,7 @@ from astropy.io import fits
 
 from snakewebb.errors import InputError
 from snakewebb.io.headers import exposure_header
-from snakewebb.io.planes import PLANES, invalidate, read_planes
+from snakewebb.io.planes import PLANES, invalidate, map_plane, read_planes
 
 
 @pytest.fixture
@@ -46,6 +46,19 @@ def test_rows_are_those_of_the_whole(path):
     for name in ("SCI", "ERR", "DQ"):
         np.testing.assert_array_equal(rows[name], whole[name][7:19])
     assert read_planes(path, ("SCI",), slice(5, 5))["SCI"].shape == (0, 30)
+
+
+def test_a_mapped_plane_is_that_of_the_file(path, tmp_path):
+    expected = read_planes(path, ("ERR",))["ERR"]
+    np.testing.assert_array_equal(map_plane(path, "ERR"), expected)
+    assert isinstance(map_plane(path, "ERR"), np.memmap)
+    packed = tmp_path / "b_cal.fits.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    np.testing.assert_array_equal(map_plane(packed, "ERR"), expected)
+    with fits.open(path) as hdus:
+        other = fits.CompImageHDU(hdus["ERR"].data, None, "ERR", "GZIP_2", quantize_level=0)
+        fits.HDUList([hdus[0], hdus["SCI"], other]).writeto(tmp_path / "c_cal.fits")
+    np.testing.assert_array_equal(map_plane(tmp_path / "c_cal.fits", "ERR"), expected)
 
 
 def test_a_file_is_read_anew_when_it_changed(path):

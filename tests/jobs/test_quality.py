@@ -44,7 +44,8 @@ def process(folder, paths):
     facts, alignment = folder / "facts.zip", folder / "alignment.json"
     for path, fact in zip(paths, known, strict=True):
         describe_exposure(path, fact, step={"skip": True})
-    align_product(known, alignment, facts, tweakreg={"skip": True}, assign_mtwcs={"skip": True})
+    skipped = {"tweakreg": {"skip": True}, "assign_mtwcs": {"skip": True}}
+    align_product(known, alignment, facts, step=skipped)
     for path, fact, crf in zip(paths, known, crfs, strict=True):
         finish_exposure(path, crf, facts=fact, alignment=alignment, step={"sip": None})
     write_mosaic(crfs, facts, alignment, folder / "x_i2d.fits")

@@ -10,6 +10,7 @@ import yaml
 
 from snakewebb.errors import InputError
 from snakewebb.workflow.plan import read_plan
+from snakewebb.workflow.siblings import siblings
 from workflow import REPO
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -51,7 +52,7 @@ WORK = {"a_facts.json", "b_facts.json", "x_alignment.json", "x_facts.zip"}
 QUALITY = {"x/x_quality.ecsv", "x/x_quality_exposures.ecsv", "x/x_depth.fits"}
 QUALITY |= {"x/work/x_repeats.npz"}
 QUALITY |= {f"x/plots/x_{name}" for name in ("quality.html", "residuals.png", "depth.png")}
-PLOTS = {"alignment.png", "sky.png", "outliers.png", "status.html"}
+PLOTS = {"alignment.png", "placements.png", "sky.png", "outliers.png", "status.html"}
 CUBES = {"s_c1001_crfints.fits", "t_c1001_crfints.fits"}
 
 
@@ -231,3 +232,25 @@ def test_the_pivot_of_velocity_aberration(make):
     own = {"x": {"image2": {"assign_wcs": {"dva_pivot": "aperture"}}}}
     plan = make(products=own)
     assert (plan.dva_pivot("x"), plan.dva_pivot("y")) == ("aperture", "guide_star")
+
+
+def test_siblings_are_of_the_same_detector(make, tmp_path):
+    names = [f"jw1_{n}_{detector}" for n in (1, 2, 3) for detector in ("nrca1", "nrca2")]
+    table = {
+        "asn_type": "image3",
+        "asn_id": "o002",
+        "products": [
+            {
+                "name": "z",
+                "members": [{"expname": f"{n}_cal.fits", "exptype": "science"} for n in names],
+            }
+        ],
+    }
+    Path("z.json").write_text(json.dumps(table))
+    plan = make(["x.json", "z.json"])
+    found = [Path(path).name for path in siblings(plan, "z", "jw1_1_nrca2")]
+    assert found == ["jw1_2_nrca2_cal.fits", "jw1_3_nrca2_cal.fits"]
+    # Names that tell no detector: the exposure before and the one after.
+    assert [Path(path).name for path in siblings(plan, "x", "a")] == ["b_cal.fits"]
+    skipped = make(["x.json"], steps={"outlier_detection": {"skip": True}})
+    assert siblings(skipped, "x", "a") == []

@@ -358,7 +358,7 @@ def test_comments_paths_of_logs_and_touch_do_not_matter(plan, config, checkout):
 def test_a_deleted_picture_is_drawn_again(plan, field, names, results):
     name = names["field"].name
     plots = results / name / "plots"
-    for kind in ("alignment.png", "sky.png", "outliers.png", "status.html"):
+    for kind in ("alignment.png", "placements.png", "sky.png", "outliers.png", "status.html"):
         path = plots / f"{name}_{kind}"
         away = path.rename(path.with_suffix(".away"))
         try:

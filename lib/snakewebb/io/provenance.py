@@ -28,6 +28,7 @@ KEYWORDS = {
     "assign_wcs.dva_pivot": ("SWB_DVA", "velocity aberration scales about this"),
     "tweakreg.n_matches": ("SWB_NMAT", "stars used in the alignment"),
     "tweakreg.rms_after": ("SWB_RMS", "[mas] rms residual of these stars"),
+    "tweakreg.error": ("SWB_ERR", "[mas] standard error of the alignment"),
     "outlier_detection.fraction": ("SWB_OUTL", "fraction of pixels flagged OUTLIER"),
 }
 """What of ``meta.snakewebb`` is also a FITS keyword, with its comment."""

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from snakewebb.io.noise_correlation import UNCORRELATED
 from snakewebb.kernels.blank_sky import brightest_nine
-from snakewebb.kernels.photometry import annulus_sky, overlap
+from snakewebb.kernels.photometry import annulus_sky, circle_errors, overlap
 from snakewebb.quality.repeats import FEWEST, Number, scatter
 from snakewebb.sources.mosaic import Mosaic, MosaicFile
 from snakewebb.sources.photometry import AB_ZERO_POINT
@@ -18,6 +19,8 @@ from snakewebb.wcs.grid import Grid
 
 MOST = 20_000
 """Apertures, about."""
+SAMPLE = 200
+"""Apertures, at most, that tell how noisy their sky is."""
 LIMIT = 4.0
 """Significance of nine pixels that makes an aperture not blank."""
 CELLS = 48
@@ -82,6 +85,7 @@ def measure_blank_sky(mosaic: Mosaic | MosaicFile, apertures: Mapping[str, Any])
     lattice_y = np.arange(step / 2.0, ny - 0.5, step)
     lattice_x = np.arange(step / 2.0, nx - 0.5, step)
     weights = aperture_weights(radius)
+    noise = mosaic.correlation or UNCORRELATED
     found = []
     for start in range(0, ny, rows):
         y = lattice_y[(lattice_y >= start - 0.5) & (lattice_y < start + rows - 0.5)]
@@ -94,14 +98,28 @@ def measure_blank_sky(mosaic: Mosaic | MosaicFile, apertures: Mapping[str, Any])
         x, y = (np.floor(grid.ravel() + 0.5) for grid in np.meshgrid(lattice_x, y - top))
         data = np.where(bad, np.float32(np.nan), data)
         sky, _ = skies = np.empty((2, len(x)))
-        annulus_sky(data, x, y, inner, outer, *skies)
+        place = noise.kernels, noise.step, top, 0
+        annulus_sky(data, x, y, inner, outer, *place, *skies)
         errors = np.where(np.isfinite(err), err, 0.0).astype(np.float32)
         told = errors if errors.any() else np.full_like(data, _spread(data))
         middle, brightest = np.empty((2, len(x)))
         brightest_nine(data, told, bad, x, y, radius, inner, outer, sky, middle, brightest)
         good = np.isfinite(brightest)
         x, y, sky = x[good], y[good], sky[good]
-        light, error = _sums(data, errors, x, y, sky, weights, np.pi * (outer**2 - inner**2))
+        light = _sums(data, x, y, sky, weights)
+        error = np.empty(len(x))
+        circle_errors(errors, x, y, radius, *place, error)
+        # The variance of the sky over that of an aperture is the same everywhere, about.
+        few = np.arange(0, len(x), len(x) // SAMPLE + 1)
+        places, (wide, narrow) = (x[few], y[few]), np.empty((2, len(few)))
+        for edge, of_edge in ((outer, wide), (inner, narrow)):
+            circle_errors(errors, *places, edge, *place, of_edge)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = (wide**2 - narrow**2) / error[few] ** 2
+        # The variance of a median is π/2 that of a mean.
+        share = np.pi / 2.0 * (np.sum(weights) / (np.pi * (outer**2 - inner**2))) ** 2
+        known = mean[np.isfinite(mean)]
+        error *= np.sqrt(1.0 + share * (np.median(known) if len(known) else 0.0))
         found.append(np.column_stack((x, y + top, light, error, middle[good], brightest[good])))
     x, y, light, error, middle, brightest = np.concatenate(found or [np.empty((0, 6))]).T
     # Errors may be told wrongly: what noise is, the middles of apertures tell, most of them blank.
@@ -190,23 +208,12 @@ def _spread(data: np.ndarray) -> float:
 
 
 def _sums(
-    data: np.ndarray,
-    err: np.ndarray,
-    x: np.ndarray,
-    y: np.ndarray,
-    sky: np.ndarray,
-    weights: np.ndarray,
-    area: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the light in apertures, and its error; ``area`` is that of the annulus of sky."""
+    data: np.ndarray, x: np.ndarray, y: np.ndarray, sky: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Return the light in apertures."""
     row, column = y.astype(int), x.astype(int)
     reach = len(weights) // 2
-    light, square = np.zeros((2, len(x)))
+    light = np.zeros(len(x))
     for i, j in np.argwhere(weights > 0):
-        place = row + i - reach, column + j - reach
-        light += weights[i, j] * (data[place] - sky)
-        square += (weights[i, j] * err[place].astype(float)) ** 2
-    mean = square / np.sum(weights**2)
-    # The variance of a median is π/2 that of a mean.
-    square += np.sum(weights) ** 2 * np.pi / 2.0 * mean / area
-    return light, np.sqrt(square)
+        light += weights[i, j] * (data[row + i - reach, column + j - reach] - sky)
+    return light

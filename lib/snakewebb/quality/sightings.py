@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from snakewebb.io.headers import exposure_header
+from snakewebb.io.noise_correlation import UNCORRELATED
 from snakewebb.io.planes import VARIANCES, has_plane, image_shape, read_planes, total_error
 from snakewebb.kernels.photometry import annulus_sky
 from snakewebb.kernels.sightings import measure_sky, measure_stars
@@ -19,6 +20,8 @@ from snakewebb.wcs.grid import Grid
 from snakewebb.wcs.layout import Placement
 from snakewebb.wcs.sphere import from_plane
 
+ALONE = UNCORRELATED.kernels, UNCORRELATED.step, 0, 0
+"""Of an exposure's pixels, whose noise is their own."""
 BAND = 512
 """Rows of an exposure that are read at a time, besides what stars reach beyond."""
 NARROWEST = 1.06
@@ -141,7 +144,7 @@ def look(
         image, err = _read(path, slice(first, min(stop + pad, height)), errors=bool(len(here)))
         x, y = (np.ascontiguousarray(c) for c in (places[here] - (0.0, first)).T)
         sky, sky_err = np.empty((2, len(here)))
-        annulus_sky(image, x, y, inner, outer, sky, sky_err)
+        annulus_sky(image, x, y, inner, outer, *ALONE, sky, sky_err)
         values = np.empty((len(here), 6))
         measure_stars(image, err, x, y, sky, sky_err, sigma, radius, values)
         values[:, 3] += first

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snakewebb.io.noise_correlation import UNCORRELATED
 from snakewebb.kernels.photometry import annulus_sky
 from snakewebb.kernels.stars import find_peaks, fit_gaussians, stand_alone
 from snakewebb.references.filters import passband
 from snakewebb.sources.mosaic import Mosaic, MosaicFile
 
+ALONE = UNCORRELATED.kernels, UNCORRELATED.step, 0, 0
+"""Of pixels whose noise is their own; where they lie does not matter."""
 TILE = 256
 """Side of the tiles in which the sky is levelled, and of each of which some stars are taken."""
 MOST = 16
@@ -103,7 +106,7 @@ def find_stars(mosaic: Mosaic | MosaicFile) -> Stars:
         row, column, snr = row[chosen], column[chosen], snr[chosen]
         sky, error = np.empty((2, len(row)))
         x, y = column.astype(float), row.astype(float)
-        annulus_sky(data, x, y, 3.0 * width, 6.0 * width, sky, error)
+        annulus_sky(data, x, y, 3.0 * width, 6.0 * width, *ALONE, sky, error)
         fitted = np.empty((len(row), 6))
         fit_gaussians(data, bad, row, column, sky, radius, width, fitted)
         good = np.isfinite(fitted).all(axis=1)

@@ -9,6 +9,8 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
+from snakewebb.io.noise_correlation import NoiseCorrelation
+
 PIECE = 4_000_000
 """Pixels of a piece."""
 
@@ -22,6 +24,10 @@ class Image(Protocol):
 
     def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return some rows of data, errors and mask."""
+
+    @property
+    def correlation(self) -> NoiseCorrelation | None:
+        """How the noise of pixels is correlated; None if it is not known."""
 
 
 @dataclass(frozen=True)

@@ -196,6 +196,7 @@ class Plan:
             "outlier_detection": self.options(product, "outlier_detection", "crf"),
             "sip": self.sip_options(product),
             **self.options(product, "skymatch", "crf"),
+            "asn": self.asn_metadata(product),
         }
 
     def mosaic_options(self, product: str, grid: str) -> Options:
@@ -309,7 +310,7 @@ class Plan:
         # but with what an earlier run made from it, the file is made again only if it is asked for.
         files += [*self.facts_files(product), f"{work}_alignment.json", f"{work}_facts.zip"]
         files += [f for f in (self.sky_file(product), self.median_file(product)) if f]
-        files += [f"{plots}_{name}.png" for name in ("alignment", "sky", "outliers")]
+        files += [f"{plots}_{name}.png" for name in ("alignment", "placements", "sky", "outliers")]
         files.append(f"{plots}_status.html")
         if self.runs(product, "resample"):
             files += [f"{own}_i2d.fits", f"{plots}_mosaic.png"]
