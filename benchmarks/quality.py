@@ -25,7 +25,9 @@ from astropy.io import fits
 
 from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.io.dq import OUTLIER
+from snakewebb.io.noise_correlation import UNCORRELATED
 from snakewebb.jobs.i2d import write_mosaic
+from snakewebb.kernels.photometry import circle_errors
 from snakewebb.quality.quality_file import read_repeats, read_rows
 from snakewebb.references.photometry import aperture_parameters
 from snakewebb.simulate.references import exposure_psf, smoothed
@@ -150,7 +152,8 @@ def true_noise(folder, name, crfs, facts, alignment, apcorr, rng):
         write_mosaic(blank, facts, alignment, target, step={"grid": {"pixel_scale_ratio": ratio}})
         empty = MosaicFile(target)
         data, _, bad = empty.rows(0, empty.shape[0])
-        _, err, _ = mosaic.rows(0, mosaic.shape[0])
+        err = mosaic.rows(0, mosaic.shape[0])[1]
+        noise = mosaic.correlation or UNCORRELATED
     apertures, _ = aperture_parameters(apcorr, mosaic.instrument, (30, 50, 70), ratio)
     radius, correction = apertures["aperture_radii"][-1], apertures["aperture_corrections"][-1]
     inner, outer = (apertures[f"bkg_aperture_{edge}_radius"] for edge in ("inner", "outer"))
@@ -160,7 +163,7 @@ def true_noise(folder, name, crfs, facts, alignment, apcorr, rng):
     inside = sum(np.hypot(u + i, v + j) < radius for i in fine for j in fine) / 81
     ring = (np.hypot(u, v) >= inner) & (np.hypot(u, v) < outer)
     typical = np.nanmedian(err)
-    light, predicted = [], []
+    light, places = [], []
     for y in range(reach, data.shape[0] - reach, 12):
         for x in range(reach, data.shape[1] - reach, 12):
             cut = np.s_[y - reach : y + reach + 1, x - reach : x + reach + 1]
@@ -168,11 +171,15 @@ def true_noise(folder, name, crfs, facts, alignment, apcorr, rng):
             if bad[cut].any() or not err[cut].max() < 1e9 or err[y, x] > 1.15 * typical:
                 continue
             light.append((inside * (data[cut] - np.median(data[cut][ring]))).sum())
-            square = (inside**2).sum() + inside.sum() ** 2 * np.pi / 2 / ring.sum()
-            predicted.append(np.sqrt(square) * typical)
-    noise = np.std(light)
-    depth = 8.9 - 2.5 * np.log10(5 * correction * noise)
-    return {"noise_ratio": float(noise / np.mean(predicted)), "depth": float(depth)}
+            places.append((x, y))
+    # An aperture's own error; that of its sky is small.
+    predicted = np.empty(len(places))
+    x, y = np.array(places, float).T.copy()
+    circle_errors(err, x, y, radius, noise.kernels, noise.step, 0, 0, predicted)
+    predicted *= np.sqrt(1 + inside.sum() * np.pi / 2 / ring.sum())
+    scatter = np.std(light)
+    depth = 8.9 - 2.5 * np.log10(5 * correction * scatter)
+    return {"noise_ratio": float(scatter / np.mean(predicted)), "depth": float(depth)}
 
 
 def true_width(crf):
@@ -208,9 +215,7 @@ def score(folder, simulation, apcorr=None):
     truth = true_positions(simulation, layout, repeats, names, rng)
     truth |= true_fluxes(repeats, rng)
     truth |= true_noise(folder, name, crfs, facts, alignment, apcorr, rng)
-    truth["psf_fwhm"] = true_width(
-        crfs[0], MosaicFile(folder / f"{name}_i2d.fits").grid.pixel_scale_ratio
-    )
+    truth["psf_fwhm"] = true_width(crfs[0])
     truth["psf_ellipticity"] = 0.0
     left = []
     for path, exposure in zip(crfs, names, strict=True):

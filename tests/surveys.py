@@ -68,8 +68,10 @@ def rigid_offsets(exposure):
     return {d: (m.real, m.imag) for d, m in zip(exposure, means, strict=True)}
 
 
-def write_survey(folder, exposures, *, stars, seed=1):
+def write_survey(folder, exposures, off, *, stars, seed=1):
     """Write exposures of a sky that a rigid telescope sees, with the gWCS of a survey.
+
+    ``off`` is by how much these are off, arcsec, by detector, for each exposure.
 
     Returns the files, in order, and by how much each is off, (n, 2), mas.
     """
@@ -83,9 +85,8 @@ def write_survey(folder, exposures, *, stars, seed=1):
     folder.mkdir(parents=True, exist_ok=True)
     paths, offsets = [], []
     for index, own in enumerate(frames):
-        off = rigid_offsets(exposures[index])
         for frame in own:
-            east, north = off[frame.detector]
+            east, north = off[index][frame.detector]
             x, y, z = unit_vectors(*frame.corners()).mean(axis=0)
             middle = np.degrees(np.arctan2(y, x)) % 360, np.degrees(np.arctan2(z, np.hypot(x, y)))
             # what the gWCS has too far East the telescope sees farther West

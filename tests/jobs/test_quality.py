@@ -18,9 +18,11 @@ from snakewebb.jobs.find_sources import describe_exposure
 from snakewebb.jobs.i2d import write_mosaic
 from snakewebb.jobs.quality import measure_quality
 from snakewebb.quality.quality_file import read_repeats, read_rows
+from snakewebb.quality.repeats import deviations
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
 from snakewebb.simulate.references import exposure_psf, smoothed
+from surveys import moved, read_survey, rigid_offsets, write_survey
 
 FIELD = replace(
     preset("nircam-f356w", npix=512), stars=260, galaxies=10, pointing_error=12.0, roll_error=0.0
@@ -230,3 +232,42 @@ def test_a_mosaic_notes_what_headers_tell_of_its_exposures(whole, raw):
     assert notes["alignment_rms_median"] == pytest.approx(np.median(notes["alignment_rms"]))
     assert notes["outlying"] == {}
     assert read_notes(raw / "x_i2d.fits")["quality"] == {"outlying": {}}
+
+
+def test_detectors_of_a_real_survey_are_off_as_their_wcs_are(real_data, tmp_path):
+    """The gWCS of four detectors of CEERS, under a sky as a rigid telescope sees it.
+
+    The exposures are pointed half a detector apart, so that detectors overlap.
+    """
+    folder = real_data / "ceers_wcs"
+    detectors = [f"NRCA{k}" for k in (1, 2, 3, 4)]
+    exposures = [
+        {d: moved(*wcs, *place) for d, wcs in read_survey(folder, name, detectors).items()}
+        for name, place in (("02201_00001", (0.0, 0.0)), ("04201_00002", (-31.0, 33.0)))
+    ]
+    # All of CEERS' detectors tell where the telescope points, and how it is rolled.
+    every = [f"NRC{module}{k}" for module in "AB" for k in (1, 2, 3, 4)]
+    off = [
+        rigid_offsets(read_survey(folder, name, every)) for name in ("02201_00001", "04201_00002")
+    ]
+    paths, offsets = write_survey(tmp_path / "data", exposures, off, stars=70)
+    product = process(tmp_path / "product", paths)
+    metrics, rows = measure(product)
+    repeats = read_repeats(product / "r.npz")
+    star, exposure, pull = (repeats[name] for name in ("star", "exposure", "pull"))
+    weight = (pull / repeats["offset"]) ** 2
+    good = np.isfinite(weight).all(axis=1)
+    expected = np.full((len(paths), 2), np.nan)
+    for k in (0, 1):
+        true, _, _ = deviations(star[good], offsets[exposure[good], k], weight[good, k] ** -0.5)
+        for index in range(len(paths)):
+            expected[index, k] = np.median(true[exposure[good] == index])
+    found = np.array([(row["offset_east"], row["offset_north"]) for row in rows])
+    assert_allclose(found, expected, atol=2.0)
+    assert np.sqrt(np.mean(offsets**2)) > 8.0
+    value = float(metrics["exposure_offset"]["value"])
+    assert value == pytest.approx(np.sqrt(np.mean(expected**2)), rel=0.1)
+    within = [expected[4 * k : 4 * k + 4].var(axis=0, ddof=1) for k in (0, 1)]
+    value = float(metrics["detector_offset"]["value"])
+    assert value == pytest.approx(np.sqrt(np.mean(within)), rel=0.1)
+    assert {metrics[n]["status"] for n in ("detector_offset", "position_pull")} == {"WARN"}

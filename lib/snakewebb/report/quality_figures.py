@@ -23,6 +23,8 @@ from snakewebb.wcs.sphere import mean_direction, to_plane, unit_vectors
 HEIGHT = 6.4  # inches
 ARROWS = 500
 """Of residuals, at most; more are averaged in cells."""
+PALETTE = (*COLORS, "#000000", "#8c8c8c", "#7a4a1e", "#b8b000")
+"""Of detectors: NIRCam has ten."""
 DETECTORS = 12
 """With names of their own in a legend."""
 ENOUGH = 40
@@ -37,9 +39,9 @@ SEPARATIONS = (
         "separation_rms_60": "60″ apart by {:.3g} mas",
     },
     {
-        "exposure_offset": "exposures are off each other by {:.2g} mas rms an axis",
-        "detector_offset": "detectors of an exposure by {:.2g} mas",
-        "position_pull": "scatter of positions {:.3g} times their errors",
+        "exposure_offset": "exposures off each other by {:.2g} mas an axis",
+        "detector_offset": "detectors of one by {:.2g} mas",
+        "position_pull": "positions scatter by {:.3g} errors",
     },
 )
 DEPTHS = (
@@ -51,7 +53,7 @@ DEPTHS = (
     },
     {
         "flux_repeatability": "fluxes of bright stars repeat to {:.2g} mag",
-        "flux_pull": "scatter of fluxes {:.3g} times their errors",
+        "flux_pull": "fluxes scatter by {:.3g} errors",
     },
 )
 """What is said above the pictures, in two lines each."""
@@ -117,7 +119,7 @@ def plot_residuals(
         heading(figure, "Repeated stars", line, more)
         labels = _labels([str(row["exposure"]) for row in exposures])
         names = list(dict.fromkeys(labels))
-        color = {name: COLORS[k % len(COLORS)] for k, name in enumerate(names)}
+        color = {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(names)}
         axes = figure.add_axes((0.075, 0.09, 0.5, 0.74))
         _draw_vectors(axes, repeats, seen, [color[name] for name in labels])
         axes = figure.add_axes((0.665, 0.2, 0.315, 0.63))
@@ -281,7 +283,7 @@ def _draw_offsets(
             north[own],
             xerr=error[own],
             yerr=error[own],
-            fmt=MARKERS[k // len(COLORS) % len(MARKERS)],
+            fmt=MARKERS[k // len(PALETTE) % len(MARKERS)],
             color=color[name],
             markersize=4,
             linewidth=0.7,
