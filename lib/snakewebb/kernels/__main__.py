@@ -10,6 +10,8 @@ from snakewebb.kernels import (  # noqa: F401
     deblending,
     detection,
     drizzle,
+    groups,
+    matched_filter,
     median,
     noise,
     outlier_detection,
@@ -18,4 +20,5 @@ from snakewebb.kernels import (  # noqa: F401
     shapes,
     skymatch,
     star_finders,
+    wings,
 )

@@ -23,6 +23,9 @@ class Image(Protocol):
     def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return some rows of data, errors and mask."""
 
+    def weights(self, start: int, stop: int) -> np.ndarray:
+        """Return some rows of the weights."""
+
 
 @dataclass(frozen=True)
 class Window:

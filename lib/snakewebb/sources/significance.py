@@ -1,0 +1,201 @@
+"""How significant a source at each place of a mosaic would be: matched filtering.
+
+A mosaic less its background is filtered by Gaussians: one that finds stars best, one for what is
+larger, and one so narrow that close pairs stay two. Pixels count by their weight (WHT), which
+tells how noise changes from pixel to pixel, at gaps and edges, but neither its size nor how
+neighbours are correlated: so each filtered map is divided by its own noise on blank sky, which
+varies slowly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snakewebb.io.bands import in_order
+from snakewebb.kernels import matched_filter as kernels
+from snakewebb.sources.background import NoPixel, Surface
+from snakewebb.sources.segmentation_map import Image, piece_rows
+from snakewebb.sources.shapes import FWHM_TO_SIGMA
+
+SCALES = {"star": 1.0, "broad": 3.5, "narrow": 0.4}
+"""Widths of the filters in units of that for stars."""
+MESH = 50.0
+"""Side of a mesh of background and noise in units of a star's FWHM."""
+LEAST_MARGIN = 10
+"""Pixels around a source that are seen with it."""
+SAMPLES = 2500
+"""About as many pixels of a mesh are looked at."""
+LEAST_SHARE = 0.3
+"""A mesh of fewer blank pixels has no noise of its own."""
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A part of a mosaic and how significant sources in it are.
+
+    Attributes
+    ----------
+    data : (ny, nx) float32
+        Less the background; anything where there is no weight.
+    err : (ny, nx) float32
+    weight : (ny, nx) float32
+        0 where there is no data.
+    star, broad, narrow : (rows, nx) float32
+        Significances by filter, of the part without the margins of the others.
+    star_flux, narrow_flux : (rows, nx) float32
+        What is divided by its error there.
+    top, left : int
+        First row and column of these in the other planes.
+    """
+
+    data: np.ndarray
+    err: np.ndarray
+    weight: np.ndarray
+    star: np.ndarray
+    broad: np.ndarray
+    narrow: np.ndarray
+    star_flux: np.ndarray
+    narrow_flux: np.ndarray
+    top: int
+    left: int
+
+    @property
+    def inner(self) -> tuple[slice, slice]:
+        """The part of the other planes that the significances are of."""
+        ny, nx = self.star.shape
+        return slice(self.top, self.top + ny), slice(self.left, self.left + nx)
+
+
+class Significance:
+    """The significance of sources in an image of any size.
+
+    Parameters
+    ----------
+    image : Image
+    fwhm : float
+        Of a star, pixels.
+    filter_fwhm : float
+        Of the Gaussian that finds stars.
+    boxsize : int
+        Largest side of a mesh in pixels.
+    threads : int, optional
+        The result does not depend on it.
+
+    Raises
+    ------
+    NoPixel
+        The image has no usable pixel.
+    """
+
+    def __init__(
+        self, image: Image, fwhm: float, filter_fwhm: float, boxsize: int, threads: int = 1
+    ):
+        self._image, self._threads = image, threads
+        self.kernels = {name: kernel(scale * filter_fwhm) for name, scale in SCALES.items()}
+        self.margin = max(LEAST_MARGIN, *(each.size // 2 for each in self.kernels.values()))
+        side = min(max(round(MESH * fwhm), 32), boxsize)
+        self._box = min(side, image.shape[0]), min(side, image.shape[1])
+        self._sky, self._variance, weight = self._measure(self._unfiltered)
+        self.typical_weight = float(np.median(weight[0].mesh))
+        self._noise = self._measure(self._filtered)
+
+    def maps(self, start: int, stop: int, columns: slice = slice(None)) -> Maps:
+        """Return what is known of some rows, or some columns of these."""
+        left, right, _ = columns.indices(self._image.shape[1])
+        data, err, weight, margin, before = self._planes(start, stop, left, right)
+        found, fluxes = [], []
+        own = slice(before, before + right - left)
+        for each, (level, noise) in zip(self.kernels.values(), self._noise, strict=True):
+            out, flux = np.empty((2, stop - start, data.shape[1]), np.float32)
+            kernels.weighted(data, weight, each, margin, out, flux)
+            out, flux = (np.ascontiguousarray(plane[:, own]) for plane in (out, flux))
+            out -= level.rows(start, stop, slice(left, right))
+            out /= noise.rows(start, stop, slice(left, right))
+            found.append(out)
+            fluxes.append(flux)
+        star, broad, narrow = found
+        return Maps(data, err, weight, star, broad, narrow, fluxes[0], fluxes[2], margin, before)
+
+    def noise(self, rows: np.ndarray, columns: np.ndarray, broad: bool) -> np.ndarray:
+        """Return by what a filter's sums are divided at some pixels: float64, (n,)."""
+        return self._noise[int(broad)][1].at(rows, columns)
+
+    def variance(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Return what weight times squared error is on blank sky about some pixels."""
+        return self._variance[0].at(rows, columns)
+
+    def _unfiltered(self, start, stop):
+        data, err, mask = self._image.rows(start, stop)
+        good = np.isfinite(data) & ~mask
+        yield data, good
+        weight = self._image.weights(start, stop)
+        product = weight * err**2
+        if not np.isfinite(product[good]).any():
+            product = np.ones_like(data)
+        yield product, good & np.isfinite(product)
+        yield weight, good
+
+    def _planes(self, start, stop, left, right):
+        """Return data less background, errors and weights with margins, and these margins."""
+        ny, nx = self._image.shape
+        first, last = max(start - self.margin, 0), min(stop + self.margin, ny)
+        inner, outer = max(left - self.margin, 0), min(right + self.margin, nx)
+        planes = tuple(np.empty((last - first, outer - inner), np.float32) for _ in range(3))
+        step = piece_rows(self._image.shape)
+        for top in range(first, last, step):
+            bottom = min(top + step, last)
+            data, err, mask = (part[:, inner:outer] for part in self._image.rows(top, bottom))
+            weight = self._image.weights(top, bottom)[:, inner:outer]
+            good = np.isfinite(data) & ~mask & (weight > 0) & np.isfinite(weight)
+            sky = self._sky[0].rows(top, bottom, slice(inner, outer))
+            rows = slice(top - first, bottom - first)
+            planes[0][rows] = np.where(good, data - sky, np.float32(0))
+            planes[1][rows] = err
+            planes[2][rows] = np.where(good, weight, np.float32(0))
+        return *planes, start - first, left - inner
+
+    def _filtered(self, start, stop):
+        nx = self._image.shape[1]
+        data, _, weight, margin, _ = self._planes(start, stop, 0, nx)
+        good = weight[margin : margin + stop - start] > 0
+        for each in self.kernels.values():
+            out, flux = np.empty((2, stop - start, nx), np.float32)
+            kernels.weighted(data, weight, each, margin, out, flux)
+            yield out, good
+
+    def _measure(self, images):
+        """Return level and noise, as surfaces, of each of the images that a function gives."""
+        ny, nx = self._image.shape
+        height, width = self._box
+        step = max(int(np.sqrt(height * width / SAMPLES)), 1)
+
+        def line(start):
+            found = []
+            for image, good in images(start, min(start + height, ny)):
+                found.append(np.empty((-(-nx // width), 3)))
+                kernels.mesh_noise(image, good, width, step, found[-1])
+            return found
+
+        meshes = np.array(list(in_order(line, range(0, ny, height), self._threads)))
+        surfaces = []
+        for level, noise, share in np.moveaxis(meshes, (1, 3), (0, 1)):
+            known = np.isfinite(level)
+            if not known.any():
+                raise NoPixel("Cannot measure the noise: no usable pixel")
+            few = ~(known & (share > min(LEAST_SHARE, share.max() / 2)))
+            noise = np.where(noise > 0, noise, 1)
+            pair = [
+                Surface(np.where(few, 0, mesh), few, self._box, (ny, nx)) for mesh in (level, noise)
+            ]
+            surfaces.append(pair)
+        return surfaces
+
+
+def kernel(fwhm: float) -> np.ndarray:
+    """Return one axis of a Gaussian kernel of sum 1, cut where it is below a thousandth."""
+    sigma = fwhm * FWHM_TO_SIGMA
+    half = max(int(np.ceil(3.7 * sigma)), 1)
+    values = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
+    return values / values.sum()

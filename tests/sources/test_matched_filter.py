@@ -1,0 +1,304 @@
+"""Detection by matched filters: what is found in small mosaics of known content."""
+
+import numpy as np
+import pytest
+
+import naive
+from snakewebb.kernels import groups
+from snakewebb.kernels import matched_filter as kernels
+from snakewebb.references.psf import filter_of, gaussian_psf, mosaic_psf
+from snakewebb.sources import matched_filter as step
+from snakewebb.sources import segmentation_map
+from snakewebb.sources.background import NoPixel
+from snakewebb.sources.mosaic import Mosaic
+from snakewebb.wcs.grid import Grid
+
+SCALE = 0.063
+NIRCAM = {"name": "NIRCAM", "filter": "F356W", "pupil": "CLEAR", "detector": "NRCALONG"}
+PSF = mosaic_psf(filter_of(NIRCAM), SCALE)
+SIGMA = 0.01
+SKY = 0.3
+
+
+def optimal(flux):
+    """Signal to noise of stars in noise that is not correlated."""
+    return flux * np.sqrt((PSF.stamp(0, 0) ** 2).sum()) / SIGMA
+
+
+FAINT = 1 / optimal(1.0)
+"""Flux of a star of signal to noise 1."""
+
+
+def field(places, size=200, seed=1):
+    """A mosaic with stars at (x, y, signal to noise)."""
+    rng = np.random.default_rng(seed)
+    half = PSF.size // 2
+    image = np.zeros((size + 2 * PSF.size,) * 2)
+    for x, y, snr in places:
+        column, row = round(x), round(y)
+        stamp = PSF.stamp(x - column, y - row) * snr * FAINT
+        top, left = row + PSF.size - half, column + PSF.size - half
+        image[top : top + PSF.size, left : left + PSF.size] += stamp
+    image = image[PSF.size : -PSF.size, PSF.size : -PSF.size]
+    data = image + SKY + SIGMA * rng.standard_normal(image.shape)
+    return mosaic_of(data.astype(np.float32), np.sqrt(SIGMA**2 + np.maximum(image, 0) * 1e-6))
+
+
+def mosaic_of(data, err, weight=None, mask=None):
+    shape = data.shape
+    grid = Grid((50.0, -20.0), (0.0, 0.0), SCALE / 3600, ((-1.0, 0.0), (0.0, 1.0)), shape)
+    mask = np.zeros(shape, bool) if mask is None else mask
+    weight = np.ones(shape, np.float32) if weight is None else weight
+    err = np.broadcast_to(np.asarray(err, np.float32), shape)
+    return Mosaic(data, err, mask, grid, NIRCAM, weight=weight)
+
+
+def found(mosaic, **options):
+    columns, segmentation = step.find_peaks(mosaic, PSF, 1000, **options)
+    labels = segmentation.rows(0, mosaic.shape[0])
+    assert_one_to_one(columns, labels)
+    return columns, labels
+
+
+def assert_one_to_one(columns, labels):
+    numbers, areas = np.unique(labels[labels > 0], return_counts=True)
+    np.testing.assert_array_equal(numbers, columns["label"])
+    if len(numbers):
+        y, x = (np.rint(columns[name]).astype(int) for name in ("ycentroid", "xcentroid"))
+        inside = (y >= 0) & (x >= 0) & (y < labels.shape[0]) & (x < labels.shape[1])
+        np.testing.assert_array_equal(labels[y, x][inside], columns["label"][inside])
+
+
+def nearest(columns, x, y):
+    return np.hypot(columns["xcentroid"] - x, columns["ycentroid"] - y)
+
+
+def lattice(step_size, snr, size=200):
+    axis = np.arange(step_size, size - step_size / 2, step_size)
+    rng = np.random.default_rng(3)
+    return [
+        (x + rng.uniform(-0.5, 0.5), y + rng.uniform(-0.5, 0.5), snr) for x in axis for y in axis
+    ]
+
+
+@pytest.mark.parametrize(
+    ("snr", "least", "most"), [(3, 0, 0.15), (5, 0.4, 0.85), (7, 0.93, 1), (10, 0.99, 1)]
+)
+def test_isolated_stars_are_found_by_signal_to_noise(snr, least, most):
+    places = lattice(22, snr, 420)
+    columns, _ = found(field(places, 420))
+    share = np.mean([nearest(columns, x, y).min() < 1.5 for x, y, _ in places])
+    assert least <= share <= most
+    extra = len(columns["label"]) - share * len(places)
+    assert extra <= 3
+
+
+def test_blank_sky_is_blank():
+    columns, labels = found(field([], 600))
+    assert len(columns["label"]) <= 2
+
+
+def test_positions_are_those_of_stars():
+    places = lattice(30, 300)
+    columns, _ = found(field(places))
+    assert len(columns["label"]) == len(places)
+    assert max(nearest(columns, x, y).min() for x, y, _ in places) < 0.02
+
+
+def test_pairs_are_two_from_one_and_a_half_fwhm_on():
+    rng = np.random.default_rng(5)
+    places = []
+    for x, y, snr in lattice(40, 40, 400):
+        angle = rng.uniform(0, np.pi)
+        dx, dy = 0.75 * PSF.fwhm * np.array([np.cos(angle), np.sin(angle)])
+        places += [(x + dx, y + dy, snr), (x - dx, y - dy, snr)]
+    columns, _ = found(field(places, 400))
+    split = [nearest(columns, x, y).min() < 0.6 * PSF.fwhm for x, y, _ in places]
+    assert np.mean(split) > 0.95
+    assert len(columns["label"]) <= len(places)
+    whole, _ = found(field(places, 400), deblend=False)
+    assert len(whole["label"]) == len(places) // 2
+
+
+def test_bright_stars_breed_no_sources():
+    columns, _ = found(field([(60.3, 70.1, 1e4), (150.2, 130.8, 3e4)]))
+    assert len(columns["label"]) == 2
+    assert nearest(columns, 60.3, 70.1).min() < 0.05
+
+
+def test_a_star_off_the_spikes_of_a_bright_one_is_found_and_flagged():
+    columns, _ = found(field([(60.0, 100.0, 2e4), (78.0, 107.0, 60), (180.0, 20.0, 60)]))
+    assert len(columns["label"]) == 3
+    near = columns["near_bright_star"]
+    assert near[np.argmin(nearest(columns, 78, 107))]
+    assert not near[np.argmin(nearest(columns, 180, 20))]
+    assert not near[np.argmin(nearest(columns, 60, 100))]
+
+
+@pytest.mark.parametrize("radius", [1.2, 3.2, 6.2])
+def test_a_saturated_star_is_one_source_and_flagged(radius):
+    mosaic = field([(100.0, 90.0, 1e5), (30.0, 40.0, 50)])
+    y, x = np.indices(mosaic.shape)
+    hole = np.hypot(x - 100, y - 90) < radius
+    data, weight = mosaic.data.copy(), mosaic.weight.copy()
+    data[hole], weight[hole] = np.nan, 0
+    columns, labels = found(mosaic_of(data, mosaic.err, weight, hole))
+    assert len(columns["label"]) == 2
+    core = np.argmin(nearest(columns, 100, 90))
+    assert nearest(columns, 100, 90).min() < 0.5
+    assert columns["saturated"][core] and columns["saturated"].sum() == 1
+    assert (labels[hole] == columns["label"][core]).all()
+
+
+def test_the_edge_and_little_coverage_are_flagged():
+    mosaic = field([(0.5, 60.0, 50), (100.0, 60.0, 50), (100.0, 185.0, 200)])
+    weight = mosaic.weight.copy()
+    weight[170:] = 0.2
+    columns, _ = found(mosaic_of(mosaic.data, mosaic.err, weight))
+    assert len(columns["label"]) == 3
+    edge, middle, low = (
+        np.argmin(nearest(columns, x, y)) for x, y in ((0, 60), (100, 60), (100, 185))
+    )
+    np.testing.assert_array_equal(np.flatnonzero(columns["edge"]), [edge])
+    np.testing.assert_array_equal(np.flatnonzero(columns["low_coverage"]), [low])
+
+
+def test_noise_that_weight_tells_makes_no_sources():
+    """A third of the mosaic is four times as noisy, as its weight says."""
+    rng = np.random.default_rng(8)
+    weight = np.ones((400, 400), np.float32)
+    weight[:, 270:] = 1 / 16
+    data = (SIGMA * rng.standard_normal(weight.shape) / np.sqrt(weight)).astype(np.float32)
+    columns, _ = found(mosaic_of(data, SIGMA / np.sqrt(weight), weight))
+    assert len(columns["label"]) <= 2
+
+
+def test_cosmic_rays_are_no_sources():
+    mosaic = field(lattice(50, 30))
+    data = mosaic.data.copy()
+    rng = np.random.default_rng(2)
+    stars = lattice(50, 30)
+    for _ in range(15):
+        row, column = rng.integers(5, 195, 2)
+        if min(np.hypot(column - x, row - y) for x, y, _ in stars) > 8:
+            data[row, column] += 25 * SIGMA
+    columns, _ = found(mosaic_of(data, mosaic.err))
+    assert len(columns["label"]) == len(stars)
+
+
+def test_a_galaxy_is_one_source():
+    y, x = np.indices((200, 200))
+    radius = np.hypot((x - 100.0) / 1.8, y - 95.0)
+    light = 20 * SIGMA * np.exp(-radius / 7)
+    data = light + SIGMA * np.random.default_rng(4).standard_normal(light.shape)
+    columns, labels = found(mosaic_of(data.astype(np.float32), SIGMA))
+    assert len(columns["label"]) == 1
+    assert nearest(columns, 100, 95).min() < 2
+    assert columns["ellipticity"][0] > 0.25
+    assert abs(columns["orientation"][0] % 180 - 90) > 80
+
+
+def test_a_galaxy_too_faint_for_the_star_filter_is_found():
+    y, x = np.indices((300, 300))
+    light = 1.0 * SIGMA * np.exp(-((x - 150.0) ** 2 + (y - 140.0) ** 2) / (2 * 6.0**2))
+    data = light + SIGMA * np.random.default_rng(4).standard_normal(light.shape)
+    columns, _ = found(mosaic_of(data.astype(np.float32), SIGMA))
+    assert nearest(columns, 150, 140).min() < 6
+
+
+def test_the_result_depends_on_no_pieces_nor_threads(monkeypatch):
+    mosaic = field(lattice(17, 15) + [(100.0, 90.0, 2e4), (30.5, 110.2, 500)])
+    y, x = np.indices(mosaic.shape)
+    hole = np.hypot(x - 100, y - 90) < 2.2
+    data, weight = mosaic.data.copy(), mosaic.weight.copy()
+    data[hole], weight[hole] = np.nan, 0
+    mosaic = mosaic_of(data, mosaic.err, weight, hole)
+    expected, labels = found(mosaic)
+    for rows, threads in ((7, 1), (31, 2), (64, 3)):
+        monkeypatch.setattr(segmentation_map, "PIECE", rows * mosaic.shape[1])
+        columns, other = found(mosaic, threads=threads)
+        np.testing.assert_array_equal(other, labels)
+        for name, values in expected.items():
+            np.testing.assert_array_equal(columns[name], values, err_msg=name)
+
+
+def test_units_and_scale_of_weights_do_not_matter():
+    mosaic = field(lattice(30, 20))
+    expected, labels = found(mosaic)
+    factor = np.float32(2.0**-40)
+    other = mosaic_of(
+        mosaic.data * factor, mosaic.err * factor, mosaic.weight * np.float32(2.0**20)
+    )
+    columns, same = found(other)
+    np.testing.assert_array_equal(same, labels)
+    np.testing.assert_allclose(columns["significance"], expected["significance"], rtol=1e-4)
+
+
+def test_without_errors_sources_are_found_the_same():
+    mosaic = field(lattice(30, 20))
+    expected, labels = found(mosaic)
+    columns, same = found(mosaic_of(mosaic.data, np.float32(np.nan)))
+    assert len(columns["label"]) == len(expected["label"])
+
+
+def test_nothing_but_nan():
+    data = np.full((50, 60), np.nan, np.float32)
+    with pytest.raises(NoPixel):
+        step.find_peaks(mosaic_of(data, SIGMA, mask=np.ones(data.shape, bool)), PSF, 1000)
+
+
+def test_a_few_good_pixels_are_no_trouble():
+    data = np.full((50, 60), np.nan, np.float32)
+    data[20:23, 30:34] = 1.0
+    found(mosaic_of(data, SIGMA, mask=np.isnan(data)))
+
+
+def test_constant_images_have_no_sources():
+    columns, _ = found(mosaic_of(np.full((80, 70), 2.5, np.float32), SIGMA))
+    assert not len(columns["label"])
+
+
+def test_psf_of_a_mosaic():
+    assert PSF.stamp(0, 0).sum() == pytest.approx(1, abs=1e-6)
+    assert 2.0 < PSF.fwhm < 2.5
+    assert 0.5 < PSF.filter_fwhm / PSF.fwhm < 1
+    fine = mosaic_psf(filter_of(NIRCAM), SCALE / 2, 0.5)
+    assert fine.fwhm == pytest.approx(2 * PSF.fwhm, rel=0.15)
+    envelope = PSF.envelope(PSF.filter_fwhm)
+    assert envelope[0] == 1 and (np.diff(envelope) < 0.1).all() and envelope[-1] < 1e-3
+    assert gaussian_psf(3.0).fwhm == pytest.approx(3.0, rel=0.02)
+
+
+def test_of_two_filters_the_narrower_counts():
+    both = {"name": "NIRCAM", "filter": "F150W2", "pupil": "F162M"}
+    assert filter_of(both).wavelength == pytest.approx(1.62e-6)
+    assert filter_of({"name": "NIRISS", "filter": "CLEAR", "pupil": "F150W"}).wavelength == 1.5e-6
+    assert filter_of({"name": "FGS", "filter": None, "pupil": None}) is not None
+    assert filter_of({"name": "OTHER", "filter": "BLUE", "pupil": None}) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_kernels_are_those_of_their_naive_twins(seed):
+    rng = np.random.default_rng(seed)
+    image = rng.standard_normal((23, 31)).astype(np.float32)
+    weight = rng.uniform(0, 2, image.shape).astype(np.float32)
+    weight[rng.random(image.shape) < 0.3] = 0
+    kernel = np.array([0.1, 0.2, 0.4, 0.2, 0.1])
+    out, flux = np.empty((2, 15, 31), np.float32)
+    kernels.weighted(image, weight, kernel, 4, out, flux)
+    expected = naive.weighted(image, weight, kernel)
+    np.testing.assert_allclose(out, expected[0][4:19], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(flux, expected[1][4:19], rtol=1e-5, atol=1e-5)
+    places = np.empty((400, 2), int)
+    number = kernels.peaks(out, np.float32(0.5), 1, 14, places)
+    assert [tuple(p) for p in places[:number]] == naive.peaks(out, 0.5, 1, 14)
+    i, j, k, m = 2, 3, 12, 25
+    assert groups.saddle(out, i, j, k, m) == naive.saddle(out, i, j, k, m)
+    lost = np.empty(weight.shape, bool)
+    groups.losses(weight, 0.6, lost)
+    np.testing.assert_array_equal(lost, naive.losses(weight, 0.6))
+    mesh = np.empty((2, 3))
+    good = weight > 0
+    kernels.mesh_noise(image, good, 16, 1, mesh)
+    level, noise, share = naive.mesh_noise(image[:, :16][good[:, :16]])
+    np.testing.assert_allclose(mesh[0], [level, noise, share * good[:, :16].mean()], rtol=1e-5)
