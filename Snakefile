@@ -20,6 +20,13 @@ if workflow.is_main_process:
         give_up(error)
 
 
+# Jobs on this machine start from a process that has imported what they need.
+onstart:
+    if workflow.is_main_process and workflow.local_exec and config["warm_start"]:
+        if bash := warm.start():
+            shell.executable(bash)
+
+
 onerror:
     for message in FAILURES.messages():
         tell(message)

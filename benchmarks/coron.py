@@ -215,7 +215,7 @@ class Scene:
         angles = [self.truth["exposures"][name]["roll"] for name in self.names]
         rolls = [Roll(*each) for each in zip(angles, stars, references, strict=True)]
         subtract = reduction(rolls, self.klip())
-        reduce = reducer(subtract, combiner(inputs))
+        reduce = reducer(subtract, combiner(inputs), linear=self.klip().linear)
         frames = [Frame.of_exposure(*pair) for pair in zip(geometries, stars, strict=True)]
         scene = ContrastScene(cubes, frames, psf, layout.grid, tuple(self.place()))
         found: dict[str, list[float]] = {"faint": [], "own": []}

@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT / "lib"))
 
 from snakewebb.errors import InputError
 from snakewebb.io import provenance, strict
+from snakewebb.workflow import warm
 from snakewebb.workflow.checks import check_made, check_plan, remarks
 from snakewebb.workflow.digest import code_digest
 from snakewebb.workflow.lock import occupy

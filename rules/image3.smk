@@ -15,8 +15,9 @@ rule kernels:
         "<logs>/kernels.log",
     conda:
         "../envs/snakewebb.yaml"
+    threads: 4
     resources:
-        mem_mb=memory(1200, 0),
+        mem_mb=memory(1600, 0),
         runtime=minutes,
     message:
         "Compile the kernels"

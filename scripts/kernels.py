@@ -1,4 +1,6 @@
 from snakewebb.workflow.job import job
 
 with job(snakemake.log[0]):
-    import snakewebb.kernels.__main__  # noqa: F401
+    from snakewebb.kernels.__main__ import compile_kernels
+
+    compile_kernels(snakemake.threads)

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from scipy.ndimage import spline_filter
 from scipy.stats import norm, t
 
+from coronagraphs import SCALE, STAR, geometry
 from naive import ring_statistics as naive_ring
 from snakewebb.coronagraphy.combine import combiner
 from snakewebb.coronagraphy.contrast import Contrast, measure_contrast
 from snakewebb.coronagraphy.contrast_file import write_contrast
 from snakewebb.coronagraphy.detection import detect
 from snakewebb.coronagraphy.frame import Frame
-from snakewebb.coronagraphy.injection import inject, throughput
+from snakewebb.coronagraphy.injection import Reduction, companion_image, throughput
 from snakewebb.coronagraphy.noise import (
     Rings,
     flux_at,
@@ -33,12 +34,10 @@ from snakewebb.mosaicking.resample import Input
 from snakewebb.references.filters import FILTERS
 from snakewebb.simulate.coronagraph import Coronagraph, Mask
 from snakewebb.simulate.detector import FILTERS as SIMULATED
-from snakewebb.wcs.geometry import Geometry
 from snakewebb.wcs.grid import output_grid
 from snakewebb.wcs.pixel_map import PixelMap
-from snakewebb.wcs.sphere import from_plane
 
-SCALE, STAR, SIZE = 0.063, (150.0, -30.0), 120
+SIZE = 120
 WAVELENGTH = 3.365e-6
 STAR_JANSKY = 2.0
 
@@ -46,16 +45,6 @@ STAR_JANSKY = 2.0
 @pytest.fixture(scope="module")
 def psf():
     return model_psf(WAVELENGTH, 0.347e-6, SCALE, size=65)
-
-
-def geometry(roll, center, size=SIZE):
-    """Return the geometry of an exposure whose star is at a pixel and y axis at PA ``roll``."""
-    nodes = np.linspace(-0.5, size - 0.5, 9)
-    x, y = np.meshgrid(nodes, nodes)
-    u, v = (x - center[0]) * SCALE, (y - center[1]) * SCALE
-    c, s = np.cos(np.radians(roll)), np.sin(np.radians(roll))
-    ra, dec = from_plane(-u * c + v * s, u * s + v * c, *STAR)
-    return Geometry((size, size), nodes, nodes, ra, dec, SCALE / 3600, 0, 0, roll, *STAR, 0.0, -1)
 
 
 class Observation:
@@ -87,15 +76,16 @@ class Observation:
 
         self.references = images(references)
         geometries = [
-            geometry(roll, center) for roll, center in zip(self.rolls, self.centers, strict=True)
+            geometry(roll, center, SIZE)
+            for roll, center in zip(self.rolls, self.centers, strict=True)
         ]
         self.frames = [
             Frame.of_exposure(g, center) for g, center in zip(geometries, self.centers, strict=True)
         ]
         self.cubes = [images(integrations) for _ in self.rolls]
-        for separation, pa, flux in companions:
+        for companion in companions:
             self.cubes = [
-                inject(cube, frame, psf, separation, pa, flux)
+                cube + companion_image(cube.shape[1:], frame, psf, companion)
                 for cube, frame in zip(self.cubes, self.frames, strict=True)
             ]
         self.grid = output_grid(dict(enumerate(geometries)), rotation=0.0)
@@ -131,7 +121,7 @@ class Observation:
                 images.append(self.combine(residuals))
             return np.array(images)
 
-        return reduction
+        return Reduction(reduction)
 
 
 COMPANIONS = ((1.0, 40.0, 2e-4), (2.2, 250.0, 3e-5))
@@ -164,7 +154,7 @@ def measured(observation, psf):
 @settings(deadline=None, max_examples=30)
 @given(st.floats(0.1, 3), st.floats(0, 359.9), st.floats(0, 360), st.floats(40, 80))
 def test_places_and_polar_coordinates_are_inverse(separation, pa, roll, x):
-    frame = Frame.of_exposure(geometry(roll, (x, 61.0)), (x, 61.0))
+    frame = Frame.of_exposure(geometry(roll, (x, 61.0), SIZE), (x, 61.0))
     found = frame.polar(*frame.place(separation, pa))
     assert found[0] == pytest.approx(separation)
     assert (found[1] - pa + 180) % 360 - 180 == pytest.approx(0, abs=1e-6)
@@ -174,7 +164,7 @@ def test_places_and_polar_coordinates_are_inverse(separation, pa, roll, x):
 def test_frames_of_exposures_and_their_mosaic_agree(observation):
     frame = Frame.of_grid(observation.grid, *STAR)
     maps = [
-        PixelMap(geometry(roll, center), observation.grid)
+        PixelMap(geometry(roll, center, SIZE), observation.grid)
         for roll, center in zip(observation.rolls, observation.centers, strict=True)
     ]
     for other, way in zip(observation.frames, maps, strict=True):
@@ -235,7 +225,7 @@ def test_the_psf_of_a_mosaic_is_that_of_drizzled_stars(observation, psf):
     for k in range(24):
         separation, pa = 0.3 + 0.1 * k, 67.0 * k
         cubes = [
-            inject(np.zeros((3, SIZE, SIZE)), f, psf, separation, pa, 1.0)
+            np.tile(companion_image((SIZE, SIZE), f, psf, (separation, pa, 1.0)), (3, 1, 1))
             for f in observation.frames
         ]
         image = observation.combine(cubes)

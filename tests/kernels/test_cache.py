@@ -1,6 +1,7 @@
 """Compiled kernels are kept, found from anywhere, and made again where they are damaged."""
 
 import ast
+import contextlib
 import importlib.util
 import logging
 import os
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from snakewebb.kernels import __main__ as compilation
 from snakewebb.kernels import cache
 from workflow import REPO
 
@@ -30,7 +32,10 @@ def kept(tmp_path, monkeypatch):
     folder = tmp_path / "kept"
     monkeypatch.setattr(cache, "folder", lambda: folder)
     cache._complain.cache_clear()
-    return folder
+    with contextlib.ExitStack() as opened:
+        where = cache.once(lambda folder: opened.enter_context((folder / ".turns").open("ab")))
+        monkeypatch.setattr(cache, "_turns", where)
+        yield folder
 
 
 def load(folder):
@@ -46,11 +51,15 @@ def load(folder):
     return bool(misses)
 
 
+def kernels_in(folder):
+    return [path for path in folder.iterdir() if path.name != ".turns"]
+
+
 def test_one_compilation_serves_all_checkouts(kept, tmp_path):
     assert load(tmp_path / "one")
     assert not load(tmp_path / "one")
     assert not load(tmp_path / "other")
-    assert len(list(kept.iterdir())) == 1
+    assert len(kernels_in(kept)) == 1
 
 
 @pytest.mark.parametrize(
@@ -66,7 +75,7 @@ def test_one_compilation_serves_all_checkouts(kept, tmp_path):
 )
 def test_what_is_damaged_is_compiled_again_once(kept, tmp_path, damage):
     load(tmp_path / "one")
-    (path,) = kept.iterdir()
+    (path,) = kernels_in(kept)
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
     assert path.read_bytes() != whole
@@ -90,7 +99,7 @@ def test_without_a_place_to_keep_them_kernels_work(kept, tmp_path, monkeypatch, 
     assert record.levelno == logging.WARNING
     assert record.getMessage().startswith(f"{kept}: compiled kernels cannot be kept (")
     assert ("No space left" in record.getMessage()) == full
-    assert not full or not list(kept.iterdir())
+    assert not full or not kernels_in(kept)
 
 
 def test_what_may_only_be_read_is_read(kept, tmp_path, monkeypatch, caplog):
@@ -156,10 +165,42 @@ def test_each_type_of_cpu_has_a_file_of_its_own(kept):
     assert len({path("znver3"), path("skylake"), path("znver3", "void(float64[::1])")}) == 3
 
 
+def test_many_that_lack_a_kernel_compile_it_once(tmp_path):
+    """Ten first jobs at once, say: one works, the others wait for it."""
+    (tmp_path / "twin.py").write_text(SOURCE)
+    program = "import twin; print(sum(twin.half.stats.cache_misses.values()))"
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(REPO / "lib"), str(tmp_path)]),
+        "XDG_CACHE_HOME": str(tmp_path / "caches"),
+    }
+    environment.pop("NUMBA_CACHE_DIR", None)
+    run = [sys.executable, "-c", program]
+    options = {"env": environment, "stdout": subprocess.PIPE, "text": True}
+    jobs = [subprocess.Popen(run, **options) for _ in range(6)]
+    assert sorted(job.communicate()[0] for job in jobs) == 5 * ["0\n"] + ["1\n"]
+
+
+def test_processes_begin_with_different_kernels(monkeypatch):
+    begun = []
+
+    def popen(command):
+        begun.append(int(command[-1].rpartition("(")[2].strip(")")))
+        return SimpleNamespace(wait=lambda: None)
+
+    monkeypatch.setattr(compilation.subprocess, "Popen", popen)
+    monkeypatch.setattr(compilation, "compile_from", begun.append)
+    compilation.compile_kernels(3)
+    n = len(compilation.MODULES)
+    assert begun == [n // 3, 2 * n // 3, 0]
+    assert {"drizzle", "median", "skymatch"} <= set(compilation.MODULES)
+
+
 def test_all_kernels_are_in_the_cache():
     """So none is known by what changes from process to process, an address for one."""
     program = (
-        "import snakewebb.kernels.__main__, sys\n"
+        "import sys\n"
+        "from snakewebb.kernels.__main__ import compile_from\n"
+        "compile_from(0)\n"
         "from numba.core.dispatcher import Dispatcher\n"
         "kernels = {k for name, module in sys.modules.items() if name.startswith('snakewebb.')\n"
         "           for k in vars(module).values() if isinstance(k, Dispatcher)}\n"

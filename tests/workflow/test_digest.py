@@ -1,5 +1,7 @@
 """The digest of a script changes with all that it needs, and with nothing else."""
 
+import ast
+
 import pytest
 
 from snakewebb.workflow import digest
@@ -63,3 +65,39 @@ def test_kernels_are_seen_with_their_package():
     names = {str(file.relative_to(root)) for file in files if file.is_relative_to(root)}
     assert {"snakewebb/kernels/__init__.py", "snakewebb/kernels/skymatch.py"} <= names
     assert "snakewebb/kernels/drizzle.py" not in names
+
+
+def by_syntax_tree(source):
+    """Return what code imports, found by Python's own parser."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+            found.append(("." * node.level + (node.module or ""), names))
+        elif isinstance(node, ast.Import):
+            found += [(alias.name, []) for alias in node.names]
+    return sorted(found)
+
+
+@pytest.mark.parametrize("folder", ["lib", "scripts"])
+def test_imports_are_those_of_the_syntax_tree(folder):
+    files = sorted((REPO / folder).rglob("*.py"))
+    assert files
+    for file in files:
+        source = file.read_text()
+        assert sorted(digest.imports(source)) == by_syntax_tree(source), file
+
+
+def test_imports_in_all_their_forms():
+    source = """
+import a, b.c as d
+if True:
+    from .e import (
+        f as g,  # as it was
+        h,
+    )
+    from . import i
+from ..j.k import l, m as n  # noqa
+important = "from here import nothing"
+"""
+    assert sorted(digest.imports(source)) == by_syntax_tree(source)

@@ -24,10 +24,10 @@ from snakewebb.coronagraphy.contrast_tables import (
     source_table,
 )
 from snakewebb.coronagraphy.detection import detect
-from snakewebb.coronagraphy.injection import Reduce
+from snakewebb.coronagraphy.injection import Reduction
 from snakewebb.coronagraphy.noise_curve import noise_curve
 from snakewebb.coronagraphy.scene import Scene
-from snakewebb.coronagraphy.throughput import Combine, companion_throughput, throughput_curve
+from snakewebb.coronagraphy.throughput import companion_throughput, throughput_curve
 from snakewebb.wcs.sphere import ARCSEC
 
 log = logging.getLogger(__name__)
@@ -69,8 +69,8 @@ class Contrast:
 
 
 def measure_contrast(
-    reduce: Reduce,
-    combine: Combine,
+    reduce: Reduction,
+    combine: Reduction,
     scene: Scene,
     *,
     wavelength: float,
@@ -81,10 +81,10 @@ def measure_contrast(
 
     Parameters
     ----------
-    reduce : callable
+    reduce : Reduction
         From the exposures' cubes to the combined image with the star's light subtracted, one for
         each of `truncate`: (T, ny, nx).
-    combine : callable
+    combine : Reduction
         The same without the subtraction, see `snakewebb.coronagraphy.combine.combiner`: (ny, nx).
     scene : Scene
         Limits and contrasts are divided by its transmission.

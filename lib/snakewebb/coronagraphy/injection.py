@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,61 +13,87 @@ from snakewebb.coronagraphy.psf import PointSpread
 from snakewebb.coronagraphy.scene import Scene
 
 Cubes = Sequence[np.ndarray]
-Reduce = Callable[[Cubes], np.ndarray]
 Companion = tuple[float, float, float]
 """Separation (arcsec), position angle (degrees East of North), flux (Jy)."""
 
 
-def inject(
-    cube: np.ndarray, frame: Frame, psf: PointSpread, separation: float, pa: float, flux: float
+@dataclass(frozen=True)
+class Reduction:
+    """The way from exposures to their combined image, or to several.
+
+    Attributes
+    ----------
+    whole : callable
+        Takes the exposures' cubes (n, ny, nx), returns the image (ny, nx) or images (…, ny, nx).
+    of_added : callable, optional
+        Takes images (ny, nx), one for each exposure, that are added to all of its integrations;
+        returns by how much that changes the result. Where the reduction is linear.
+    """
+
+    whole: Callable[[Cubes], np.ndarray]
+    of_added: Callable[[Sequence[np.ndarray]], np.ndarray] | None = None
+
+    def __call__(self, cubes: Cubes) -> np.ndarray:
+        """Reduce exposures."""
+        return self.whole(cubes)
+
+    def response(self, cubes: Cubes) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
+        """Return `of_added`, or what finds the same by reducing exposures with and without."""
+        if self.of_added is not None:
+            return self.of_added
+        before = np.asarray(self.whole(cubes), np.float64)
+
+        def change(added: Sequence[np.ndarray]) -> np.ndarray:
+            brighter = [cube + image for cube, image in zip(cubes, added, strict=True)]
+            return np.asarray(self.whole(brighter), np.float64) - before
+
+        return change
+
+
+def companion_image(
+    shape: tuple[int, int], frame: Frame, psf: PointSpread, companion: Companion
 ) -> np.ndarray:
-    """Return an exposure with a companion added to all of its integrations.
+    """Return a companion on an exposure, (ny, nx) float64, MJy/sr.
 
     Parameters
     ----------
-    cube : (n, ny, nx) array
-        MJy/sr.
+    shape : (ny, nx)
     frame : Frame
         The exposure's.
     psf : PointSpread
         At the exposure's pixels.
-    separation, pa : float
-        Arcsec; degrees East of North.
-    flux : float
-        Jy.
+    companion : Companion
     """
-    stamp, rows, columns = psf.stamp(cube.shape[1:], *frame.place(separation, pa))
-    brighter = np.array(cube, np.float64)
-    brighter[:, rows, columns] += flux / frame.jansky * stamp
-    return brighter
+    separation, pa, flux = companion
+    return psf.at(shape, *frame.place(separation, pa)) * (flux / frame.jansky)
 
 
-def throughput(reduce: Reduce, scene: Scene, companions: Sequence[Companion]) -> np.ndarray:
+def throughput(reduce: Reduction, scene: Scene, companions: Sequence[Companion]) -> np.ndarray:
     """Measure what fraction of a companion's flux is found in the reduced image.
-
-    The reduction is done once for each companion, and once without.
 
     Parameters
     ----------
-    reduce : callable
-        Takes the exposures' cubes, returns the combined image (ny, nx) or several (…, ny, nx).
+    reduce : Reduction
     scene : Scene
     companions : sequence of Companion
+        One at a time is added.
 
     Returns
     -------
     (len(companions), …) float64
     """
-    before = np.asarray(reduce(scene.cubes), np.float64)
-    fractions = np.empty((len(companions), *before.shape[:-2]))
-    for k, (separation, pa, flux) in enumerate(companions):
-        brighter = [
-            inject(cube, frame, scene.psf, separation, pa, flux)
-            for cube, frame in zip(scene.cubes, scene.frames, strict=True)
-        ]
-        change = np.asarray(reduce(brighter), np.float64) - before
+    response = reduce.response(scene.cubes)
+    fractions = []
+    for companion in companions:
+        separation, pa, flux = companion
+        change = response(
+            [
+                companion_image(cube.shape[1:], frame, scene.psf, companion)
+                for cube, frame in zip(scene.cubes, scene.frames, strict=True)
+            ]
+        )
         place = scene.frame.place(separation, pa)
-        for index in np.ndindex(fractions.shape[1:]):
-            found = flux_at(change[index], scene.image_psf, *place)
-            fractions[(k, *index)] = found * scene.frame.jansky / flux
-    return fractions
+        images = change.reshape(-1, *change.shape[-2:])
+        found = [flux_at(image, scene.image_psf, *place) for image in images]
+        fractions.append(np.reshape(found, change.shape[:-2]) * scene.frame.jansky / flux)
+    return np.array(fractions, np.float64)

@@ -66,6 +66,11 @@ class KlipOptions:
         """All numbers of modes, the headline first."""
         return [self.truncate] if isinstance(self.truncate, int) else list(self.truncate)
 
+    @property
+    def linear(self) -> bool:
+        """Whether what is subtracted of a companion depends on nothing but the references."""
+        return self.strategy == "RDI" and self.n_references is None and not self.symmetry
+
 
 @dataclass(frozen=True)
 class Subtracted:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.fft import next_fast_len
+from scipy.interpolate import RectBivariateSpline
 from scipy.ndimage import distance_transform_edt, map_coordinates, spline_filter
 
 from snakewebb.errors import InputError
@@ -90,8 +91,12 @@ class PointSpread:
             (np.arange(part.start, part.stop) - c) * self.oversample + half
             for part, c in ((rows, y), (columns, x))
         ]
-        grid = np.meshgrid(*along, indexing="ij")
-        return map_coordinates(self._coefficients, grid, prefilter=False), rows, columns
+        return self._spline(*along), rows, columns
+
+    @cached_property
+    def _spline(self) -> RectBivariateSpline:
+        samples = np.arange(len(self.image))
+        return RectBivariateSpline(samples, samples, self.image, s=0)
 
     @cached_property
     def _coefficients(self) -> np.ndarray:
@@ -122,7 +127,7 @@ class PointSpread:
         image = np.interp(np.hypot(offset[:, None], offset), samples, profile, right=0.0)
         return PointSpread(image * pixel_scale_ratio**2, self.oversample * pixel_scale_ratio)
 
-    @property
+    @cached_property
     def fwhm(self) -> float:
         """Full width at half maximum of the profile, pixels."""
         radius = np.arange(0, len(self.image) / 2, 0.02) / self.oversample

@@ -7,13 +7,12 @@ would come through too well.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from snakewebb.coronagraphy.detection import Detections
-from snakewebb.coronagraphy.injection import Companion, Cubes, Reduce, throughput
+from snakewebb.coronagraphy.injection import Companion, Reduction, throughput
 from snakewebb.coronagraphy.noise_curve import NoiseCurve
 from snakewebb.coronagraphy.scene import Scene
 
@@ -26,8 +25,6 @@ REMOVALS = 2
 """A found source is taken away so often, each time with the flux that the last gave."""
 LEAST_KEPT = 0.2
 """Its flux is corrected by no more than this fraction before."""
-
-Combine = Callable[[Cubes], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -75,13 +72,13 @@ def injection_plan(curve: NoiseCurve, sigma: float) -> tuple[np.ndarray, list[Co
 
 
 def throughput_curve(
-    reduce: Reduce, combine: Combine, scene: Scene, curve: NoiseCurve, sigma: float
+    reduce: Reduction, combine: Reduction, scene: Scene, curve: NoiseCurve, sigma: float
 ) -> ThroughputCurve:
     """Measure the throughput by companions of ``sigma`` times the noise.
 
     Parameters
     ----------
-    reduce, combine : callable
+    reduce, combine : Reduction
         See `snakewebb.coronagraphy.contrast.measure_contrast`.
     scene : Scene
     curve : NoiseCurve
@@ -95,13 +92,13 @@ def throughput_curve(
 
 
 def companion_throughput(
-    reduce: Reduce, combine: Combine, scene: Scene, detections: Detections
+    reduce: Reduction, combine: Reduction, scene: Scene, detections: Detections
 ) -> tuple[np.ndarray, np.ndarray]:
     """Measure what is left of the sources that were found, by taking them away.
 
     Parameters
     ----------
-    reduce, combine : callable
+    reduce, combine : Reduction
         See `snakewebb.coronagraphy.contrast.measure_contrast`.
     scene : Scene
     detections : Detections

@@ -153,7 +153,7 @@ def product_contrast(
         image, origin = _psf(files.psf, setup, band, frames[0].pixel_scale)
         combine = combiner(inputs, options_of(DrizzleOptions, options.drizzle))
         measured = measure_contrast(
-            reducer(target.subtract, combine),
+            reducer(target.subtract, combine, linear=target.options.linear),
             combine,
             Scene(
                 target.cubes,

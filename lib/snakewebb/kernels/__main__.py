@@ -1,24 +1,35 @@
 """Compile all kernels, once, rather than in the first jobs: ``python -m snakewebb.kernels``.
 
-Importing does it, since kernels have signatures. They are named one by one for the workflow, which
-finds out from imports what to do again after an edit.
+Importing a module does it, since kernels have signatures.
 """
 
-from snakewebb.kernels import (  # noqa: F401
-    background,
-    centroids,
-    deblending,
-    detection,
-    drizzle,
-    groups,
-    matched_filter,
-    median,
-    noise,
-    outlier_detection,
-    photometry,
-    pixel_map,
-    shapes,
-    skymatch,
-    star_finders,
-    wings,
-)
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+MODULES = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
+
+
+def compile_kernels(processes: int) -> None:
+    """Compile what is not there, with some processes; each begins with other kernels.
+
+    They come to wait for each other where they meet, see `snakewebb.kernels.cache`.
+    """
+    program = f"from {__spec__.name} import compile_from; compile_from"
+    firsts = [len(MODULES) * number // processes for number in range(1, processes)]
+    others = [subprocess.Popen([sys.executable, "-c", f"{program}({first})"]) for first in firsts]
+    compile_from(0)
+    for other in others:
+        other.wait()
+
+
+def compile_from(first: int) -> None:
+    """Compile all kernels, beginning with those of one of the modules."""
+    for name in MODULES[first:] + MODULES[:first]:
+        import_module(f"{__package__}.{name}")
+
+
+if __name__ == "__main__":
+    compile_kernels(os.cpu_count() or 1)

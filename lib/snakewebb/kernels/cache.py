@@ -10,12 +10,14 @@ its own, and is compiled where that file is not there or is not what was written
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import logging
 import os
 import pickle
 import sys
 import uuid
+import zlib
 from collections.abc import Callable
 from functools import cache as once
 from pathlib import Path
@@ -77,18 +79,25 @@ class _Cache(NullCache):
     def load_overload(self, sig, target_context):
         target_context.refresh()
         path = self._path(sig, target_context.codegen())
-        # Whatever cannot be read is compiled again.
-        with contextlib.suppress(Exception):
-            content = path.read_bytes() if path else b""
-            digest, code = content[:_DIGEST], content[_DIGEST:]
-            if hashlib.sha256(code).digest() == digest:
-                return CompileResult._rebuild(target_context, *pickle.loads(code))
-        return None
+        if path is None:
+            return None
+        found = _read(path, target_context)
+        if found is None:
+            # The turn lasts until the kernel is saved. Others may have compiled it meanwhile.
+            _take_turn(path, fcntl.LOCK_EX)
+            if found := _read(path, target_context):
+                _take_turn(path, fcntl.LOCK_UN)
+        return found
 
     def save_overload(self, sig, cres):
         path = self._path(sig, cres.codegen)
-        if path is None or cres.lifted or cres.library.has_dynamic_globals:
+        if path is None:
             return
+        if not (cres.lifted or cres.library.has_dynamic_globals):
+            self._write(path, cres)
+        _take_turn(path, fcntl.LOCK_UN)
+
+    def _write(self, path, cres):
         code = dumps(cres._reduce())
         partial = path.with_name(f".{uuid.uuid4().hex}.partial")
         try:
@@ -107,6 +116,31 @@ class _Cache(NullCache):
         key = repr((versions, codegen.magic_tuple(), self._function.__module__, sig))
         name = f"{self._function.__qualname__}-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
         return folder() / name
+
+
+def _read(path, target_context):
+    """Return a compiled kernel; None for whatever cannot be read, which is compiled again."""
+    with contextlib.suppress(Exception):
+        content = path.read_bytes()
+        digest, code = content[:_DIGEST], content[_DIGEST:]
+        if hashlib.sha256(code).digest() == digest:
+            return CompileResult._rebuild(target_context, *pickle.loads(code))
+    return None
+
+
+def _take_turn(path, kind):
+    """Lock or unlock a kernel, so that of many processes that lack it one compiles it.
+
+    A lock is one byte of a file that is common to all, and ends with its process.
+    """
+    with contextlib.suppress(OSError):  # some file systems have no locks
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fcntl.lockf(_turns(path.parent), kind, 1, zlib.crc32(path.name.encode()))
+
+
+@once
+def _turns(where):
+    return (where / ".turns").open("ab")
 
 
 @once

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from snakewebb.errors import InputError
-from snakewebb.startup import collect_garbage, put_off_garbage, standing_in
+from snakewebb.startup import collect_garbage, import_fits, put_off_garbage
 from snakewebb.workflow.logs import DONE, STOPPED
 
 put_off_garbage()
@@ -126,6 +126,6 @@ _GUARDED = None
 if script := getattr(sys.modules["__main__"], "snakemake", None):
     _guard(_GUARDED := script.log[0])
 
-# In another version of astropy more may be asked for: then it is imported as a whole, by others.
-with contextlib.suppress(ImportError), standing_in("astropy.units", "Quantity", "UnitBase"):
-    import astropy.io.fits  # noqa: F401
+# What BLAS adds up depends on the number of its threads, for which Snakemake takes a rule's.
+os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+import_fits()

@@ -1,0 +1,237 @@
+"""Jobs as children of one process that has imported what they need: a twentieth of a second each.
+
+A job by itself is a new Python that imports NumPy, astropy.io.fits and numba, which takes half a
+second. Here a *server* imports them once, and forks for each job. Snakemake calls a shell, as
+always; that shell is `snakewebb.workflow.warm_shell`, which asks the server for scripts of Python
+and hands all else to bash, and scripts too where there is no server any more. So whatever Snakemake
+does with a job, it does with a process of that job's own, whose end and exit code are the job's.
+
+The server lives as long as the process that started it, and its jobs. It is started by the
+workflow (`onstart`) for runs on this machine only; jobs on a cluster, in an environment of conda or
+in a container start by themselves, and make the same bytes.
+"""
+
+from __future__ import annotations
+
+import ast
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import runpy
+import selectors
+import shlex
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from snakewebb.startup import import_fits
+
+SHELL = Path(__file__).with_name("warm_shell.py")
+PATIENCE = 10.0
+"""Seconds that one of the processes waits for another."""
+SHARED = "snakewebb.jobs.", "snakewebb.report."
+"""What of a script's imports its next jobs find done; not what makes a job of it."""
+
+
+def start() -> str | None:
+    """Start a server that lives as long as this process; return the shell that asks it for jobs.
+
+    Returns
+    -------
+    str or None
+        A path, the name of which is bash: Snakemake then says the same to it. None where there
+        cannot be a server, as on a file system without sockets.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="snakewebb-"))
+    shell, bash = folder / "bash", shutil.which("bash") or "/bin/bash"
+    try:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(folder / "socket"))
+        listener.listen(128)
+        words = [sys.executable, "-I", "-S", str(SHELL), bash, sys.executable, f"{folder}/socket"]
+        shell.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+        shell.chmod(stat.S_IRWXU)
+        if not os.access(shell, os.X_OK):
+            raise OSError("programs cannot be started there")
+    except OSError:
+        shutil.rmtree(folder)
+        return None
+    # The end of this process, however it comes, closes the pipe.
+    life, kept = os.pipe()
+    server = subprocess.Popen(
+        [sys.executable, "-m", __name__, str(listener.fileno()), str(life), str(folder)],
+        # A thread of NumPy's would not be there after a fork.
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        pass_fds=(listener.fileno(), life),
+        stdin=subprocess.DEVNULL,
+    )
+    listener.close()
+    os.close(life)
+    atexit.register(_stop, server, kept)
+    return str(shell)
+
+
+def _stop(server: subprocess.Popen, life: int) -> None:
+    os.close(life)
+    # Jobs of a run that was interrupted may need a moment.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        server.wait(PATIENCE)
+
+
+def main(listening: int, life: int, folder: str) -> None:
+    """Be the server, or one of its children: then do a job as if it was started by itself."""
+    gc.disable()
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import_fits()
+    # What the preamble that Snakemake puts before a script asks for, and then most scripts.
+    for module in ("snakemake.iocontainers", "snakemake.logging", "snakewebb.kernels.cache"):
+        importlib.import_module(module)
+
+    try:
+        script = _Server(socket.socket(fileno=listening), life, interrupt).serve()
+    finally:
+        if os.getpid() == _SERVER:
+            shutil.rmtree(folder, ignore_errors=True)
+    if script:
+        runpy.run_path(script, run_name="__main__")
+
+
+class _Server:
+    """Forks for jobs, one process and one thread, until its starter and all jobs have ended."""
+
+    def __init__(self, listener: socket.socket, life: int, interrupt: Any):
+        self._listener, self._life = listener, life
+        self._interrupt = interrupt  # what jobs do on SIGINT: nothing where a run has no terminal
+        self._jobs: dict[int, socket.socket] = {}
+        self._known: set[str] = set()
+        self._selector = selectors.DefaultSelector()
+        self._ended, wake = socket.socketpair()
+        wake.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(wake.fileno())
+        self._wake = wake
+        for each in (listener, life, self._ended):
+            self._selector.register(each, selectors.EVENT_READ)
+
+    def serve(self) -> str | None:
+        """Return the script of a job in its process, None in the server's at its end."""
+        alive = True
+        while alive or self._jobs:
+            for key, _ in self._selector.select():
+                if key.fileobj is self._listener:
+                    if script := self._accept():
+                        return script
+                elif key.fileobj is self._ended:
+                    self._ended.recv(4096)
+                    self._reap()
+                elif key.fileobj == self._life:
+                    alive = False
+                    self._selector.unregister(self._life)
+                    self._selector.unregister(self._listener)
+                    self._listener.close()
+                else:
+                    self._end(key.data)
+        return None
+
+    def _accept(self) -> str | None:
+        connection, _ = self._listener.accept()
+        connection.settimeout(PATIENCE)
+        try:
+            request, streams = _receive(connection)
+        except (OSError, ValueError):
+            connection.close()
+            return None
+        self._import(request["script"])
+        gc.freeze()
+        pid = os.fork()
+        if not pid:
+            self._become(request, streams)
+            return request["script"]
+        for stream in streams:
+            os.close(stream)
+        with contextlib.suppress(OSError):
+            connection.sendall(f"{pid}\n".encode())
+        self._jobs[pid] = connection
+        self._selector.register(connection, selectors.EVENT_READ, pid)
+        return None
+
+    def _import(self, script: str) -> None:
+        """Import what a script does, so that it and its like find it done.
+
+        Whatever is wrong with it, the job will find out and say.
+        """
+        with contextlib.suppress(Exception):
+            tree = ast.parse(Path(script).read_bytes())
+            wanted = [n.module for n in tree.body if isinstance(n, ast.ImportFrom)]
+            for module in set(filter(None, wanted)) - self._known:
+                self._known.add(module)
+                if module.startswith(SHARED):
+                    signal.signal(signal.SIGINT, self._interrupt)
+                    with contextlib.suppress(KeyboardInterrupt):
+                        importlib.import_module(module)
+                    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def _become(self, request: dict[str, Any], streams: list[int]) -> None:
+        """Be a job's process and nothing else."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, self._interrupt)
+        self._selector.close()
+        for each in (self._listener, self._ended, self._wake, *self._jobs.values()):
+            each.close()
+        os.close(self._life)
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
+        os.chdir(request["folder"])
+        os.umask(request["umask"])
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        tempfile.tempdir = None
+        sys.argv = [request["script"]]
+        sys.path[0] = os.path.dirname(request["script"])
+
+    def _reap(self) -> None:
+        """Tell what came of jobs that have ended."""
+        while self._jobs:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            connection = self._jobs.pop(pid)
+            self._forget(connection)
+            with contextlib.suppress(OSError):
+                connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+            connection.close()
+
+    def _end(self, pid: int) -> None:
+        """End a job whose shell was killed."""
+        if pid in self._jobs:
+            self._forget(self._jobs[pid])
+            os.kill(pid, signal.SIGKILL)
+
+    def _forget(self, connection: socket.socket) -> None:
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(connection)
+
+
+def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """Return what a shell asks for, and the streams that its job shall have."""
+    start, streams, _, _ = socket.recv_fds(connection, 65536, 3)
+    with connection.makefile("rb") as file:
+        size, _, start = start.partition(b"\n")
+        request = json.loads(start + file.read(int(size) - len(start)))
+    return request, streams
+
+
+if __name__ == "__main__":
+    _SERVER = os.getpid()
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
