@@ -7,10 +7,12 @@ import naive
 from snakewebb.kernels import groups
 from snakewebb.kernels import matched_filter as kernels
 from snakewebb.references.psf import filter_of, gaussian_psf, mosaic_psf
+from snakewebb.sources import background as background_module
 from snakewebb.sources import matched_filter as step
 from snakewebb.sources import segmentation_map
-from snakewebb.sources.background import NoPixel
+from snakewebb.sources.background import Background, NoPixel
 from snakewebb.sources.mosaic import Mosaic
+from snakewebb.sources.surface import Surface
 from snakewebb.wcs.grid import Grid
 
 SCALE = 0.063
@@ -302,3 +304,26 @@ def test_kernels_are_those_of_their_naive_twins(seed):
     kernels.mesh_noise(image, good, 16, 1, mesh)
     level, noise, share = naive.mesh_noise(image[:, :16][good[:, :16]])
     np.testing.assert_allclose(mesh[0], [level, noise, share * good[:, :16].mean()], rtol=1e-5)
+
+
+def test_surfaces_are_those_of_backgrounds():
+    rng = np.random.default_rng(3)
+    image = rng.standard_normal((130, 170)).astype(np.float32)
+    image += np.linspace(0, 9, 170, dtype=np.float32)
+    bad = np.zeros(image.shape, bool)
+    for box in (30, 64, 500):
+        sky = Background(lambda a, b: (image[a:b], bad[a:b]), image.shape, box, 1000)
+        size = min(box, 130), min(box, 170)
+        level, _, _, _ = background_module._meshes(
+            lambda a, b: (image[a:b], bad[a:b]), image.shape, size, 1000, 1
+        )
+        surface = Surface(level, np.zeros(level.shape, bool), size, image.shape)
+        if box != 30:  # whose last meshes are cut, and filled in
+            np.testing.assert_allclose(surface.rows(0, 130), sky.level(0, 130), atol=2e-5)
+        rows, columns = rng.integers(0, 130, 50), rng.integers(0, 170, 50)
+        np.testing.assert_allclose(
+            surface.at(rows, columns), surface.rows(0, 130)[rows, columns], rtol=1e-6
+        )
+        np.testing.assert_array_equal(
+            surface.rows(40, 77, slice(13, 90)), surface.rows(0, 130)[40:77, 13:90]
+        )

@@ -22,7 +22,7 @@ REACH = 64
 RINGS = 45
 """As many λ/D is the image wide at most: the pupil's samples tell no more."""
 PUPIL = 128
-COLOURS = 7
+COLOURS = 5
 SLOPE = -2.5
 """Beyond its image, a star's light falls as this power of the distance."""
 

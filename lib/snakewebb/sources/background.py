@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -58,61 +57,38 @@ class Background:
     def __init__(
         self, rows: Rows, shape: tuple[int, int], boxsize: int, piece: int, threads: int = 1
     ):
-        box = min(boxsize, shape[0]), min(boxsize, shape[1])
+        box = tuple(min(boxsize, size) for size in shape)
         level, rms, number, sampled = _meshes(rows, shape, box, piece, threads)
         if not number.any():
             raise NoPixel("Cannot compute a background: no usable pixel")
         few = number <= GOOD_SHARE * box[0] * box[1] / sampled
         if few.all():
-            box = shape
+            box = tuple(shape)
             level, rms, *_ = _meshes(rows, shape, box, piece, threads)
             few = np.zeros((1, 1), bool)
             log.info("no mesh of %d pixels is good enough: one background for the image", boxsize)
-        self._level, self._rms = (Surface(mesh, few, box, shape) for mesh in (level, rms))
+        self._columns = _spline(level.shape[1], box[1], shape[1]).T.copy()
+        along = _spline(level.shape[0], box[0], shape[0])
+        self._maps = []
+        for mesh in (level, rms):
+            mesh = median_filter(filled(mesh.astype(np.float32), few)).astype(np.float32)
+            # einsum: a BLAS may round differently with another number of threads
+            self._maps.append((np.einsum("ik,kl->il", along, mesh), mesh.min(), mesh.max()))
 
     def level(self, start: int, stop: int, columns: slice = slice(None)) -> np.ndarray:
         """Return some rows, or some columns of these, of the background: float32."""
-        return self._level.rows(start, stop, columns)
+        return self._expand(0, start, stop, columns)
 
     def rms(self, start: int, stop: int) -> np.ndarray:
         """Return some rows of its rms: float32."""
-        return self._rms.rows(start, stop)
+        return self._expand(1, start, stop, slice(None))
 
-
-class Surface:
-    """A smooth map through what is known at meshes.
-
-    Parameters
-    ----------
-    mesh : (my, mx)
-        Values.
-    few : (my, mx) bool
-        Where they are not known.
-    box : (int, int)
-        Height and width of a mesh in pixels.
-    shape : (ny, nx)
-    """
-
-    def __init__(
-        self, mesh: np.ndarray, few: np.ndarray, box: tuple[int, int], shape: tuple[int, int]
-    ):
-        self.mesh = mesh = _median_filter(_filled(mesh.astype(np.float32), few)).astype(np.float32)
-        self._columns = _spline(mesh.shape[1], box[1], shape[1]).T.copy()
-        # einsum: a BLAS may round differently with another number of threads
-        self._partial = np.einsum("ik,kl->il", _spline(mesh.shape[0], box[0], shape[0]), mesh)
-        self._low, self._high = mesh.min(), mesh.max()
-
-    def rows(self, start: int, stop: int, columns: slice = slice(None)) -> np.ndarray:
-        """Return some rows, or some columns of these: float32."""
+    def _expand(self, which, start, stop, columns):
+        partial, low, high = self._maps[which]
         right = np.ascontiguousarray(self._columns[:, columns])
         out = np.empty((stop - start, right.shape[1]), np.float32)
-        expand(self._partial[start:stop], right, self._low, self._high, out)
+        expand(partial[start:stop], right, low, high, out)
         return out
-
-    def at(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Return the values at some pixels: float64, (n,)."""
-        values = np.einsum("nk,kn->n", self._partial[rows], self._columns[:, columns])
-        return values.clip(self._low, self._high)
 
 
 def _meshes(rows, shape, box, piece, threads):
@@ -152,7 +128,7 @@ def _pieces(rows, top, bottom, piece, step) -> Iterator[tuple[np.ndarray, np.nda
         yield data[first::step], mask[first::step]
 
 
-def _filled(mesh, few):
+def filled(mesh, few):
     """Fill in meshes from the ten nearest others, weighted by inverse distance.
 
     All others as far as the tenth count: which of them a search tree gives is arbitrary.
@@ -167,14 +143,13 @@ def _filled(mesh, few):
     return filled
 
 
-def _median_filter(mesh):
+def median_filter(mesh):
     """Return the median of each mesh and its neighbours."""
     padded = np.pad(mesh, 1, constant_values=np.nan)
     around = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
     return np.nanmedian(around, axis=(2, 3))
 
 
-@lru_cache(maxsize=8)
 def _spline(n, size, length):
     """Return the matrix that enlarges n meshes of a size to pixels by a cubic spline.
 

@@ -94,7 +94,7 @@ def find_peaks(
 
     def seen(window):
         columns = slice(window.left, window.right)
-        return window, significance.maps(window.top, window.bottom, columns)
+        return window, significance.maps(window.top, window.bottom, columns, with_broad=False)
 
     found = []
     known = len(parents)

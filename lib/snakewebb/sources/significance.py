@@ -15,9 +15,10 @@ import numpy as np
 
 from snakewebb.io.bands import in_order
 from snakewebb.kernels import matched_filter as kernels
-from snakewebb.sources.background import NoPixel, Surface
+from snakewebb.sources.background import NoPixel
 from snakewebb.sources.segmentation_map import Image, piece_rows
 from snakewebb.sources.shapes import FWHM_TO_SIGMA
+from snakewebb.sources.surface import Surface
 
 SCALES = {"star": 1.0, "broad": 3.5, "narrow": 0.4}
 """Widths of the filters in units of that for stars."""
@@ -25,6 +26,8 @@ MESH = 50.0
 """Side of a mesh of background and noise in units of a star's FWHM."""
 LEAST_MARGIN = 10
 """Pixels around a source that are seen with it."""
+LINES = 0.4
+"""Share of the rows of a mesh that are filtered to measure the noise."""
 SAMPLES = 2500
 """About as many pixels of a mesh are looked at."""
 LEAST_SHARE = 0.3
@@ -98,25 +101,37 @@ class Significance:
         side = min(max(round(MESH * fwhm), 32), boxsize)
         self._box = min(side, image.shape[0]), min(side, image.shape[1])
         self._sky, self._variance, weight = self._measure(self._unfiltered)
-        self.typical_weight = float(np.median(weight[0].mesh))
-        self._noise = self._measure(self._filtered)
+        self.typical_weight = weight[0].median
+        self._noise = self._measure(self._filtered, LINES)
 
-    def maps(self, start: int, stop: int, columns: slice = slice(None)) -> Maps:
+    def maps(
+        self, start: int, stop: int, columns: slice = slice(None), *, with_broad: bool = True
+    ) -> Maps:
         """Return what is known of some rows, or some columns of these."""
         left, right, _ = columns.indices(self._image.shape[1])
         data, err, weight, margin, before = self._planes(start, stop, left, right)
-        found, fluxes = [], []
+        found = {"broad": np.empty((0, 0), np.float32)}
+        fluxes = {}
         own = slice(before, before + right - left)
-        for each, (level, noise) in zip(self.kernels.values(), self._noise, strict=True):
+        for name, (level, noise) in zip(self.kernels, self._noise, strict=True):
+            if name == "broad" and not with_broad:
+                continue
             out, flux = np.empty((2, stop - start, data.shape[1]), np.float32)
-            kernels.weighted(data, weight, each, margin, out, flux)
+            kernels.weighted(data, weight, self.kernels[name], margin, out, flux)
             out, flux = (np.ascontiguousarray(plane[:, own]) for plane in (out, flux))
             out -= level.rows(start, stop, slice(left, right))
             out /= noise.rows(start, stop, slice(left, right))
-            found.append(out)
-            fluxes.append(flux)
-        star, broad, narrow = found
-        return Maps(data, err, weight, star, broad, narrow, fluxes[0], fluxes[2], margin, before)
+            found[name], fluxes[name] = out, flux
+        return Maps(
+            data,
+            err,
+            weight,
+            **found,
+            star_flux=fluxes["star"],
+            narrow_flux=fluxes["narrow"],
+            top=margin,
+            left=before,
+        )
 
     def noise(self, rows: np.ndarray, columns: np.ndarray, broad: bool) -> np.ndarray:
         """Return by what a filter's sums are divided at some pixels: float64, (n,)."""
@@ -165,15 +180,23 @@ class Significance:
             kernels.weighted(data, weight, each, margin, out, flux)
             yield out, good
 
-    def _measure(self, images):
-        """Return level and noise, as surfaces, of each of the images that a function gives."""
+    def _measure(self, images, share=1.0):
+        """Return level and noise, as surfaces, of each of the images that a function gives.
+
+        A share of the rows of each mesh counts.
+        """
         ny, nx = self._image.shape
         height, width = self._box
-        step = max(int(np.sqrt(height * width / SAMPLES)), 1)
+        step = max(int(np.sqrt(share * height * width / SAMPLES)), 1)
+
+        def part(start):
+            rows = min(height, ny - start)
+            own = max(round(share * rows), 1)
+            return start + (rows - own) // 2, start + (rows - own) // 2 + own
 
         def line(start):
             found = []
-            for image, good in images(start, min(start + height, ny)):
+            for image, good in images(*part(start)):
                 found.append(np.empty((-(-nx // width), 3)))
                 kernels.mesh_noise(image, good, width, step, found[-1])
             return found
