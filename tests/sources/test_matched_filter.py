@@ -1,16 +1,20 @@
 """Detection by matched filters: what is found in small mosaics of known content."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import naive
 from snakewebb.kernels import groups
+from snakewebb.kernels import kron as kron_kernels
 from snakewebb.kernels import matched_filter as kernels
 from snakewebb.references.psf import filter_of, gaussian_psf, mosaic_psf
 from snakewebb.sources import background as background_module
 from snakewebb.sources import matched_filter as step
 from snakewebb.sources import segmentation_map
 from snakewebb.sources.background import Background, NoPixel
+from snakewebb.sources.catalog import CatalogOptions, source_catalog
 from snakewebb.sources.mosaic import Mosaic
 from snakewebb.sources.surface import Surface
 from snakewebb.wcs.grid import Grid
@@ -308,22 +312,135 @@ def test_kernels_are_those_of_their_naive_twins(seed):
 
 def test_surfaces_are_those_of_backgrounds():
     rng = np.random.default_rng(3)
-    image = rng.standard_normal((130, 170)).astype(np.float32)
-    image += np.linspace(0, 9, 170, dtype=np.float32)
+    image = rng.standard_normal((128, 192)).astype(np.float32)
+    image += np.linspace(0, 9, 192, dtype=np.float32)
     bad = np.zeros(image.shape, bool)
-    for box in (30, 64, 500):
+    for box in (32, 64, 500):
         sky = Background(lambda a, b: (image[a:b], bad[a:b]), image.shape, box, 1000)
-        size = min(box, 130), min(box, 170)
+        size = min(box, 128), min(box, 192)
         level, _, _, _ = background_module._meshes(
             lambda a, b: (image[a:b], bad[a:b]), image.shape, size, 1000, 1
         )
         surface = Surface(level, np.zeros(level.shape, bool), size, image.shape)
-        if box != 30:  # whose last meshes are cut, and filled in
-            np.testing.assert_allclose(surface.rows(0, 130), sky.level(0, 130), atol=2e-5)
-        rows, columns = rng.integers(0, 130, 50), rng.integers(0, 170, 50)
+        np.testing.assert_allclose(surface.rows(0, 128), sky.level(0, 128), atol=2e-5)
+        rows, columns = rng.integers(0, 128, 50), rng.integers(0, 192, 50)
         np.testing.assert_allclose(
-            surface.at(rows, columns), surface.rows(0, 130)[rows, columns], rtol=1e-6
+            surface.at(rows, columns), surface.rows(0, 128)[rows, columns], rtol=1e-6
         )
         np.testing.assert_array_equal(
-            surface.rows(40, 77, slice(13, 90)), surface.rows(0, 130)[40:77, 13:90]
+            surface.rows(40, 77, slice(13, 90)), surface.rows(0, 128)[40:77, 13:90]
         )
+
+
+def test_kron_fluxes_are_total():
+    """Of stars and of galaxies, beside others."""
+    y, x = np.indices((300, 300))
+    rng = np.random.default_rng(4)
+    places = [(60.0, 60.0, 4.0, 0.5), (200.0, 70.0, 6.0, 1.0), (120.0, 210.0, 3.0, 0.7)]
+    data = SIGMA * rng.standard_normal(x.shape) + SKY
+    for cx, cy, size, ratio in places:
+        data += 0.5 * np.exp(-np.hypot(x - cx, (y - cy) / ratio) / size)
+    stars = [(95.0, 62.0, 200), (250.0, 250.0, 300)]
+    data += field(stars, 300, seed=2).data - SKY
+    columns, _ = found(mosaic_of(data.astype(np.float32), SIGMA * 1.4))
+    for cx, cy, size, ratio in places:
+        k = np.argmin(nearest(columns, cx, cy))
+        # not blurred by the PSF, for which the flux is corrected
+        assert columns["kron_flux"][k] == pytest.approx(np.pi * size**2 * ratio, rel=0.08)
+    k = np.argmin(nearest(columns, 250, 250))
+    assert columns["kron_flux"][k] == pytest.approx(300 * FAINT, rel=0.03)
+    assert 0 < columns["kron_flux_err"][k] < 0.03 * columns["kron_flux"][k]
+    small, _ = found(mosaic_of(data.astype(np.float32), SIGMA * 1.4), kron_params=(1.0, 1.0))
+    assert (small["kron_radius"] <= columns["kron_radius"]).all()
+
+
+def test_kron_is_that_of_its_naive_twin():
+    rng = np.random.default_rng(5)
+    image = rng.uniform(0, 1, (40, 50)).astype(np.float32)
+    image += 20 * np.exp(-((np.arange(50) - 24.3) ** 2) / 30).astype(np.float32)
+    err = rng.uniform(0.1, 0.2, image.shape).astype(np.float32)
+    weight = (rng.random(image.shape) > 0.1).astype(np.float32)
+    labels = (rng.random(image.shape) > 0.9).astype(np.uint32) * 2
+    ellipses = np.array([[1, 24.3, 18.8, 3.0, 1.7, 0.6], [2, 3.0, 4.0, 2.0, 2.0, 0.0]])
+    out = np.empty((2, 3))
+    kron_kernels.kron(image, err, weight, labels, ellipses, 6.0, 2.5, 1.4, out)
+    expected = [naive.kron(image, err, weight, labels, e, 6.0, 2.5, 1.4) for e in ellipses]
+    np.testing.assert_allclose(out, expected, rtol=1e-5)
+
+
+def test_the_catalogue_has_columns_for_it():
+    how = CatalogOptions(starfinder="matched_filter")
+    mosaic = field(lattice(40, 50))
+    catalog = source_catalog(mosaic, how)
+    plain = source_catalog(mosaic, CatalogOptions()).table.colnames
+    assert catalog.table.colnames[: len(plain)] == plain
+    more = catalog.table.colnames[len(plain) :]
+    assert more[:5] == ["significance", "saturated", "near_bright_star", "edge", "low_coverage"]
+    assert more[5:8] == ["kron_radius", "kron_flux", "kron_flux_err"]
+    assert set(more[8:]) == {f"kron_{m}{e}" for m in ("abmag", "vegamag") for e in ("", "_err")}
+    assert len(catalog.table) == catalog.status["sources"] == len(lattice(40, 50))
+    assert catalog.table["edge"].dtype == bool
+    empty = source_catalog(mosaic_of(np.zeros((60, 60), np.float32), SIGMA), how)
+    assert empty.table.colnames == catalog.table.colnames and not len(empty.table)
+    assert "4.8 sigma" in empty.status["reason"]
+
+
+def test_fluxes_without_a_unit_are_not_told():
+    mosaic = dataclasses.replace(field(lattice(40, 50)), flaw="no fluxes: the mosaic is in DN")
+    catalog = source_catalog(mosaic, CatalogOptions(starfinder="matched_filter"))
+    assert catalog.status["status"] == "FAILED"
+    assert np.isnan(catalog.table["kron_flux"]).all()
+    assert np.isfinite(catalog.table["significance"]).all()
+
+
+def test_the_threshold_and_the_meshes_are_the_users():
+    mosaic = field(lattice(22, 6, 300), 300)
+    counts = [
+        len(
+            source_catalog(
+                mosaic, CatalogOptions(starfinder="matched_filter", snr_threshold=t)
+            ).table
+        )
+        for t in (4, 5, 8)
+    ]
+    assert counts[0] > counts[1] > counts[2]
+    tilted = dataclasses.replace(
+        mosaic, data=mosaic.data + np.linspace(0, 0.3, 300, dtype=np.float32)
+    )
+    how = CatalogOptions(starfinder="matched_filter", bkg_boxsize=32)
+    assert len(source_catalog(tilted, how).table) == pytest.approx(counts[1], rel=0.3)
+
+
+@pytest.mark.parametrize(
+    "unused",
+    [
+        {"npixels": 5},
+        {"connectivity": 4},
+        {"nlevels": 2},
+        {"contrast": 0.5},
+        {"localbkg_width": 9},
+        {"multithresh_mode": "linear"},
+        {"apermask_method": "none"},
+        {"sigma_radius": 3.0},
+        {"brightest": 1},
+        {"minsep_fwhm": 4.0},
+        {"peakmax": 1e-9},
+    ],
+)
+def test_parameters_of_other_finders_have_no_effect(unused):
+    mosaic = field(lattice(40, 50), 120)
+    expected, got = (
+        source_catalog(mosaic, CatalogOptions(starfinder="matched_filter", **options)).table
+        for options in ({}, unused)
+    )
+    for name in expected.colnames:
+        if not name.startswith("sky_"):
+            np.testing.assert_array_equal(got[name], expected[name])
+
+
+def test_without_a_known_filter_kernel_fwhm_is_the_psf():
+    mosaic = dataclasses.replace(
+        field(lattice(40, 50)), instrument={"name": "OTHER", "filter": "BLUE", "pupil": None}
+    )
+    how = CatalogOptions(starfinder="matched_filter", kernel_fwhm=2.2)
+    assert len(source_catalog(mosaic, how).table) == len(lattice(40, 50))

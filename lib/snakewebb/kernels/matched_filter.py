@@ -79,7 +79,9 @@ def weighted(image, weight, kernel, top, out, flux):
 def mesh_noise(image, good, width, step, out):
     """Describe the meshes of some rows: level and noise of what is not clipped as a source.
 
-    The noise is that of the values below the level, which sources don't reach.
+    The noise is that of the values below the median, which sources don't reach; the level is the
+    mode, as SExtractor estimates it (Bertin & Arnouts 1996, A&AS 117, 393), or the median if these
+    are far apart.
 
     Parameters
     ----------
@@ -131,6 +133,12 @@ def mesh_noise(image, good, width, step, out):
             if last >= high:
                 break
             high = last
+        mean = 0.0
+        for i in range(high):
+            mean += part[i]
+        mean /= high
+        if abs(mean - level) < 0.3 * noise:
+            level = 2.5 * level - 1.5 * mean
         out[k, 0], out[k, 1], out[k, 2] = level, noise, high / seen
 
 

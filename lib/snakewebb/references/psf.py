@@ -78,6 +78,14 @@ class PointSpread:
         k = int(np.argmax(line < 0.5))
         return 2 * float(k - (0.5 - line[k]) / (line[k - 1] - line[k])) / self.oversample
 
+    def encircled(self, radius: np.ndarray) -> np.ndarray:
+        """Return the share of a star's light within circles about it; ``radius`` in pixels."""
+        image = self.image() / self.oversample**2
+        offset = (np.arange(len(image)) - len(image) // 2) / self.oversample
+        distance = np.hypot(offset[:, None], offset).ravel()
+        order = np.argsort(distance, kind="stable")
+        return np.interp(radius, distance[order], np.cumsum(image.ravel()[order])).clip(0.1, 1)
+
     def gaussian(self, fwhm: float) -> np.ndarray:
         """Return the transfer function of a Gaussian kernel of sum 1."""
         fy, fx = self.frequencies

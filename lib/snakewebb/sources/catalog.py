@@ -54,6 +54,17 @@ FOUND_BY_FILTER = {
     "near_bright_star": ("flag", "Spikes or halo of a star may add a tenth or more"),
     "edge": ("flag", "Cut by an edge or a gap"),
     "low_coverage": ("flag", "Weight below half of that of most pixels"),
+    "kron_radius": ("length", "Semimajor axis of the ellipse of kron_flux"),
+    **{
+        f"kron_{suffix}{err}": (
+            "flux" if suffix == "flux" else "mag",
+            f"Error of kron_{suffix}"
+            if err
+            else f"{quantity} in an ellipse, corrected for the PSF",
+        )
+        for suffix, quantity in QUANTITIES.items()
+        for err in ("", "_err")
+    },
 }
 """Columns that `matched_filter` has beside the others: kind and description."""
 PACKAGES = ("numpy", "numba", "astropy")
@@ -77,8 +88,10 @@ class CatalogOptions(FinderOptions):
     ci1_star_threshold, ci2_star_threshold : float
         A source is extended if its fluxes grow by more than the first from the first to the second
         aperture and by more than the second from there to the third.
-    apermask_method, kron_params : str, tuple of float or None
-        They change no column.
+    kron_params : tuple of float, optional
+        Of ``matched_filter``, see `snakewebb.sources.kron.DEFAULT`.
+    apermask_method : str
+        It changes no column.
     """
 
     starfinder: str = "segmentation"
@@ -174,6 +187,7 @@ def source_catalog(
                 how.bkg_boxsize,
                 how.snr_threshold,
                 deblend=how.deblend,
+                kron_params=how.kron_params,
                 scratch=scratch,
                 threads=threads,
             )
@@ -260,7 +274,12 @@ def _north(grid):
 def _catalog(columns, mosaic, apertures, offset, outcome, how, segmentation=None):
     """Put the columns in order and add magnitudes and metadata; columns not given are NaN."""
     number = outcome["sources"]
-    sums = ("isophotal", "aper_total", *(f"aper{energy}" for energy in apertures["aperture_ee"]))
+    sums = (
+        "kron",
+        "isophotal",
+        "aper_total",
+        *(f"aper{energy}" for energy in apertures["aperture_ee"]),
+    )
     for name in sums:
         if f"{name}_flux" in columns:
             mag, mag_err = magnitudes(columns[f"{name}_flux"], columns[f"{name}_flux_err"])

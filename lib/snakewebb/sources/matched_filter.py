@@ -19,6 +19,7 @@ from snakewebb.kernels import detection
 from snakewebb.references.psf import PointSpread
 from snakewebb.sources.detection import joined, touching
 from snakewebb.sources.groups import DESCRIBED, RING, Resolver
+from snakewebb.sources.kron import kron_fluxes
 from snakewebb.sources.peaks import Peaks
 from snakewebb.sources.segmentation_map import Image, Segmentation, piece_rows, windows
 from snakewebb.sources.shapes import ordered_columns
@@ -48,6 +49,7 @@ def find_peaks(
     threshold: float = SNR_THRESHOLD,
     *,
     deblend: bool = True,
+    kron_params: tuple[float, ...] | None = None,
     scratch: BinaryIO | None = None,
     threads: int = 1,
 ) -> tuple[dict[str, np.ndarray], Segmentation]:
@@ -64,6 +66,8 @@ def find_peaks(
         Significance of the faintest sources.
     deblend : bool, optional
         Whether connected sources are parted.
+    kron_params : tuple of float, optional
+        See `snakewebb.sources.kron.DEFAULT`.
     scratch : binary file, optional
         See `Segmentation`.
     threads : int, optional
@@ -73,7 +77,8 @@ def find_peaks(
     -------
     columns : dict
         See `snakewebb.sources.detection.find_segments`; and ``significance``, ``saturated``,
-        ``near_bright_star``, ``edge`` and ``low_coverage``.
+        ``near_bright_star``, ``edge``, ``low_coverage``, and those of
+        `snakewebb.sources.kron.kron_fluxes`.
     segmentation : Segmentation
     """
     segmentation = Segmentation(image.shape, scratch)
@@ -124,6 +129,7 @@ def find_peaks(
     columns["saturated"] = own["saturated"] > 0
     columns["near_bright_star"] = near[~part]
     columns["edge"] = own["coverage"] < EDGE
+    columns |= kron_fluxes(significance, segmentation, columns, psf, kron_params)
     columns["low_coverage"] = low[~part]
     return columns, segmentation
 

@@ -28,6 +28,7 @@ LEAST_MARGIN = 10
 """Pixels around a source that are seen with it."""
 LINES = 0.4
 """Share of the rows of a mesh that are filtered to measure the noise."""
+SKY_SAMPLES = 8000
 SAMPLES = 2500
 """About as many pixels of a mesh are looked at."""
 LEAST_SHARE = 0.3
@@ -96,13 +97,14 @@ class Significance:
         self, image: Image, fwhm: float, filter_fwhm: float, boxsize: int, threads: int = 1
     ):
         self._image, self._threads = image, threads
+        self.shape = image.shape
         self.kernels = {name: kernel(scale * filter_fwhm) for name, scale in SCALES.items()}
         self.margin = max(LEAST_MARGIN, *(each.size // 2 for each in self.kernels.values()))
         side = min(max(round(MESH * fwhm), 32), boxsize)
         self._box = min(side, image.shape[0]), min(side, image.shape[1])
-        self._sky, self._variance, weight = self._measure(self._unfiltered)
+        self._sky, self._variance, weight = self._measure(self._unfiltered, SKY_SAMPLES)
         self.typical_weight = weight[0].median
-        self._noise = self._measure(self._filtered, LINES)
+        self._noise = self._measure(self._filtered, SAMPLES, LINES)
 
     def maps(
         self, start: int, stop: int, columns: slice = slice(None), *, with_broad: bool = True
@@ -113,13 +115,12 @@ class Significance:
         found = {"broad": np.empty((0, 0), np.float32)}
         fluxes = {}
         own = slice(before, before + right - left)
-        for name, (level, noise) in zip(self.kernels, self._noise, strict=True):
+        for name, (_, noise) in zip(self.kernels, self._noise, strict=True):
             if name == "broad" and not with_broad:
                 continue
             out, flux = np.empty((2, stop - start, data.shape[1]), np.float32)
             kernels.weighted(data, weight, self.kernels[name], margin, out, flux)
             out, flux = (np.ascontiguousarray(plane[:, own]) for plane in (out, flux))
-            out -= level.rows(start, stop, slice(left, right))
             out /= noise.rows(start, stop, slice(left, right))
             found[name], fluxes[name] = out, flux
         return Maps(
@@ -132,6 +133,13 @@ class Significance:
             top=margin,
             left=before,
         )
+
+    def planes(self, start: int, stop: int, columns: slice) -> tuple[np.ndarray, ...]:
+        """Return data less background, errors and weights of a part, see `Maps`."""
+        left, right, _ = columns.indices(self.shape[1])
+        *planes, top, before = self._planes(start, stop, left, right)
+        own = slice(top, top + stop - start), slice(before, before + right - left)
+        return tuple(np.ascontiguousarray(plane[own]) for plane in planes)
 
     def noise(self, rows: np.ndarray, columns: np.ndarray, broad: bool) -> np.ndarray:
         """Return by what a filter's sums are divided at some pixels: float64, (n,)."""
@@ -180,14 +188,14 @@ class Significance:
             kernels.weighted(data, weight, each, margin, out, flux)
             yield out, good
 
-    def _measure(self, images, share=1.0):
+    def _measure(self, images, samples, share=1.0):
         """Return level and noise, as surfaces, of each of the images that a function gives.
 
         A share of the rows of each mesh counts.
         """
         ny, nx = self._image.shape
         height, width = self._box
-        step = max(int(np.sqrt(share * height * width / SAMPLES)), 1)
+        step = max(int(np.sqrt(share * height * width / samples)), 1)
 
         def part(start):
             rows = min(height, ny - start)
