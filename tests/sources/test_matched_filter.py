@@ -15,48 +15,8 @@ from snakewebb.sources import matched_filter as step
 from snakewebb.sources import segmentation_map
 from snakewebb.sources.background import Background, NoPixel
 from snakewebb.sources.catalog import CatalogOptions, source_catalog
-from snakewebb.sources.mosaic import Mosaic
 from snakewebb.sources.surface import Surface
-from snakewebb.wcs.grid import Grid
-
-SCALE = 0.063
-NIRCAM = {"name": "NIRCAM", "filter": "F356W", "pupil": "CLEAR", "detector": "NRCALONG"}
-PSF = mosaic_psf(filter_of(NIRCAM), SCALE)
-SIGMA = 0.01
-SKY = 0.3
-
-
-def optimal(flux):
-    """Signal to noise of stars in noise that is not correlated."""
-    return flux * np.sqrt((PSF.stamp(0, 0) ** 2).sum()) / SIGMA
-
-
-FAINT = 1 / optimal(1.0)
-"""Flux of a star of signal to noise 1."""
-
-
-def field(places, size=200, seed=1):
-    """A mosaic with stars at (x, y, signal to noise)."""
-    rng = np.random.default_rng(seed)
-    half = PSF.size // 2
-    image = np.zeros((size + 2 * PSF.size,) * 2)
-    for x, y, snr in places:
-        column, row = round(x), round(y)
-        stamp = PSF.stamp(x - column, y - row) * snr * FAINT
-        top, left = row + PSF.size - half, column + PSF.size - half
-        image[top : top + PSF.size, left : left + PSF.size] += stamp
-    image = image[PSF.size : -PSF.size, PSF.size : -PSF.size]
-    data = image + SKY + SIGMA * rng.standard_normal(image.shape)
-    return mosaic_of(data.astype(np.float32), np.sqrt(SIGMA**2 + np.maximum(image, 0) * 1e-6))
-
-
-def mosaic_of(data, err, weight=None, mask=None):
-    shape = data.shape
-    grid = Grid((50.0, -20.0), (0.0, 0.0), SCALE / 3600, ((-1.0, 0.0), (0.0, 1.0)), shape)
-    mask = np.zeros(shape, bool) if mask is None else mask
-    weight = np.ones(shape, np.float32) if weight is None else weight
-    err = np.broadcast_to(np.asarray(err, np.float32), shape)
-    return Mosaic(data, err, mask, grid, NIRCAM, weight=weight)
+from sources_fields import FAINT, NIRCAM, PSF, SCALE, SIGMA, SKY, field, lattice, mosaic_of
 
 
 def found(mosaic, **options):
@@ -67,7 +27,7 @@ def found(mosaic, **options):
 
 
 def assert_one_to_one(columns, labels):
-    numbers, areas = np.unique(labels[labels > 0], return_counts=True)
+    numbers, _areas = np.unique(labels[labels > 0], return_counts=True)
     np.testing.assert_array_equal(numbers, columns["label"])
     if len(numbers):
         y, x = (np.rint(columns[name]).astype(int) for name in ("ycentroid", "xcentroid"))
@@ -77,14 +37,6 @@ def assert_one_to_one(columns, labels):
 
 def nearest(columns, x, y):
     return np.hypot(columns["xcentroid"] - x, columns["ycentroid"] - y)
-
-
-def lattice(step_size, snr, size=200):
-    axis = np.arange(step_size, size - step_size / 2, step_size)
-    rng = np.random.default_rng(3)
-    return [
-        (x + rng.uniform(-0.5, 0.5), y + rng.uniform(-0.5, 0.5), snr) for x in axis for y in axis
-    ]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +52,7 @@ def test_isolated_stars_are_found_by_signal_to_noise(snr, least, most):
 
 
 def test_blank_sky_is_blank():
-    columns, labels = found(field([], 600))
+    columns, _labels = found(field([], 600))
     assert len(columns["label"]) <= 2
 
 
@@ -152,7 +104,8 @@ def test_a_saturated_star_is_one_source_and_flagged(radius):
     assert len(columns["label"]) == 2
     core = np.argmin(nearest(columns, 100, 90))
     assert nearest(columns, 100, 90).min() < 0.5
-    assert columns["saturated"][core] and columns["saturated"].sum() == 1
+    assert columns["saturated"][core]
+    assert columns["saturated"].sum() == 1
     assert (labels[hole] == columns["label"][core]).all()
 
 
@@ -162,7 +115,7 @@ def test_the_edge_and_little_coverage_are_flagged():
     weight[170:] = 0.2
     columns, _ = found(mosaic_of(mosaic.data, mosaic.err, weight))
     assert len(columns["label"]) == 3
-    edge, middle, low = (
+    edge, _middle, low = (
         np.argmin(nearest(columns, x, y)) for x, y in ((0, 60), (100, 60), (100, 185))
     )
     np.testing.assert_array_equal(np.flatnonzero(columns["edge"]), [edge])
@@ -197,7 +150,7 @@ def test_a_galaxy_is_one_source():
     radius = np.hypot((x - 100.0) / 1.8, y - 95.0)
     light = 20 * SIGMA * np.exp(-radius / 7)
     data = light + SIGMA * np.random.default_rng(4).standard_normal(light.shape)
-    columns, labels = found(mosaic_of(data.astype(np.float32), SIGMA))
+    columns, _labels = found(mosaic_of(data.astype(np.float32), SIGMA))
     assert len(columns["label"]) == 1
     assert nearest(columns, 100, 95).min() < 2
     assert columns["ellipticity"][0] > 0.25
@@ -213,7 +166,7 @@ def test_a_galaxy_too_faint_for_the_star_filter_is_found():
 
 
 def test_the_result_depends_on_no_pieces_nor_threads(monkeypatch):
-    mosaic = field(lattice(17, 15) + [(100.0, 90.0, 2e4), (30.5, 110.2, 500)])
+    mosaic = field([*lattice(17, 15), (100.0, 90.0, 20000.0), (30.5, 110.2, 500)])
     y, x = np.indices(mosaic.shape)
     hole = np.hypot(x - 100, y - 90) < 2.2
     data, weight = mosaic.data.copy(), mosaic.weight.copy()
@@ -242,8 +195,8 @@ def test_units_and_scale_of_weights_do_not_matter():
 
 def test_without_errors_sources_are_found_the_same():
     mosaic = field(lattice(30, 20))
-    expected, labels = found(mosaic)
-    columns, same = found(mosaic_of(mosaic.data, np.float32(np.nan)))
+    expected, _labels = found(mosaic)
+    columns, _same = found(mosaic_of(mosaic.data, np.float32(np.nan)))
     assert len(columns["label"]) == len(expected["label"])
 
 
@@ -271,7 +224,9 @@ def test_psf_of_a_mosaic():
     fine = mosaic_psf(filter_of(NIRCAM), SCALE / 2, 0.5)
     assert fine.fwhm == pytest.approx(2 * PSF.fwhm, rel=0.15)
     envelope = PSF.envelope(PSF.filter_fwhm)
-    assert envelope[0] == 1 and (np.diff(envelope) < 0.1).all() and envelope[-1] < 1e-3
+    assert envelope[0] == 1
+    assert (np.diff(envelope) < 0.1).all()
+    assert envelope[-1] < 1e-3
     assert gaussian_psf(3.0).fwhm == pytest.approx(3.0, rel=0.02)
 
 
@@ -381,7 +336,8 @@ def test_the_catalogue_has_columns_for_it():
     assert len(catalog.table) == catalog.status["sources"] == len(lattice(40, 50))
     assert catalog.table["edge"].dtype == bool
     empty = source_catalog(mosaic_of(np.zeros((60, 60), np.float32), SIGMA), how)
-    assert empty.table.colnames == catalog.table.colnames and not len(empty.table)
+    assert empty.table.colnames == catalog.table.colnames
+    assert not len(empty.table)
     assert "4.8 sigma" in empty.status["reason"]
 
 

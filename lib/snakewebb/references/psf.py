@@ -69,6 +69,15 @@ class PointSpread:
         shifted = self.image(np.exp(-2j * np.pi * (fy * dy + fx * dx)))
         return shifted[:: self.oversample, :: self.oversample]
 
+    def cut(self, reach: int) -> PointSpread:
+        """Return the PSF out to some pixels along both axes."""
+        half = min(reach * self.oversample, len(self.spectrum) // 2)
+        middle = len(self.spectrum) // 2
+        inner = slice(middle - half, middle + half)
+        image = self.image()[inner, inner] / self.oversample**2
+        spectrum = np.fft.rfft2(np.fft.ifftshift(image)).real
+        return replace(self, spectrum=spectrum, noise=np.ones_like(spectrum))
+
     @cached_property
     def fwhm(self) -> float:
         """Full width at half maximum, pixels."""

@@ -145,6 +145,24 @@ class Significance:
         """Return by what a filter's sums are divided at some pixels: float64, (n,)."""
         return self._noise[int(broad)][1].at(rows, columns)
 
+    def flux_errors(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Return the error of the filtered image (its weighted mean) at some pixels: (n,).
+
+        NaN where there is no data.
+        """
+        ny, nx = self.shape
+        out = np.full(len(rows), np.nan)
+        step = piece_rows(self.shape)
+        for start in range(0, ny, step):
+            here = np.flatnonzero((rows >= start) & (rows < min(start + step, ny)))
+            *planes, top, left = self._planes(start, min(start + step, ny), 0, nx)
+            places = np.column_stack([rows[here] - start + top, columns[here] + left])
+            described = np.empty((len(here), 4))
+            kernels.describe(*planes, self.kernels["star"], places, described)
+            good = planes[2][places[:, 0], places[:, 1]] > 0
+            out[here] = np.where(good, described[:, 1], np.nan)
+        return out * self.noise(rows, columns, False)
+
     def variance(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return what weight times squared error is on blank sky about some pixels."""
         return self._variance[0].at(rows, columns)

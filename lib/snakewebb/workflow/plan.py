@@ -294,17 +294,18 @@ class Plan:
         own, plots = f"<results>/{product}/{product}", f"<results>/{product}/plots/{product}"
         work = f"<results>/{product}/work/{product}"
         kinds = ["crf", "i2d"] if self.config["exposure_i2d"] else ["crf"]
-        files = [file for kind in kinds for file in self.files(product, kind)]
+        files = [f for kind in kinds for f in self.files(product, kind)] + [f"{plots}_status.html"]
         # Where a job failed, Snakemake keeps a record as if it had been done. Without its file,
         # but with what an earlier run made from it, the file is made again only if it is asked for.
         files += [*self.facts_files(product), f"{work}_alignment.json", f"{work}_facts.zip"]
         files += [f for f in (self.sky_file(product), self.median_file(product)) if f]
         files += [f"{plots}_{name}.png" for name in ("alignment", "sky", "outliers")]
-        files.append(f"{plots}_status.html")
         if self.runs(product, "resample"):
             files += [f"{own}_i2d.fits", f"{plots}_mosaic.png"]
             if self.runs(product, "source_catalog"):
                 files += [f"{own}_cat.ecsv", f"{own}_segm.fits", f"{plots}_sources.png"]
+                if self.steps(product)["source_catalog"]["completeness"]:
+                    files += [f"{own}_completeness.ecsv", f"{plots}_completeness.png"]
         return files
 
     def _coron3(self, product: str) -> list[str]:
