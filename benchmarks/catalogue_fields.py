@@ -163,7 +163,7 @@ def make_sources(name: str, field: Observation, seed: int, psf: Psf, scale: floa
             )
             target, where = (table, rows) if rows is not None else (second, slice(None))
             target["ra"][where], target["dec"][where] = ra, dec
-        beacons = max(int(len(table) / 250), 3)
+        beacons = max(int(len(table) / 1000), 3)
         xi, eta = (rng.random((2, beacons)) - 0.5) * side
         bright = _table(field, xi, eta, noise.flux(1e4 * 20 ** rng.random(beacons)))
         bright["role"] = "beacon"
