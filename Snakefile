@@ -9,6 +9,7 @@ report: "report/workflow.rst"
 include: "rules/common.smk"
 include: "rules/image2.smk"
 include: "rules/image3.smk"
+include: "rules/quality.smk"
 include: "rules/coron3.smk"
 include: "rules/report.smk"
 

@@ -83,8 +83,9 @@ def ours(data: dict[str, np.ndarray]) -> dict:
     from snakewebb.coronagraphy.fourier import fourier_shift
     from snakewebb.coronagraphy.klip import KlipOptions, Library
     from snakewebb.coronagraphy.registration import Template
-    from snakewebb.kernels.drizzle import MARGIN, add_exposure, divide_totals, drizzle_square
+    from snakewebb.kernels.drizzle import MARGIN, drizzle_square
     from snakewebb.kernels.outlier_detection import blot, flag
+    from snakewebb.kernels.resample import add_exposure, divide_totals
     from snakewebb.kernels.skymatch import MEDIAN, MODE, sky_statistic
 
     sci, variances, mosaic = data["sci"], tuple(data["variances"]), data["mosaic"]
@@ -92,15 +93,15 @@ def ours(data: dict[str, np.ndarray]) -> dict:
     weight = np.ones_like(sci)
 
     def drizzle():
-        sums = np.zeros((shape[0] + 2 * MARGIN, shape[1] + 2 * MARGIN, 5))
+        sums = np.zeros((shape[0] + 2 * MARGIN, shape[1] + 2 * MARGIN, 6))
         u, v = data["corner_u"], data["corner_v"]
-        drizzle_square(u, v, PIXFRAC, weight, (sci, *variances), 0.0, 0, 0, sums)
-        totals, context = np.zeros((*shape, 8)), np.zeros(shape, np.uint32)
+        drizzle_square(u, v, PIXFRAC, weight, (sci, *variances), 0.0, 1.0, 0, 0, sums)
+        totals, context = np.zeros((*shape, 9)), np.zeros(shape, np.uint32)
         add_exposure(sums, 0, 0, 1.0, totals, context, np.uint32(1))
         image, wht = np.empty((2, *shape), np.float32)
-        means = np.empty((3, *shape), np.float32)
+        means = np.empty((4, *shape), np.float32)
         divide_totals(totals, np.nan, 1.0, image, wht, means)
-        return {"sci": image, "wht": wht, "con": context, "var": means}
+        return {"sci": image, "wht": wht, "con": context, "var": means[:3]}
 
     def sky(kind):
         limits = -np.inf, np.inf, 5, 4.0, 4.0, 0.1

@@ -23,6 +23,7 @@ from snakewebb.io import provenance, strict
 from snakewebb.workflow import warm
 from snakewebb.workflow.checks import check_made, check_plan, remarks
 from snakewebb.workflow.digest import code_digest
+from snakewebb.workflow.fields import Fields
 from snakewebb.workflow.lock import occupy
 from snakewebb.workflow.logs import Failures
 from snakewebb.workflow.plan import read_plan
@@ -65,7 +66,7 @@ try:
     with open(ROOT / "config" / "schema.yaml") as file:
         schema = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     plan = read_plan(config, schema)
-    config, stage2 = plan.config, plan.stage2
+    config, stage2, fields = plan.config, plan.stage2, Fields.of(plan)
     if workflow.is_main_process:
         check_plan(plan)
         for remark in remarks(plan):
@@ -76,6 +77,7 @@ except InputError as error:
 CORON3 = names_of(plan.of_kind(coronagraphic=True))
 IMAGE3 = names_of(plan.of_kind(coronagraphic=False))
 STAGE2 = names_of(stage2.made)
+FIELDS = names_of(fields.products)
 
 
 wildcard_constraints:

@@ -1,4 +1,5 @@
 # From calibrated exposures to mosaic, catalogue and segmentation map (calwebb_image3).
+from snakewebb.workflow.siblings import siblings
 
 
 # A product may be called as its only exposure's mosaic is.
@@ -67,10 +68,35 @@ rule find_sources:
         "../scripts/find_sources.py"
 
 
+rule solve_field:
+    input:
+        facts=of(fields.facts_files),
+        refcat=optional(fields.reference_catalog),
+    output:
+        solution="<results>/fields/{field}.json",
+    log:
+        "<logs>/fields/{field}.log",
+    wildcard_constraints:
+        field=FIELDS,
+    conda:
+        "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(800, 20),
+        runtime=minutes,
+    params:
+        code=code("solve_field"),
+        tweakreg=of(fields.options),
+    message:
+        "Align the exposures of all products of {wildcards.field}"
+    script:
+        "../scripts/solve_field.py"
+
+
 rule align:
     input:
         facts=of(plan.facts_files),
-        refcat=optional(plan.reference_catalog),
+        field=optional(fields.solution),
+        refcat=optional(fields.own_catalog),
     output:
         alignment="<results>/{product}/work/{product}_alignment.json",
         archive="<results>/{product}/work/{product}_facts.zip",
@@ -83,9 +109,7 @@ rule align:
         runtime=minutes,
     params:
         code=code("align"),
-        tweakreg=options("tweakreg", "align"),
-        find_sources=options("tweakreg", "find_sources"),
-        assign_mtwcs=options("assign_mtwcs", "align"),
+        step=of(fields.align_options),
         max_megapixels=config["max_mosaic_megapixels"],
     message:
         "Align the exposures of {wildcards.product}"
@@ -150,6 +174,7 @@ rule crf:
         exposure=of(plan.stage2_file),
         facts="<results>/{product}/work/{exposure}_facts.json",
         alignment="<results>/{product}/work/{product}_alignment.json",
+        siblings=of(siblings, plan=plan),
         sky=optional(plan.sky_file),
         median=optional(plan.median_file),
         kernels=ancient("<results>/kernels.done"),
@@ -165,7 +190,6 @@ rule crf:
     params:
         code=code("crf"),
         step=of(plan.crf_options),
-        asn=of(plan.asn_metadata),
     message:
         "Flag outliers in {wildcards.exposure}"
     script:

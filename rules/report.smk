@@ -103,6 +103,12 @@ rule plot_exposures:
             category="{product}",
             labels={"figure": "5 Outliers"},
         ),
+        placements=report(
+            "<results>/{product}/plots/{product}_placements.png",
+            caption="../report/placements.rst",
+            category="{product}",
+            labels={"figure": "7 Placements of detectors"},
+        ),
         status=report(
             "<results>/{product}/plots/{product}_status.html",
             caption="../report/status.rst",

@@ -25,14 +25,20 @@ def image3(
     for path, known in zip(paths, single, strict=True):
         describe_exposure(path, known)
     options = {"minobj": 4, **(tweakreg or {})}
-    align_product(
-        single, alignment, facts, refcat=refcat, tweakreg=options, assign_mtwcs={"skip": skip_mtwcs}
-    )
+    step = {"tweakreg": options, "assign_mtwcs": {"skip": skip_mtwcs}}
+    align_product(single, alignment, facts, refcat=refcat, step=step)
     match_exposures(paths, facts, alignment, sky)
     write_median(paths, facts, alignment, median, sky=sky)
     for path, known, crf in zip(paths, single, crfs, strict=True):
         finish_exposure(
-            path, crf, facts=known, alignment=alignment, sky=sky, median=median, step={"sip": None}
+            path,
+            crf,
+            facts=known,
+            alignment=alignment,
+            siblings=[other for other in paths if other != path][:2],
+            sky=sky,
+            median=median,
+            step={"sip": None},
         )
     step = {"drizzle": drizzle or {}}
     write_mosaic(crfs, facts, alignment, mosaic, step=step)

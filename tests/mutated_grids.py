@@ -130,7 +130,7 @@ def a_mosaic(folder: Path) -> dict[str, Any]:
     facts = folder / f"{exposure_name(path)}_facts.json"
     alignment, archive = folder / "alignment.json", folder / "facts.zip"
     describe_exposure(path, facts)
-    align_product([facts], alignment, archive, tweakreg={"skip": True})
+    align_product([facts], alignment, archive, step={"tweakreg": {"skip": True}})
     mosaic = folder / "mosaic_i2d.fits"
     if not mosaic.exists():
         drizzle = {"pixfrac": 1.0, "kernel": "square", "fillval": "NAN", "weight_type": "ivm"}

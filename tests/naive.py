@@ -124,6 +124,62 @@ def disagreement(points, group, star, maps):
     )
 
 
+def network_step(measured, seen, prior, poses, placements, precision):
+    """One dense Gauss-Newton step of attitudes, placements and all stars with 5 parameters each.
+
+    Derivatives are differences; also return the covariance of attitudes and placements.
+    """
+    n_stars, fixed = measured.star.max() + 1, poses.size + placements.size
+    sigma = np.concatenate([prior.pose_sigma.ravel(), prior.placement_sigma.ravel()])
+
+    def positions(parameters):
+        own = parameters[:fixed].reshape(-1, 3)
+        pose, place = own[: len(poses)], own[len(poses) :]
+        stars = parameters[fixed:].reshape(-1, 5)
+        off = []
+        for point, e, s in zip(measured.points, measured.exposure, measured.star, strict=True):
+            dv2, dv3, turn = place[seen.placement[e]]
+            c, sn = np.cos(turn), np.sin(turn)
+            x = seen.centre[e] + [[c, -sn], [sn, c]] @ (point - seen.centre[e])
+            x = x + seen.axes[e] @ [dv2, dv3]
+            east, north, turn = pose[seen.pose[e]]
+            c, sn = np.cos(turn), np.sin(turn)
+            pivot = prior.pivot[seen.pose[e]]
+            x = pivot + [[c, -sn], [sn, c]] @ (x - pivot) + [east, north]
+            model = stars[s, :2] + seen.epoch[e] * stars[s, 2:4] + stars[s, 4] * seen.parallax[e]
+            off.append(x - model)
+        return np.ravel(off)
+
+    known = np.zeros((n_stars, 5, 5))
+    known[:, [2, 3, 4], [2, 3, 4]] = [0.005**-2, 0.005**-2, 0.001**-2]
+    mean = np.zeros((n_stars, 5))
+    for s, own, covariance in zip(*vars(prior.stars).values(), strict=True):
+        known[s], mean[s] = np.linalg.inv(covariance), own
+    now = np.concatenate([poses.ravel(), placements.ravel(), mean.ravel()])
+    here = positions(now)
+    slopes = np.empty((len(here), len(now)))
+    for k in range(len(now)):
+        step = np.zeros(len(now))
+        step[k] = 1e-5
+        slopes[:, k] = (positions(now + step) - positions(now - step)) / 2e-5
+    weight = np.repeat(precision, 2)
+    matrix = slopes.T @ (slopes * weight[:, None])
+    right = -slopes.T @ (weight * here)
+    free = np.concatenate([sigma > 0, np.ones(mean.size, bool)])
+    inverse = np.zeros(fixed)
+    inverse[sigma > 0] = sigma[sigma > 0] ** -2.0
+    matrix[np.arange(fixed), np.arange(fixed)] += inverse
+    right[:fixed] += inverse * (np.append(prior.pose_mean, 0 * placements) - now[:fixed])
+    for s in range(n_stars):
+        at = slice(fixed + 5 * s, fixed + 5 * s + 5)
+        matrix[at, at] += known[s]
+    inverse = np.linalg.inv(matrix[np.ix_(free, free)])
+    gain, covariance = np.zeros(len(now)), np.zeros((len(now), len(now)))
+    gain[free] = inverse @ right[free]
+    covariance[np.ix_(free, free)] = inverse
+    return gain[:fixed], covariance[:fixed, :fixed]
+
+
 # --- drizzle ------------------------------------------------------------------------------------
 
 
@@ -154,9 +210,9 @@ def shared_area(polygon, column, row):
     return polygon_area(polygon)
 
 
-def drizzle(u, v, pixfrac, weight, planes, shape):
-    """Drizzle with the square kernel: Σ weight × fraction of the drop, alone and times planes."""
-    sums = np.zeros((*shape, 1 + len(planes)))
+def shares(u, v, pixfrac, weight, shape):
+    """Weight × fraction of the drop that each output pixel has of each input pixel."""
+    found = np.zeros((*shape, *weight.shape))
     for j, i in np.ndindex(weight.shape):
         corners = []
         for b, a in ((-1, -1), (-1, 1), (1, 1), (1, -1)):
@@ -169,10 +225,41 @@ def drizzle(u, v, pixfrac, weight, planes, shape):
         low, high = np.floor(np.min(corners, 0)), np.ceil(np.max(corners, 0))
         for row in range(max(int(low[1]), 0), min(int(high[1]) + 1, shape[0])):
             for column in range(max(int(low[0]), 0), min(int(high[0]) + 1, shape[1])):
-                share = weight[j, i] * shared_area(corners, column, row) / polygon_area(corners)
-                if share:
-                    sums[row, column] += share * np.array([1, *(p[j, i] for p in planes)], float)
-    return sums
+                area = shared_area(corners, column, row)
+                found[row, column, j, i] = weight[j, i] * area / polygon_area(corners)
+    return found
+
+
+def drizzle(u, v, pixfrac, weight, planes, shape):
+    """Drizzle with the square kernel: Σ weight × fraction of the drop, alone and times planes."""
+    all_shares = shares(u, v, pixfrac, weight, shape)
+    ones = np.ones_like(weight)
+    return np.moveaxis([(all_shares * p).sum(axis=(2, 3)) for p in (ones, *planes)], 0, -1)
+
+
+def covariance(all_shares, variances):
+    """Covariances of output pixels p (first two axes) and q, and what of p has weight."""
+    total = sum(each.sum(axis=(2, 3)) for each in all_shares)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = [each / total[:, :, None, None] for each in all_shares]
+    pairs = zip(parts, variances, strict=True)
+    return sum(np.einsum("abji,cdji,ji->abcd", a, a, v) for a, v in pairs), total > 0
+
+
+def noise_correlation(covariances, known, reach):
+    """Mean covariance of output pixels by lag over the mean product of their deviations."""
+    ny, nx = known.shape
+    found = np.empty((2 * reach + 1, 2 * reach + 1))
+    for dy, dx in np.ndindex(found.shape):
+        dy, dx = dy - reach, dx - reach
+        joint, product = [0.0], [0.0]
+        for y, x in np.ndindex(ny, nx):
+            if 0 <= y + dy < ny and 0 <= x + dx < nx and known[y, x] and known[y + dy, x + dx]:
+                own, other = covariances[y, x, y, x], covariances[y + dy, x + dx, y + dy, x + dx]
+                joint.append(covariances[y, x, y + dy, x + dx])
+                product.append(np.sqrt(own * other))
+        found[dy + reach, dx + reach] = sum(joint) / sum(product) if sum(product) else np.nan
+    return found
 
 
 # --- outlier_detection ---------------------------------------------------------------------------
@@ -181,10 +268,12 @@ def drizzle(u, v, pixfrac, weight, planes, shape):
 def central_values(images):
     """Median of full-size images, NaN where none has a value, twice; of just two values both.
 
-    The second is NaN where there is one value only.
+    The second is NaN where there is one value only. Then median and range of all but the highest
+    value, NaN and 0 where there are less than three.
     """
     ny, nx = images[0].shape
-    low, high = np.full((2, ny, nx), np.nan, np.float32)
+    low, high, others = np.full((3, ny, nx), np.nan, np.float32)
+    spread = np.zeros((ny, nx), np.float32)
     for j in range(ny):
         for i in range(nx):
             values = sorted(float(image[j, i]) for image in images if not np.isnan(image[j, i]))
@@ -194,7 +283,11 @@ def central_values(images):
                 lower, upper = values[(len(values) - 1) // 2], values[len(values) // 2]
                 low[j, i] = (lower + upper) / 2
                 high[j, i] = low[j, i] if len(values) > 2 else np.nan
-    return low, high
+            if len(values) > 2:
+                rest = np.float32(values[:-1])
+                others[j, i] = (rest[(len(rest) - 1) // 2] + rest[len(rest) // 2]) / 2
+                spread[j, i] = rest[-1] - rest[0]
+    return low, high, others, spread
 
 
 def choose_of_two(low, high):
@@ -222,7 +315,7 @@ def choose_of_two(low, high):
 
 def median_of_images(images):
     """Median of full-size images, NaN where none has a value; one chosen of just two."""
-    return choose_of_two(*central_values(images))
+    return choose_of_two(*central_values(images)[:2])
 
 
 def blot(mosaic, u, v):
@@ -240,6 +333,25 @@ def blot(mosaic, u, v):
                 total += share * float(mosaic[min(row, ny - 1), min(col, nx - 1)])
         out[index] = total
     return out
+
+
+def candidates(sci, err, lower, upper, background, most, snr):
+    """Return where sci lies below lower or above upper by snr errors of no more than most."""
+    noise = np.where(err > 0, np.minimum(err, most), np.inf)
+    value = sci - background
+    return (lower - value > snr * noise) | (value - upper > snr * noise)
+
+
+def clean_noise(err, variance, others, curve, flux, places):
+    """Noise of pixels by the least of their variances, in units of what is typical of each."""
+    found = []
+    for place in places:
+        own = float(variance[place])
+        scaled = [float(o[place]) * np.median(variance / o) for o in others]
+        least = min([own, *scaled])
+        clean = curve(flux[place]) + least - np.median(variance)
+        found.append(np.sqrt(clean if err[place] ** 2 > 1.2 * clean else err[place] ** 2))
+    return np.array(found)
 
 
 def flag_outliers(sci, err, model, background, snr, scale):
@@ -273,6 +385,21 @@ def flag_outliers(sci, err, model, background, snr, scale):
 
 
 # --- centroids ------------------------------------------------------------------------------
+
+
+def centroid_error(image, err, sigma, x, y):
+    """Return the error of a windowed position: the root mean square of those of x and y."""
+    rows, columns = np.indices(image.shape)
+    half = int(np.ceil(4 * sigma))
+    edge = np.maximum(abs(rows - np.rint(y)), abs(columns - np.rint(x))) == half
+    square = (columns - x) ** 2 + (rows - y) ** 2
+    window = np.exp(-square / (2 * sigma**2)) * (square <= (4 * sigma) ** 2) * np.isfinite(image)
+    light = np.nansum(window * (image - np.nanmedian(image[edge])))
+    errors = [
+        2 * np.sqrt(np.nansum((window * err * offset) ** 2)) / light
+        for offset in (columns - x, rows - y)
+    ]
+    return np.sqrt(np.mean(np.square(errors)))
 
 
 def windowed_centroid(image, sigma, x, y):
@@ -389,6 +516,86 @@ def moved_flags(dq, shift, outside):
     return out
 
 
+# --- quality ------------------------------------------------------------------------------------
+
+
+def peaks(data, err, bad, level, width, threshold):
+    """Row, column and light of pixels brighter than their neighbours, by all nine."""
+    found = []
+    for i in range(1, data.shape[0] - 1):
+        for j in range(1, data.shape[1] - 1):
+            nine = np.s_[i - 1 : i + 2, j - 1 : j + 2]
+            sky = level[j // width]
+            order = data[nine].ravel().argmax()  # the first of equal ones
+            light = (data[nine].astype(float) - sky).sum()
+            noise = np.sqrt((err[nine].astype(float) ** 2).sum())
+            clear = data[i, j] - sky > err[i, j] and light > threshold * noise
+            if order == 4 and clear and not bad[nine].any():
+                found.append((i, j, light))
+    return found
+
+
+def stand_alone(x, y, light, near, share, far, glare):
+    """Whether a peak is alone, all pairs compared."""
+    alone = np.ones(len(x), bool)
+    for k in range(len(x)):
+        distance = np.hypot(x - x[k], y - y[k])
+        distance[k] = np.inf
+        close = (distance <= near) & (light > share * light[k])
+        dazzled = (distance <= far) & (glare * light > light[k])
+        alone[k] = not (close | dazzled).any()
+    return alone
+
+
+def fine_circle(x, y, radius, shape, fine=50):
+    """The share of each pixel within a circle, by small squares."""
+    step = (np.arange(fine) + 0.5) / fine - 0.5
+    v, u = np.indices(shape)
+    inside = np.zeros(shape)
+    for dx in step:
+        for dy in step:
+            inside += np.hypot(u + dx - x, v + dy - y) < radius
+    return inside / fine**2
+
+
+def centroid(image, err, sky, x, y, sigma, reach):
+    """Centroid under a Gaussian window about itself, and its error by changing pixel by pixel."""
+
+    def solve(light):
+        v, u = np.indices(light.shape)
+        cx, cy = x, y
+        for _ in range(60):
+            inside = (u - cx) ** 2 + (v - cy) ** 2 <= (reach * sigma) ** 2
+            weight = np.exp(-((u - cx) ** 2 + (v - cy) ** 2) / (2 * sigma**2)) * light * inside
+            cx, cy = (
+                cx + (weight * (u - cx)).sum() / weight.sum(),
+                cy + (weight * (v - cy)).sum() / weight.sum(),
+            )
+        return np.array([cx, cy])
+
+    light = image.astype(float) - sky
+    middle = solve(light)
+    variance = np.zeros(2)
+    for place in np.ndindex(light.shape):
+        if np.hypot(place[1] - middle[0], place[0] - middle[1]) <= (reach + 0.5) * sigma:
+            step = light.max() * 1e-5
+            changed = light.copy()
+            changed[place] += step
+            variance += ((solve(changed) - middle) / step * err[place]) ** 2
+    return middle, np.sqrt(variance)
+
+
+def pair_scatter(pairs, star, exposure, seen):
+    """Standard deviation of the separation of each pair over exposures that see both."""
+    found = []
+    for a, b, along in pairs:
+        of_a = {e: p for s, e, p in zip(star, exposure, seen, strict=True) if s == a}
+        of_b = {e: p for s, e, p in zip(star, exposure, seen, strict=True) if s == b}
+        lengths = [float(along @ (of_b[e] - of_a[e])) for e in of_a.keys() & of_b.keys()]
+        found.append((np.std(lengths, ddof=1) if len(lengths) > 1 else np.nan, len(lengths)))
+    return found
+
+
 def weighted(image, weight, kernel):
     """Matched filtering by hand: significance and flux (kernels.matched_filter.weighted)."""
     m = len(kernel) // 2
@@ -408,7 +615,7 @@ def weighted(image, weight, kernel):
     return out, flux
 
 
-def peaks(image, threshold, first, last):
+def filter_peaks(image, threshold, first, last):
     """Pixels not less than their neighbours, of equal ones the first (matched_filter.peaks)."""
     found = []
     padded = np.pad(np.where(np.isnan(image), -np.inf, image), 1, constant_values=-np.inf)

@@ -7,8 +7,8 @@ import yaml
 
 from snakewebb.astrometry.options import AbsoluteMatching, Matching
 from snakewebb.errors import InputError
-from snakewebb.jobs.align import OTHERS
 from snakewebb.jobs.options import option_names, options_of
+from snakewebb.jobs.solve_field import OTHERS
 from snakewebb.mosaicking.median import MedianOptions
 from snakewebb.mosaicking.outlier_detection import OutlierOptions
 from snakewebb.mosaicking.resample import DrizzleOptions

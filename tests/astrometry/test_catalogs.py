@@ -279,18 +279,88 @@ def fake_astroquery(monkeypatch, answer):
     return queries
 
 
-def test_gaia_stars_are_moved_to_the_epoch(monkeypatch):
-    stars = Table(
-        {"ra": [0.0, 10.0], "dec": [60.0, -30.0], "pmra": [-100.0, 0.0], "pmdec": [50.0, 0.0]}
-    )
-    stars["ref_epoch"] = 2016.0
-    queries = fake_astroquery(monkeypatch, lambda: stars)
-    table = catalogs.query_gaia("gaiadr3", 1.0, 2.0, 0.1, 2024.0)
+def gaia_table():
+    """Two stars with a motion, and one that has none."""
+    table = Table({"ra": [0.0, 10.0, 5.0], "dec": [60.0, -30.0, 0.0]})
+    for name in catalogs.MOTION_COLUMNS:
+        table[name] = np.ma.array([0.1, 0.2, 0.0], mask=[False, False, True])
+    table["pmra"][:2], table["pmdec"][:2], table["parallax"][:2] = [-100.0, 0.0], [50.0, 0.0], 0.0
+    table["ref_epoch"] = 2016.0
+    return table
+
+
+def test_gaia_stars_come_with_all_that_is_known_of_their_motion(monkeypatch):
+    queries = fake_astroquery(monkeypatch, gaia_table)
+    stars = catalogs.query_gaia("gaiadr3", 1.0, 2.0, 0.1)
     assert "gaiadr3.gaia_source" in queries[0]
+    assert list(stars) == ["RA", "DEC", *catalogs.MOTION_COLUMNS]
+    for name in catalogs.MOTION_COLUMNS:
+        assert name in queries[0]
+    assert_allclose(stars["pmra"], [-100.0, 0.0, np.nan])
+    assert_allclose(stars["ra_dec_corr"], [0.1, 0.2, np.nan])
+
+
+def test_gaia_stars_are_moved_to_the_epoch(monkeypatch):
+    fake_astroquery(monkeypatch, gaia_table)
+    square = SimpleNamespace(corners=lambda: (np.array([0.0, 1.0]), np.array([0.0, 1.0])))
+    table, notes = catalogs.reference_catalogue(
+        "GAIADR3", None, {"a": square}, {"a": 2024.0}, moved=True
+    )
+    assert notes["stars"] == 3
+    assert len(table["RA"]) == 2  # that of which nobody knows where it moves is left out
     east, north = to_plane(np.asarray(table["RA"]), np.asarray(table["DEC"]), 0.0, 60.0)
     assert_allclose([east[0], north[0]], [-0.8, 0.4], atol=1e-5)  # arcsec in 8 years
     assert 359 < table["RA"][0] < 360
     assert_allclose([table["RA"][1], table["DEC"][1]], [10, -30])
+
+
+def test_a_users_catalogue_tells_how_its_stars_move(tmp_path, caplog):
+    path = tmp_path / "own.ecsv"
+    table = Table({"RA": [10.0, 11.0], "DEC": [60.0, 61.0], "PMRA": [50.0, np.nan]})
+    table["pmdec"] = [3.0, 4.0] * u.arcsec / u.yr
+    table["Ref_Epoch"] = 2016.0
+    table["parallax"] = [1.0, np.nan]
+    table["pmra_error"] = [0.1, 0.2]
+    table["ra_pmra_corr"] = [0.3, -0.3]
+    table["colour"] = "red"
+    table.write(path)
+    columns, notes = catalogs.read_reference(path)
+    assert notes["unused"] == "colour"
+    assert_allclose(columns["pmra"], [50.0, np.nan])
+    assert_allclose(columns["pmdec"], [3000.0, 4000.0])
+    assert_allclose(columns["ra_pmra_corr"], [0.3, -0.3])
+    moved, _ = catalogs.reference_catalogue("own.ecsv", path, {}, {"e": 2022.0}, moved=True)
+    assert_allclose((moved["DEC"] - 60.0) * 3600, [18.0], atol=0.002)
+    table.remove_column("Ref_Epoch")
+    table.write(path, overwrite=True)
+    columns, _ = catalogs.read_reference(path)
+    assert "has no ref_epoch: its stars are taken as of the exposures' epoch" in caplog.text
+    assert columns.keys() == {"RA", "DEC"}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("pmra_error", -1.0, r"column pmra_error has -1 in row 2, no number from 0 to 100000"),
+        ("ra_dec_corr", 1.5, r"column ra_dec_corr has 1.5 in row 2, no number from -1 to 1"),
+        ("pmra", 1e6, r"column pmra has 1e\+06 in row 2"),
+        ("ref_epoch", 57388.0, r"column ref_epoch has 57388 in row 2, no number from 1800 to 2200"),
+    ],
+)
+def test_motions_that_cannot_be_true(tmp_path, column, value, message):
+    table = Table({"RA": [10.0, 11.0], "DEC": [60.0, 61.0], "ref_epoch": [2016.0, 2016.0]})
+    table[column] = [2016.0 if column == "ref_epoch" else 0.5, value]
+    table.write(tmp_path / "own.ecsv")
+    with pytest.raises(InputError, match=message):
+        catalogs.read_reference(tmp_path / "own.ecsv")
+
+
+def test_a_motion_in_the_unit_of_something_else(tmp_path):
+    table = Table({"RA": [10.0], "DEC": [60.0], "ref_epoch": [2016.0]})
+    table["pmra"] = [1.0] * u.km / u.s
+    table.write(tmp_path / "own.ecsv")
+    with pytest.raises(InputError, match="column pmra is in km / s: give mas / yr"):
+        catalogs.read_reference(tmp_path / "own.ecsv")
 
 
 def test_gaia_does_not_answer(monkeypatch):
@@ -299,16 +369,16 @@ def test_gaia_does_not_answer(monkeypatch):
 
     fake_astroquery(monkeypatch, answer)
     with pytest.raises(InputError, match=r"GAIADR3 cannot be queried \(no route to host\): give a"):
-        catalogs.query_gaia("GAIADR3", 1.0, 2.0, 0.1, 2024.0)
+        catalogs.query_gaia("GAIADR3", 1.0, 2.0, 0.1)
 
 
 def test_gaia_without_astroquery(monkeypatch):
     monkeypatch.setitem(sys.modules, "astroquery", None)
     monkeypatch.setitem(sys.modules, "astroquery.gaia", None)
     with pytest.raises(InputError, match="needs astroquery: install it, or give a catalogue file"):
-        catalogs.query_gaia("GAIAREFCAT", 1.0, 2.0, 0.1, 2024.0)
+        catalogs.query_gaia("GAIAREFCAT", 1.0, 2.0, 0.1)
 
 
 def test_an_unknown_service():
     with pytest.raises(InputError, match="GAIADR9 is not known: one of GAIAREFCAT"):
-        catalogs.query_gaia("GAIADR9", 1.0, 2.0, 0.1, 2024.0)
+        catalogs.query_gaia("GAIADR9", 1.0, 2.0, 0.1)

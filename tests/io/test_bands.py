@@ -2,6 +2,7 @@ import threading
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -30,6 +31,16 @@ def test_windows_come_back_however_they_were_written(tmp_path_factory, cuts, row
     assert_array_equal(read, IMAGE[window])
     assert read.dtype == np.float32
     assert read.flags.c_contiguous
+
+
+@pytest.mark.parametrize("columns", [slice(0, NX), slice(2, 5)])
+def test_rows_of_several_images_take_turns(tmp_path, columns):
+    images = np.stack((IMAGE, 2 * IMAGE, -IMAGE), axis=1)
+    write_rows(tmp_path / "images.fits", images.shape, np.split(images, [3, 11]))
+    read = read_window(tmp_path / "images.fits", slice(4, 9), columns)
+    assert_array_equal(read, images[4:9, :, columns])
+    assert read.flags.c_contiguous
+    assert fits.getdata(tmp_path / "images.fits").shape == images.shape
 
 
 def test_an_image_without_rows_is_a_file(tmp_path):

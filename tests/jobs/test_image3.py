@@ -11,14 +11,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import QTable
+from numpy.testing import assert_array_equal
 
 from chain import image3
+from snakewebb.errors import InputError
+from snakewebb.io import bands
+from snakewebb.jobs import i2d
 from snakewebb.jobs.find_sources import describe_exposure
 from snakewebb.jobs.i2d import write_mosaic
 from snakewebb.jobs.skymatch import match_exposures
 from snakewebb.report.exposure_figures import plot_exposures
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
+from snakewebb.sources.covariance import read_covariance
 from snakewebb.workflow.associations import read, write_association
 from workflow import REPO
 
@@ -89,6 +95,55 @@ def test_i2d_of_some_exposures(paths, made, tmp_path):
         assert np.isfinite(hdus["SCI"].data).sum() < np.isfinite(both["SCI"].data).sum()
 
 
+def test_the_noise_of_a_mosaic_is_optional_and_the_same_however_it_is_made(
+    paths, made, tmp_path, monkeypatch
+):
+    crfs = [made / f"{name}_o001_crf.fits" for name in names(paths)]
+    files = made / "facts.zip", made / "alignment.json"
+    monkeypatch.setattr(i2d, "CELLS", 1)
+    monkeypatch.setattr(bands, "MEMORY", 1_000_000)
+    write_mosaic(crfs, *files, tmp_path / "two.fits", threads=2)
+    step = {"i2d": {"report_noise": False}}
+    write_mosaic(crfs, *files, tmp_path / "none.fits", step=step)
+    step = {"drizzle": {"enable_err": False}}
+    write_mosaic(crfs, *files, tmp_path / "no_err.fits", step=step)
+    step = {"drizzle": {"kernel": "turbo"}}
+    write_mosaic(crfs, *files, tmp_path / "turbo.fits", step=step)
+    noise = {"VAR_PIXEL", "NOISE_CORR"}
+    with fits.open(made / "x_i2d.fits") as one, fits.open(tmp_path / "two.fits") as two:
+        whole = {hdu.name for hdu in one}
+        assert noise <= whole
+        for name in whole - {"PRIMARY", "ASDF", "HDRTAB"}:
+            assert_array_equal(one[name].data, two[name].data)
+            assert one[name].header == two[name].header
+    for other in ("none", "turbo"):
+        with fits.open(tmp_path / f"{other}.fits") as hdus:
+            assert {hdu.name for hdu in hdus} == whole - noise
+    with fits.open(tmp_path / "no_err.fits") as hdus:
+        assert not noise & {hdu.name for hdu in hdus}
+    assert QTable.read(made / "x_cat.ecsv").meta["errors"] == "of VAR_PIXEL and NOISE_CORR"
+
+
+def test_the_error_of_a_sum_is_what_the_page_says(made, tmp_path, monkeypatch):
+    """The library's three lines, and those without it, give the same."""
+    own, plain = re.findall(
+        r"```python\n(.*?)```", (REPO / "docs" / "errors.md").read_text(), re.DOTALL
+    )
+    (tmp_path / "product_i2d.fits").symlink_to(made / "x_i2d.fits")
+    monkeypatch.chdir(tmp_path)
+    with fits.open("product_i2d.fits") as hdus:
+        y, x = np.indices(hdus["SCI"].shape)
+        side = int(hdus["NOISE_CORR"].header["CDELT3"])
+    weights = np.clip(5.5 - np.hypot(x - 1.4 * side, y - 1.6 * side), 0, 1)
+    space = {"weights": weights, "j": 1, "i": 1}
+    exec(own, space)
+    expected = space["error"]
+    exec(plain, space)
+    assert space["error"] == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(InputError, match="has no VAR_PIXEL and NOISE_CORR: make it with"):
+        read_covariance(next(made.glob("*_crf.fits")))
+
+
 def test_write_association_is_read_again(paths, tmp_path):
     target = tmp_path / "x_asn.json"
     write_association(target, "x", {"science": [str(path) for path in paths], "psf": []})
@@ -97,7 +152,8 @@ def test_write_association_is_read_again(paths, tmp_path):
 
 
 def test_plot_exposures_draws_all(paths, made, tmp_path):
-    kinds = {"alignment": "png", "sky": "png", "outliers": "png", "status": "html"}
+    kinds = dict.fromkeys(("alignment", "placements", "sky", "outliers"), "png")
+    kinds["status"] = "html"
     out = SimpleNamespace(**{kind: tmp_path / f"{kind}.{end}" for kind, end in kinds.items()})
     crfs = [made / f"{name}_o001_crf.fits" for name in names(paths)]
     plot_exposures(out, alignment=made / "alignment.json", sky=[], exposures=crfs)

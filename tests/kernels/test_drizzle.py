@@ -14,12 +14,13 @@ from snakewebb.kernels.drizzle import MARGIN, drizzle_square
 INNER = slice(MARGIN, -MARGIN)
 
 
-def drizzle(u, v, weight, planes, shape, pixfrac=1.0, sky=0.0, top=0, left=0):
+def drizzle(u, v, weight, planes, shape, pixfrac=1.0, sky=0.0, repeats=1.0, top=0, left=0):
     """Return the kernel's sums over a window of the given shape."""
-    sums = np.zeros((shape[0] + 2 * MARGIN, shape[1] + 2 * MARGIN, 1 + len(planes)))
+    columns = 2 if len(planes) == 1 else 6
+    sums = np.zeros((shape[0] + 2 * MARGIN, shape[1] + 2 * MARGIN, columns))
     planes = tuple(np.asarray(plane, np.float32) for plane in planes)
     drizzle_square(
-        u, v, pixfrac, np.asarray(weight, np.float32), planes, sky, top, left, sums
+        u, v, pixfrac, np.asarray(weight, np.float32), planes, sky, repeats, top, left, sums
     )  # fmt: skip
     return sums[INNER, INNER]
 
@@ -62,9 +63,13 @@ def test_square_agrees_with_clipped_polygons(angle, scale, shear, shift, flip, j
     u, v = u - u.mean() + 4.0 + shift[0], v - v.mean() + 5.0 + shift[1]
     weight, image, *variances = scene(3, 4)
     shape = 9, 10
-    found = drizzle(u, v, weight, (image, *variances), shape, pixfrac)
+    found = drizzle(u, v, weight, (image, *variances), shape, pixfrac, repeats=3.0)
     wanted = naive.drizzle(u, v, pixfrac, weight, (image, *np.sqrt(variances)), shape)
-    assert_allclose(found, wanted, rtol=1e-6, atol=1e-8)
+    assert_allclose(found[..., :5], wanted, rtol=1e-6, atol=1e-8)
+    rnoise, poisson, flat = variances
+    noise = rnoise + poisson + 3.0 * flat
+    shares = naive.shares(u, v, pixfrac, weight, shape)
+    assert_allclose(found[..., 5], (shares**2 * noise).sum(axis=(2, 3)), rtol=1e-6, atol=1e-8)
     assert (found[wanted[..., 0] > 1e-8, 0] > 0).all()
     assert not found[wanted[..., 0] == 0].any()
 

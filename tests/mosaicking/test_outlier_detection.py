@@ -6,6 +6,7 @@ import pytest
 from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import maximum_filter
 
 import naive
 from geometries import make_geometry
@@ -14,10 +15,11 @@ from snakewebb.errors import InputError
 from snakewebb.io.dq import BITS, DO_NOT_USE
 from snakewebb.io.planes import invalidate, read_planes
 from snakewebb.kernels.median import choose_of_two, median_of_windows
-from snakewebb.kernels.outlier_detection import blot, flag
+from snakewebb.kernels.outlier_detection import blot, find_candidates
 from snakewebb.mosaicking.median import MedianOptions, chosen, median_band
 from snakewebb.mosaicking.outlier_detection import OutlierOptions, flag_outliers, reason_to_skip
 from snakewebb.mosaicking.resample import DrizzleOptions, Input, drizzle_band
+from snakewebb.mosaicking.surroundings import Surroundings
 from snakewebb.mosaicking.weights import typical_weights
 from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.grid import output_grid
@@ -39,9 +41,9 @@ def run_median(images, windows, shape):
     starts = np.cumsum([0, *(piece.size for piece in pieces)])[:-1]
     table = [(*w, s) for w, s in zip(windows, starts, strict=True)]
     values = np.concatenate([np.zeros(0), *(piece.ravel() for piece in pieces)])
-    pair = np.empty((2, *shape), np.float32)
-    median_of_windows(values.astype(np.float32), np.array(table, np.int64).reshape(-1, 5), *pair)
-    return pair
+    found = np.empty((4, *shape), np.float32)
+    median_of_windows(values.astype(np.float32), np.array(table, np.int64).reshape(-1, 5), *found)
+    return found
 
 
 def choice(low, high):
@@ -78,13 +80,16 @@ def test_median_of_three_and_more_is_numpys():
     images = np.random.default_rng(1).normal(size=(7, 5, 6)).astype(np.float32)
     for n in (3, 4, 7):
         median = run_median(images[:n], [(0, 5, 0, 6)] * n, (5, 6))
-        np.testing.assert_array_equal(median, [np.median(images[:n], axis=0)] * 2)
+        np.testing.assert_array_equal(median[:2], [np.median(images[:n], axis=0)] * 2)
+        others = np.sort(images[:n], axis=0)[:-1]
+        np.testing.assert_array_equal(median[2], np.median(others, axis=0))
+        np.testing.assert_array_equal(median[3], np.ptp(others, axis=0))
 
 
 def test_median_of_many():
     images = np.random.default_rng(2).permutation(101 * 6).reshape(101, 2, 3).astype(np.float32)
     median = run_median(images, [(0, 2, 0, 3)] * 101, (2, 3))
-    np.testing.assert_array_equal(median, [np.median(images, axis=0)] * 2)
+    np.testing.assert_array_equal(median[:2], [np.median(images, axis=0)] * 2)
 
 
 def pairs(seed, shape=(11, 12)):
@@ -95,7 +100,7 @@ def pairs(seed, shape=(11, 12)):
     images[rng.random(images.shape) < 0.05] -= 20
     images[rng.random(images.shape) < 0.1] = np.nan
     images[2, :, : shape[1] // 2] = np.nan
-    return naive.central_values(images)
+    return naive.central_values(images)[:2]
 
 
 @settings(deadline=None, max_examples=15)
@@ -114,14 +119,18 @@ def test_choice_of_two(seed):
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 40), max_size=8))
 def test_choice_does_not_depend_on_bands(seed, cuts):
     low, high = pairs(seed, (40, 9))
-    bands = np.split(np.stack((low, high)), sorted(cuts), axis=1)
-    out = np.concatenate(list(chosen(bands)))
-    np.testing.assert_array_equal(out.view(np.uint32), choice(low, high).view(np.uint32))
+    others, spread = np.where(low < high, np.nan, low - 1), np.where(low < high, 0, 2)
+    bands = np.split(np.stack((low, high, others, spread)).astype(np.float32), sorted(cuts), axis=1)
+    out = np.concatenate(list(chosen(bands))).swapaxes(0, 1)
+    median = choice(low, high)
+    np.testing.assert_array_equal(out[0].view(np.uint32), median.view(np.uint32))
+    np.testing.assert_array_equal(out[1], np.float32(np.where(np.isnan(others), median, others)))
+    np.testing.assert_array_equal(out[2], spread)
 
 
 def test_nothing_to_choose_from():
     assert not list(chosen([]))
-    assert not list(chosen([np.empty((2, 0, 5), np.float32)]))
+    assert not list(chosen([np.empty((4, 0, 5), np.float32)]))
 
 
 def of_two(first, second):
@@ -190,28 +199,31 @@ def test_blot_is_bilinear(seed):
     v = rng.uniform(-1.5, ny + 1, (20, 20))
     u[:4] = rng.choice([0.0, -1e-9, 3.0, nx - 1, nx - 0.5, nx, np.nan], (4, 20))
     v[2:6] = rng.choice([0.0, -1e-9, 3.0, ny - 1, ny - 0.5, ny, np.nan], (4, 20))
-    out = np.empty(u.shape, np.float32)
-    blot(mosaic, 0, 0, mosaic.shape, u, v, out)
-    np.testing.assert_allclose(out, naive.blot(mosaic, u, v), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(run_blot(mosaic, u, v), naive.blot(mosaic, u, v), 1e-5, 1e-6)
+
+
+def run_blot(mosaic, u, v, top=0, left=0, shape=None):
+    """Sample a mosaic and twice the same, somewhere in a larger image."""
+    both = np.stack((mosaic, 2 * mosaic), axis=1)
+    out = np.full((2, len(u) + 3, len(u[0]) + 5), 7, np.float32)
+    blot(both, top, left, shape or mosaic.shape, u, v, 2, 4, out)
+    samples = out[:, 2:-1, 4:-1].copy()
+    np.testing.assert_array_equal(samples[1], 2 * samples[0])
+    out[:, 2:-1, 4:-1] = 7
+    assert (out == 7).all()
+    return samples[0]
 
 
 def test_blot_of_a_window_is_that_of_the_mosaic():
     rng = np.random.default_rng(3)
     mosaic = rng.normal(size=(30, 40)).astype(np.float32)
     u, v = rng.uniform(0, 40, (50, 50)), rng.uniform(0, 30, (50, 50))
-    whole, part = np.empty((2, 50, 50), np.float32)
-    blot(mosaic, 0, 0, (30, 40), u, v, whole)
-    blot(mosaic[10:, 15:].copy(), 10, 15, (30, 40), u, v, part)
+    whole = run_blot(mosaic, u, v)
+    part = run_blot(mosaic[10:, 15:], u, v, 10, 15, (30, 40))
     inside = (u >= 15) & (v >= 10)
     np.testing.assert_array_equal(part[inside], whole[inside])
     assert np.isnan(part[~inside]).all()
     assert not np.isnan(whole).any()
-
-
-def run_flag(sci, err, model, background=0.0, snr=(5.0, 4.0), scale=(1.2, 0.7)):
-    flagged = np.empty(sci.shape, bool)
-    flag(sci, err, model, background, *snr, *scale, flagged)
-    return flagged
 
 
 def scene(seed, shape=(12, 10)):
@@ -221,41 +233,20 @@ def scene(seed, shape=(12, 10)):
     err = rng.uniform(0.5, 1, shape).astype(np.float32)
     for plane in (sci, err, model):
         plane[rng.random(shape) < 0.08] = np.nan
+    err[rng.random(shape) < 0.05] = 0
     return sci, err, model
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32 - 1))
-def test_flags(seed):
-    sci, err, model = scene(seed)
-    flagged = run_flag(sci, err, model, 0.5)
-    expected = naive.flag_outliers(sci, err, model, 0.5, (5.0, 4.0), (1.2, 0.7))
-    np.testing.assert_array_equal(flagged, expected)
-    assert not flagged[np.isnan(sci) | np.isnan(model)].any()
-
-
-@settings(deadline=None, max_examples=30)
-@given(
-    st.integers(0, 2**32 - 1),
-    st.tuples(*[st.floats(0, 8)] * 4),
-    st.tuples(*[st.floats(0, 3)] * 4),
-)
-def test_stricter_thresholds_flag_no_more(seed, low, more):
-    planes = scene(seed)
-    high = np.add(low, more)
-    loose = run_flag(*planes, 0.5, low[:2], low[2:])
-    strict = run_flag(*planes, 0.5, high[:2], high[2:])
-    assert not (strict & ~loose).any()
-
-
-@pytest.mark.parametrize("corner", [(0, 0), (0, 4), (4, 0), (4, 4)])
-def test_fainter_neighbours_are_flagged_at_corners_too(corner):
-    sci, err, model = np.zeros((5, 5), np.float32), np.ones((5, 5), np.float32), np.zeros((5, 5))
-    sci[:] = 4.5
-    sci[corner] = 5.5
-    flagged = run_flag(sci, err, model.astype(np.float32))
-    near = np.maximum(*np.abs(np.indices((5, 5)) - np.reshape(corner, (2, 1, 1)))) <= 1
-    np.testing.assert_array_equal(flagged, near)
+def test_candidates(seed):
+    sci, err, lower = scene(seed)
+    upper = lower - np.float32(0.5)
+    found = np.empty(sci.shape, bool)
+    find_candidates(sci, err, np.stack((lower, upper)), 0.5, 0.8, 4.0, found)
+    expected = naive.candidates(sci, err, lower, upper, 0.5, 0.8, 4.0)
+    np.testing.assert_array_equal(found, expected)
+    assert not found[np.isnan(sci) | np.isnan(lower) | np.isnan(err)].any()
 
 
 # --- synthetic exposures -------------------------------------------------------------------------
@@ -276,11 +267,25 @@ def placed(x, y, degrees, n=N):
     return geometry, pixels
 
 
-class Exposures:
-    """A few stars on a sky, seen several times, and cosmic rays."""
+def window_of(medians):
+    return lambda rows, columns: np.ascontiguousarray(medians[rows, :, columns])
 
-    def __init__(self, folder, dithers=DITHERS, skies=SKIES, seed=5):
+
+class Exposures:
+    """A few stars on a sky, seen several times, and cosmic rays.
+
+    ``fwhm`` is that of stars, pixels; ``varying`` the rms of their magnitudes' logarithm from
+    exposure to exposure, ``lost`` by how many pixels the places of exposures are wrong. Errors of
+    ``inflated`` rays grow until rays are of 1 to 3 errors.
+    """
+
+    def __init__(
+        self, folder, dithers=DITHERS, skies=SKIES, seed=5, *,
+        fwhm=STAR_FWHM, varying=0.0, lost=0.0, inflated=False,
+    ):  # fmt: skip
+        folder.mkdir(exist_ok=True)
         rng = np.random.default_rng(seed)
+        others = np.random.default_rng(seed + 1)
         stars = rng.uniform(-2, 2, (2, 12))
         peaks = rng.uniform(5, 60, 12)
         y, x = np.indices((N, N))
@@ -290,20 +295,29 @@ class Exposures:
         names = [f"e{k}" for k in range(len(dithers))]
         self.grid = output_grid({n: g for n, (g, _) in zip(names, placements, strict=True)})
         for name, (geometry, pixels), sky in zip(names, placements, skies, strict=True):
-            image, core = np.full((N, N), float(sky)), np.zeros((N, N), bool)
-            for xs, ys, peak in zip(*pixels(*stars), peaks, strict=True):
-                distance = np.hypot(x - xs, y - ys)
-                image += peak * np.exp(-4 * np.log(2) * (distance / STAR_FWHM) ** 2)
+            image, (core, near) = np.full((N, N), float(sky)), np.zeros((2, N, N), bool)
+            factors = np.exp(varying * others.normal(size=12))
+            slip = lost * others.normal(size=2)
+            for xs, ys, peak in zip(*pixels(*stars), peaks * factors, strict=True):
+                distance = np.hypot(x - xs - slip[0], y - ys - slip[1])
+                image += peak * np.exp(-4 * np.log(2) * (distance / fwhm) ** 2)
                 core |= distance < 1.5
+                near |= distance < 3
             rnoise = 0.01 * np.exp(0.1 * rng.normal(size=(N, N)))
             poisson = 0.002 * image
             err = np.sqrt(rnoise + poisson)
             image += err * rng.normal(size=(N, N))
             dq = np.where(rng.random((N, N)) < 0.01, DO_NOT_USE, 0).astype(np.uint32)
             rays = np.zeros((N, N))
-            hit = (rng.random((N, N)) < 0.005) & ~core & (dq == 0)
+            # Beside a star a hit may hide in what the star's shape explains.
+            hit = (rng.random((N, N)) < 0.005) & ~near & (dq == 0)
             rays[hit] = rng.uniform(10, 60, hit.sum())
             image += rays * err
+            if inflated:
+                rnoise[hit] += ((rays[hit] / others.uniform(1, 3, hit.sum())) ** 2 - 1) * err[
+                    hit
+                ] ** 2
+                err = np.sqrt(rnoise + poisson)
             image[dq != 0] = np.nan
             path = folder / f"{name}_cal.fits"
             planes = {
@@ -331,18 +345,24 @@ class Exposures:
         return np.concatenate(list(chosen(made)))
 
     def planes(self, name):
-        planes = read_planes(self.paths[name], ("SCI", "ERR", "DQ"))
+        planes = read_planes(self.paths[name], ("SCI", "ERR", "DQ", "VAR_RNOISE"))
         invalidate(planes)
         return planes
 
-    def flags(self, name, median, **options):
+    def others(self, name, plane="VAR_RNOISE"):
+        names = [other for other in self.paths if other != name]
+        return [read_planes(self.paths[other], (plane,))[plane] for other in names[:2]]
+
+    def flags(self, name, median, planes=None, others=None, **options):
         sky = options.pop("sky_level", self.inputs[name].sky)
         return flag_outliers(
-            self.planes(name),
+            self.planes(name) if planes is None else planes,
             self.inputs[name].pixel_map,
-            lambda *window: median[window],
+            window_of(median),
             sky,
             OutlierOptions(**options),
+            self.others(name) if others is None else others,
+            1.0,
         )
 
     def score(self, median, names):
@@ -404,9 +424,9 @@ def test_threshold_is_that_of_the_whole_mosaic(exposures, ratio, options):
     drizzled = drizzle_band(group, grid, slice(None), how, good_bits="~DO_NOT_USE")
     mean = drizzled.wht[drizzled.wht > 0].mean(dtype=float)
     for maskpt in (0.5, 0.9):
-        median, _ = median_band(
+        median = median_band(
             group, exposures.typical, grid, slice(None), MedianOptions(maskpt=maskpt, **options)
-        )
+        )[0]
         assert np.isnan(median[drizzled.wht < 0.9 * maskpt * mean]).all()
         assert not np.isnan(median[drizzled.wht > 1.1 * maskpt * mean]).any()
 
@@ -418,7 +438,7 @@ def test_median_is_that_of_whole_mosaics(exposures):
         band = drizzle_band([exposure], exposures.grid, slice(None), how, good_bits="~DO_NOT_USE")
         band.sci[band.wht < 0.7 * exposures.typical[name]["ivm"]] = np.nan
         images.append(band.sci)
-    median = exposures.median(exposures.chosen(0, 1, 2, 3))
+    median = exposures.median(exposures.chosen(0, 1, 2, 3))[:, 0]
     np.testing.assert_allclose(median, naive.median_of_images(images), rtol=1e-5, equal_nan=True)
     assert np.isfinite(median).mean() > 0.9
 
@@ -440,7 +460,7 @@ def test_exposures_beside_the_band_are_not_needed(exposures):
     assert len(near) < len(chosen)
     few, all_ = (median_band(g, exposures.typical, exposures.grid, rows) for g in (near, chosen))
     np.testing.assert_array_equal(few, all_)
-    assert np.isnan(median_band([], {}, exposures.grid, rows)).all()
+    assert np.isnan(median_band([], {}, exposures.grid, rows)[:3]).all()
 
 
 def test_an_exposure_without_a_good_pixel_does_not_count(exposures):
@@ -463,6 +483,152 @@ def test_cosmic_rays_are_flagged_and_stars_are_not(exposures):
     assert rays > 0.95  # some of the edge is seen by one exposure only
     assert cores < 0.002
     assert others <= 1
+
+
+def test_hits_that_inflate_their_errors_are_flagged(tmp_path):
+    struck = Exposures(tmp_path, inflated=True)
+    median = struck.median(struck.chosen(0, 1, 2, 3))
+    rays, cores, others = struck.score(median, struck.inputs)
+    assert rays > 0.95
+    assert cores < 0.002
+    assert others <= 1
+    # The same without a word of variances, and without another exposure of the detector.
+    for name in struck.inputs:
+        plain = read_planes(struck.paths[name], ("SCI", "ERR", "DQ"))
+        invalidate(plain)
+        hit = struck.rays[name] > 0
+        for found in (
+            struck.flags(name, median, planes=plain, others=struck.others(name, "ERR")),
+            struck.flags(name, median, others=[]),
+        ):
+            assert found[hit].mean() > 0.85
+            assert found[~hit].sum() <= 1
+
+
+def test_a_short_ramp_keeps_its_error(exposures):
+    median = exposures.median(exposures.chosen(0, 1, 2, 3))
+    planes = exposures.planes("e1")
+    hit = (exposures.rays["e1"] > 0) & exposures.flags("e1", median)
+    planes["ERR"][hit] *= 60
+    assert exposures.flags("e1", median, planes=planes)[hit].all()
+    for name in ("SATURATED", "CHARGELOSS"):
+        flagged = {**planes, "DQ": np.where(hit, BITS[name], planes["DQ"]).astype(np.uint32)}
+        assert not exposures.flags("e1", median, planes=flagged)[hit].any()
+
+
+def test_a_noisy_pixel_is_no_outlier_in_each_exposure(tmp_path):
+    noisy = Exposures(tmp_path)
+    rng = np.random.default_rng(7)
+    some = (rng.random((N, N)) < 0.01) & ~np.any(list(noisy.cores.values()), axis=0)
+    some &= ~np.any([rays > 0 for rays in noisy.rays.values()], axis=0)
+    for path in noisy.paths.values():
+        with fits.open(path, mode="update") as hdus:
+            variance = 400 * hdus["VAR_RNOISE"].data[some]
+            hdus["VAR_RNOISE"].data[some] = variance
+            hdus["ERR"].data[some] = np.sqrt(variance)
+            hdus["SCI"].data[some] += rng.normal(0, np.sqrt(variance)).astype(np.float32)
+    median = noisy.median(noisy.chosen(0, 1, 2, 3))
+    found = {name: noisy.flags(name, median) for name in noisy.inputs}
+    assert not np.any([flags[some] for flags in found.values()])
+    alone = [noisy.flags(name, median, others=[]) for name in noisy.inputs]
+    assert np.mean([flags[some] for flags in alone]) > 0.3  # neighbours cannot tell
+
+
+def test_two_of_four_that_are_struck_are_both_found(exposures):
+    """The median of all lies halfway; of the others it does not."""
+    median = exposures.median(exposures.chosen(0, 1, 2, 3))
+    struck = median.copy()
+    both = np.isfinite(median[:, 0]) & (median[:, 0] < 1)
+    ny, nx = both.shape
+    grid = both & (np.add.outer(np.arange(ny), np.arange(nx)) % 12 == 0)
+    struck[:, 0][grid] += 50  # two of four values are 100 higher
+    planes = exposures.planes("e0")
+    planes["SCI"] += np.nan_to_num(blotted(exposures, "e0", 2 * (struck - median)[:, 0]))
+    found = exposures.flags("e0", struck, planes=planes)
+    assert found[planes["SCI"] > 50].mean() > 0.9
+
+
+def blotted(exposures, name, image):
+    out = np.full((1, N, N), np.nan, np.float32)
+    u, v = exposures.inputs[name].pixel_map.lattice(np.arange(N), np.arange(N))
+    blot(np.ascontiguousarray(image[:, None]), 0, 0, image.shape, u, v, 0, 0, out)
+    return out[0]
+
+
+@pytest.mark.parametrize(
+    ("stars", "spared", "lost_otherwise"),
+    [
+        ({"fwhm": 1.3}, "_sharpness", 0.01),
+        ({"fwhm": 3.5, "varying": 0.15, "number": 2}, "_variation", 0.01),
+        ({"fwhm": 1.8, "lost": 0.18}, "_disagreement", 0.003),
+    ],
+)
+def test_star_cores_are_spared(tmp_path, monkeypatch, stars, spared, lost_otherwise):
+    """Undersampled stars, variable ones, and exposures that are not where they say."""
+    stars = {"number": 4, **stars}
+    number = stars.pop("number")
+    made = [
+        Exposures(tmp_path / str(seed), DITHERS[:number], SKIES[:number], seed, **stars)
+        for seed in (5, 6)
+    ]
+    medians = [each.median(each.chosen(*range(number))) for each in made]
+
+    def lost():
+        return np.mean([e.score(m, e.inputs)[1] for e, m in zip(made, medians, strict=True)])
+
+    assert lost() < 0.002
+    for each, median in zip(made, medians, strict=True):
+        assert each.score(median, each.inputs)[0] > 0.75  # the rest lies at edges
+
+    nothing = {"_variation": (0.0, 0.0)}.get(spared, 0.0)
+    monkeypatch.setattr(Surroundings, spared, lambda *_: nothing)
+    assert lost() > lost_otherwise
+
+
+@pytest.mark.parametrize("fwhm", [1.3, 2.3])
+def test_a_strong_hit_on_a_star_is_found(tmp_path, fwhm):
+    made = Exposures(tmp_path, fwhm=fwhm)
+    median = made.median(made.chosen(0, 1, 2, 3))
+    for name in made.inputs:
+        planes = made.planes(name)
+        brightness = planes["SCI"] - made.inputs[name].sky
+        peaks = made.cores[name] & (brightness == maximum_filter(brightness, 5)) & (brightness > 4)
+        planes["SCI"][peaks] += 4 * brightness[peaks]
+        assert made.flags(name, median, planes=planes)[peaks].mean() > 0.7
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_flags_are_those_of_the_plain_rule(exposures, seed):
+    """Where errors are as they should be, and nothing is explained by a pixel's surroundings."""
+    rng = np.random.default_rng(seed)
+    name, background = "e0", 0.5
+    shape = exposures.grid.shape
+    median = rng.normal(10, 1, shape).astype(np.float32)
+    model = blotted(exposures, name, median)
+    err = rng.uniform(0.95, 1.05, (N, N)).astype(np.float32)
+    sci = np.float32(model + background + err * rng.normal(0, 4, (N, N)))
+    sci[rng.random((N, N)) < 0.05] = np.nan
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Surroundings, "explain", lambda self, image, noise, error: 0 * noise)
+        found = exposures.flags(
+            name,
+            np.stack((median, median, 0 * median), axis=1),
+            planes={"SCI": sci, "ERR": err, "DQ": None},
+            others=[],
+            sky_level=background,
+        )
+    expected = naive.flag_outliers(sci, err, model, background, (5.0, 4.0), (1.2, 0.7))
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("stricter", [{"snr": "7 6"}, {"snr": "5 5"}, {"scale": "3 2"}])
+def test_stricter_thresholds_flag_no_more(exposures, stricter):
+    median = exposures.median(exposures.chosen(0, 1, 2, 3))
+    for name in exposures.inputs:
+        loose, strict = exposures.flags(name, median), exposures.flags(name, median, **stricter)
+        assert not (strict & ~loose).any()
+        assert strict.any()
 
 
 def test_two_exposures_suffice(exposures):
@@ -495,7 +661,7 @@ def test_nothing_is_flagged_outside_the_bounding_box(exposures):
     flagged = flag_outliers(
         planes,
         PixelMap(part, exposures.grid),
-        lambda *window: exposures.median(exposures.chosen(0, 1, 2, 3))[window],
+        window_of(exposures.median(exposures.chosen(0, 1, 2, 3))),
         SKIES[0],
     )
     expected = np.zeros((N, N), bool)
@@ -508,7 +674,7 @@ def test_comparison_on_the_detector(tmp_path, bands):
     fixed = Exposures(tmp_path, [(0.0, 0.0, 0.0)] * 5, [3.0] * 5)
     chosen = fixed.chosen(0, 1, 2, 3, 4)
     median = fixed.median(chosen, bands, resample_data=False)
-    assert median.shape == (N, N)
+    assert median.shape == (N, 3, N)
     found = np.stack([fixed.flags(n, median, resample_data=False) for n in fixed.inputs])
     rays = np.stack(list(fixed.rays.values()))
     assert found[rays > 0].mean() > 0.98
@@ -527,10 +693,10 @@ def test_weak_and_bad_pixels_do_not_count_on_the_detector(tmp_path):
             hdus["VAR_RNOISE"].data[10, 11] = 0.02
     chosen = fixed.chosen(0, 1, 2)
     options = {"resample_data": False, "good_bits": "0"}
-    assert (fixed.median(chosen, **options)[10, 10:12] < 10).all()
-    assert fixed.median(chosen, resample_data=False)[10, 10] == 1000
-    assert fixed.median(chosen, **options, weight_type="exptime")[10, 11] == 1000
-    assert fixed.median(chosen, **options, maskpt=0.3)[10, 11] == 1000
+    assert (fixed.median(chosen, **options)[10, 0, 10:12] < 10).all()
+    assert fixed.median(chosen, resample_data=False)[10, 0, 10] == 1000
+    assert fixed.median(chosen, **options, weight_type="exptime")[10, 0, 11] == 1000
+    assert fixed.median(chosen, **options, maskpt=0.3)[10, 0, 11] == 1000
 
 
 def test_comparison_on_the_detector_needs_equal_shapes(exposures):
@@ -545,7 +711,7 @@ def test_comparison_on_the_detector_needs_equal_shapes(exposures):
     "options", [{"snr": "5.0"}, {"snr": "5 four"}, {"scale": "1 2 3"}, {"scale": ""}]
 )
 def test_parameters_must_be_two_numbers(exposures, options):
-    median = np.zeros(exposures.grid.shape, np.float32)
+    median = np.zeros((exposures.grid.shape[0], 3, exposures.grid.shape[1]), np.float32)
     with pytest.raises(InputError, match=r"outlier_detection\.(snr|scale): .*not two numbers"):
         exposures.flags("e0", median, **options)
 

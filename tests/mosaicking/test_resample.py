@@ -1,23 +1,35 @@
 import logging
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from drizzle.resample import Drizzle
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+import naive
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE, NON_SCIENCE, OUTLIER
-from snakewebb.mosaicking.resample import KERNELS, DrizzleOptions, Input, drizzle_band, fill_value
+from snakewebb.mosaicking.resample import (
+    KERNELS,
+    DrizzleOptions,
+    Input,
+    band_inputs,
+    drizzle_band,
+    fill_value,
+)
 from snakewebb.wcs.geometry import Geometry
 from snakewebb.wcs.grid import output_grid
+from snakewebb.wcs.layout import lay_out
 from snakewebb.wcs.pixel_map import PixelMap
 from snakewebb.wcs.sphere import from_plane
 
 SCALE = 0.06
-PLANES = "sci", "wht", "con", "var_rnoise", "var_poisson", "var_flat"
+PLANES = "sci", "wht", "con", "var_rnoise", "var_poisson", "var_flat", "var_pixel"
 ALL = slice(None)
 
 
@@ -128,7 +140,7 @@ def test_agrees_with_the_reference(kernel, weight_type, ratio, pixfrac):
     solid = theirs.out_wht > 1e-2 * theirs.out_wht.max()
     assert_allclose(band.sci[solid], theirs.out_img[solid], rtol=1e-5, atol=5e-3)
     assert np.median(np.abs(band.sci / theirs.out_img - 1)[solid]) < 1e-6
-    for name, wanted in zip(PLANES[3:], variances, strict=True):
+    for name, wanted in zip(PLANES[3:6], variances, strict=True):
         found = getattr(band, name)
         assert_array_equal(np.isnan(found), band.wht == 0)
         assert_allclose(found[solid], wanted[solid], rtol=1e-4)
@@ -143,7 +155,7 @@ def test_bands_make_no_difference(kernel, ratio):
     for bands in (2, 7):
         edges = np.linspace(0, grid.shape[0], bands + 1).astype(int).tolist()
         parts = [drizzled(inputs, grid, slice(*e), kernel=kernel) for e in pairwise(edges)]
-        for name in PLANES:
+        for name in PLANES if kernel == "square" else PLANES[:-1]:
             joined = np.concatenate([getattr(part, name) for part in parts], axis=-2)
             assert_array_equal(joined, getattr(whole, name))
 
@@ -186,6 +198,69 @@ def test_variance_of_the_mean():
     for found, value in ((band.var_rnoise, 0.5), (band.var_poisson, 0.25), (band.var_flat, 0.125)):
         assert_allclose(found[hit], value / 4, rtol=1e-6)
         assert np.isnan(found[~hit]).all()
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    ratio=st.sampled_from([0.3, 0.5, 1.0, 2.0]),
+    pixfrac=st.sampled_from([1.0, 0.7]),
+    weight_type=st.sampled_from(["ivm", None]),
+    repeats=st.integers(1, 3),
+    seed=st.integers(0, 100),
+)
+def test_variance_of_a_pixel_is_that_of_its_sum(ratio, pixfrac, weight_type, repeats, seed):
+    """Of Σ a w s / Σ a w with independent s, by the drizzle coefficients of all exposures."""
+    geometries = {
+        str(k): geometry(*pose, 9, 8) for k, pose in enumerate([(0.1, (0, 0)), (1, (1, 2))])
+    }
+    grid = output_grid(geometries, pixel_scale_ratio=ratio)
+    inputs, shares, variances = [], [], []
+    for k, (name, place) in enumerate(geometries.items()):
+        planes = scene(seed + k, 9, 8)
+        pixel_map = PixelMap(place, grid)
+        inputs.append(Input(name, planes, pixel_map, repeats=repeats))
+        bad = (planes["DQ"] & (DO_NOT_USE | NON_SCIENCE) != 0) | np.isnan(planes["SCI"])
+        weight = 1 / planes["VAR_RNOISE"] if weight_type == "ivm" else np.ones_like(bad, "f4")
+        u, v = pixel_map.lattice(np.arange(9) - 0.5, np.arange(10) - 0.5)
+        shares.append(naive.shares(u, v, pixfrac, np.where(bad, 0, weight), grid.shape))
+        noise = planes["VAR_RNOISE"] + planes["VAR_POISSON"] + repeats * planes["VAR_FLAT"]
+        variances.append(noise.astype(float))
+    band = drizzled(inputs, grid, ALL, pixfrac=pixfrac, weight_type=weight_type)
+    total = sum(share.sum(axis=(2, 3)) for share in shares)
+    pairs = zip(shares, variances, strict=True)
+    square = sum((share**2 * variance).sum(axis=(2, 3)) for share, variance in pairs)
+    with np.errstate(invalid="ignore"):
+        wanted = np.where(total > 0, square / total**2, np.nan)
+    solid = (total > 1e-9) | (total == 0)
+    assert_allclose(band.var_pixel[solid], wanted[solid], rtol=1e-5)
+
+
+def test_a_pixel_whose_noise_is_not_known_has_no_variance():
+    grid, inputs = mosaic(DITHERS[:2])
+    known = drizzled(inputs, grid, ALL)
+    inputs[0].source["VAR_FLAT"][:] = 0
+    without = drizzled(inputs, grid, ALL)
+    del inputs[0].source["VAR_FLAT"]
+    assert_array_equal(drizzled(inputs, grid, ALL).var_pixel, without.var_pixel)
+    assert np.nanmax(without.var_pixel - known.var_pixel) <= 0
+    for name in ("VAR_RNOISE", "VAR_POISSON", "ERR"):
+        del inputs[0].source[name]
+    none = drizzled(inputs, grid, ALL, weight_type=None)
+    assert_array_equal(np.isfinite(none.var_pixel), none.con[0] == 2)
+
+
+def test_exposures_on_the_same_pixels_share_their_flat():
+    geometries = {"a": geometry(), "b": geometry(0.0, (0.4, 0.0)), "c": geometry(0.0, (2.0, 0.0))}
+    grid = output_grid(geometries)
+    groups = dict.fromkeys(geometries, "")
+    layout = lay_out(geometries, groups, dict.fromkeys(geometries), grid)
+
+    def known(name):
+        header = SimpleNamespace(measurement_time=1.0, exposure_time=1.0)
+        return SimpleNamespace(name=name, geometry=geometries[name], header=header)
+
+    inputs = band_inputs(layout, ["", "", ""], known, slice(0, 9), lambda exposure: None)
+    assert [each.repeats for each in inputs] == [2, 2, 1]
 
 
 def test_bad_pixels_are_never_used():
@@ -261,10 +336,10 @@ def test_a_file_is_read_where_it_falls_on_the_band(tmp_path, monkeypatch):
         read.append(rows)
         return original(path, names, rows)
 
-    from snakewebb.mosaicking import resample
+    from snakewebb.mosaicking import drizzle
 
-    original = resample.read_planes
-    monkeypatch.setattr(resample, "read_planes", read_planes)
+    original = drizzle.read_planes
+    monkeypatch.setattr(drizzle, "read_planes", read_planes)
     found = drizzled([replace(exposure, source=tmp_path / "a.fits")], grid, rows)
     for name in PLANES:
         assert_array_equal(getattr(found, name), getattr(expected, name))
@@ -277,6 +352,7 @@ def test_only_what_is_asked_for():
     whole = drizzled(inputs, grid, ALL)
     bare = drizzled(inputs, grid, ALL, enable_err=False, enable_ctx=False)
     assert bare.con is bare.var_rnoise is bare.var_poisson is bare.var_flat is None
+    assert bare.var_pixel is None
     assert_array_equal(bare.sci, whole.sci)
     assert_array_equal(bare.wht, whole.wht)
 

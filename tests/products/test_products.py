@@ -21,11 +21,12 @@ from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE, OUTLIER
 from snakewebb.io.exposure_file import ExposureFile
 from snakewebb.io.headers import exposure_header
+from snakewebb.io.noise_correlation import NoiseCorrelation, read_noise_correlation
 from snakewebb.io.provenance import Provenance
 from snakewebb.io.schema import attributes
 from snakewebb.products import exposure_file
 from snakewebb.products.exposure_file import write_crf
-from snakewebb.products.mosaic_file import write_i2d
+from snakewebb.products.mosaic_file import FileOptions, write_i2d
 from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import SMALL_DITHERS, preset
 from snakewebb.wcs.change import Pointing
@@ -43,7 +44,8 @@ PARAMETERS = {"pixfrac": 0.8, "kernel": "square", "fillval": "NAN", "weight_type
 ASN = {"pool_name": "a_pool.csv", "table_name": "an_asn.json"}
 SHIFT = Correction(53.16, -27.79, ((1.0, 0.0), (0.0, 1.0)), (0.05, -0.02))
 HIT = (5, 7)
-PLANES = ("SCI", "ERR", "CON", "WHT", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
+PLANES = ("SCI", "ERR", "CON", "WHT", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT", "VAR_PIXEL")
+CORRELATION = NoiseCorrelation(np.random.default_rng(3).random((2, 4, 3, 3), np.float32), 64)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +130,15 @@ def mosaic(crfs, layout, tmp_path_factory) -> tuple[Path, dict[str, np.ndarray]]
         planes[name][0, :2] = np.nan
     planes["VAR_FLAT"][1, 1] = np.nan
     target = folder / "product_i2d.fits"
-    write_i2d(target, layout, split(planes, 4), crfs, parameters=PARAMETERS, asn=ASN)
+    write_i2d(
+        target,
+        layout,
+        split(planes, 4),
+        crfs,
+        parameters=PARAMETERS,
+        asn=ASN,
+        correlation=CORRELATION,
+    )
     return target, planes
 
 
@@ -590,7 +600,7 @@ def test_products_are_consistent(crfs, mosaic):
 def test_a_mosaic_has_the_planes_of_its_bands(mosaic):
     path, planes = mosaic
     with fits.open(path) as hdus:
-        assert [hdu.name for hdu in hdus] == ["PRIMARY", *PLANES, "HDRTAB", "ASDF"]
+        assert [hdu.name for hdu in hdus] == ["PRIMARY", *PLANES, "NOISE_CORR", "HDRTAB", "ASDF"]
         assert hdus["CON"].data.dtype == ">i4"
         for name, plane in planes.items():
             assert_array_equal(hdus[name].data, plane.view(np.int32) if name == "CON" else plane)
@@ -602,6 +612,32 @@ def test_a_mosaic_has_the_planes_of_its_bands(mosaic):
         assert_array_equal(model.data, planes["SCI"])
         assert_array_equal(model.con, planes["CON"].view(np.int32))
         assert_array_equal(model.wht, planes["WHT"])
+        extra = model.extra_fits
+        assert_array_equal(extra.VAR_PIXEL.data, planes["VAR_PIXEL"])
+        assert_array_equal(extra.NOISE_CORR.data, CORRELATION.kernels)
+
+
+def test_a_mosaic_tells_how_its_noise_is_correlated(mosaic, tmp_path):
+    path, _ = mosaic
+    found = read_noise_correlation(path)
+    assert_array_equal(found.kernels, CORRELATION.kernels)
+    assert found.step == CORRELATION.step
+    assert [n.tolist() for n in found.cell([-9, 63, 64, 999], [0, 63, 64, 64])] == [
+        [0, 0, 1, 1],
+        [0, 0, 1, 3],
+    ]
+    # FITS pixels of SCI: the middle of the first cell, 0-based, is 31.5.
+    with fits.open(path) as hdus:
+        wcs = WCS(hdus["NOISE_CORR"].header)
+    assert_allclose(wcs.pixel_to_world_values(2, 0, 0, 1), [1, -1, 32.5, 96.5])
+    with fits.open(path) as hdus:
+        del hdus["NOISE_CORR"].header["CDELT3"]
+        hdus.writeto(tmp_path / "a.fits")
+        del hdus["NOISE_CORR"]
+        hdus.writeto(tmp_path / "b.fits")
+    with pytest.raises(InputError, match="CDELT3 of NOISE_CORR is 0"):
+        read_noise_correlation(tmp_path / "a.fits")
+    assert read_noise_correlation(tmp_path / "b.fits") is None
 
 
 def test_the_file_does_not_depend_on_the_bands(crfs, layout, mosaic, tmp_path):
@@ -681,7 +717,7 @@ def test_a_mosaic_is_what_stdatamodels_would_write(mosaic, tmp_path):
         model.validate()
         model.save(again)
     with fits.open(path) as ours, fits.open(again) as theirs:
-        for name in ("PRIMARY", *PLANES):
+        for name in ("PRIMARY", *PLANES, "NOISE_CORR"):
             first, second = (
                 [str(card) for card in hdus[name].header.cards if card.keyword != "DATE"]
                 for hdus in (ours, theirs)
@@ -800,7 +836,8 @@ def test_a_group_counts_once(crfs, grid, tmp_path):
 def test_planes_are_optional(names, report_var, expected, crfs, layout, tmp_path):
     target = tmp_path / "a_i2d.fits"
     bands = split(random_planes(layout.grid.shape, names), 2)
-    write_i2d(target, layout, bands, crfs, parameters=PARAMETERS, report_var=report_var)
+    how = FileOptions(report_var=report_var)
+    write_i2d(target, layout, bands, crfs, how, parameters=PARAMETERS)
     with fits.open(target) as hdus:
         assert [hdu.name for hdu in hdus] == ["PRIMARY", *expected, "HDRTAB", "ASDF"]
         if "ERR" in expected:
@@ -818,8 +855,8 @@ def test_a_single_exposure_is_not_blended(crfs, grid, tmp_path):
         laid_out(crfs[:1], grid),
         [(0, band | {"con": None})],
         crfs[:1],
+        FileOptions(blendheaders=False),
         parameters=PARAMETERS,
-        blendheaders=False,
     )
     with fits.open(target) as hdus:
         assert [hdu.name for hdu in hdus] == ["PRIMARY", "SCI", "ERR", "WHT", "ASDF"]

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tracemalloc
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from snakewebb.report.exposure_figures import plot_alignment, plot_outliers, plo
 from snakewebb.report.exposure_status import read_status, write_table
 from snakewebb.report.figures import drawn
 from snakewebb.report.pictures import block_average, plot_mosaic, plot_sources, roundest, stretch
+from snakewebb.report.placement_figures import plot_placements
 from snakewebb.report.status import outlier_status
 from snakewebb.wcs.grid import Grid
 from snakewebb.wcs.layout import Layout
@@ -383,7 +385,10 @@ def test_reasons_of_any_length_are_read_whole(reason):
 
 def test_status_and_table(tmp_path):
     status = product(
-        tmp_path, {"jw_a": aligned(), "jw_b": FAILED}, [0.0123456, None], [0.0123, 0.02]
+        tmp_path,
+        {"jw_a": aligned() | {"error": 0.213}, "jw_b": FAILED},
+        [0.0123456, None],
+        [0.0123, 0.02],
     )
     assert list(status.exposures) == ["jw_a", "jw_b"]
     assert status.exposures["jw_b"]["tweakreg"] == vars(ExposureAlignment(**FAILED))
@@ -393,9 +398,12 @@ def test_status_and_table(tmp_path):
     rows = Cells(text).rows[2:]
     done = "COMPLETE"
     assert rows == [
-        ["jw_a", done, "80", "+12.3", "-45.6", "60.0", "5.0", done, "0.012346", done, "1.23", ""],
         [
-            *("jw_b", "FAILED", "0", "+0.0", "+0.0", "", "", "SKIPPED", "", done, "2.00"),
+            *("jw_a", done, "80", "+12.3", "-45.6", "60.0", "5.0", "0.21"),
+            *(done, "0.012346", done, "1.23", ""),
+        ],
+        [
+            *("jw_b", "FAILED", "0", "+0.0", "+0.0", "", "", "", "SKIPPED", "", done, "2.00"),
             "tweakreg: only <i>7 sources; skymatch: no other exposure overlaps it",
         ],
     ]
@@ -506,3 +514,54 @@ def test_plots_of_any_number_of_exposures_fit_the_report(tmp_path, number):
         height, width = imread(tmp_path / "plot.png").shape[:2]
         assert width == 1320
         assert 1.3 * height < width
+
+
+def network_notes(**changes):
+    """What a joint adjustment of two detectors notes."""
+    placement = {"v2": 1.5, "v3": -0.5, "error": 0.3, "prior": 2.0, "roll": 1.0, "n_matches": 9}
+    cells = {
+        "NRCA1 F200W CLEAR": [[100.0, -500.0, 0.1, 0.2, 30.0], [90.0, -480.0, -0.1, 0.0, 20.0]],
+        "NRCALONG F356W CLEAR": [[95.0, -490.0, 0.05, 0.02, 25.0]],
+    }
+    return {
+        "placements": [placement | {"name": name} for name in cells],
+        "noise": {"F200W CLEAR": 0.3, "F356W CLEAR": 0.4},
+        "chi_square": 110.0,
+        "freedom": 100.0,
+        "reference_pull": 1.1,
+        "residuals": {
+            "cells": cells,
+            "brightness": [[20.0, 0.3, 0.31, 40], [22.0, 0.6, 0.5, 35]],
+            "epochs": [[2022.6, 0.4, 0.41, 30], [2023.1, 0.45, 0.41, 45]],
+        },
+        **changes,
+    }
+
+
+def placements_drawn(tmp_path, *network):
+    status = SimpleNamespace(alignment=SimpleNamespace(network=network))
+    plot_placements(status, tmp_path / "placements.png")
+    return colored(tmp_path / "placements.png", BLUE), imread(tmp_path / "placements.png").shape
+
+
+def test_placements_and_residuals_are_drawn(tmp_path):
+    full, shape = placements_drawn(tmp_path, network_notes())
+    assert shape[1] / shape[0] > 1.3
+    assert len(full) > 300
+    right = full[full[:, 0] > 0.65 * shape[1]]
+    assert len(right) > 50
+    left = {"cells": {}, "brightness": [], "epochs": []}
+    empty, _ = placements_drawn(tmp_path, network_notes(placements=[], residuals=left))
+    assert len(empty) < 20
+    small = network_notes(freedom=3.0, placements=[], residuals=left)
+    both, _ = placements_drawn(tmp_path, small, network_notes())
+    assert len(both) == len(full), "the island with the most stars"
+    lost = network_notes(reference_pull=None)
+    lost["residuals"]["cells"] = {name: [] for name in lost["residuals"]["cells"]}
+    placements_drawn(tmp_path, lost)
+
+
+def test_no_placements_are_said_to_be_none(tmp_path):
+    nothing, shape = placements_drawn(tmp_path)
+    assert len(nothing) == 0
+    assert shape[0] < 200

@@ -261,6 +261,43 @@ def test_cosmic_rays_are_known():
     assert 180 * 2 < len(rays.x) < 180 * 8
 
 
+def test_hits_may_inflate_their_errors():
+    truth = np.full((300, 300), 0.1, np.float32)
+    flaws = detector.make_flaws("NIRCAM", "X", (2048, 2048), (900, 900), (300, 300), 0.01, 1)
+    arguments = (truth, "NIRCAM", "F356W", 800.0, flaws, 2000.0)
+    clean, rays = detector.expose(np.random.default_rng(5), *arguments)
+    planes, inflating = detector.expose(np.random.default_rng(5), *arguments, 0.5)
+    assert_array_equal(planes["data"], clean["data"])
+    assert_array_equal(inflating.significance, rays.significance)
+    assert (rays.inflation == 1).all()
+    where = rays.y, rays.x
+    assert_allclose(planes["err"][where] / clean["err"][where], inflating.inflation, rtol=1e-5)
+    grown = inflating.inflation > 1
+    strong = rays.significance > 3
+    assert 0.4 < grown[strong].mean() < 0.6
+    own = rays.significance / inflating.inflation
+    assert np.all((own[grown] > 0.999) & (own[grown] < 3.001))
+    total = sum(planes[name] for name in ("var_poisson", "var_rnoise", "var_flat"))
+    good = np.isfinite(total)
+    assert_allclose(np.sqrt(total[good]), planes["err"][good], rtol=1e-5)
+    for name in ("var_poisson", "var_rnoise"):
+        assert (planes[name][where] > 1.01 * clean[name][where])[grown & strong].mean() > 0.9
+
+
+def test_noisy_pixels_are_the_same_in_all_exposures(tmp_path):
+    field = replace(preset("nircam-f115w", npix=128), stars=3)
+    quiet, noisy = (tmp_path / name for name in ("quiet", "noisy"))
+    for folder, share in ((quiet, 0.0), (noisy, 0.02)):
+        write(replace(field, noisy_fraction=share), folder)
+    ratio = [
+        read_planes(path)["VAR_RNOISE"] / read_planes(quiet / path.name)["VAR_RNOISE"]
+        for path in sorted(noisy.glob("*_cal.fits"))
+    ]
+    np.testing.assert_allclose(ratio[0], ratio[1], rtol=1e-5)
+    assert 0.01 < (ratio[0] > 8).mean() < 0.03
+    assert np.nanmax(ratio[0]) < 226
+
+
 # Files
 
 

@@ -294,7 +294,7 @@ class Endless:
 
     def __post_init__(self):
         self.grid = dataclasses.replace(self.tile.grid, shape=self.shape)
-        self.instrument, self.flaw = NIRCAM, ""
+        self.instrument, self.flaw, self.correlation = NIRCAM, "", None
 
     def rows(self, start, stop):
         return tuple(plane[np.arange(start, stop) % 300] for plane in self.tile.rows(0, 300))

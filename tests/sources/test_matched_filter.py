@@ -252,7 +252,7 @@ def test_kernels_are_those_of_their_naive_twins(seed):
     np.testing.assert_allclose(flux, expected[1][4:19], rtol=1e-5, atol=1e-5)
     places = np.empty((400, 2), int)
     number = kernels.peaks(out, np.float32(0.5), 1, 14, places)
-    assert [tuple(p) for p in places[:number]] == naive.peaks(out, 0.5, 1, 14)
+    assert [tuple(p) for p in places[:number]] == naive.filter_peaks(out, 0.5, 1, 14)
     i, j, k, m = 2, 3, 12, 25
     assert groups.saddle(out, i, j, k, m) == naive.saddle(out, i, j, k, m)
     lost = np.empty(weight.shape, bool)

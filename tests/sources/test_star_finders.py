@@ -20,7 +20,7 @@ from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE, NON_SCIENCE
 from snakewebb.jobs.find_sources import sources_of_exposure
 from snakewebb.kernels.background import sort
-from snakewebb.kernels.centroids import windowed_centroids
+from snakewebb.kernels.centroids import centroid_errors, windowed_centroids
 from snakewebb.kernels.star_finders import convolve
 from snakewebb.simulate.observation import write
 from snakewebb.simulate.presets import NIRCAM_FIELD, preset
@@ -248,8 +248,9 @@ def exposure(tmp_path_factory):
 def test_sources_of_a_simulated_exposure(exposure):
     path, known, sky = exposure
     found = sources_of_exposure(path, known, sky, how=FinderOptions(bkg_boxsize=64))
-    assert list(found) == COLUMNS
+    assert list(found) == [*COLUMNS[:4], "error", *COLUMNS[4:]]
     assert len(found["x"]) > 10
+    assert ((found["error"] > 1e-5) & (found["error"] < 0.01)).all()  # arcsec
     name = path.name.replace("_cal.fits", "")
     truth = json.loads((path.parent / "truth" / f"{name}.json").read_text())
     (table,) = (path.parent / "truth").glob("*_sources.ecsv")
@@ -343,3 +344,37 @@ def test_positions_that_cannot_be_measured_stay():
     x, y = np.array([18.4]), np.array([20.0])
     windowed_centroids(image, 1.06, x, y)
     assert x[0] == 18.4, "more than a pixel off"
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(19.5, 20.5), st.floats(19.5, 20.5), st.integers(0, 2**31))
+def test_errors_of_positions(x, y, seed):
+    rng = np.random.default_rng(seed)
+    image, err = star(x, y), rng.uniform(0.5, 2.0, (41, 41)).astype(np.float32)
+    image[17, 22], err[25, 19] = np.nan, np.nan
+    error = np.empty(1)
+    centroid_errors(image, err, 1.06, np.array([x]), np.array([y]), error)
+    np.testing.assert_allclose(error, naive.centroid_error(image, err, 1.06, x, y), rtol=1e-4)
+
+
+def test_positions_scatter_by_their_errors():
+    rng = np.random.default_rng(1)
+    clean, found = star(20.2, 19.9), []
+    noise = np.sqrt(4.0 + clean / 5).astype(np.float32)
+    error = np.empty(1)
+    centroid_errors(clean, noise, 1.06, np.array([20.2]), np.array([19.9]), error)
+    for _ in range(400):
+        image = clean + noise * rng.standard_normal(clean.shape, np.float32)
+        x, y = np.array([20.0]), np.array([20.0])
+        windowed_centroids(image, 1.06, x, y)
+        found.append((x[0] - 20.2, y[0] - 19.9))
+    assert 0.85 < np.std(found, axis=0).mean() / error[0] < 1.15
+
+
+def test_positions_without_an_error():
+    image, error = star(20.0, 20.0), np.empty(4)
+    x, y = np.array([2.0, 20.0, np.nan, 20.0]), np.array([20.0, 38.5, 20.0, 20.0])
+    centroid_errors(image, np.ones_like(image), 1.06, x, y, error)
+    assert_array_equal(np.isfinite(error), [False, False, False, True])
+    centroid_errors(6 - image, np.ones_like(image), 1.06, x, y, error)
+    assert np.isnan(error).all()

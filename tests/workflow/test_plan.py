@@ -48,7 +48,10 @@ def names(files):
 
 IMAGES = {"a_o001_crf.fits", "b_o001_crf.fits"}
 WORK = {"a_facts.json", "b_facts.json", "x_alignment.json", "x_facts.zip"}
-PLOTS = {"alignment.png", "sky.png", "outliers.png", "status.html"}
+QUALITY = {"x/x_quality.ecsv", "x/x_quality_exposures.ecsv", "x/x_depth.fits"}
+QUALITY |= {"x/work/x_repeats.npz"}
+QUALITY |= {f"x/plots/x_{name}" for name in ("quality.html", "residuals.png", "depth.png")}
+PLOTS = {"alignment.png", "placements.png", "sky.png", "outliers.png", "status.html"}
 CUBES = {"s_c1001_crfints.fits", "t_c1001_crfints.fits"}
 
 
@@ -65,6 +68,7 @@ def test_targets_of_an_image3_product(make):
         *(f"x/work/{name}" for name in WORK | {"x_sky.json", "x_median.fits"}),
         *(f"x/plots/x_{name}" for name in PLOTS | {"mosaic.png", "sources.png"}),
         *("x/x_i2d.fits", "x/x_cat.ecsv", "x/x_segm.fits"),
+        *QUALITY,
     }
 
 
@@ -77,8 +81,10 @@ def test_targets_of_an_image3_product(make):
         (
             "resample",
             {"x/x_i2d.fits", "x/plots/x_mosaic.png", "x/x_cat.ecsv", "x/x_segm.fits"}
-            | {"x/plots/x_sources.png"},
+            | {"x/plots/x_sources.png"}
+            | QUALITY,
         ),
+        ("quality", QUALITY),
         ("tweakreg", set()),
     ],
 )

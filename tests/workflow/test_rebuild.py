@@ -16,14 +16,10 @@ from workflow import REPO, another, planned, snakemake, table
 
 IMAGING = table("Imaging")
 SCHEMA = yaml.safe_load((REPO / "config" / "schema.yaml").read_text())["properties"]
-CHAIN = ("find_sources", "align", "skymatch", "median", "crf", "i2d", "source_catalog")
+CHAIN = ("find_sources", "align", "skymatch", "median", "crf", "i2d", "source_catalog", "quality")
 OF_SCHEMA = {"drizzle": "i2d", "grid": "i2d", "exposure_i2d": "i2d"}
-PICTURES = {
-    "crf": "plot_exposures",
-    "i2d": "plot_mosaic",
-    "source_catalog": "plot_sources",
-    "completeness": "plot_completeness",
-}
+PICTURES = {"crf": "plot_exposures", "i2d": "plot_mosaic", "source_catalog": "plot_sources"}
+PICTURES |= {"quality": "plot_quality", "completeness": "plot_completeness"}
 
 
 @pytest.fixture(scope="module")
@@ -291,6 +287,9 @@ def test_a_kernel_edited_changes_the_result_and_back(
         ("scripts/crf.py", after("crf")),
         ("scripts/source_catalog.py", {"source_catalog"}),
         ("lib/snakewebb/sources/catalog.py", {"source_catalog"}),
+        ("scripts/quality.py", {"quality"}),
+        ("lib/snakewebb/quality/stars.py", {"quality", "plot_quality"}),
+        ("lib/snakewebb/report/quality_status.py", {"plot_quality"}),
         ("lib/snakewebb/astrometry/matching.py", after("align")),
         ("lib/snakewebb/mosaicking/skymatch.py", after("skymatch")),
         ("lib/snakewebb/kernels/skymatch.py", after("skymatch")),
@@ -361,7 +360,7 @@ def test_comments_paths_of_logs_and_touch_do_not_matter(plan, config, checkout):
 def test_a_deleted_picture_is_drawn_again(plan, field, names, results):
     name = names["field"].name
     plots = results / name / "plots"
-    for kind in ("alignment.png", "sky.png", "outliers.png", "status.html"):
+    for kind in ("alignment.png", "placements.png", "sky.png", "outliers.png", "status.html"):
         path = plots / f"{name}_{kind}"
         away = path.rename(path.with_suffix(".away"))
         try:

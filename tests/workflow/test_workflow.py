@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 from stdatamodels.jwst import datamodels
 
 from snakewebb.astrometry.alignment import AlignmentResult
+from snakewebb.astrometry.matching import Affine
 from snakewebb.io import bands
 from snakewebb.io.dq import OUTLIER
 from snakewebb.jobs.i2d import write_mosaic
@@ -43,6 +44,10 @@ def read(path):
         return datamodels.open(path)
 
 
+PICTURES = ("mosaic", "sources", "alignment", "placements", "sky", "outliers")
+PLOTS = (*(f"{name}.png" for name in PICTURES), "status.html")
+
+
 def test_all_products_are_there_under_their_names(results, names):
     for product in names.values():
         made = {path.name for path in (results / product.name).iterdir()}
@@ -50,8 +55,7 @@ def test_all_products_are_there_under_their_names(results, names):
         wanted |= {f"{e}_{product.asn_id}_crf.fits" for e in product.of_type("science")}
         assert wanted <= made
         plots = {path.name for path in (results / product.name / "plots").iterdir()}
-        kinds = ("mosaic.png", "sources.png", "alignment.png", "sky.png", "outliers.png")
-        assert plots == {f"{product.name}_{kind}" for kind in (*kinds, "status.html")}
+        assert plots == {f"{product.name}_{kind}" for kind in PLOTS}
 
 
 def test_exposures_are_aligned(results, names, observations):
@@ -153,18 +157,21 @@ def test_catalogue_finds_the_stars(results, names, observations):
     assert detection.max() == len(found)
 
 
-def test_detectors_of_an_exposure_move_together(results, names):
+def test_detectors_of_an_exposure_move_together_but_for_their_placements(results, names):
     product = names["modules"]
     path = results / product.name / "work" / f"{product.name}_alignment.json"
     exposures = json.loads(path.read_text())["exposures"]
     assert len(exposures) == 4
     assert len({entry["group"] for entry in exposures.values()}) == 2
-    corrections = {}
-    for entry in exposures.values():
+    moves = {}
+    for name, entry in exposures.items():
         assert entry["status"] == "COMPLETE"
-        corrections.setdefault(entry["group"], []).append(entry["correction"])
-    for one, other in corrections.values():
-        assert one == other
+        move = Affine(*(np.array(entry["correction"][key]) for key in ("matrix", "shift")))
+        moves.setdefault(name.rpartition("_")[2], []).append(move)
+    # From the one to the other exposure both turn and move alike, wherever they are placed.
+    one, other = (second.after(first.inverse()) for first, second in moves.values())
+    assert np.abs(one.matrix - other.matrix).max() < 1e-9
+    assert np.abs(one.shift - other.shift).max() < 0.003
 
 
 def test_moving_target_comes_to_rest(results, names, observations):
@@ -187,8 +194,7 @@ def test_single_exposure_is_an_association_of_one(results, names):
     products = ("a3001_crf.fits", "i2d.fits", "cat.ecsv", "segm.fits")
     assert made == {f"{name}_{product}" for product in products}
     plots = {path.name for path in (results / name / "plots").iterdir()}
-    kinds = ("mosaic.png", "sources.png", "alignment.png", "sky.png", "outliers.png")
-    assert plots == {f"{name}_{kind}" for kind in (*kinds, "status.html")}
+    assert plots == {f"{name}_{kind}" for kind in PLOTS}
     with read(results / name / f"{name}_i2d.fits") as model:
         assert model.meta.resample.pointings == 1
         assert model.meta.asn.table_name == "none"
@@ -267,7 +273,8 @@ def test_report_shows_every_picture(results, names):
     snakemake(results.parent, "--report", "report.html")
     page = (results.parent / "report.html").read_text()
     for product in names.values():
-        for kind in ("mosaic", "sources", "alignment", "sky", "outliers", "status"):
+        kinds = ("mosaic", "sources", "alignment", "sky", "outliers", "status")
+        for kind in (*kinds, "quality", "residuals", "depth"):
             assert f"{product.name}_{kind}" in page
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.layout import Layout
 
 Status = Literal["COMPLETE", "SKIPPED", "FAILED"]
-VERSION = 1
+VERSION = 2
 """Of the format of files."""
 
 
@@ -23,14 +23,14 @@ class ExposureAlignment:
     Attributes
     ----------
     group, island, relative, absolute, correction, rotation : optional
-        Of tweakreg, see `snakewebb.astrometry.tweakreg.GroupAlignment`.
+        Of tweakreg, see `snakewebb.astrometry.tweakreg.GroupAlignment` and ``ExposureQuality``.
     reason : str
         Why something was skipped or failed, or that the others are aligned with this exposure.
     offset : (float, float), optional
         By how much it was moved to the East and North, mas.
     status : {"COMPLETE", "SKIPPED", "FAILED"}
         FAILED where anything that was asked for failed.
-    n_sources, n_matches, rms_before, rms_after : optional
+    n_sources, n_matches, rms_before, rms_after, error, pull : optional
         Of tweakreg, see `snakewebb.astrometry.tweakreg.ExposureQuality`.
     mt_avra, mt_avdec : float, optional
         Of assign_mtwcs: the mean position of the target, degrees.
@@ -49,6 +49,8 @@ class ExposureAlignment:
     n_matches: int | None = None
     rms_before: float | None = None
     rms_after: float | None = None
+    error: float | None = None
+    pull: float | None = None
     mt_avra: float | None = None
     mt_avdec: float | None = None
 
@@ -75,6 +77,42 @@ class ReferenceFit:
 
 
 @dataclass(frozen=True)
+class Solution:
+    """How the exposures of a product, or of all products of a field, were aligned by their stars.
+
+    Attributes
+    ----------
+    exposures : dict of str to ExposureAlignment
+    islands : tuple of ReferenceFit
+        By number of island; empty without a reference catalogue.
+    reference : mapping
+        What is noted of that catalogue.
+    network : tuple of mapping
+        What joint adjustments found besides, see `snakewebb.astrometry.joint.Joint.notes`.
+    """
+
+    exposures: dict[str, ExposureAlignment]
+    islands: tuple[ReferenceFit, ...] = ()
+    reference: Mapping[str, Any] = field(default_factory=dict)
+    network: tuple[Mapping[str, Any], ...] = ()
+
+    def write(self, path: str | Path) -> None:
+        """Write the solution as JSON."""
+        write_record(path, _record(self), VERSION)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Solution:
+        """Read what `write` wrote.
+
+        Raises
+        ------
+        InputError
+            See `snakewebb.io.records.parse_record`.
+        """
+        return cls(**_from_record(read_record(path, VERSION)))
+
+
+@dataclass(frozen=True)
 class AlignmentResult:
     """How the exposures of a product were aligned, and where they lie now.
 
@@ -92,6 +130,9 @@ class AlignmentResult:
         What is noted of that catalogue.
     layout : Layout
         The corrected exposures on the grid on which they are compared.
+    network : tuple of mapping
+        What the joint adjustments of tweakreg found besides, see
+        `snakewebb.astrometry.joint.Joint.notes`.
     """
 
     step: str
@@ -100,6 +141,7 @@ class AlignmentResult:
     islands: tuple[ReferenceFit, ...]
     reference: Mapping[str, Any]
     layout: Layout
+    network: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def groups(self) -> list[str]:
@@ -115,11 +157,7 @@ class AlignmentResult:
 
     def write(self, path: str | Path) -> None:
         """Write the result as JSON."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        values["exposures"] = {name: asdict(found) for name, found in self.exposures.items()}
-        values["islands"] = [asdict(island) for island in self.islands]
-        values["layout"] = self.layout.to_dict()
-        write_record(path, values, VERSION)
+        write_record(path, _record(self) | {"layout": self.layout.to_dict()}, VERSION)
 
     @classmethod
     def read(cls, path: str | Path) -> AlignmentResult:
@@ -131,10 +169,25 @@ class AlignmentResult:
             See `snakewebb.io.records.parse_record`.
         """
         values = read_record(path, VERSION)
-        values["exposures"] = {n: _exposure(found) for n, found in values["exposures"].items()}
-        values["islands"] = tuple(ReferenceFit(**island) for island in values["islands"])
-        values["layout"] = Layout.from_dict(values["layout"])
-        return cls(**values)
+        return cls(**_from_record(values) | {"layout": Layout.from_dict(values["layout"])})
+
+
+def _record(known: Solution | AlignmentResult) -> dict[str, Any]:
+    """Return what JSON can hold of both."""
+    return {
+        **vars(known),
+        "exposures": {name: asdict(found) for name, found in known.exposures.items()},
+        "islands": [asdict(island) for island in known.islands],
+    }
+
+
+def _from_record(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **values,
+        "exposures": {name: _exposure(found) for name, found in values["exposures"].items()},
+        "islands": tuple(ReferenceFit(**island) for island in values["islands"]),
+        "network": tuple(values["network"]),
+    }
 
 
 def _exposure(values: dict[str, Any]) -> ExposureAlignment:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from snakewebb.astrometry.options import GAIA, check_service
+from snakewebb.astrometry.options import GAIA, NoCatalogue, check_service
+from snakewebb.astrometry.reference import CORRELATIONS, ERRORS, at_epoch
 from snakewebb.errors import InputError
 from snakewebb.io.tables import numbers, reading
 from snakewebb.wcs.geometry import Geometry
@@ -29,13 +30,21 @@ AXES = {axis: (axis, f"{axis}centroid", f"{axis}_centroid") for axis in "xy"}
 PLACES = (("ra", "dec"), ("sky_centroid",), ("sky_centroid.ra", "sky_centroid.dec"))
 """Columns of positions on the sky, in lower case."""
 RANGES = {"RA": (-360.0, 720.0), "DEC": (-90.0, 90.0), "weight": (0.0, 1e30)}
+POSITION_COLUMNS = {
+    **dict.fromkeys(("ra_error", "dec_error"), (0.0, 1e5)),
+    "ra_dec_corr": (-1.0, 1.0),
+}
+MOTION_COLUMNS = {
+    "ref_epoch": (1800.0, 2200.0),
+    **dict.fromkeys(("pmra", "pmdec"), (-2e4, 2e4)),
+    "parallax": (-1e3, 1e3),
+    **dict.fromkeys(ERRORS, (0.0, 1e5)),
+    **dict.fromkeys(CORRELATIONS, (-1.0, 1.0)),
+}
+"""Limits of columns of motions, mas and mas a year, and of positions' errors."""
 LIMITS = {"x": (-1e5, 1e5), "y": (-1e5, 1e5), "weight": RANGES["weight"]}
 """Of catalogues in pixels; no detector is so large."""
 MOST_NAMES = 8
-
-
-class NoCatalogue(Exception):  # noqa: N818 - an outcome, not an error of the user
-    """There are no stars to align exposures to; the message tells why."""
 
 
 def read_table(path: str | Path) -> Table:
@@ -110,12 +119,15 @@ def read_reference(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, A
     ----------
     path : path
         See `read_table`; with columns ``RA`` and ``DEC`` (degrees unless they have another unit),
-        or ``sky_centroid`` as in a JWST source catalogue, and perhaps ``weight``, in any case.
+        or ``sky_centroid`` as in a JWST source catalogue, and perhaps ``weight``, ``ref_epoch``,
+        ``pmra``, ``pmdec``, ``parallax``, and their errors and correlations as Gaia calls them, in
+        any case.
 
     Returns
     -------
     columns : dict of arrays
-        ``RA``, ``DEC``: degrees; ``weight`` if the file has it.
+        ``RA``, ``DEC``: degrees; ``weight`` and those of `snakewebb.astrometry.reference`, as far
+        as the file has them; NaN where a row lacks one of the latter.
     notes : dict
         ``file``, its name; ``stars``, how many these are; ``left_out``, rows with a gap; and
         ``unused``, what other columns it has.
@@ -135,7 +147,11 @@ def read_reference(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, A
             f"{path}: has no columns RA and DEC, only {_listed(table.colnames)}: "
             "name the positions (ICRS, degrees) RA and DEC"
         )
-    wanted = [*places, *(["weight"] if "weight" in names else [])]
+    extra = [name for name in MOTION_COLUMNS if name in names]
+    if "ref_epoch" not in names and {"pmra", "pmdec"} & names.keys():
+        log.warning("%s: has no ref_epoch: its stars are taken as of the exposures' epoch", path)
+        extra = [name for name in extra if name in POSITION_COLUMNS]
+    wanted = [*places, *(["weight"] if "weight" in names else []), *extra]
     for name in wanted:
         if len(names[name]) > 1:
             raise InputError(f"{path}: has columns {' and '.join(names[name])}: keep one")
@@ -150,13 +166,17 @@ def read_reference(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, A
             key: _degrees(table, name, path) for key, name in zip(RANGES, used, strict=False)
         }
     if "weight" in names:
-        columns["weight"] = table[used[-1]]
+        columns["weight"] = table[names["weight"][0]]
     columns = {
         key: _column(columns, key, path, low=low, high=high, holes=True)
         for key, (low, high) in RANGES.items()
         if key in columns
     }
     good = np.all([np.isfinite(column) for column in columns.values()], axis=0)
+    for name in extra:
+        columns[name] = _motion(table, names[name][0], path)
+    if "ref_epoch" in columns:
+        good &= np.isfinite(columns["ref_epoch"])
     if len(table) and not good.any():
         raise InputError(f"{path}: not one of its {len(table)} rows has a position: mend it")
     notes = {"file": Path(path).name, "stars": int(good.sum()), "left_out": int((~good).sum())}
@@ -188,6 +208,29 @@ def _degrees(table, name, path):
     return np.ma.array(numbers(table, name, path, holes=True)) * scale
 
 
+def _motion(table, name, path):
+    """Return a column of motions, or of their errors, in Gaia's units; NaN where a row has none."""
+    from astropy import units as u
+
+    key = name.lower()
+    low, high = MOTION_COLUMNS[key]
+    values = _column(table, name, path, low=-np.inf, high=np.inf, holes=True)
+    unit = getattr(table[name], "unit", None)
+    own = "yr" if key == "ref_epoch" else "mas / yr" if key.startswith("pm") else "mas"
+    if unit is not None and not key.endswith("_corr"):
+        try:
+            values = values * u.Unit(unit).to(u.Unit(own))
+        except (u.UnitConversionError, TypeError, ValueError):
+            raise InputError(f"{path}: column {name} is in {unit}: give {own}") from None
+    wrong = (values < low) | (values > high)
+    if wrong.any():
+        raise InputError(
+            f"{path}: column {name} has {values[wrong][0]:g} in row {np.argmax(wrong) + 1}, no "
+            f"number from {low:g} to {high:g}: mend it"
+        )
+    return values
+
+
 def _tell_unused(table, used, path):
     """Say once what a catalogue has that is not used; return it."""
     rest = [name for name in table.colnames if name not in used]
@@ -202,10 +245,8 @@ def _listed(names):
     return ", ".join(names[:MOST_NAMES]) + more
 
 
-def query_gaia(
-    name: str, ra: float, dec: float, radius: float, epoch: float
-) -> dict[str, np.ndarray]:
-    """Fetch Gaia's stars of a cone, moved to the epoch of observation.
+def query_gaia(name: str, ra: float, dec: float, radius: float) -> dict[str, np.ndarray]:
+    """Fetch Gaia's stars of a cone.
 
     Parameters
     ----------
@@ -213,13 +254,12 @@ def query_gaia(
         A key of `snakewebb.astrometry.options.GAIA`.
     ra, dec, radius : float
         Degrees.
-    epoch : float
-        Julian year.
 
     Returns
     -------
     dict of arrays
-        ``RA``, ``DEC``: degrees at `epoch`. Stars without a proper motion are left out.
+        ``RA``, ``DEC``: degrees; and those of `snakewebb.astrometry.reference`, NaN where a star
+        has none.
 
     Raises
     ------
@@ -232,11 +272,11 @@ def query_gaia(
         from astroquery.gaia import Gaia
     except ImportError:
         raise InputError(f"abs_refcat: {name} needs astroquery: install it, or {instead}") from None
+    columns = ["ra", "dec", *MOTION_COLUMNS]
     query = (
-        "SELECT ra, dec, pmra, pmdec, ref_epoch "
+        f"SELECT {', '.join(columns)} "
         f"FROM {GAIA[name.upper()]}.gaia_source "
-        "WHERE pmra IS NOT NULL AND pmdec IS NOT NULL "
-        f"AND 1 = CONTAINS(POINT(ra, dec), CIRCLE({ra}, {dec}, {radius}))"
+        f"WHERE 1 = CONTAINS(POINT(ra, dec), CIRCLE({ra}, {dec}, {radius}))"
     )
     try:
         found = Gaia.launch_job_async(query).get_results()
@@ -244,13 +284,9 @@ def query_gaia(
         reason = " ".join(str(error).split())[:100]
         raise InputError(f"abs_refcat: {name} cannot be queried ({reason}): {instead}") from error
     log.info("%d stars of %s", len(found), name)
-    return _at_epoch(*(np.asarray(found[c], float) for c in found.colnames), epoch=epoch)
-
-
-def _at_epoch(ra, dec, pmra, pmdec, ref_epoch, *, epoch):
-    """Move stars along; proper motions in mas/a, the one in RA with cos(Dec)."""
-    step = (epoch - ref_epoch) / 3.6e6
-    return {"RA": (ra + pmra * step / np.cos(np.radians(dec))) % 360, "DEC": dec + pmdec * step}
+    stars: dict[str, np.ndarray]
+    stars = {key: np.ma.filled(np.ma.asarray(found[key], float), np.nan) for key in columns}
+    return {"RA": stars.pop("ra"), "DEC": stars.pop("dec"), **stars}
 
 
 MARGIN = 0.005  # degrees around a product
@@ -261,6 +297,8 @@ def reference_catalogue(
     path: str | Path | None,
     geometries: Mapping[str, Geometry],
     epochs: Mapping[str, float | None],
+    *,
+    moved: bool = False,
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read the absolute reference catalogue, or fetch it for the sky around a product.
 
@@ -269,9 +307,11 @@ def reference_catalogue(
     name : str
         The parameter ``abs_refcat``.
     path : path or None
-        The file, if `name` is one; otherwise Gaia's stars at the mean epoch are fetched.
+        The file, if `name` is one; otherwise Gaia's stars are fetched.
     geometries, epochs : mapping of exposure
         Geometry, and decimal year or None.
+    moved : bool, optional
+        Whether to move stars to the mean epoch, and leave out those that move nobody knows where.
 
     Returns
     -------
@@ -285,16 +325,23 @@ def reference_catalogue(
     NoCatalogue
         No exposure says when it was taken.
     """
-    if path:
-        return read_reference(path)
     known = [epoch for epoch in epochs.values() if epoch is not None]
-    if not known:
+    if path:
+        columns, notes = read_reference(path)
+    elif not known:
         raise NoCatalogue(
             f"no exposure has EXPMID, to which the stars of {name} must be moved: give a catalogue "
             "file of that epoch"
         )
-    corners = np.concatenate([unit_vectors(*g.corners()) for g in geometries.values()])
-    centre = mean_direction(corners)
-    radius = np.degrees(np.arccos(np.clip(corners @ unit_vectors(*centre), -1, 1).min())) + MARGIN
-    stars = query_gaia(name, *centre, float(radius), float(np.mean(known)))
-    return stars, {"file": name, "stars": len(stars["RA"])}
+    else:
+        corners = np.concatenate([unit_vectors(*g.corners()) for g in geometries.values()])
+        centre = mean_direction(corners)
+        reach = np.arccos(np.clip(corners @ unit_vectors(*centre), -1, 1).min())
+        columns = query_gaia(name, *centre, float(np.degrees(reach)) + MARGIN)
+        notes = {"file": name, "stars": len(columns["RA"])}
+    if moved and known and "ref_epoch" in columns:
+        sure = np.isfinite(columns.get("pmra", 0.0) + columns.get("pmdec", 0.0) + columns["RA"])
+        columns = {key: column[sure] for key, column in columns.items()}
+        ra, dec = at_epoch(columns, float(np.mean(known)))
+        columns = {"RA": ra, "DEC": dec, **{k: columns[k] for k in ("weight",) if k in columns}}
+    return columns, notes

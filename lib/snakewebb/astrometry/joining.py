@@ -9,8 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import KDTree
 
-from snakewebb.astrometry.matching import Affine, FitError, brightest_apart, match_and_fit
-from snakewebb.astrometry.network import adjust, residuals
+from snakewebb.astrometry.matching import (
+    Affine,
+    FitError,
+    brightest_apart,
+    match_and_fit,
+    nearest_pairs,
+)
+from snakewebb.astrometry.rigid import adjust, apply_fits, residuals
 from snakewebb.errors import InputError
 from snakewebb.wcs.sphere import mean_direction, to_plane, unit_vectors
 
@@ -20,18 +26,20 @@ MAS = 1000.0  # in an arcsecond
 
 
 @dataclass
-class _Detections:
+class Detections:
     """Sources of all exposures on the common tangent plane (arcsec), one row each."""
 
     points: np.ndarray  # uncorrected (n, 2)
     flux: np.ndarray
     weight: np.ndarray | None
+    variance: np.ndarray  # of either coordinate, as far as it is known
     exposure: np.ndarray
     group: np.ndarray
     star: np.ndarray  # which star it is a measurement of; -1: none
     used: np.ndarray  # in the final fit
     before: np.ndarray  # see `residuals`
     after: np.ndarray
+    residual: np.ndarray  # (n, 2), of the joint adjustment
     rows: list[np.ndarray]  # of each group
 
 
@@ -49,6 +57,12 @@ def detections_of(catalogs, group_of, separation):
     weight = (
         np.concatenate([np.asarray(c["weight"], float) for c in weighted]) if weighted else None
     )
+    variance = np.zeros(len(columns["RA"]))
+    if weight is not None:
+        with np.errstate(divide="ignore"):
+            variance = np.where(weight > 0, np.median(weight) / weight, 0.0)
+    elif all("error" in column_names(c) for c in filled):
+        variance = np.concatenate([np.asarray(c["error"], float) for c in filled] or [[]]) ** 2
     exposure = np.repeat(np.arange(len(catalogs)), [len(c["RA"]) for c in catalogs.values()])
     ra0, dec0 = mean_direction(unit_vectors(columns["RA"], columns["DEC"]))
     points = np.column_stack(to_plane(columns["RA"], columns["DEC"], ra0, dec0))
@@ -66,16 +80,18 @@ def detections_of(catalogs, group_of, separation):
     kept = np.sort(np.concatenate(kept))
     n = len(kept)
     group = group_of[exposure[kept]]
-    detections = _Detections(
+    detections = Detections(
         points[kept],
         columns["flux"][kept],
         None if weight is None else weight[kept],
+        variance[kept],
         exposure[kept],
         group,
         star=np.full(n, -1),
         used=np.zeros(n, dtype=bool),
         before=np.full(n, np.nan),
         after=np.full(n, np.nan),
+        residual=np.full((n, 2), np.nan),
         rows=_rows(group, n_groups),
     )
     return detections, ra0, dec0
@@ -87,19 +103,18 @@ def _rows(group, n_groups):
     return np.split(order, np.searchsorted(group[order], np.arange(1, n_groups)))
 
 
-def align_relative(detections, how, ordered, expand):
-    """Align the groups with each other, as far as they overlap.
+def align_relative(detections, how, ordered, expand, candidates):
+    """Align the groups that are candidates with each other, as far as they overlap.
 
     Returns the islands, {group: map} each with the group that is the frame first, and the
-    (status, reason) of every group. Fills ``star``, ``used``, ``before``, ``after``.
+    (status, reason) of each of them. Fills ``star``, ``used``, ``before``, ``after``.
     """
-    n_groups = len(detections.rows)
     reasons = {
-        g: f"only {len(rows)} sources (minobj {how.needed})"
-        for g, rows in enumerate(detections.rows)
-        if len(rows) < how.needed
+        g: f"only {len(detections.rows[g])} sources (minobj {how.needed})"
+        for g in candidates
+        if len(detections.rows[g]) < how.needed
     }
-    waiting = [g for g in range(n_groups) if g not in reasons]
+    waiting = [g for g in candidates if g not in reasons]
     overlaps = None
     if not ordered:
         overlaps = overlap_counts([detections.points[r] for r in detections.rows], how.reach)
@@ -124,7 +139,7 @@ def align_relative(detections, how, ordered, expand):
     frames = {min(island) for island in islands}
     tied = {g for island in islands for g in island}
     status = {}
-    for g in range(n_groups):
+    for g in candidates:
         if g in tied:
             status[g] = ("COMPLETE", "the others are aligned with it" if g in frames else "")
             continue
@@ -254,6 +269,45 @@ def _adjust_island(detections, fits, how):
     before, after = residuals(points, group, star, used * weight, adjusted)
     detections.used[rows], detections.before[rows], detections.after[rows] = used, before, after
     return dict(zip(members, adjusted, strict=True))
+
+
+def adopt(detections, fits, tolerance):
+    """Find which stars the sources of groups are that were not joined, by maps of exposures.
+
+    A group's that are none become new stars, which the next ones may have, too.
+    """
+    inside = np.isin(detections.exposure, list(fits))
+    number = np.searchsorted(sorted(fits), detections.exposure[inside])
+    corrected = np.full_like(detections.points, np.nan)
+    corrected[inside] = apply_fits(
+        [fits[e] for e in sorted(fits)], detections.points[inside], number
+    )
+    own = np.flatnonzero(inside & (detections.star >= 0))
+    new = [
+        rows
+        for rows in (rows[inside[rows]] for rows in detections.rows)
+        if len(rows) and (detections.star[rows] < 0).all()
+    ]
+    if not new:
+        return
+    known, star = np.unique(detections.star[own], return_inverse=True)
+    stars = _Stars(len(known) + sum(map(len, new)))
+    count = np.bincount(star, minlength=len(known))
+    means = [np.bincount(star, c, len(known)) / count for c in corrected[own].T]
+    stars.append(np.column_stack(means), count)
+    offset = detections.star.max(initial=-1) + 1
+    for rows in new:
+        points = corrected[rows]
+        numbers, positions, _ = stars.near(points, tolerance)
+        i, j = nearest_pairs(points, positions, tolerance)
+        number = np.full(len(rows), -1)
+        number[i] = numbers[j]
+        stars.measure(number[i], points[i], np.ones(len(i)))
+        rest = number < 0
+        number[rest] = stars.append(points[rest], np.ones(rest.sum()))
+        is_known = number < len(known)
+        detections.star[rows] = offset + number - len(known)
+        detections.star[rows[is_known]] = known[number[is_known]]
 
 
 def column_names(catalogue):

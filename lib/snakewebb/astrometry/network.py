@@ -1,161 +1,145 @@
-"""The joint adjustment of groups of exposures and of the stars they share."""
+"""The joint adjustment of attitudes, of the places of detectors, and of stars.
+
+The attitude of each exposure (shift, roll) is shared by its detectors; the placement of each
+detector and filter (shift in V2 and V3, roll) by all exposures, and it is drawn to where the
+instrument's distortion has it by a Gaussian prior. Stars have a position; where it matters a proper
+motion and a parallax; and where a catalogue knows them, that knowledge as a prior. Stars are
+eliminated one by one from the normal equations, which are then those of attitudes and placements
+alone (Schur complement; block adjustment of photographic plates: Eichhorn 1960, Astron. Nachr. 285,
+233). Gauss-Newton steps with weights that fall where residuals are larger than noise makes them.
+
+Positions are on a tangent plane, arcsec to the East and to the North.
+"""
 
 from __future__ import annotations
 
-import numpy as np
-from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import spsolve
+from dataclasses import dataclass, replace
 
-from snakewebb.astrometry.matching import Affine
-from snakewebb.astrometry.options import FIT_GEOMETRIES, Matching
+import numpy as np
+
+from snakewebb.astrometry.equations import CORE, Equations, State
+from snakewebb.astrometry.normal import Solved
+from snakewebb.astrometry.unknowns import Exposures, Measurements, Prior
+
+PASSES = 20
+FIRST_NOISE = 0.002
+"""Arcsec, before it is estimated."""
+CLOSE = 1e-6
+"""Arcsec: a step that is no step."""
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """The result of an adjustment.
+
+    Attributes
+    ----------
+    poses, placements : (p, 3), (q, 3)
+        See `Prior`.
+    noise : sequence of float
+        By level of noise, what adds to variances, square arcsec, or the factor of them.
+    weight : (n,)
+        Of each measurement, 1 where it is as good as its variance says, 0 where it stands alone.
+    sigma : (n,)
+        Standard error of each measurement, either coordinate, arcsec.
+    residual : (n, 2)
+        Measurement minus where all else has the star, arcsec.
+    pull : (n,)
+        Its length in units of its error.
+    known_pull : (k,)
+        The same of stars of the catalogue.
+    chi_square, freedom : float
+        The sum of the weighted squares, and what is expected.
+    solved : Solved
+        Of the normal equations of what is free.
+    free : (3 p + 3 q,) bool
+    """
+
+    poses: np.ndarray
+    placements: np.ndarray
+    noise: np.ndarray
+    weight: np.ndarray
+    sigma: np.ndarray
+    residual: np.ndarray
+    pull: np.ndarray
+    known_pull: np.ndarray
+    chi_square: float
+    freedom: float
+    solved: Solved
+    free: np.ndarray
+
+    def covariance(self, index: np.ndarray) -> np.ndarray:
+        """Return the covariance of parameters, those of poses before those of placements.
+
+        Parameters
+        ----------
+        index : (k,) int
+            Of one pose and any placements. What is fixed has none.
+        """
+        found = np.zeros((len(index), len(index)))
+        known = self.free[index]
+        numbers = (np.cumsum(self.free) - 1)[index[known]]
+        found[np.ix_(known, known)] = self.solved.block(numbers)
+        return found
 
 
 def adjust(
-    points: np.ndarray,
-    group: np.ndarray,
-    star: np.ndarray,
-    fits: list[Affine],
-    how: Matching,
-    weight: np.ndarray,
-) -> tuple[list[Affine], np.ndarray]:
-    """Adjust the maps of all groups at once so that the measurements of each star agree.
-
-    Minimizes the weighted sum of squared distances of the measurements from the mean of their
-    star over the maps of all groups but the first (Gauss-Newton; the star means are eliminated).
+    measured: Measurements, seen: Exposures, prior: Prior, start: np.ndarray | None = None
+) -> Adjustment:
+    """Adjust attitudes, placements and stars to measurements, all at once.
 
     Parameters
     ----------
-    points : (n, 2) array
-        Measured positions.
-    group, star : (n,) arrays of int
-        Group and star of each, numbered from 0; group k has the map ``fits[k]``.
-    fits : sequence of Affine
-        Where to start.
-    how : Matching
-        `fitgeometry`, `nclip` and `sigma` are used; clipping is by the rms of each group, and ends
-        where it would cut the groups apart.
-    weight : (n,) array
-        Of the squared distances; those of weight 0 take no part.
-
-    Returns
-    -------
-    fits : list of Affine
-    used : (n,) array of bool
-        Measurements that took part: not clipped, of stars with at least two of these.
+    measured : Measurements
+    seen : Exposures
+    prior : Prior
+    start : (p, 3), optional
+        Attitudes to start from; by default the mean of their prior.
     """
-    used = _linked(star, weight > 0)
-    fits = _step(points[used], group[used], star[used], weight[used], fits, how.fitgeometry)
-    for _ in range(how.nclip):
-        _, residual = residuals(points, group, star, used * weight, fits)
-        square = np.bincount(group[used], residual[used] ** 2 * weight[used], len(fits))
-        total = np.bincount(group[used], weight[used], len(fits))
-        limit = how.sigma * np.sqrt(square / total)
-        inside = _linked(star, (weight > 0) & (residual <= limit[group]))
-        enough = np.bincount(group[inside], minlength=len(fits)) >= FIT_GEOMETRIES[how.fitgeometry]
-        if np.array_equal(inside, used) or not enough.all():
+    order = np.argsort(measured.star, kind="stable")
+    sorted_ = Measurements(*(getattr(measured, name)[order] for name in vars(measured)))
+    work = Equations(sorted_, seen, prior)
+    state = State(
+        np.array(prior.pose_mean if start is None else start, float),
+        np.zeros_like(prior.placement_sigma),
+        np.full(seen.noise.max(initial=0) + 1, FIRST_NOISE**2),
+        work.tied.astype(float),
+        np.ones(len(prior.stars.star)),
+    )
+    for _ in range(PASSES):
+        residual, leverage = work.residuals(state)
+        noise = work.noise(residual, leverage)
+        pull = _pulls(residual, leverage, work.variance(noise))
+        state = replace(state, noise=noise, weight=work.tied * _weights(pull))
+        state = replace(state, known_weight=_weights(work.known_pulls(state)))
+        solved, turned, placed = work.step(state)
+        state = replace(state, poses=state.poses + turned, placements=state.placements + placed)
+        if max(np.abs(step[:, :2]).max(initial=0.0) for step in (turned, placed)) < CLOSE:
             break
-        if not _hangs_together(group[inside], star[inside], len(fits)):
-            break
-        used = inside
-        fits = _step(points[used], group[used], star[used], weight[used], fits, how.fitgeometry)
-    return fits, used
+    residual, leverage = work.residuals(state)
+    pull = _pulls(residual, leverage, work.variance(state.noise))
+    squares = state.weight * (1 - leverage)
+    back = np.argsort(order)
+    return Adjustment(
+        state.poses,
+        state.placements,
+        state.noise,
+        state.weight[back],
+        np.sqrt(work.variance(state.noise))[back],
+        (residual / (1 - leverage)[:, None])[back],
+        pull[back],
+        work.known_pulls(state),
+        float((squares * pull**2).sum()),
+        max(2 * float(squares.sum()) - work.n_sparse, 0.0),
+        solved,
+        work.free,
+    )
 
 
-def residuals(
-    points: np.ndarray,
-    group: np.ndarray,
-    star: np.ndarray,
-    weight: np.ndarray,
-    fits: list[Affine],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far each measurement is from the others of its star.
-
-    Parameters
-    ----------
-    points, group, star, fits
-        See `adjust`.
-    weight : (n,) array
-        In the mean of the others; 0 for those that are not used.
-
-    Returns
-    -------
-    before, after : (n,) arrays
-        Distance of the measured and of the corrected position from the mean of the other used
-        corrected positions of the star; NaN where there is none.
-    """
-    corrected = apply_fits(fits, points, group)
-    total = np.column_stack([np.bincount(star, c * weight) for c in corrected.T])[star]
-    others = np.bincount(star, weight)[star] - weight
-    others[others == 0] = np.nan
-    target = (total - corrected * weight[:, np.newaxis]) / others[:, np.newaxis]
-    return np.hypot(*(points - target).T), np.hypot(*(corrected - target).T)
+def _pulls(residual, leverage, variance):
+    return np.hypot(*residual.T) / np.sqrt(variance * (1 - leverage))
 
 
-def _linked(star, used):
-    """Restrict to measurements of stars that have at least two."""
-    return used & (np.bincount(star, used)[star] > 1)
-
-
-def _hangs_together(group, star, n_groups):
-    """Return whether all groups are tied to each other by measurements of common stars."""
-    size = n_groups + star.max() + 1
-    ties = coo_array((np.ones(len(group)), (group, n_groups + star)), (size, size))
-    return len(set(connected_components(ties, directed=False)[1][:n_groups])) == 1
-
-
-def apply_fits(fits, points, group):
-    """Return points (n, 2) moved by the fits of their groups."""
-    matrices = np.array([fit.matrix for fit in fits])[group]
-    shifts = np.array([fit.shift for fit in fits])[group]
-    return np.einsum("nij,nj->ni", matrices, points) + shifts
-
-
-def _step(points, group, star, weight, fits, geometry):
-    """Make one Gauss-Newton step of the adjustment; exact but for rotations."""
-    x = apply_fits(fits, points, group)
-    centres = np.column_stack([np.bincount(group, c, len(fits)) for c in x.T])
-    centres /= np.bincount(group, minlength=len(fits))[:, np.newaxis]
-    e, n = (x - centres[group]).T
-    one, nil = np.ones_like(e), np.zeros_like(e)
-    # Derivatives of the East and of the North coordinate by each parameter.
-    derivatives = [(one, nil), (nil, one)]
-    if geometry == "general":
-        derivatives += [(e, nil), (n, nil), (nil, e), (nil, n)]
-    if geometry in ("rshift", "rscale"):
-        derivatives += [(-n, e)]
-    if geometry == "rscale":
-        derivatives += [(e, n)]
-
-    n_parameters = len(derivatives)
-    rows = np.flatnonzero(group > 0)
-    columns = (group[rows, np.newaxis] - 1) * n_parameters + np.arange(n_parameters)
-    index = np.repeat(rows, n_parameters), columns.ravel()
-    shape = len(x), (len(fits) - 1) * n_parameters
-    number = np.unique(star, return_inverse=True)[1]
-    members = csr_array((weight, (number, np.arange(len(x)))))
-    share = 1 / members.sum(axis=1)
-    normal, right = 0, 0
-    for axis, derivative in enumerate(zip(*derivatives, strict=True)):
-        design = csr_array((np.column_stack(derivative)[rows].ravel(), index), shape=shape)
-        sums = members @ design
-        mean = share * (members @ x[:, axis])
-        scaled = design * weight[:, np.newaxis]
-        normal += design.T @ scaled - sums.T @ (sums * share[:, np.newaxis])
-        right += design.T @ (weight * (mean[number] - x[:, axis]))
-    solution = spsolve(normal.tocsc(), right).reshape(-1, n_parameters)
-
-    stepped = [fits[0]]
-    for fit, centre, parameters in zip(fits[1:], centres[1:], solution, strict=True):
-        step = Affine.about(centre, _matrix(parameters[2:], geometry), parameters[:2])
-        stepped.append(step.after(fit))
-    return stepped
-
-
-def _matrix(parameters, geometry):
-    """Return the matrix of a small change of a map."""
-    if geometry == "general":
-        return np.eye(2) + parameters.reshape(2, 2)
-    rotation, scale = (*parameters, 0.0, 0.0)[:2]
-    matrix = np.array([[1 + scale, -rotation], [rotation, 1 + scale]])
-    return matrix / np.hypot(1, rotation) if geometry == "rshift" else matrix
+def _weights(pull):
+    """Return weights of what is so many errors off: heavy tails pull the less, the farther."""
+    return np.minimum(1.0, (CORE / np.maximum(pull, CORE)) ** 2)

@@ -13,6 +13,10 @@ FIT_GEOMETRIES = {"shift": 1, "rshift": 2, "rscale": 2, "general": 3}
 """The smallest number of points that fixes the map."""
 
 
+class NoCatalogue(Exception):  # noqa: N818 - an outcome, not an error of the user
+    """There are no stars to align exposures to; the message tells why."""
+
+
 def check_service(name: str) -> None:
     """Raise InputError where ``abs_refcat``, which is no file, names no catalogue of Gaia's."""
     if name.upper() not in GAIA:

@@ -17,16 +17,21 @@ from typing import Any
 
 import numpy as np
 
+from snakewebb.astrometry.absolute import References, fit_reference
 from snakewebb.astrometry.alignment import ExposureAlignment, ReferenceFit, Status
-from snakewebb.astrometry.joining import MAS, align_relative, column_names, detections_of
-from snakewebb.astrometry.matching import Affine, FitError, brightest_apart, match_and_fit, rms
-from snakewebb.astrometry.network import apply_fits
-from snakewebb.astrometry.options import AbsoluteMatching, Matching
+from snakewebb.astrometry.joining import MAS, align_relative, detections_of
+from snakewebb.astrometry.joint import NETWORK_GEOMETRIES, Frame, Joint, Network
+from snakewebb.astrometry.matching import Affine
+from snakewebb.astrometry.options import AbsoluteMatching, Matching, NoCatalogue
 from snakewebb.io.groups import reason_alone
 from snakewebb.wcs.geometry import Correction
-from snakewebb.wcs.sphere import to_plane
 
 log = logging.getLogger(__name__)
+
+STANDS_OUT = 2.0
+"""So many times larger than they should be are residuals of an exposure that is named."""
+FEW = 5
+"""Stars, of which no exposure is judged."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,6 @@ class GroupAlignment:
         Alignment with the other groups, and with the reference catalogue.
     reason : str
         Why something was skipped or failed, or that the others are aligned with this group.
-    correction : Correction or None
-        None: the pointing stays as it is.
-    offset : (float, float)
-        By how much the correction moves the middle of the sources to the East and North, mas.
-    rotation : float
-        By how much it turns them, from North to East, arcsec.
     """
 
     group: str
@@ -57,9 +56,6 @@ class GroupAlignment:
     relative: Status
     absolute: Status
     reason: str
-    correction: Correction | None
-    offset: tuple[float, float]
-    rotation: float
 
     @property
     def status(self) -> Status:
@@ -70,21 +66,45 @@ class GroupAlignment:
 
 @dataclass(frozen=True)
 class ExposureQuality:
-    """How well an exposure agrees with the others.
+    """Where an exposure is now, and how well it agrees with the others.
 
     Attributes
     ----------
+    correction : Correction or None
+        None: the pointing stays as it is.
+    offset : (float, float)
+        By how much the correction moves the middle of the group's sources to the East and North,
+        mas.
+    rotation : float
+        By how much it turns them, from North to East, arcsec.
     n_sources, n_matches : int
         Sources that may be matched, and those used in the final fit.
     rms_before, rms_after : float or None
         Root mean square distance of the latter from where the other exposures see their stars,
         mas, with the measured and with the corrected positions.
+    error : float or None
+        Of the joint adjustment: the standard error of its middle, either axis, mas; with a
+        reference catalogue on the sky, else among the exposures.
+    pull : float or None
+        Likewise: the root mean square of residuals over their errors; 1 where all is well.
     """
 
+    correction: Correction | None
+    offset: tuple[float, float]
+    rotation: float
     n_sources: int
     n_matches: int
     rms_before: float | None
     rms_after: float | None
+    error: float | None = None
+    pull: float | None = None
+
+    @property
+    def remark(self) -> str:
+        """That the exposure stands out, or nothing."""
+        if self.pull is None or self.pull < STANDS_OUT or self.n_matches < FEW:
+            return ""
+        return f"its residuals are {self.pull:.1f} times their errors"
 
 
 @dataclass(frozen=True)
@@ -98,11 +118,15 @@ class Alignment:
     exposures : dict of str to ExposureQuality
     islands : tuple of ReferenceFit
         Empty without a reference catalogue.
+    network : tuple of dict
+        What the joint adjustments found besides, see `snakewebb.astrometry.joint.Joint.notes`;
+        empty where groups are rigid.
     """
 
     groups: tuple[GroupAlignment, ...]
     exposures: dict[str, ExposureQuality]
     islands: tuple[ReferenceFit, ...]
+    network: tuple[dict[str, Any], ...] = ()
 
     def by_exposure(self) -> dict[str, ExposureAlignment]:
         """Return how each exposure was aligned, in the order of the association."""
@@ -110,7 +134,11 @@ class Alignment:
         return {
             name: ExposureAlignment(
                 status=group_of[name].status,
-                **{key: value for key, value in vars(group_of[name]).items() if key != "exposures"},
+                group=group_of[name].group,
+                island=group_of[name].island,
+                relative=group_of[name].relative,
+                absolute=group_of[name].absolute,
+                reason="; ".join(filter(None, (group_of[name].reason, quality.remark))),
                 **vars(quality),
             )
             for name, quality in self.exposures.items()
@@ -126,7 +154,7 @@ def align(
     expand_refcat: bool = False,
     reference: Any = None,
     absolute: AbsoluteMatching = AbsoluteMatching(),
-    lacking: str = "",
+    frames: Mapping[str, Frame] | None = None,
 ) -> Alignment:
     """Align the exposures of a product with each other and with a reference catalogue.
 
@@ -134,10 +162,10 @@ def align(
     ----------
     catalogs : mapping of exposure to catalogue
         In the order of the association: anything with columns ``RA``, ``DEC`` (degrees, by the
-        exposure's own WCS) and ``flux``, and perhaps ``weight``, an inverse variance. Weights
-        count if all catalogues with sources have them.
+        exposure's own WCS) and ``flux``, and perhaps ``weight``, an inverse variance, or ``error``
+        (arcsec). Weights count if all catalogues with sources have them.
     groups : mapping of exposure to group
-        The exposures of a group move together.
+        The exposures of a group have one attitude.
     how : Matching, optional
         How exposures are matched with each other.
     enforce_user_order : bool
@@ -146,13 +174,17 @@ def align(
     expand_refcat : bool
         With `enforce_user_order`, whether sources that the first group lacks serve as references
         too. Without it they always do.
-    reference : catalogue with columns ``RA`` and ``DEC`` (degrees), or None
-        To which the result is fitted: each island of tied groups as a whole. If it has a column
-        ``weight``, that is the weight of a star's squared distance.
+    reference : catalogue with columns ``RA`` and ``DEC`` (degrees), NoCatalogue, or None
+        To which the result is fitted: each island of tied groups as a whole. It may have a column
+        ``weight``, that of a star's squared distance; with `frames` those of
+        `snakewebb.astrometry.reference` count, too. Or why there is none although one was asked
+        for.
     absolute : AbsoluteMatching, optional
         How exposures are matched with it.
-    lacking : str, optional
-        Why there is no `reference` although one was asked for: the absolute alignment is FAILED.
+    frames : mapping of exposure to Frame, optional
+        With them detectors have a placement of their own, and all is adjusted at once
+        (`snakewebb.astrometry.joint`), unless `fitgeometry` is more than a shift and a roll;
+        without, groups are rigid.
 
     Raises
     ------
@@ -166,112 +198,125 @@ def align(
         members.setdefault(groups[name], []).append(name)
     number = {group: g for g, group in enumerate(members)}
     group_of = np.array([number[groups[name]] for name in names], dtype=int)
-    detections, ra0, dec0 = detections_of(catalogs, group_of, how.separation)
-    islands, relative = align_relative(detections, how, enforce_user_order, expand_refcat)
+    joins = frames is not None and how.fitgeometry in NETWORK_GEOMETRIES
+    optics = [frames[name].optics if joins else "" for name in names]
+    units, unit_of = _numbers(list(zip(group_of.tolist(), optics, strict=True)))
+    detections, *plane = detections_of(catalogs, unit_of, how.separation)
+    # What sees the most stars of its attitude is matched, and the rest found by it.
+    most: dict[int, int] = {}
+    for unit, (g, _) in enumerate(units):
+        if g not in most or len(detections.rows[unit]) > len(detections.rows[most[g]]):
+            most[g] = unit
+    tied, status_of = align_relative(
+        detections, how, enforce_user_order, expand_refcat, sorted(most.values())
+    )
+    islands = [{units[unit][0]: fit for unit, fit in island.items()} for island in tied]
+    relative = {units[unit][0]: status for unit, status in status_of.items()}
     alone = reason_alone([groups[name] for name in names])
     if alone:
         relative = {0: ("SKIPPED", alone)}
-
+    fits = {g: fit for island in islands for g, fit in island.items()}
+    maps = [fits[g] for g in group_of]
+    network = None
+    joints: dict[int, Joint] = {}
+    believed: dict[int, Any] = {}
+    if joins:
+        given = [frames[name] for name in names]
+        network = Network(given, group_of, plane, how.fitgeometry == "rshift")
+        for k, island in enumerate(islands):
+            if len(island) > 1:
+                joints[k] = network.solve(detections, island, how.reach)
+        believed = _inherit(network, islands, joints, relative)
+        for k in {k for k, i in enumerate(islands) if believed.keys() & i.keys()}:
+            own = {g: believed[g] for g in believed.keys() & islands[k].keys()}
+            joints[k] = network.solve(detections, islands[k], how.reach, believed=own)
+        for joint in joints.values():
+            maps = _replaced(maps, joint)
     ends: list[ReferenceFit] = []
-    onto_reference: list[Affine | None] = []
-    if lacking:
-        ends = [ReferenceFit("FAILED", f"abs_refcat: {lacking}", 0)] * len(islands)
-        onto_reference = [None] * len(islands)
+    along = None
+    if isinstance(reference, NoCatalogue):
+        ends = [ReferenceFit("FAILED", f"abs_refcat: {reference}", 0)] * len(islands)
     elif reference is not None:
         absolute.check("abs_")
-        places = np.column_stack(
-            to_plane(np.asarray(reference["RA"]), np.asarray(reference["DEC"]), ra0, dec0)
-        )
-        near = np.isfinite(places).all(axis=1)
-        weight = reference["weight"][near] if "weight" in column_names(reference) else None
-        for island in islands:
-            end, fit = _fit_absolute(detections, island, places[near], weight, absolute)
+        entries = References.of(reference, plane, network.epoch if network else None)
+        onto: dict[int, Affine] = {}
+        for k, island in enumerate(islands):
+            inside = np.isin(group_of, list(island))
+            end, fit, pairs = fit_reference(detections, inside, maps, entries, absolute)
             ends.append(end)
-            onto_reference.append(fit)
-
-    fits = {g: fit for island in islands for g, fit in island.items()}
-    island_of = {g: number for number, island in enumerate(islands) for g in island}
-    # Most of a pointing error is common to a visit: what cannot be fitted by itself goes along.
-    along = max(
-        (k for k, fit in enumerate(onto_reference) if fit),
-        key=lambda k: ends[k].n_matches,
-        default=None,
-    )
+            if fit is None:
+                continue
+            onto[k] = fit
+            if network and absolute.fitgeometry == "rshift":
+                turned = {g: fit.after(own) for g, own in island.items()}
+                known = entries.known(*pairs, end.rms / MAS / np.sqrt(2))
+                own = {g: (fit.after(m), s) for g, (m, s) in believed.items() if g in island}
+                joints[k] = network.solve(detections, turned, absolute.reach, known, own)
+                maps = _replaced(maps, joints[k])
+            else:
+                maps = [fit.after(m) if own else m for m, own in zip(maps, inside, strict=True)]
+        # Most of a pointing error is common to a visit: what cannot be fitted by itself goes along.
+        along = max(onto, key=lambda k: ends[k].n_matches, default=None)
+        if along is not None:
+            lost = np.isin(
+                group_of, [g for k, own in enumerate(islands) if k not in onto for g in own]
+            )
+            maps = [onto[along].after(m) if own else m for m, own in zip(maps, lost, strict=True)]
+    island_of = {g: k for k, island in enumerate(islands) for g in island}
     results = []
     for g, (group, exposures) in enumerate(members.items()):
-        fit, (status, reason) = fits[g], relative[g]
+        status, reason = relative[g]
         absolute_status: Status = "SKIPPED"
         if ends:
-            own = ends[island_of[g]]
-            absolute_status = own.status
-            reason = "; ".join(filter(None, (reason, own.reason)))
-            onto = onto_reference[island_of[g]]
-            if onto is None and along is not None:
-                onto = onto_reference[along]
+            end = ends[island_of[g]]
+            absolute_status = end.status
+            reason = "; ".join(filter(None, (reason, end.reason)))
+            if end.status == "FAILED" and along is not None:
                 reason += f": goes with island {along}"
-            if onto:
-                fit = onto.after(fit)
-        points = detections.points[detections.rows[g]]
-        centre = points.mean(axis=0) if len(points) else np.zeros(2)
-        (a, b), (c, d) = fit.matrix.tolist()
-        result = GroupAlignment(
-            group=group,
-            exposures=tuple(exposures),
-            island=island_of[g],
-            relative=status,
-            absolute=absolute_status,
-            reason=reason,
-            correction=None
-            if fit.is_identity()
-            else Correction(ra0, dec0, ((a, b), (c, d)), tuple(fit.shift.tolist())),
-            offset=tuple(((fit(centre) - centre) * MAS).tolist()),
-            rotation=float(np.degrees(np.arctan2(b - c, a + d)) * 3600),
+        results.append(
+            GroupAlignment(group, tuple(exposures), island_of[g], status, absolute_status, reason)
         )
-        results.append(result)
-    quality = dict(zip(names, _quality(detections, len(names)), strict=True))
+    quality = dict(zip(names, _quality(detections, maps, group_of, plane, joints), strict=True))
     _report(results, quality, ends)
-    return Alignment(tuple(results), quality, tuple(ends))
+    notes = tuple(joint.notes() for joint in joints.values())
+    return Alignment(tuple(results), quality, tuple(ends), notes)
 
 
-def _fit_absolute(detections, island, reference, weight, how):
-    """Fit the stars of an island to the reference catalogue; return its end, and the map."""
-    members = sorted(island)
-    rows = np.concatenate([detections.rows[g] for g in members])
-    star = np.arange(len(rows))
-    if len(members) > 1:
-        rows = rows[detections.star[rows] >= 0]
-        star = np.unique(detections.star[rows], return_inverse=True)[1]
-    if not len(rows):
-        return ReferenceFit("FAILED", "abs_refcat: no sources to match", 0), None
-    group = np.searchsorted(members, detections.group[rows])
-    corrected = apply_fits([island[g] for g in members], detections.points[rows], group)
-    # Clipped measurements count only where a star has no others.
-    used = detections.used[rows]
-    count = np.where(np.bincount(star, used)[star] > 0, used, True)
-    own = None
-    if detections.weight is not None:
-        own = np.bincount(star, count * detections.weight[rows])
-        count = np.where(own[star] > 0, count * detections.weight[rows], count)
-    points = np.column_stack([np.bincount(star, c * count) for c in corrected.T])
-    points /= np.bincount(star, count)[:, np.newaxis]
-    flux = np.full(len(points), -np.inf)
-    np.fmax.at(flux, star, detections.flux[rows])
-    apart = brightest_apart(points, flux, how.separation)
-    points, own = points[apart], None if own is None else own[apart]
-    low, high = points.min(axis=0) - 2 * how.reach, points.max(axis=0) + 2 * how.reach
-    inside = ((reference >= low) & (reference <= high)).all(axis=1)
-    near, weight = reference[inside], None if weight is None else np.asarray(weight)[inside]
-    try:
-        fit, i, j, kept = match_and_fit(points, near, how, own, weight)
-    except FitError as error:
-        return ReferenceFit("FAILED", f"abs_refcat: {error}", len(near)), None
-    residual = np.hypot(*(fit(points[i[kept]]) - near[j[kept]]).T)
-    end = ReferenceFit("COMPLETE", "", len(near), int(kept.sum()), rms(residual) * MAS)
-    return end, fit
+def _numbers(keys):
+    """Return different keys in order, and the number of each."""
+    different = list(dict.fromkeys(keys))
+    number = {key: k for k, key in enumerate(different)}
+    return different, np.array([number[key] for key in keys], dtype=int)
 
 
-def _quality(detections, n_exposures):
+def _inherit(network, islands, joints, relative):
+    """Give groups that failed to the island of their visit; return what is believed of them."""
+    believed = {}
+    for k in sorted(joints, key=lambda k: -len(islands[k])):
+        lost = [g for g, (status, _) in relative.items() if status == "FAILED"]
+        found = network.inherited(joints[k].attitudes, [g for g in lost if g not in believed])
+        for g, (fit, _) in found.items():
+            for island in islands:
+                island.pop(g, None)
+            islands[k][g] = fit
+            relative[g] = ("COMPLETE", f"{relative[g][1]}: goes with its visit")
+        believed |= found
+    kept = [k for k, island in enumerate(islands) if island]
+    islands[:] = [islands[k] for k in kept]
+    for number, k in enumerate(kept):
+        if k in joints:
+            joints[number] = joints.pop(k)
+    return believed
+
+
+def _replaced(maps, joint):
+    """Return the maps of exposures with those of a joint adjustment in their place."""
+    return [joint.maps.get(e, own) for e, own in enumerate(maps)]
+
+
+def _quality(detections, maps, group_of, plane, joints):
     """Return the quality of each exposure."""
+    n_exposures = len(maps)
     used, exposure = detections.used, detections.exposure
     n_sources = np.bincount(exposure, minlength=n_exposures).tolist()
     n_matches = np.bincount(exposure[used], minlength=n_exposures).tolist()
@@ -279,12 +324,32 @@ def _quality(detections, n_exposures):
         np.sqrt(np.bincount(exposure[used], distance[used] ** 2, n_exposures)).tolist()
         for distance in (detections.before, detections.after)
     )
-    return [
-        ExposureQuality(n, m, b / m**0.5 * MAS, a / m**0.5 * MAS)
-        if m
-        else ExposureQuality(n, 0, None, None)
-        for n, m, b, a in zip(n_sources, n_matches, before, after, strict=True)
-    ]
+    errors = {e: value for joint in joints.values() for e, value in joint.errors.items()}
+    pulls = {e: value for joint in joints.values() for e, value in joint.pulls.items()}
+    found = []
+    group = group_of[exposure]
+    n_groups = group_of.max(initial=-1) + 1
+    count = np.maximum(np.bincount(group, minlength=n_groups), 1)
+    middles = np.stack([np.bincount(group, c, n_groups) / count for c in detections.points.T], -1)
+    for e, fit in enumerate(maps):
+        centre = middles[group_of[e]]
+        (a, b), (c, d) = fit.matrix.tolist()
+        m, pull = n_matches[e], pulls.get(e, np.nan)
+        moved = Correction(*plane, ((a, b), (c, d)), tuple(fit.shift.tolist()))
+        found.append(
+            ExposureQuality(
+                correction=None if fit.is_identity() else moved,
+                offset=tuple(((fit(centre) - centre) * MAS).tolist()),
+                rotation=float(np.degrees(np.arctan2(b - c, a + d)) * 3600),
+                n_sources=n_sources[e],
+                n_matches=m,
+                rms_before=before[e] / m**0.5 * MAS if m else None,
+                rms_after=after[e] / m**0.5 * MAS if m else None,
+                error=errors.get(e),
+                pull=pull if np.isfinite(pull) else None,
+            )
+        )
+    return found
 
 
 def _report(groups, quality, absolute):

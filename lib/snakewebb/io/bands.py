@@ -6,6 +6,7 @@ Only astropy's FITS reader is imported here, since every job pays for its import
 from __future__ import annotations
 
 import math
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -90,18 +91,19 @@ def _results(function, tasks, pool, running):
                 future.cancel()
 
 
-def write_rows(path: str | Path, shape: tuple[int, int], bands: Iterable[np.ndarray]) -> None:
-    """Write an image band by band.
+def write_rows(path: str | Path, shape: tuple[int, ...], bands: Iterable[np.ndarray]) -> None:
+    """Write an image band by band, or several images whose rows take turns.
 
     Parameters
     ----------
     path : path
-    shape : (ny, nx)
-    bands : iterable of (rows, nx) float32
+    shape : (ny, nx) or (ny, n, nx)
+    bands : iterable of (rows, nx) or (rows, n, nx) float32
         That make up the image, in order.
     """
-    header = fits.Header({"SIMPLE": True, "BITPIX": -32, "NAXIS": 2})
-    header["NAXIS1"], header["NAXIS2"] = shape[::-1]
+    header = fits.Header({"SIMPLE": True, "BITPIX": -32, "NAXIS": len(shape)})
+    for axis, length in enumerate(reversed(shape), 1):
+        header[f"NAXIS{axis}"] = length
     with replacing(path) as file:
         file.write(header.tostring().encode("ascii"))
         for band in bands:
@@ -110,11 +112,11 @@ def write_rows(path: str | Path, shape: tuple[int, int], bands: Iterable[np.ndar
 
 
 def read_window(path: str | Path, rows: slice, columns: slice) -> np.ndarray:
-    """Read a part of an image that `write_rows` wrote.
+    """Read a part of what `write_rows` wrote.
 
     Returns
     -------
-    (rows, columns) float32
+    (rows, columns) or (rows, n, columns) float32
 
     Raises
     ------
@@ -122,16 +124,21 @@ def read_window(path: str | Path, rows: slice, columns: slice) -> np.ndarray:
         The file is cut short, or no such image.
     """
     image = structure(path)[0]
-    if image.dtype != ">f4" or len(image.shape) != 2 or is_packed(path):
+    if image.dtype != ">f4" or len(image.shape) not in (2, 3) or is_packed(path):
         raise InputError(f"{path}: is no median of this version: remove the file and run again")
-    place, shape = image.start, image.shape
+    height, *images, width = image.shape
     (top, bottom, _), (left, right, _) = (
-        s.indices(n) for s, n in zip((rows, columns), shape, strict=True)
+        s.indices(n) for s, n in zip((rows, columns), (height, width), strict=True)
     )
-    window = np.empty((bottom - top, right - left), ">f4")
+    number = math.prod(images)
+    window = np.empty(((bottom - top) * number, right - left), np.float32)
+    pieces = window[None] if right - left == width else window  # all rows at once, or one by one
     with open(path, "rb", buffering=0) as file:
-        for row, line in enumerate(window, top):
-            file.seek(place + line.itemsize * (row * shape[1] + left))
-            if file.readinto(line.data) != line.nbytes:
+        for row, piece in enumerate(pieces, top * number):
+            file.seek(image.start + window.itemsize * (row * width + left))
+            if file.readinto(piece.data) != piece.nbytes:
                 raise InputError(f"{path}: is cut short: remove the file and run again")
-    return window.astype(np.float32)
+    # In place: memory that is touched for the first time costs more than the work on it.
+    if sys.byteorder == "little":
+        window.byteswap(inplace=True)
+    return window.reshape(bottom - top, *images, right - left)

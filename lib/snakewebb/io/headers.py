@@ -47,6 +47,7 @@ _GROUP_KEYS = ("PROGRAM", "OBSERVTN", "VISIT", "VISITGRP", "SEQ_ID", "ACT_ID", "
 _WORDS = {
     "target_type": "TARGTYPE",
     "instrument": "INSTRUME",
+    "detector": "DETECTOR",
     "filter": "FILTER",
     "pupil": "PUPIL",
     "bunit": "BUNIT",
@@ -107,9 +108,11 @@ class ExposureHeader:
     ----------
     group_id : str
         All detectors of one exposure share it.
+    visit : str or None
+        All exposures with one guide star share it.
     epoch : float or None
         Decimal year.
-    target_type, instrument, filter, pupil, bunit : str or None
+    target_type, instrument, detector, filter, pupil, bunit : str or None
     mt_ra, mt_dec : float or None
         Where a moving target was, degrees.
     measurement_time, exposure_time : float or None
@@ -123,9 +126,11 @@ class ExposureHeader:
     """
 
     group_id: str
+    visit: str | None
     epoch: float | None
     target_type: str | None
     instrument: str | None
+    detector: str | None
     filter: str | None
     pupil: str | None
     bunit: str | None
@@ -168,6 +173,7 @@ def exposure_header(path: str | Path) -> ExposureHeader:
     found: dict[str, Any] = {**words, **numbers}
     return ExposureHeader(
         group_id="jw{}{}{}_{}{}{}_{}".format(*ids) if all(ids) else Path(path).stem,
+        visit="".join(ids[:3]) if all(ids[:3]) else None,
         epoch=None if middle is None else 2000.0 + (middle - 51544.5) / 365.25,
         **found,
         sky_level=number(header, "BKGLEVEL", *LIMITS["BKGLEVEL"], path=path),

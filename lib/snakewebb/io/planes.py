@@ -23,6 +23,7 @@ from snakewebb.io.dq import DO_NOT_USE
 from snakewebb.io.fits_structure import (
     Unit,
     find,
+    is_packed,
     open_unpacked,
     read_tree,
     structure,
@@ -111,6 +112,21 @@ def read_planes(
     for name, pixels in zip(wanted, _pixels(path, list(wanted.values()), rows), strict=True):
         planes[name] = _flags(pixels, path) if name == "DQ" else _floats(pixels)
     return planes
+
+
+def map_plane(path: str | Path, name: str) -> np.ndarray:
+    """Return a plane of which few pixels are needed, without reading all that are plainly pixels.
+
+    Parameters
+    ----------
+    path : path
+    name : str
+        One that the file has, see `has_plane`, of numbers.
+    """
+    unit = _places(str(path), version(path))[0][name]
+    if unit.dtype is None or is_packed(path):
+        return read_planes(path, (name,))[name]
+    return np.memmap(path, unit.dtype, "r", unit.start, unit.shape)
 
 
 def read_measured(path: str | Path) -> Planes:

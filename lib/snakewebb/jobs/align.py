@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from snakewebb.astrometry import assign_mtwcs as mtwcs
-from snakewebb.astrometry.alignment import AlignmentResult, ExposureAlignment, ReferenceFit
-from snakewebb.astrometry.catalogs import NoCatalogue, reference_catalogue
-from snakewebb.astrometry.options import AbsoluteMatching, Matching
-from snakewebb.astrometry.tweakreg import align
+from snakewebb.astrometry.alignment import AlignmentResult, ExposureAlignment, Solution
 from snakewebb.errors import InputError
-from snakewebb.jobs.options import option_names, options_of
+from snakewebb.jobs.solve_field import solve
 from snakewebb.wcs.exposure import Exposure, archive_exposures
 from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.grid import output_grid
 from snakewebb.wcs.layout import lay_out
-
-OTHERS = {"skip", "abs_refcat", "enforce_user_order", "expand_refcat"}
-"""Options of the step that are not of how stars are matched."""
 
 
 def align_product(
@@ -29,9 +24,8 @@ def align_product(
     archive: str | Path,
     *,
     refcat: str | Path | None = None,
-    tweakreg: Mapping[str, Any] = MappingProxyType({}),
-    assign_mtwcs: Mapping[str, Any] = MappingProxyType({}),
-    find_sources: Mapping[str, Any] = MappingProxyType({}),
+    field: str | Path | None = None,
+    step: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     max_megapixels: float | None = None,
 ) -> None:
     """Align a product's exposures and lay out the grid on which they are compared.
@@ -49,10 +43,12 @@ def align_product(
         `snakewebb.wcs.exposure.archive_exposures`.
     refcat : path, optional
         Reference catalogue, if it is a file.
-    tweakreg, assign_mtwcs : mapping, optional
-        Step parameters.
-    find_sources : mapping, optional
-        Parameters that the sources were found with; for the record.
+    field : path, optional
+        What `snakewebb.jobs.solve_field.solve_field` wrote, if the product is one of a field; its
+        exposures are aligned with those of the others then.
+    step : mapping, optional
+        ``tweakreg``, ``assign_mtwcs``: parameters of these steps; ``find_sources``: those that the
+        sources were found with, for the record.
     max_megapixels : float, optional
         See `snakewebb.wcs.grid.output_grid`.
 
@@ -66,51 +62,31 @@ def align_product(
     geometries = {exposure.name: exposure.geometry for exposure in known}
     groups = {exposure.name: exposure.header.group_id for exposure in known}
     moving = any(exposure.header.is_moving for exposure in known)
-    step, options = ("assign_mtwcs", assign_mtwcs) if moving else ("tweakreg", tweakreg)
+    name = "assign_mtwcs" if moving else "tweakreg"
+    options = step.get(name, {})
     corrections: dict[str, Correction | None] = dict.fromkeys(groups)
-    islands: tuple[ReferenceFit, ...] = ()
-    notes: dict[str, Any] = {}
     if options.get("skip"):
-        exposures = dict.fromkeys(groups, ExposureAlignment(status="SKIPPED", reason="skip is set"))
+        skipped = ExposureAlignment(status="SKIPPED", reason="skip is set")
+        solution = Solution(dict.fromkeys(groups, skipped))
     elif moving:
         exposures, corrections = mtwcs.assign_mtwcs(
             {e.name: (e.header.mt_ra, e.header.mt_dec) for e in known},
             {name: geometry.center() for name, geometry in geometries.items()},
         )
+        solution = Solution(exposures)
     else:
-        reference, lacking = None, ""
-        if name := options.get("abs_refcat"):
-            epochs = {exposure.name: exposure.header.epoch for exposure in known}
-            try:
-                reference, notes = reference_catalogue(name, refcat, geometries, epochs)
-            except NoCatalogue as error:
-                lacking = str(error)
-        catalogs = {exposure.name: exposure.sources for exposure in known}
-        found = align(
-            catalogs,
-            groups,
-            options_of(Matching, options, others=option_names(AbsoluteMatching, "abs_") | OTHERS),
-            enforce_user_order=options.get("enforce_user_order", False),
-            expand_refcat=options.get("expand_refcat", False),
-            reference=reference,
-            absolute=options_of(
-                AbsoluteMatching, options, "abs_", others=option_names(Matching) | OTHERS
-            ),
-            lacking=lacking,
-        )
-        exposures, islands = found.by_exposure(), found.islands
-        corrections = {name: exposure.correction for name, exposure in exposures.items()}
+        solution = Solution.read(field) if field else solve(known, options, refcat)
+        solution = replace(solution, exposures={n: solution.exposures[n] for n in groups})
+        corrections = {name: found.correction for name, found in solution.exposures.items()}
     aligned = {name: g.corrected(corrections[name]) for name, g in geometries.items()}
     grid = output_grid(aligned, max_megapixels=max_megapixels)
     layout = lay_out(aligned, groups, corrections, grid)
     archive_exposures(archive, known)
     AlignmentResult(
-        step=step,
-        parameters=dict(assign_mtwcs) if moving else {**find_sources, **tweakreg},
-        exposures=exposures,
-        islands=islands,
-        reference=notes,
+        step=name,
+        parameters=dict(options) if moving else {**step.get("find_sources", {}), **options},
         layout=layout,
+        **vars(solution),
     ).write(alignment)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from snakewebb.coronagraphy.combine import integrations
 from snakewebb.jobs.options import options_of, record_of
 from snakewebb.mosaicking.resample import DrizzleOptions, drizzle_band, has_errors
-from snakewebb.products.mosaic_file import write_i2d
+from snakewebb.products.mosaic_file import FileOptions, write_i2d
 
 
 def combine_exposures(
@@ -35,7 +35,7 @@ def combine_exposures(
     grid, drizzle, step : mapping, optional
         Options of `snakewebb.wcs.grid.output_grid`, of
         `snakewebb.mosaicking.resample.DrizzleOptions` and of
-        `snakewebb.products.mosaic_file.write_i2d`.
+        `snakewebb.products.mosaic_file.FileOptions`.
     max_megapixels : float, optional
         See `snakewebb.wcs.grid.output_grid`.
     asn : mapping, optional
@@ -56,7 +56,7 @@ def combine_exposures(
         layout,
         [(0, vars(band))],
         exposures,
+        options_of(FileOptions, step),
         parameters={**record_of(how), **grid},
         asn=asn,
-        **step,
     )

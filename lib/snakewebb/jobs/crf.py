@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.io.bands import read_window
 from snakewebb.io.exposure_file import ExposureFile
+from snakewebb.io.fits_structure import first_header
 from snakewebb.io.names import exposure_name
-from snakewebb.io.planes import invalidate
+from snakewebb.io.planes import has_plane, image_shape, invalidate, map_plane
 from snakewebb.io.provenance import Provenance
 from snakewebb.jobs.options import options_of
 from snakewebb.mosaicking.outlier_detection import OutlierOptions, flag_outliers, reason_to_skip
@@ -23,6 +26,9 @@ from snakewebb.wcs.change import Pointing
 from snakewebb.wcs.exposure import Exposure
 from snakewebb.wcs.pixel_map import PixelMap
 
+PIXELS = "DETECTOR", "SUBSTRT1", "SUBSTRT2"
+"""Keywords that tell which pixels an exposure is of."""
+
 
 def finish_exposure(
     exposure: str | Path,
@@ -30,10 +36,10 @@ def finish_exposure(
     *,
     facts: str | Path,
     alignment: str | Path,
+    siblings: Sequence[str | Path] = (),
     sky: str | Path | None = None,
     median: str | Path | None = None,
     step: Mapping[str, Any] = MappingProxyType({}),
-    asn: Mapping[str, Any] | None = None,
 ) -> None:
     """Flag an exposure's outliers and write it with its alignment and sky level.
 
@@ -45,6 +51,8 @@ def finish_exposure(
         What `snakewebb.jobs.find_sources.describe_exposure` wrote.
     alignment : path
         What `snakewebb.jobs.align.align_product` wrote.
+    siblings : sequence of paths, optional
+        Other exposures of the product, of which those of the same pixels tell their noise.
     sky : path, optional
         What `snakewebb.jobs.skymatch.match_exposures` wrote; not if the step was skipped.
     median : path, optional
@@ -53,9 +61,7 @@ def finish_exposure(
         ``outlier_detection``: options of `snakewebb.mosaicking.outlier_detection.OutlierOptions`;
         ``median``: those that the median was made with, for the record; ``sip``: options of
         `snakewebb.wcs.sip.sip_keywords`, None for no SIP keywords; ``subtract``: whether to
-        subtract the sky.
-    asn : mapping, optional
-        For ``meta.asn``.
+        subtract the sky; ``asn``: for ``meta.asn``.
 
     Raises
     ------
@@ -98,6 +104,7 @@ def finish_exposure(
         statuses["outlier_detection"] = "SKIPPED"
         said["outlier_detection"] = {"reason": reason}
     else:
+        planes["VAR_RNOISE"] = source.planes.get("VAR_RNOISE")
         invalidate(planes)
         outliers = flag_outliers(
             planes,
@@ -105,6 +112,8 @@ def finish_exposure(
             partial(read_window, median),
             sky_in_pixels(known.header, matched),
             how,
+            _others(exposure, siblings, "ERR" if planes["VAR_RNOISE"] is None else "VAR_RNOISE"),
+            aligned.rms_after,
         )
         statuses["outlier_detection"] = "COMPLETE"
         said["outlier_detection"] = {"parameters": {**step.get("median", {}), **flagging}}
@@ -121,5 +130,17 @@ def finish_exposure(
         ),
         sky=background,
         outliers=outliers,
-        asn=asn,
+        asn=step.get("asn"),
     )
+
+
+def _others(
+    exposure: str | Path, siblings: Sequence[str | Path], name: str
+) -> Iterator[np.ndarray]:
+    """Yield a plane of those siblings that have the same pixels of the same detector."""
+    own, shape = first_header(exposure), image_shape(exposure)
+    for sibling in siblings:
+        header = first_header(sibling)
+        same = all(header.get(key) == own.get(key) for key in PIXELS)
+        if same and image_shape(sibling) == shape and has_plane(sibling, name):
+            yield map_plane(sibling, name)

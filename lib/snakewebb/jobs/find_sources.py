@@ -97,7 +97,8 @@ def sources_of_exposure(
     -------
     dict of (n,) arrays
         ``id``, ``x``, ``y``, ``flux``, ``RA``, ``DEC`` (degrees, by the uncorrected gWCS), and
-        ``weight`` if `catalog` has it: the sources strictly inside the bounding box.
+        ``weight`` if `catalog` has it, or ``error`` (arcsec, of either coordinate) if they were
+        measured and pixels have errors: the sources strictly inside the bounding box.
 
     Raises
     ------
@@ -115,10 +116,12 @@ def sources_of_exposure(
         sources = table_of(given.pop("x"), given.pop("y"), given.pop("flux")) | given
         log.info("%d sources in %s", len(sources["id"]), catalog)
     else:
-        planes = read_planes(path, ("SCI", "DQ"))
+        planes = read_planes(path, ("SCI", "DQ", "ERR"))
         dq = np.zeros(planes["SCI"].shape, np.uint32) if planes["DQ"] is None else planes["DQ"]
         sources = find_sources(planes["SCI"], dq, how)
-        refine(sources, planes["SCI"], dq, how.kernel_fwhm)
+        refine(sources, planes["SCI"], dq, how.kernel_fwhm, planes["ERR"])
+        if "error" in sources:
+            sources["error"] *= 3600.0 * known.geometry.pixel_scale
     (x0, x1), (y0, y1) = known.geometry.bounding_box
     x, y = sources["x"], sources["y"]
     inside = (x > x0) & (x < x1) & (y > y0) & (y < y1)

@@ -17,9 +17,17 @@ from snakewebb.errors import InputError
 from snakewebb.io.bands import cut_rows, in_order
 from snakewebb.io.headers import exposure_header
 from snakewebb.io.names import product_exposure
+from snakewebb.io.noise_correlation import NoiseCorrelation
 from snakewebb.jobs.options import options_of, record_of
+from snakewebb.mosaicking.noise_correlation import (
+    cell_side,
+    correlation_rows,
+    finish,
+    is_computed,
+    typical_noise,
+)
 from snakewebb.mosaicking.resample import DrizzleOptions, band_inputs, drizzle_band, has_errors
-from snakewebb.products.mosaic_file import write_i2d
+from snakewebb.products.mosaic_file import FileOptions, write_i2d
 from snakewebb.wcs.exposure import Exposures, locate, open_exposures
 from snakewebb.wcs.grid import mean_pixel_side, output_grid
 from snakewebb.wcs.layout import Layout, lay_out
@@ -27,8 +35,11 @@ from snakewebb.wcs.output_wcs import read_grid
 
 log = logging.getLogger(__name__)
 
-DRIZZLED = 200
+DRIZZLED = 220
 """Bytes a pixel of a band, see `snakewebb.mosaicking.resample.drizzle_band`."""
+
+CELLS = 8
+"""Rows of cells of the noise's correlation that are computed at a time."""
 
 
 def write_mosaic(
@@ -57,7 +68,7 @@ def write_mosaic(
     step : mapping, optional
         ``grid`` and ``max_megapixels``: options of `snakewebb.wcs.grid.output_grid`; ``drizzle``:
         of `snakewebb.mosaicking.resample.DrizzleOptions`; ``i2d``: of
-        `snakewebb.products.mosaic_file.write_i2d`.
+        `snakewebb.products.mosaic_file.FileOptions`.
     asn : mapping, optional
         For ``meta.asn``.
     threads : int, optional
@@ -140,6 +151,10 @@ def _resample(
         inputs = band_inputs(layout, exposures, known, rows, lambda exposure: sky(exposure.name))
         return rows.start, vars(drizzle_band(inputs, layout.grid, rows, how))
 
+    form = options_of(FileOptions, step.get("i2d", {}))
+    correlation = None
+    if form.report_noise and how.enable_err:
+        correlation = _noise_correlation(layout, exposures, known, how, threads)
     context = 4 * (len(exposures) // 32 + 1)
     bands = cut_rows(height, (DRIZZLED + context) * width, threads)
     write_i2d(
@@ -147,10 +162,42 @@ def _resample(
         layout,
         in_order(band, bands, threads),
         exposures,
+        form,
         parameters={**record_of(how), **step.get("grid", {})},
+        correlation=correlation,
         asn=asn,
-        **step.get("i2d", {}),
     )
+
+
+def _noise_correlation(
+    layout: Layout,
+    exposures: Sequence[str | Path],
+    known: Exposures,
+    how: DrizzleOptions,
+    threads: int,
+) -> NoiseCorrelation | None:
+    """Find how the noise of the mosaic's pixels is correlated, rows of cells at a time."""
+    grid = layout.grid
+    if not is_computed(grid, how):
+        return None
+    height, step = grid.shape[0], cell_side(grid)
+    files = dict(zip(layout.placements, exposures, strict=True))
+
+    def typical(name: str) -> tuple[float, float]:
+        alone = Layout(grid, {name: layout.placements[name]})
+        (exposure,) = band_inputs(alone, [files[name]], known, slice(0, height), lambda _: None)
+        return typical_noise(exposure, how) if exposure else (0.0, 0.0)
+
+    noise = dict(zip(files, in_order(typical, files, threads), strict=True))
+
+    def some(rows: range) -> np.ndarray:
+        band = slice(rows.start * step, rows.stop * step)
+        inputs = band_inputs(layout, exposures, known, band, lambda _: None)
+        return correlation_rows(inputs, grid, how, noise, rows)
+
+    number = -(-height // step)
+    bands = [range(start, min(start + CELLS, number)) for start in range(0, number, CELLS)]
+    return finish(np.concatenate(list(in_order(some, bands, threads))), grid)
 
 
 def output_layout(

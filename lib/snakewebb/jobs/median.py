@@ -81,5 +81,5 @@ def write_median(
             typical = {each.name: known(each.name).typical_weights for each in found}
             return median_band(found, typical, layout.grid, rows, how)
 
-        bands = cut_rows(height, 4 * (stacked + 2 * width) + DRIZZLED * width, threads)
-        write_rows(target, (height, width), chosen(in_order(band, bands, threads)))
+        bands = cut_rows(height, 4 * (stacked + 4 * width) + DRIZZLED * width, threads)
+        write_rows(target, (height, 3, width), chosen(in_order(band, bands, threads)))

@@ -74,3 +74,56 @@ def windowed_centroids(image, sigma, x, y):
         if not np.isnan(cx):
             x[k] = cx
             y[k] = cy
+
+
+@njit(
+    "void(float32[:, ::1], float32[:, ::1], float64, float64[::1], float64[::1], float64[::1])",
+    cache=True,
+    nogil=True,
+)
+def centroid_errors(image, err, sigma, x, y, error):
+    """Compute the standard errors of what `windowed_centroids` finds.
+
+    Those that the noise of pixels makes, if it is not correlated: SExtractor's ERRX2WIN and
+    ERRY2WIN, of which this is the root of the mean.
+
+    Parameters
+    ----------
+    image, err : (ny, nx) float32
+        With NaN where there is nothing; and the standard deviation of each pixel.
+    sigma : float
+        Of the window, pixels.
+    x, y : (n,) float64
+        The centroids, 0-based.
+    error : (n,) float64
+        Set to the error of either coordinate, pixels; NaN where there is none.
+    """
+    half = int(np.ceil(REACH * sigma))
+    edge = np.empty(8 * half)
+    for k in range(x.size):
+        error[k] = np.nan
+        if not (np.isfinite(x[k]) and np.isfinite(y[k])):
+            continue
+        column = int(np.floor(x[k] + 0.5))
+        row = int(np.floor(y[k] + 0.5))
+        top, bottom, left, right = row - half, row + half, column - half, column + half
+        if top < 0 or left < 0 or bottom >= image.shape[0] or right >= image.shape[1]:
+            continue
+        for i in range(2 * half):
+            edge[4 * i] = image[top, left + i]
+            edge[4 * i + 1] = image[top + i, right]
+            edge[4 * i + 2] = image[bottom, right - i]
+            edge[4 * i + 3] = image[bottom - i, left]
+        sky = np.nanmedian(edge)
+        light = 0.0
+        noise = 0.0
+        for i in range(top, bottom + 1):
+            for j in range(left, right + 1):
+                square = (j - x[k]) ** 2 + (i - y[k]) ** 2
+                if square <= (REACH * sigma) ** 2 and not np.isnan(image[i, j]):
+                    window = np.exp(-0.5 * square / sigma**2)
+                    light += window * (image[i, j] - sky)
+                    if np.isfinite(err[i, j]):
+                        noise += (window * err[i, j]) ** 2 * square
+        if light > 0.0 and noise > 0.0:
+            error[k] = np.sqrt(2.0 * noise) / light

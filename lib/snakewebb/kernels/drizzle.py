@@ -12,7 +12,8 @@ xa ≤ xb, run through by τ from 0 to 1, that integral up to τ is
     (yb - ya) d (X - xa - d (xb - xa) / 2),    d = min(τ, the τ at which the edge crosses X),
 
 so each edge needs two divisions and no branch, and loses no digits where it is nearly vertical or
-level. Quadrilaterals larger than a block are cut into n×n that each fit one.
+level. Quadrilaterals larger than a block are cut into n×n that each fit one, and their areas added
+up, since variances need the squares of whole ones.
 
 The terms of an output pixel's sums come in an order that only the input sets, and from absolute
 coordinates, whatever window of the output or rows of the input a call sees: any cutting of the
@@ -68,7 +69,7 @@ def _corners(c0, c1, a, b, side, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _terms(x, y, n, weight, planes, j, start, sky, extents, terms):
+def _terms(x, y, n, weight, planes, j, start, sky, repeats, extents, terms):
     """Find what pixels add per unit of shared area; return the largest extent of a large one."""
     x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
     y0, y1, y2, y3 = y[0], y[1], y[2], y[3]
@@ -91,6 +92,13 @@ def _terms(x, y, n, weight, planes, j, start, sky, extents, terms):
         variance, values = planes[k][j], terms[k + 1]
         for i in range(n):
             values[i] = factor[i] * np.sqrt(variance[start + i])
+    if len(planes) > 1:
+        rnoise, poisson, flat, values = terms[2], terms[3], terms[4], terms[5]
+        for i in range(n):
+            a, b, c = rnoise[i] * rnoise[i], poisson[i] * poisson[i], flat[i] * flat[i]
+            known = a == a or b == b or c == c
+            total = (a if a == a else 0.0) + (b if b == b else 0.0)
+            values[i] = total + repeats * (c if c == c else 0.0) if known else np.nan
     return extents[:n].max() if large else 0.0
 
 
@@ -150,7 +158,7 @@ def _overlaps(x, y, n, columns, rows, col, row, area):
 
 @njit(cache=True, nogil=True)
 def _add(area, terms, planes, n, columns, col, row, top, left, sums):
-    """Add each pixel's terms times its areas to the window."""
+    """Add each pixel's terms times its areas to the window; the last term times their squares."""
     size = len(columns)
     for i in range(n):
         if terms[0, i] == 0.0:
@@ -165,19 +173,99 @@ def _add(area, terms, planes, n, columns, col, row, top, left, sums):
                 if abs(share) > NOISE:
                     for k in range(len(planes) + 1):
                         line[np.uint64(x + c), k] += share * terms[k, i]
+                    if len(planes) > 1:
+                        line[np.uint64(x + c), 5] += share * share * terms[5, i]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def drop_areas(u0, u1, v0, v1, pixfrac, extent, col, row):
+    """Find the areas that drops of any size share with output pixels.
+
+    Parameters
+    ----------
+    u0, u1, v0, v1 : (n + 1,) float64
+        Output pixel coordinates of the corners of a row of input pixels.
+    pixfrac : float
+    extent : float
+        No drop is larger, along either axis; output pixels. Of others parts are lost.
+    col, row : (n…) float64
+        Filled with column and row of the first pixel of each block; edges of output pixels lie on
+        integers here.
+
+    Returns
+    -------
+    (size², n) float64
+        Row by row of the blocks; negative where the corners run clockwise.
+    """
+    n = u0.size - 1
+    x = np.empty((4, n))
+    y = np.empty((4, n))
+    area = np.empty((16, n))
+    near = 0.5 - 0.5 * pixfrac
+    _corners(u0, u1, near, near, pixfrac, x)
+    _corners(v0, v1, near, near, pixfrac, y)
+    if extent <= len(SMALL[0]) - 1 - SLACK:
+        _overlaps(x, y, n, *SMALL, col, row, area)
+        return area[: len(SMALL[0]) ** 2]
+    if extent <= len(LARGE[0]) - 1 - SLACK:
+        _overlaps(x, y, n, *LARGE, col, row, area)
+        return area
+    for i in range(n):
+        col[i] = np.floor(min(x[0, i], x[1, i], x[2, i], x[3, i]))
+        row[i] = np.floor(min(y[0, i], y[1, i], y[2, i], y[3, i]))
+    part_col = np.empty(n)
+    part_row = np.empty(n)
+    size = int(extent) + 2 + len(LARGE[0])
+    whole = np.zeros((size * size, n))
+    pieces = int(np.ceil(extent / (len(LARGE[0]) - 1 - SLACK)))
+    side = pixfrac / pieces
+    for b in range(pieces):
+        for a in range(pieces):
+            _corners(u0, u1, near + a * side, near + b * side, side, x)
+            _corners(v0, v1, near + a * side, near + b * side, side, y)
+            _overlaps(x, y, n, *LARGE, part_col, part_row, area)
+            for i in range(n):
+                left, bottom = part_col[i] - col[i], part_row[i] - row[i]
+                if not (0 <= left <= size - 4 and 0 <= bottom <= size - 4):
+                    continue
+                first = int(bottom) * size + int(left)
+                for r in range(4):
+                    for c in range(4):
+                        whole[first + r * size + c, i] += area[4 * r + c, i]
+    return whole
+
+
+@njit(cache=True, nogil=True)
+def _add_whole(whole, terms, planes, n, col, row, top, left, sums):
+    """Do as `_add` for large blocks, which may stick out of the window."""
+    height, width = sums.shape[:2]
+    size = int(np.sqrt(whole.shape[0]))
+    for i in range(n):
+        if terms[0, i] == 0.0:
+            continue
+        x, y = int(col[i]) - left, int(row[i]) - top
+        for r in range(max(0, -y), min(size, height - y)):
+            for c in range(max(0, -x), min(size, width - x)):
+                share = whole[r * size + c, i]
+                if abs(share) > NOISE:
+                    cell = sums[y + r, x + c]
+                    for k in range(len(planes) + 1):
+                        cell[k] += share * terms[k, i]
+                    if len(planes) > 1:
+                        cell[5] += share * share * terms[5, i]
 
 
 @njit(
     [
         "void(float64[:, ::1], float64[:, ::1], float64, float32[:, ::1], "
-        f"UniTuple(float32[:, ::1], {n}), float64, int64, int64, float64[:, :, ::1])"
+        f"UniTuple(float32[:, ::1], {n}), float64, float64, int64, int64, float64[:, :, ::1])"
         for n in (1, 4)
     ],
     cache=True,
     nogil=True,
     error_model="numpy",
 )
-def drizzle_square(u, v, pixfrac, weight, planes, sky, top, left, sums):
+def drizzle_square(u, v, pixfrac, weight, planes, sky, repeats, top, left, sums):
     """Add rows of an exposure to sums over a window of the output.
 
     Parameters
@@ -190,14 +278,18 @@ def drizzle_square(u, v, pixfrac, weight, planes, sky, top, left, sums):
     weight : (ny, nx) float32
         Pixels of weight 0 are left out whatever their values are.
     planes : tuple of (ny, nx) float32
-        The image and, behind it, variances; of these the square roots are drizzled.
+        The image and, behind it, VAR_RNOISE, VAR_POISSON and VAR_FLAT or none.
     sky : float
         Subtracted from the image.
+    repeats : float
+        How many exposures share their errors of the flat field.
     top, left : int
         Output row and column of the window's first pixel.
-    sums : (h + 2 MARGIN, w + 2 MARGIN, 1 + len(planes)) float64
-        For each pixel of the window, weight times shared area over the drop's area, summed alone
-        and times each plane; added to. What gathers in the margin means nothing.
+    sums : (h + 2 MARGIN, w + 2 MARGIN, 2 or 6) float64
+        For each pixel of the window, weight times shared area over the drop's area: summed alone,
+        times the image, times the square root of each variance; and its square times the sum of
+        the variances, VAR_FLAT ``repeats`` times, without those that are NaN or below 0; NaN if all
+        are. Added to. What gathers in the margin means nothing.
     """
     ny, nx = weight.shape
     top -= MARGIN
@@ -208,7 +300,7 @@ def drizzle_square(u, v, pixfrac, weight, planes, sky, top, left, sums):
     row = np.empty(CHUNK)
     area = np.empty((16, CHUNK))
     extents = np.empty(CHUNK)
-    terms = np.empty((1 + len(planes), CHUNK))
+    terms = np.empty((2 + len(planes), CHUNK))
     near = 0.5 - 0.5 * pixfrac
     for j in range(ny):
         for start in range(0, nx, CHUNK):
@@ -219,97 +311,14 @@ def drizzle_square(u, v, pixfrac, weight, planes, sky, top, left, sums):
                 continue
             _corners(u0, u1, near, near, pixfrac, x)
             _corners(v0, v1, near, near, pixfrac, y)
-            extent = _terms(x, y, n, weight[j], planes, j, start, sky, extents, terms)
+            extent = _terms(x, y, n, weight[j], planes, j, start, sky, repeats, extents, terms)
             if extent == 0.0:
                 _overlaps(x, y, n, *SMALL, col, row, area)
                 _add(area, terms, planes, n, SMALL[0], col, row, top, left, sums)
                 continue
-            pieces = int(np.ceil(extent / (len(LARGE[0]) - 1 - SLACK)))
-            side = pixfrac / pieces
-            for b in range(pieces):
-                for a in range(pieces):
-                    _corners(u0, u1, near + a * side, near + b * side, side, x)
-                    _corners(v0, v1, near + a * side, near + b * side, side, y)
-                    _overlaps(x, y, n, *LARGE, col, row, area)
-                    _add(area, terms, planes, n, LARGE[0], col, row, top, left, sums)
-
-
-@njit(
-    "void(float64[:, :, ::1], int64, int64, float64, float64[:, :, ::1], uint32[:, ::1], uint32)",
-    cache=True,
-    nogil=True,
-)
-def add_exposure(sums, top, left, time, totals, context, bit):
-    """Add one exposure's sums to the totals over all exposures.
-
-    Parameters
-    ----------
-    sums : (h + 2 MARGIN, w + 2 MARGIN, 2 or 5) float64
-        From `drizzle_square`, of the image alone or of the image and the square roots of
-        VAR_RNOISE, VAR_POISSON and VAR_FLAT.
-    top, left : int
-        Where the window lies in ``totals``.
-    time : float
-        The exposure's weight for variances; 0 takes the inverse of its resampled VAR_RNOISE.
-    totals : (H, W, 2 or 8) float64
-        Σ weight, Σ weight × image and, for each variance, Σ u² × variance and Σ u, with u that
-        weight for variances; added to.
-    context : (H, W) or (0, 0) uint32
-        Gets ``bit`` where the exposure has weight.
-    bit : uint32
-    """
-    height, width = sums.shape[0] - 2 * MARGIN, sums.shape[1] - 2 * MARGIN
-    for r in range(height):
-        for c in range(width):
-            cell = sums[r + MARGIN, c + MARGIN]
-            weight = cell[0]
-            if weight == 0.0:
+            if extent <= len(LARGE[0]) - 1 - SLACK:
+                _overlaps(x, y, n, *LARGE, col, row, area)
+                _add(area, terms, planes, n, LARGE[0], col, row, top, left, sums)
                 continue
-            total = totals[top + r, left + c]
-            total[0] += weight
-            total[1] += cell[1]
-            if context.size:
-                context[top + r, left + c] |= bit
-            if total.size == 2:
-                continue
-            rnoise = (cell[2] / weight) ** 2
-            u = time
-            if time == 0.0:
-                u = 1.0 / rnoise if 0.0 < rnoise < np.inf else 0.0
-            for k in range(3):
-                variance = (cell[2 + k] / weight) ** 2
-                if variance < np.inf:
-                    total[2 + 2 * k] += u * u * variance
-                    total[3 + 2 * k] += u
-
-
-@njit(
-    "void(float64[:, :, ::1], float64, float64, float32[:, ::1], float32[:, ::1], "
-    "float32[:, :, ::1])",
-    cache=True,
-    nogil=True,
-)
-def divide_totals(totals, fill, ratio, sci, wht, variances):
-    """Make the mosaic out of the totals of all exposures.
-
-    Parameters
-    ----------
-    totals : (H, W, 2 or 8) float64
-        See `add_exposure`.
-    fill : float
-        Value of the image where there is no weight.
-    ratio : float
-        Pixel scale ratio; variances are divided by its square.
-    sci, wht : (H, W) float32
-        Mean image and weight.
-    variances : (3 or 0, H, W) float32
-        Of the mean: VAR_RNOISE, VAR_POISSON and VAR_FLAT; NaN where no exposure has one.
-    """
-    for r in range(sci.shape[0]):
-        for c in range(sci.shape[1]):
-            total = totals[r, c]
-            wht[r, c] = total[0]
-            sci[r, c] = total[1] / total[0] if total[0] != 0.0 else fill
-            for k in range(variances.shape[0]):
-                norm = ratio * total[3 + 2 * k]
-                variances[k, r, c] = total[2 + 2 * k] / norm**2 if norm > 0.0 else np.nan
+            whole = drop_areas(u0, u1, v0, v1, pixfrac, extent, col, row)
+            _add_whole(whole, terms, planes, n, col, row, top, left, sums)

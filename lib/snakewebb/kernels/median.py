@@ -30,22 +30,36 @@ def _select(values, count, k):
             high = j
 
 
-@njit("float32(float32[::1], int64)", cache=True, nogil=True)
-def _median(values, count):
-    """Return the median of the first ``count`` values, which it reorders."""
+@njit("UniTuple(float32, 3)(float32[::1], int64)", cache=True, nogil=True)
+def _medians(values, count):
+    """Return the median of the first ``count`` values; median and range of all but the highest.
+
+    They are three or more, and are reordered.
+    """
     middle = count // 2
     _select(values, count, middle)
-    if count % 2:
-        return values[middle]
-    below = values[0]
+    below = lowest = values[0]
     for k in range(1, middle):
-        below = max(below, values[k])
-    return np.float32(0.5 * (np.float64(below) + np.float64(values[middle])))
+        below, lowest = max(below, values[k]), min(lowest, values[k])
+    second, highest = np.float32(-np.inf), values[middle]
+    for k in range(middle + 1, count):
+        second, highest = max(second, min(values[k], highest)), max(highest, values[k])
+    if middle + 1 == count:
+        second = below
+    between = np.float32(0.5 * (np.float64(below) + np.float64(values[middle])))
+    if count % 2:
+        return values[middle], between, second - lowest
+    return between, below, second - lowest
 
 
-@njit("void(float32[::1], int64[:, ::1], float32[:, ::1], float32[:, ::1])", cache=True, nogil=True)
-def median_of_windows(values, windows, low, high):
-    """Take the median, pixel by pixel, of the images that cover a pixel and are not NaN there.
+@njit(
+    "void(float32[::1], int64[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], "
+    "float32[:, ::1])",
+    cache=True,
+    nogil=True,
+)
+def median_of_windows(values, windows, low, high, others, spread):
+    """Take medians, pixel by pixel, of the images that cover a pixel and are not NaN there.
 
     Parameters
     ----------
@@ -58,6 +72,11 @@ def median_of_windows(values, windows, low, high):
         The result: both are the median (of an even number of values the mean of the two central
         ones), but of just two values the lower and the higher. Of a single one, which nothing
         confirms, ``high`` is NaN; where there is none both are.
+    others : (ny, nx) float32
+        The result: the median of all values but the highest one; NaN where there are less than
+        three.
+    spread : (ny, nx) float32
+        The result: the range of all values but the highest one; 0 where there are less than three.
     """
     n = windows.shape[0]
     ny, nx = low.shape
@@ -82,8 +101,11 @@ def median_of_windows(values, windows, low, high):
                         found[count] = value
                         count += 1
             if count > 2:
-                low[j, i] = high[j, i] = _median(found, count)
-            elif count == 2:
+                low[j, i], others[j, i], spread[j, i] = _medians(found, count)
+                high[j, i] = low[j, i]
+                continue
+            others[j, i], spread[j, i] = np.nan, 0.0
+            if count == 2:
                 low[j, i], high[j, i] = min(found[0], found[1]), max(found[0], found[1])
             else:
                 low[j, i], high[j, i] = found[0] if count else np.nan, np.nan

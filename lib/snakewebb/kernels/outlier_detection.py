@@ -6,93 +6,79 @@ from snakewebb.kernels.cache import njit
 
 
 @njit(
-    "void(float32[:, ::1], int64, int64, UniTuple(int64, 2), float64[:, ::1], float64[:, ::1], "
-    "float32[:, ::1])",
+    "void(float32[:, :, ::1], int64, int64, UniTuple(int64, 2), float64[:, ::1], float64[:, ::1], "
+    "int64, int64, float32[:, :, ::1])",
     cache=True,
     nogil=True,
 )
-def blot(mosaic, top, left, shape, u, v, out):
-    """Sample a mosaic bilinearly.
+def blot(mosaics, top, left, shape, u, v, row, column, out):
+    """Sample mosaics bilinearly.
 
     Parameters
     ----------
-    mosaic : (h, w) float32
-        A window of the mosaic.
+    mosaics : (h, n, w) float32
+        A window of n mosaics.
     top, left : int
-        Row and column of the mosaic that ``mosaic[0, 0]`` is.
+        Row and column of the mosaics where the window begins.
     shape : (ny, nx)
-        Of the whole mosaic.
-    u, v : (m, n) float64
-        Columns and rows of the mosaic to sample at, integers at pixel centres.
-    out : (m, n) float32
-        NaN outside 0 ≤ u < nx, 0 ≤ v < ny, or where one of the four pixels is NaN or outside the
-        window. Beyond the last pixel centre the mosaic goes on unchanged.
+        Of a whole mosaic.
+    u, v : (k, m) float64
+        Columns and rows of the mosaics to sample at, integers at pixel centres.
+    row, column : int
+        Where in ``out`` the first sample belongs.
+    out : (n, rows, columns) float32
+        Gets the samples; NaN outside 0 ≤ u < nx, 0 ≤ v < ny, or where one of the four pixels is
+        NaN or outside the window. Beyond the last pixel centre a mosaic goes on unchanged.
     """
     ny, nx = shape
-    h, w = mosaic.shape
-    for j in range(out.shape[0]):
-        for i in range(out.shape[1]):
+    h, n, w = mosaics.shape
+    for j in range(u.shape[0]):
+        for i in range(u.shape[1]):
             x, y = u[j, i], v[j, i]
-            out[j, i] = np.nan
-            if not (0.0 <= x < nx and 0.0 <= y < ny):
+            inside = 0.0 <= x < nx and 0.0 <= y < ny
+            if inside:
+                left_of, above = int(x), int(y)
+                dx, dy = x - left_of, y - above
+                x0, x1 = left_of - left, min(left_of + 1, nx - 1) - left
+                y0, y1 = above - top, min(above + 1, ny - 1) - top
+                inside = x0 >= 0 and x1 < w and y0 >= 0 and y1 < h
+            if not inside:
+                for k in range(n):
+                    out[k, row + j, column + i] = np.nan
                 continue
-            col, row = int(x), int(y)
-            dx, dy = x - col, y - row
-            x0, x1 = col - left, min(col + 1, nx - 1) - left
-            y0, y1 = row - top, min(row + 1, ny - 1) - top
-            if x0 < 0 or x1 >= w or y0 < 0 or y1 >= h:
-                continue
-            upper = (1.0 - dx) * mosaic[y0, x0] + dx * mosaic[y0, x1]
-            lower = (1.0 - dx) * mosaic[y1, x0] + dx * mosaic[y1, x1]
-            out[j, i] = (1.0 - dy) * upper + dy * lower
+            for k in range(n):
+                upper = (1.0 - dx) * mosaics[y0, k, x0] + dx * mosaics[y0, k, x1]
+                lower = (1.0 - dx) * mosaics[y1, k, x0] + dx * mosaics[y1, k, x1]
+                out[k, row + j, column + i] = (1.0 - dy) * upper + dy * lower
 
 
 @njit(
-    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float64, float64, float64, float64, "
-    "float64, boolean[:, ::1])",
+    "void(float32[:, ::1], float32[:, ::1], float32[:, :, ::1], float64, float64, float64, "
+    "boolean[:, ::1])",
     cache=True,
     nogil=True,
 )
-def flag(sci, err, model, background, snr1, snr2, scale1, scale2, flagged):
-    """Flag the pixels of an image that differ from a model of it.
-
-    A pixel is flagged where |sci - model - background| exceeds scale2 times the model's
-    steepness plus snr2 times the error, and it or one of its 8 neighbours exceeds the same with
-    scale1 and snr1. The steepness is the largest difference of the model from its 4 neighbours.
+def find_candidates(sci, err, models, background, most, snr, found):
+    """Find the pixels of an image that may lie below one model of it or above another.
 
     Parameters
     ----------
-    sci, err, model : (ny, nx) float32
-        A pixel that is NaN in ``sci`` or ``model`` is not flagged, nor is one whose ``err`` is not
-        above 0: nothing tells how far it may be off.
-    background, snr1, snr2, scale1, scale2 : float
-    flagged : (ny, nx) bool
+    sci, err : (ny, nx) float32
+    models : (n, ny, nx) float32
+        Of which two count. A pixel that is NaN in these or in ``sci`` is not found, nor is one
+        whose ``err`` is not above 0: nothing tells how far it may be off.
+    background : float
+        To be added to the models.
+    most : float
+        Up to this an error counts.
+    snr : float
+        So many errors a pixel that is found lies below the first model or above the second.
+    found : (ny, nx) bool
         The result.
     """
     ny, nx = sci.shape
-    seed = np.empty((ny, nx), np.bool_)
-    for j in range(ny):
-        above, below = max(j - 1, 0), min(j + 1, ny - 1)
-        for i in range(nx):
-            center = np.float64(model[j, i])
-            steepness = 0.0
-            for neighbour in (
-                model[above, i],
-                model[below, i],
-                model[j, max(i - 1, 0)],
-                model[j, min(i + 1, nx - 1)],
-            ):
-                step = abs(center - neighbour)
-                if step > steepness:  # never where it is NaN
-                    steepness = step
-            noise = np.float64(err[j, i])
-            if not noise > 0.0:
-                noise = np.inf
-            difference = abs(sci[j, i] - center - background)
-            seed[j, i] = difference > scale1 * steepness + snr1 * noise
-            flagged[j, i] = difference > scale2 * steepness + snr2 * noise
     for j in range(ny):
         for i in range(nx):
-            if flagged[j, i] and not seed[j, i]:
-                near = seed[max(j - 1, 0) : j + 2, max(i - 1, 0) : i + 2]
-                flagged[j, i] = near.any()
+            value, noise = sci[j, i] - background, np.float64(err[j, i])
+            off = max(models[0, j, i] - value, value - models[1, j, i])
+            found[j, i] = noise > 0.0 and off > snr * min(noise, most)

@@ -4,6 +4,7 @@ import numpy as np
 
 from snakewebb.kernels.background import clipped
 from snakewebb.kernels.cache import njit
+from snakewebb.kernels.covariance import quadratic_form
 
 
 @njit("float64(float64, float64, float64)", cache=True, nogil=True)
@@ -81,12 +82,55 @@ def circle_sums(image, err, x, y, radius, flux, flux_err):
 
 
 @njit(
-    "void(float32[:, ::1], float64[::1], float64[::1], float64, float64, float64[::1], "
-    "float64[::1])",
+    "void(float32[:, ::1], float64[::1], float64[::1], float64, float32[:, :, :, ::1], int64, "
+    "int64, int64, float64[::1])",
     cache=True,
     nogil=True,
 )
-def annulus_sky(image, x, y, inner, outer, sky, sky_err):
+def circle_errors(err, x, y, radius, kernels, step, top, left, flux_err):
+    """Find the errors of sums in circles, pixels on the edge by their area within.
+
+    Parameters
+    ----------
+    err : (ny, nx) float32
+        Standard deviations of pixels.
+    x, y : (n,) float64
+        Centres in 0-based pixels.
+    radius : float
+    kernels, step, top, left
+        See `snakewebb.kernels.covariance.quadratic_form`; row and column are those of `err`.
+    flux_err : (n,) float64
+        Filled; NaN for a centre that is NaN or a circle off the image.
+    """
+    ny, nx = err.shape
+    for k in range(x.size):
+        flux_err[k] = np.nan
+        if not (np.isfinite(x[k]) and np.isfinite(y[k])):
+            continue
+        first_row = max(int(np.floor(y[k] - radius + 0.5)), 0)
+        end_row = min(int(np.ceil(y[k] + radius + 0.5)), ny)
+        first = max(int(np.floor(x[k] - radius + 0.5)), 0)
+        end = min(int(np.ceil(x[k] + radius + 0.5)), nx)
+        if first_row >= end_row or first >= end:
+            continue
+        values = np.zeros((end_row - first_row, end - first))
+        for i in range(first_row, end_row):
+            for j in range(first, end):
+                area = overlap(j - x[k], i - y[k], radius)
+                if area > 0.0:
+                    values[i - first_row, j - first] = area * err[i, j]
+        if np.any(values != 0.0):
+            square = quadratic_form(values, kernels, step, top + first_row, left + first)
+            flux_err[k] = np.sqrt(square)
+
+
+@njit(
+    "void(float32[:, ::1], float64[::1], float64[::1], float64, float64, float32[:, :, :, ::1], "
+    "int64, int64, int64, float64[::1], float64[::1])",
+    cache=True,
+    nogil=True,
+)
+def annulus_sky(image, x, y, inner, outer, kernels, step, top, left, sky, sky_err):
     """Find the median of the pixels with their centres in rings, clipped at 3 sigma.
 
     Parameters
@@ -97,26 +141,40 @@ def annulus_sky(image, x, y, inner, outer, sky, sky_err):
         Centres in 0-based pixels.
     inner, outer : float
         Radii.
+    kernels, step, top, left
+        See `snakewebb.kernels.covariance.quadratic_form`; row and column are those of `image`.
     sky, sky_err : (n,) float64
-        Filled with the median and its standard error; NaN without a pixel.
+        Filled with the median and its standard error; NaN without a pixel. The variance of the
+        median of n normal values of variance σ² and correlations ρ is σ² Σ arcsin(ρ) / n² over all
+        pairs: the values' signs have the covariances 2 arcsin(ρ) / π.
     """
     ny, nx = image.shape
-    values = np.empty((2 * int(np.ceil(outer)) + 3) ** 2)
+    reach = int(np.ceil(outer)) + 1
+    values = np.empty((2 * reach + 1) ** 2)
+    used = np.empty((2 * reach + 1, 2 * reach + 1))
+    angles = np.empty_like(kernels)
+    for k in range(kernels.size):
+        # The form's own pairs count 1: an angle of π/2 there.
+        angles.ravel()[k] = np.arcsin(min(max(kernels.ravel()[k], -1.0), 1.0)) / (np.pi / 2)
     for k in range(x.size):
         sky[k] = sky_err[k] = np.nan
         if not (np.isfinite(x[k]) and np.isfinite(y[k])):
             continue
         n = 0
+        used[:] = 0.0
+        first_row, first = int(np.floor(y[k])) - reach, int(np.floor(x[k])) - reach
         for i in range(max(int(y[k] - outer), 0), min(int(np.ceil(y[k] + outer)) + 1, ny)):
             for j in range(max(int(x[k] - outer), 0), min(int(np.ceil(x[k] + outer)) + 1, nx)):
                 square = (j - x[k]) ** 2 + (i - y[k]) ** 2
                 if inner * inner <= square < outer * outer and np.isfinite(image[i, j]):
                     values[n] = image[i, j]
+                    used[i - first_row, j - first] = 1.0
                     n += 1
         number, median, _, std = clipped(np.sort(values[:n]), 3.0, 5)
         if number > 0:
+            pairs = quadratic_form(used, angles, step, top + first_row, left + first)
             sky[k] = median
-            sky_err[k] = np.sqrt(np.pi / (2 * number)) * std
+            sky_err[k] = np.sqrt(np.pi / 2 * pairs / n / number) * std
 
 
 @njit(

@@ -72,9 +72,10 @@ def median_band(
 
     Returns
     -------
-    (2, h, nx) float32
+    (4, h, nx) float32
         Twice the median; but of just two values, of which neither has a majority against it, the
-        lower and the higher one. See `snakewebb.kernels.median.median_of_windows`, and `chosen`.
+        lower and the higher one. Then median and range of all values but the highest. See
+        `snakewebb.kernels.median.median_of_windows`, and `chosen`.
 
     Raises
     ------
@@ -126,13 +127,15 @@ def chosen(bands: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
     Parameters
     ----------
-    bands : iterable of (2, h, nx) float32
+    bands : iterable of (4, h, nx) float32
         Of `median_band`, without gaps.
 
     Yields
     ------
-    (h, nx) float32
-        The median, in bands of other heights; see `snakewebb.kernels.median.choose_of_two`.
+    (h, 3, nx) float32
+        The median (see `snakewebb.kernels.median.choose_of_two`), that of all values but the
+        highest, and the range of these, row by row, in bands of other heights. Of two values both
+        medians are the one that was chosen, and the range is 0.
     """
     kept, done = None, 0
     for band in chain(bands, [None]):
@@ -142,9 +145,10 @@ def chosen(bands: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
             return
         stop = kept.shape[1] - (REACH if band is not None else 0)
         if stop > done:
-            out = np.empty((stop - done, kept.shape[2]), np.float32)
-            choose_of_two(*kept, done, out)
-            yield out
+            median = np.empty((stop - done, kept.shape[2]), np.float32)
+            choose_of_two(kept[0], kept[1], done, median)
+            others, spread = kept[2:, done:stop]
+            yield np.stack((median, np.where(np.isnan(others), median, others), spread), axis=1)
             kept = kept[:, max(stop - REACH, 0) :]
             done = min(stop, REACH)
 
@@ -201,13 +205,13 @@ def _detector_median(
 def _median(
     images: Iterable[np.ndarray], windows: Sequence[Window], shape: tuple[int, int]
 ) -> np.ndarray:
-    """Return the median of images, taken one at a time, that each cover a window."""
+    """Return the medians of images, taken one at a time, that each cover a window."""
     sizes = [(bottom - top) * (right - left) for top, bottom, left, right in windows]
     ends = np.cumsum(sizes, dtype=np.int64)
     values = np.empty(sum(sizes), np.float32)
     for image, size, end in zip(images, sizes, ends, strict=True):
         values[end - size : end] = image.ravel()
     table = np.column_stack((np.reshape(windows, (-1, 4)), ends - sizes)).astype(np.int64)
-    median = np.empty((2, *shape), np.float32)
-    median_of_windows(values, table, *median)
-    return median
+    medians = np.empty((4, *shape), np.float32)
+    median_of_windows(values, table, *medians)
+    return medians

@@ -1,28 +1,45 @@
 """Outliers: what one exposure sees and the others of the same sky don't, such as cosmic rays.
 
 Each exposure is compared with the median of all, sampled where its pixels fall (Fruchter & Hook
-2002, PASP 114, 144, section 4; JWST documentation, "outlier_detection"). The median is made in
-:mod:`snakewebb.mosaicking.median`.
+2002, PASP 114, 144, section 4; JWST documentation, "outlier_detection"), and where it lies above
+that with the median of the others. The medians are made in :mod:`snakewebb.mosaicking.median`. A
+pixel is judged by the noise that it would have without a hit
+(:mod:`snakewebb.mosaicking.clean_noise`), and what its surroundings explain is no outlier
+(:mod:`snakewebb.mosaicking.surroundings`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from snakewebb.errors import InputError
+from snakewebb.io.dq import BITS
 from snakewebb.io.groups import reason_alone
 from snakewebb.io.planes import Planes
-from snakewebb.kernels.outlier_detection import blot, flag
+from snakewebb.kernels.outlier_detection import blot, find_candidates
+from snakewebb.mosaicking.clean_noise import NoiseCurve, excess_variance
+from snakewebb.mosaicking.surroundings import Surroundings
+from snakewebb.wcs.grid import mean_pixel_side
 from snakewebb.wcs.pixel_map import PixelMap
 
 log = logging.getLogger(__name__)
 
 TILE_ROWS = 64
 """The coordinates of so many rows stay in the second-level cache."""
+QUIETEST = 0.7
+"""Noise of the quietest pixels over that of most."""
+TOLERANCE = 1.2
+"""Variance over what is expected, up to which it is a pixel's own."""
+SHORT_RAMP = BITS["SATURATED"] | BITS["CHARGELOSS"]
+"""Flags that tell why a pixel's errors are larger than those of others."""
+MAS = 3.6e6
+"""A degree."""
+UNKNOWN_ALIGNMENT = 0.1
+"""Pixels by which exposures may be off each other if nothing was measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +95,16 @@ def flag_outliers(
     read_median: Callable[[slice, slice], np.ndarray],
     sky_level: float | None,
     how: OutlierOptions = OutlierOptions(),
+    others: Iterable[np.ndarray] = (),
+    alignment_rms: float | None = None,
 ) -> np.ndarray:
     """Flag the pixels of an exposure that differ from the median of all.
 
     Parameters
     ----------
     planes : dict
-        SCI and ERR of the exposure; see `snakewebb.io.planes.invalidate`.
+        SCI and ERR of the exposure, DQ and VAR_RNOISE if it has them; see
+        `snakewebb.io.planes.invalidate`.
     pixel_map : PixelMap
         From the exposure's pixels to the grid of the median.
     read_median : callable
@@ -93,6 +113,10 @@ def flag_outliers(
     sky_level : float or None
         The sky in ``planes``, in their units, where it was matched and not subtracted.
     how : OutlierOptions, optional
+    others : iterable of (ny, nx) float32, optional
+        VAR_RNOISE of other exposures of the same pixels; ERR if this one has no VAR_RNOISE.
+    alignment_rms : float, optional
+        Of the exposure's stars against those of others, mas; if it was measured.
 
     Returns
     -------
@@ -103,21 +127,60 @@ def flag_outliers(
     InputError
         ``snr`` or ``scale`` is not two numbers, or the exposure has no ERR.
     """
-    snr1, snr2 = _two_numbers("snr", how.snr)
-    scale1, scale2 = _two_numbers("scale", how.scale)
+    snr = _two_numbers("snr", how.snr)
+    scale = _two_numbers("scale", how.scale)
     sci, err = planes["SCI"], planes["ERR"]
     if err is None:
         raise InputError("outlier_detection: an exposure has no ERR: fetch it again, or set skip")
     if how.resample_data:
-        model = _blotted(pixel_map, read_median)
+        models = _blotted(pixel_map, read_median)
         background = how.backg if sky_level is None else sky_level
-        flagged = np.empty(sci.shape, bool)
-        flag(sci, err, model, background, snr1, snr2, scale1, scale2, flagged)
     else:
-        noise = np.where(err > 0, err, np.float32(np.inf))
-        flagged = np.abs(sci - read_median(*map(slice, sci.shape))) > snr1 * noise
+        models = np.ascontiguousarray(read_median(*map(slice, sci.shape)).swapaxes(0, 1))
+        background, snr, scale = 0.0, (snr[0], snr[0]), (0.0, 0.0)
+    curve = NoiseCurve.measure(models[0], err)
+    found = np.empty(sci.shape, bool)
+    find_candidates(sci, err, models, background, QUIETEST * curve.least**0.5, min(snr), found)
+    places = np.flatnonzero(found)
+    value = sci.ravel()[places] - background
+    around = Surroundings(models, places, value > models[0].ravel()[places])
+    noise = _clean_noise(planes, curve(around.model), others, places)
+    off = np.abs(value - around.model)
+    some = np.flatnonzero(off > min(snr) * noise)
+    places, around, noise, off = places[some], around.take(some), noise[some], off[some]
+    steepness = around.steepness()
+    first, second = (off > k * steepness + s * noise for k, s in zip(scale, snr, strict=True))
+    if how.resample_data:
+        misaligned = UNKNOWN_ALIGNMENT
+        if alignment_rms is not None:
+            misaligned = alignment_rms / MAS / mean_pixel_side(pixel_map.geometry)
+        some = np.flatnonzero(first | second)
+        off[some] -= around.take(some).explain(sci, noise[some], misaligned)
+        first, second = first & (off > snr[0] * noise), second & (off > snr[1] * noise)
+    flagged = np.zeros(sci.shape, bool)
+    flagged.ravel()[places[first]] = True
+    flagged.ravel()[places] = second & around.near(flagged)
     log.info("%d pixels flagged, %.3f %%", flagged.sum(), 100 * flagged.mean())
     return flagged
+
+
+def _clean_noise(
+    planes: Planes, typical: np.ndarray, others: Iterable[np.ndarray], places: np.ndarray
+) -> np.ndarray:
+    """Return the noise that pixels would have if nothing had struck them.
+
+    ``typical`` is the variance of most pixels of the same brightness.
+    """
+    own = planes["ERR"].ravel()[places].astype(float) ** 2
+    variance = planes.get("VAR_RNOISE")
+    if variance is None:
+        variance, others = planes["ERR"] ** 2, (np.square(err, dtype=float) for err in others)
+    clean = typical + excess_variance(variance, others, places)
+    clean = np.maximum(clean, QUIETEST**2 * typical)
+    inflated = own > TOLERANCE * clean
+    if planes.get("DQ") is not None:
+        inflated &= (planes["DQ"].ravel()[places] & np.uint32(SHORT_RAMP)) == 0
+    return np.sqrt(np.where(inflated, clean, own))
 
 
 def _two_numbers(name: str, text: str) -> tuple[float, float]:
@@ -131,19 +194,23 @@ def _two_numbers(name: str, text: str) -> tuple[float, float]:
 
 
 def _blotted(pixel_map: PixelMap, read_median: Callable[[slice, slice], np.ndarray]) -> np.ndarray:
-    """Return the median sampled at an exposure's pixels, NaN outside its bounding box."""
+    """Return the medians sampled at an exposure's pixels, NaN outside its bounding box."""
     left, right, top, bottom = pixel_map.bounds()
+    width = pixel_map.grid.shape[1]
+    if right - left > width / 2:  # whole rows are read in one piece
+        left, right = 0, width
     window = np.ascontiguousarray(read_median(slice(top, bottom), slice(left, right)))
-    model = np.full(pixel_map.geometry.shape, np.nan, np.float32)
+    models = np.empty((window.shape[1], *pixel_map.geometry.shape), np.float32)
     columns, rows = (
         slice(max(int(np.ceil(low)), 0), min(int(np.floor(high)) + 1, n))
-        for (low, high), n in zip(pixel_map.geometry.bounding_box, model.shape[::-1], strict=True)
+        for (low, high), n in zip(pixel_map.geometry.bounding_box, models.shape[:0:-1], strict=True)
     )
+    for beside in (np.s_[: rows.start], np.s_[rows.stop :]):
+        models[:, beside] = np.nan
+    for beside in (np.s_[: columns.start], np.s_[columns.stop :]):
+        models[:, :, beside] = np.nan
     x = np.arange(columns.start, columns.stop)
     for start in range(rows.start, rows.stop, TILE_ROWS):
-        stop = min(start + TILE_ROWS, rows.stop)
-        u, v = pixel_map.lattice(x, np.arange(start, stop))
-        tile = np.empty(u.shape, np.float32)
-        blot(window, top, left, pixel_map.grid.shape, u, v, tile)
-        model[start:stop, columns] = tile
-    return model
+        u, v = pixel_map.lattice(x, np.arange(start, min(start + TILE_ROWS, rows.stop)))
+        blot(window, top, left, pixel_map.grid.shape, u, v, start, columns.start, models)
+    return models

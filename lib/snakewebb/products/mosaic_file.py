@@ -13,6 +13,7 @@ import logging
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,6 +27,10 @@ from snakewebb.io import schema_table
 from snakewebb.io.asdf_tree import AsdfTree, created, extension, fits_array, fits_hash
 from snakewebb.io.atomic import BLOCK, replacing
 from snakewebb.io.fits_structure import read_tree
+from snakewebb.io.fits_table import table_hdu
+from snakewebb.io.names import exposure_suffix
+from snakewebb.io.noise_correlation import NAME as NOISE_CORR
+from snakewebb.io.noise_correlation import NoiseCorrelation
 from snakewebb.io.provenance import cards, date, noted, plain
 from snakewebb.io.schema import attributes
 from snakewebb.products.blend import (
@@ -36,6 +41,7 @@ from snakewebb.products.blend import (
     status_counts,
     union_region,
 )
+from snakewebb.products.input_quality import input_quality
 from snakewebb.wcs.grid import Grid
 from snakewebb.wcs.gwcs_yaml import grid_wcs
 from snakewebb.wcs.layout import Layout
@@ -53,15 +59,34 @@ ARRAYS = {
     "VAR_POISSON": "var_poisson",
     "VAR_RNOISE": "var_rnoise",
     "VAR_FLAT": "var_flat",
+    "VAR_PIXEL": "extra_fits.VAR_PIXEL.data",
+    NOISE_CORR: f"extra_fits.{NOISE_CORR}.data",
 }
 """Planes of a mosaic and what the data model calls them."""
-
-FORMATS = {"U": "A", "b": "L", "i": "K", "f": "D"}
-"""Of columns in FITS tables, by NumPy's kinds: text, Boolean and numbers of 64 bits."""
 
 OF_DETECTORS: tuple[str, ...] = ("v2_ref", "v3_ref", "ra_ref", "dec_ref", "roll_ref", "v3yangle")
 OF_DETECTORS += ("vparity", "siaf_xref_sci", "siaf_yref_sci")
 """Those of ``meta.wcsinfo`` that tell where a detector points, of which a mosaic has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """What a mosaic's file holds, after jwst's ``resample``.
+
+    Attributes
+    ----------
+    report_var : bool
+        Whether VAR_RNOISE, VAR_POISSON and VAR_FLAT are in it.
+    report_noise : bool
+        Whether VAR_PIXEL and NOISE_CORR are.
+    blendheaders : bool
+        Whether the metadata of all exposures are blended; otherwise they are those of the first
+        one, and there is no table.
+    """
+
+    report_var: bool = True
+    report_noise: bool = True
+    blendheaders: bool = True
 
 
 def write_i2d(
@@ -69,10 +94,10 @@ def write_i2d(
     layout: Layout,
     bands: Iterable[tuple[int, Mapping[str, np.ndarray | None]]],
     inputs: Sequence[str | Path],
+    how: FileOptions = FileOptions(),
     *,
     parameters: Mapping[str, Any],
-    report_var: bool = True,
-    blendheaders: bool = True,
+    correlation: NoiseCorrelation | None = None,
     asn: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a mosaic, band by band: never more of it than a band is in memory.
@@ -86,18 +111,17 @@ def write_i2d(
         once a group.
     bands : iterable of (start, planes)
         In row order: the first row, and arrays (rows, nx) by plane name: SCI, WHT, VAR_POISSON,
-        VAR_RNOISE, VAR_FLAT, ERR; CON is (planes, rows, nx). All bands have the same planes, of
-        which only SCI must be there. Without ERR, the error is the square root of the sum of the
-        variances, if these are there. Names may be in small letters, so ``[(0, vars(band))]``
-        serves for a `snakewebb.mosaicking.resample.Band`.
+        VAR_RNOISE, VAR_FLAT, VAR_PIXEL, ERR; CON is (planes, rows, nx). All bands have the same
+        planes, of which only SCI must be there. Without ERR, the error is the square root of the
+        sum of VAR_POISSON, VAR_RNOISE and VAR_FLAT, if these are there. Names may be in small
+        letters, so ``[(0, vars(band))]`` serves for a `snakewebb.mosaicking.resample.Band`.
     inputs : sequence of paths
         The exposures in the mosaic, in the order of the layout: their headers are blended.
+    how : FileOptions, optional
     parameters : mapping
         Those of the resample step: ``pixfrac``, ``kernel``, ``fillval``, ``weight_type``, …
-    report_var : bool, optional
-        Whether the variances are in the file.
-    blendheaders : bool, optional
-        Whether to blend; otherwise metadata are those of the first input, and there is no table.
+    correlation : NoiseCorrelation, optional
+        Of the pixels' noise.
     asn : mapping, optional
         ``pool_name``, ``table_name`` for ``meta.asn``.
 
@@ -108,25 +132,29 @@ def write_i2d(
     """
     name, grid = Path(target).name, layout.grid
     rows = [read_metadata(path) for path in inputs]
-    values = _metadata(name, layout, rows, parameters, blendheaders)
+    values = _metadata(name, layout, rows, parameters, how.blendheaders)
     values |= {f"meta.asn.{key}": value for key, value in (asn or {}).items()}
     notes = {"resample": parameters, "statuses": status_counts(rows)}
+    if exposure_suffix(inputs[0]) == "crf":
+        notes["quality"] = input_quality(inputs)
     tree = plain(values | {"cal_logs": _logs(inputs[0])})
     tree |= {"meta.snakewebb": noted(notes), "meta.wcs": grid_wcs(grid)}
-    table = header_table(rows) if blendheaders else None
+    table = header_table(rows) if how.blendheaders else None
     bands = iter(bands)
     first = next(bands)
-    planes = {key: plane.shape[:-2] for key, plane in _finished(first[1], report_var).items()}
+    planes = {key: plane.shape[:-2] for key, plane in _finished(first[1], how).items()}
     shapes = {key: (*shape, *grid.shape) for key, shape in planes.items()}
     if "ERR" not in shapes:
         tree.pop("meta.bunit_err", None)
-    head, tail = _frame(tree, shapes, table)
+    if not (how.report_noise and "VAR_PIXEL" in shapes):
+        correlation = None
+    head, tail = _frame(tree, shapes, table, correlation)
     row, (ny, nx), empty = 0, grid.shape, True
     with replacing(target) as file:
         places = _reserve(file, head, shapes)
         file.write(tail)
         for start, band in chain([first], bands):
-            finished = _finished(band, report_var)
+            finished = _finished(band, how)
             stop = row + len(finished["SCI"])
             expected = {key: (*shape, stop - row, nx) for key, shape in planes.items()}
             if start != row or expected != {key: plane.shape for key, plane in finished.items()}:
@@ -218,29 +246,40 @@ def _logs(path: str | Path) -> Any:
 
 
 def _frame(
-    tree: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], table: np.ndarray | None
+    tree: Mapping[str, Any],
+    shapes: Mapping[str, tuple[int, ...]],
+    table: np.ndarray | None,
+    correlation: NoiseCorrelation | None,
 ) -> tuple[dict[str, bytes], bytes]:
     """Return headers by name, the primary one and those of planes, and what follows the planes."""
-    own, content = cards(tree["meta.snakewebb"]), b""
+    own, contents = cards(tree["meta.snakewebb"]), {}
     headers = {"PRIMARY": _primary_header()}
     headers |= {name: _image_header(name, shape) for name, shape in shapes.items()}
     _add_metadata(headers, tree)
     for card in own:
         headers["PRIMARY"].append(tuple(card), end=True)
     for name in shapes:
-        headers[name].append(("EXTVER", 1, "extension value"), end=True)
+        if not ARRAYS[name].startswith("extra_fits"):
+            headers[name].append(("EXTVER", 1, "extension value"), end=True)
     tree = {**tree, "extra_fits.PRIMARY.header": own}
+    if correlation is not None:
+        shapes = {**shapes, NOISE_CORR: correlation.kernels.shape}
+        headers[NOISE_CORR] = _image_header(NOISE_CORR, correlation.kernels.shape)
+        for card in correlation.cards():
+            headers[NOISE_CORR].append(tuple(card), end=True)
+        tree[f"extra_fits.{NOISE_CORR}.header"] = correlation.cards()
+        contents[NOISE_CORR] = correlation.kernels.astype(">f4").tobytes()
     tree |= {ARRAYS[name]: fits_array(name, _dtype(name), shape) for name, shape in shapes.items()}
     if table is not None:
-        headers["HDRTAB"], content = _table(table)
+        headers["HDRTAB"], contents["HDRTAB"] = table_hdu("HDRTAB", table)
         tree["hdrtab"] = fits_array("HDRTAB", table.dtype, table.shape)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
         texts = {name: header.tostring() for name, header in headers.items()}
     tree["_fits_hash"] = fits_hash(texts.values())
     head = {name: text.encode("ascii") for name, text in texts.items()}
-    tail = head.pop("HDRTAB", b"") + content + bytes(-len(content) % BLOCK)
-    return head, tail + extension(created(tree))
+    tail = [head.pop(n) + content + bytes(-len(content) % BLOCK) for n, content in contents.items()]
+    return head, b"".join((*tail, extension(created(tree))))
 
 
 def _add_metadata(headers: Mapping[str, fits.Header], metadata: Mapping[str, Any]) -> None:
@@ -283,44 +322,6 @@ def _image_header(name: str, shape: tuple[int, ...]) -> fits.Header:
     )
 
 
-def _table(table: np.ndarray) -> tuple[fits.Header, bytes]:
-    """Return the header and the content of the extension HDRTAB.
-
-    Astropy's class for tables would import asdf.
-    """
-    columns = {name: _column(table[name]) for name in table.dtype.names}
-    header = fits.Header(
-        [
-            ("XTENSION", "BINTABLE", "binary table extension"),
-            ("BITPIX", 8, "array data type"),
-            ("NAXIS", 2, "number of array dimensions"),
-            ("NAXIS1", sum(c.shape[1] for c in columns.values()), "length of dimension 1"),
-            ("NAXIS2", len(table), "length of dimension 2"),
-            ("PCOUNT", 0, "number of group parameters"),
-            ("GCOUNT", 1, "number of groups"),
-            ("TFIELDS", len(columns), "number of table fields"),
-        ]
-    )
-    for number, (name, column) in enumerate(columns.items(), 1):
-        kind = table.dtype[name].kind
-        header[f"TTYPE{number}"] = name
-        header[f"TFORM{number}"] = f"{column.shape[1] if kind == 'U' else ''}{FORMATS[kind]}"
-    header["EXTNAME"] = ("HDRTAB", "extension name")
-    header["EXTVER"] = (1, "extension value")
-    return header, np.hstack(list(columns.values())).tobytes()
-
-
-def _column(values: np.ndarray) -> np.ndarray:
-    """Return the bytes of a column of a FITS table, a row for each."""
-    if values.dtype.kind == "b":
-        stored = np.where(values, b"T", b"F")
-    elif values.dtype.kind == "U":
-        stored = values.astype("S")
-    else:
-        stored = values.astype(values.dtype.newbyteorder(">"))
-    return np.ascontiguousarray(stored).view(np.uint8).reshape(len(values), -1)
-
-
 def _dtype(name: str) -> np.dtype:
     return np.dtype(np.int32 if name == "CON" else np.float32)
 
@@ -351,14 +352,16 @@ def _write_rows(
         file.write(rows.view(np.uint8))
 
 
-def _finished(planes: Mapping[str, np.ndarray | None], report_var: bool) -> dict[str, np.ndarray]:
+def _finished(planes: Mapping[str, np.ndarray | None], how: FileOptions) -> dict[str, np.ndarray]:
     """Return a band's planes as they are in the file, in its order."""
     known = {name.upper(): plane for name, plane in planes.items() if plane is not None}
     variances = [known[name] for name in VARIANCES if name in known]
     if variances and "ERR" not in known:
         known["ERR"] = _error(variances)
-    if not report_var:
-        known = {name: plane for name, plane in known.items() if name not in VARIANCES}
+    left_out = VARIANCES if not how.report_var else ()
+    if not how.report_noise:
+        left_out = (*left_out, "VAR_PIXEL")
+    known = {name: plane for name, plane in known.items() if name not in left_out}
     return {n: known[n].astype(_dtype(n), copy=False) for n in ARRAYS if n in known}
 
 

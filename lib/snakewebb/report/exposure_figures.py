@@ -20,6 +20,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from snakewebb.report.exposure_status import ProductStatus, read_status, write_table
 from snakewebb.report.figures import PAGE_WIDTH, STYLE, drawn, heading, save, shortened
+from snakewebb.report.placement_figures import plot_placements
 
 RIGHT, BOTTOM, TOP = 0.4, 0.65, 0.85
 ROW, LEAST, MOST = 0.24, 1.2, 5.8
@@ -70,7 +71,8 @@ def plot_exposures(
     Parameters
     ----------
     out : namespace
-        Files to write: ``alignment``, ``sky``, ``outliers`` (PNG) and ``status`` (HTML).
+        Files to write: ``alignment``, ``placements``, ``sky``, ``outliers`` (PNG) and ``status``
+        (HTML).
     alignment, sky, exposures
         See `snakewebb.report.exposure_status.read_status`.
 
@@ -82,6 +84,7 @@ def plot_exposures(
     status = read_status(alignment, sky, exposures)
     for plot, path in (
         (plot_alignment, out.alignment),
+        (plot_placements, out.placements),
         (plot_sky, out.sky),
         (plot_outliers, out.outliers),
         (write_table, out.status),

@@ -27,9 +27,12 @@ tr > .remarks {{ text-align: left; white-space: normal; min-width: 22em }}
 .step {{ border-left: 1px solid #bbb }}
 .COMPLETE {{ color: #0063a0 }}
 .SKIPPED {{ color: #6a6a6a; font-style: italic }}
-.FAILED {{ color: white; background: #b93a00; font-weight: 600; padding: 0 .3em }}
+.FAILED, .WARN {{ color: white; background: #b93a00; font-weight: 600; padding: 0 .3em }}
+.OK {{ color: #0063a0 }}
+.ABSENT {{ color: #6a6a6a; font-style: italic }}
 </style></head><body>
 {summary}
+{lead}
 <table><thead>
 <tr><th></th>{steps}<th class="step"></th></tr>
 <tr class="titles"><th class="left">exposure</th>{titles}<th class="step remarks">remarks</th></tr>
@@ -57,6 +60,7 @@ def write_page(
     columns: Mapping[str, Sequence[str]],
     rows: Iterable[str],
     path: str | Path,
+    lead: str = "",
 ) -> None:
     """Write a page with a table.
 
@@ -70,6 +74,8 @@ def write_page(
         Of `row`.
     path : path
         The HTML to write.
+    lead : str, optional
+        What stands between the two, HTML.
     """
     steps, titles = "", ""
     for step, names in columns.items():
@@ -77,6 +83,7 @@ def write_page(
         titles += '<th class="step left">status</th>' + "".join(f"<th>{n}</th>" for n in names)
     page = PAGE.format(
         summary="\n".join(f"<p>{line}</p>" for line in summary),
+        lead=lead,
         steps=steps,
         titles=titles,
         rows="\n".join(rows),

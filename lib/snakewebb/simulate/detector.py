@@ -1,6 +1,6 @@
 """What the instruments do to light: filters, noise, bad pixels, cosmic rays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 from zlib import crc32
 
@@ -69,16 +69,32 @@ FLAT_ERROR = 0.002
 REFERENCE_BORDER = 4
 COSMIC_RAY_MEDIAN = 30.0
 """Of the brightest pixel's height, in units of the local error."""
+NOTICED = 1.0, 3.0
+"""Height over its own error of a hit that ramp fitting noticed in part."""
+NOISIER = 3.0, 15.0
+"""Read noise of a noisy pixel, in units of the others'."""
 
 
 @dataclass(frozen=True)
 class CosmicRays:
-    """Pixels struck: ``x``, ``y``, brightness (MJy/sr) and the same in units of the local ERR."""
+    """Pixels struck.
+
+    Attributes
+    ----------
+    x, y : (n,) int
+    brightness : (n,) float32
+        MJy/sr.
+    significance : (n,) float32
+        The same in units of what ERR would be without the hit.
+    inflation : (n,) float32
+        ERR over what it would be without the hit.
+    """
 
     x: np.ndarray
     y: np.ndarray
     brightness: np.ndarray
     significance: np.ndarray
+    inflation: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -157,6 +173,7 @@ def expose(
     exposure_time: float,
     flaws: Flaws,
     cosmic_ray_rate: float,
+    inflating: float = 0.0,
 ) -> tuple[dict[str, np.ndarray], CosmicRays]:
     """Turn a noiseless image into the planes of a calibrated exposure.
 
@@ -171,12 +188,14 @@ def expose(
     flaws : Flaws
     cosmic_ray_rate : float
         Unnoticed cosmic rays a million pixels.
+    inflating : float, optional
+        Share of struck pixels whose errors grow with the hit, see `inflate`.
 
     Returns
     -------
     planes : dict
         data, err, dq, var_poisson, var_rnoise, var_flat. Variances are those of the noise added,
-        computed from the noiseless image. Bad pixels are NaN.
+        computed from the noiseless image, but where hits inflate them. Bad pixels are NaN.
     cosmic_rays : CosmicRays
         Those on good pixels.
     """
@@ -199,6 +218,8 @@ def expose(
     bad = (flaws.dq & DO_NOT_USE) != 0
     rays = strike(rng, planes["err"], bad, cosmic_ray_rate)
     data[rays.y, rays.x] += rays.brightness
+    if inflating:
+        rays = inflate(rng, planes, rays, inflating)
     for name in ("data", "err", "var_poisson", "var_rnoise", "var_flat"):
         planes[name][bad] = np.nan
     return planes, rays
@@ -239,4 +260,49 @@ def strike(rng: np.random.Generator, err: np.ndarray, bad: np.ndarray, rate: flo
     y, x = np.divmod(pixel, nx)
     good = ~bad[y, x]
     y, x, significance = y[good], x[good], significance[good].astype(np.float32)
-    return CosmicRays(x, y, significance * err[y, x], significance)
+    return CosmicRays(x, y, significance * err[y, x], significance, np.ones_like(significance))
+
+
+def inflate(
+    rng: np.random.Generator, planes: dict[str, np.ndarray], rays: CosmicRays, share: float
+) -> CosmicRays:
+    """Make the errors of struck pixels grow with the hit, as ramp fitting does that sees a jump.
+
+    A ramp that a jump splits tells less of the slope, and a slope in which some of the jump is
+    left looks brighter. Of the hits chosen that exceed it, the height is one to three times the
+    error (``NOTICED``); read noise and Poisson noise share what it grows by, in any proportion.
+
+    Parameters
+    ----------
+    rng : Generator
+    planes : dict
+        See `expose`; changed in place.
+    rays : CosmicRays
+    share : float
+        Of the struck pixels, chosen at random.
+
+    Returns
+    -------
+    CosmicRays
+    """
+    number = len(rays.x)
+    own = rays.significance / rng.uniform(*NOTICED, number)
+    chosen = (rng.random(number) < share) & (own > 1)
+    inflation = np.where(chosen, own, 1).astype(np.float32)
+    where = rays.y, rays.x
+    added = planes["err"][where] ** 2 * (inflation**2 - 1)
+    read = rng.random(number, np.float32)
+    planes["var_rnoise"][where] += read * added
+    planes["var_poisson"][where] += (1 - read) * added
+    planes["err"][where] *= inflation
+    return replace(rays, inflation=inflation)
+
+
+def with_noisy_pixels(flaws: Flaws, share: float, rng: np.random.Generator) -> Flaws:
+    """Return a detector some of whose pixels have several times (``NOISIER``) the read noise."""
+    noisy = rng.random(flaws.read_noise.shape, np.float32) < share
+    low, high = map(float, np.log(NOISIER))
+    factor = np.exp(rng.uniform(low, high, int(noisy.sum())))
+    read_noise = flaws.read_noise.copy()
+    read_noise[noisy] *= factor.astype(np.float32)
+    return replace(flaws, read_noise=read_noise)

@@ -103,7 +103,7 @@ class GuidedSky:
     def __init__(self, wcs: WCS, pointing: apertures.Pointing, guiding: Guiding) -> None:
         self._to_telescope = wcs.get_transform("detector", "v2v3")
         star = unit_vectors(guiding.ra, guiding.dec)
-        self._attitude = _turn(star, aberrated(star, guiding.velocity)) @ pointing.attitude
+        self._attitude = turn_between(star, aberrated(star, guiding.velocity)) @ pointing.attitude
         self._velocity = guiding.velocity
 
     def __call__(
@@ -117,7 +117,7 @@ class GuidedSky:
         return ra, np.degrees(np.arctan2(true[2], np.hypot(true[0], true[1])))
 
 
-def _turn(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+def turn_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Return the rotation along a great circle (Rodrigues)."""
     x, y, z = np.cross(start, end)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])

@@ -59,8 +59,12 @@ class Observation:
         Rms of the sky level from exposure to exposure, as a fraction.
     cosmic_ray_rate : float
         Unnoticed cosmic rays in a million pixels.
+    inflating_rays : float
+        Share of the pixels that they strike whose errors grow with the hit.
     bad_fraction : float
         Share of dead and hot pixels.
+    noisy_fraction : float
+        Share of pixels with several times the read noise, in all exposures of a detector.
     va_scale : float
         Velocity-aberration scale.
     dva_pivot : str, optional
@@ -99,7 +103,9 @@ class Observation:
     sky: float | None = None
     sky_scatter: float = 0.1
     cosmic_ray_rate: float = 300.0
+    inflating_rays: float = 0.0
     bad_fraction: float = 0.002
+    noisy_fraction: float = 0.0
     va_scale: float = 0.99995
     dva_pivot: str | None = None
     motion: tuple[float, float] = (0.0, 0.0)

@@ -149,6 +149,9 @@ def simulate(
         observation.bad_fraction,
         observation.seed,
     )
+    if observation.noisy_fraction:
+        own = np.random.default_rng([observation.seed, 5, crc32(frame.detector.encode())])
+        flaws = detector.with_noisy_pixels(flaws, observation.noisy_fraction, own)
     planes, rays = detector.expose(
         _generator(
             observation,
@@ -162,6 +165,7 @@ def simulate(
         observation.exposure_time,
         flaws,
         observation.cosmic_ray_rate,
+        observation.inflating_rays,
     )
     meta = stage2_metadata(
         observation,

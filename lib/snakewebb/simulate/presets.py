@@ -59,6 +59,7 @@ PRESETS: dict[str, Observation] = {
     "nircam-short": replace(
         NIRCAM_FIELD, detectors=NIRCAM_SHORT_A, filter="F200W", program=1237, stars=200, galaxies=80
     ),
+    "nircam-f115w": replace(NIRCAM_FIELD, detectors=("NRCA1",), filter="F115W", program=1242),
     "nircam-modules": replace(NIRCAM_FIELD, detectors=("NRCALONG", "NRCBLONG"), program=1238),
     "nircam-mosaic": replace(NIRCAM_FIELD, dithers=mosaic(6, 4, 60.0), program=1239),
     "nircam-moving": replace(NIRCAM_FIELD, motion=(20.0, -9.0), program=1240),

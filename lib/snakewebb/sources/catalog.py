@@ -2,7 +2,7 @@
 
 Parameters, columns and units are those of jwst's ``source_catalog`` step, the numbers those of
 photutils, which it uses. A mosaic is read in pieces of rows, so that it may be of any size. Only
-its planes SCI, ERR and WHT are read.
+its planes SCI, ERR, WHT, VAR_PIXEL and NOISE_CORR are read.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ KINDS = {  # dtype, unit and format of the columns
     "length": (np.float64, u.pix, ".6f"),
     "area": (np.float64, u.pix**2, None),
     "angle": (np.float64, u.deg, ".6f"),
+    "arc": (np.float64, u.arcsec, ".6f"),
 }
 FOUND_BY_FILTER = {
     "significance": ("ratio", "Peak of the matched-filtered mosaic over its noise"),
@@ -67,6 +68,8 @@ FOUND_BY_FILTER = {
     },
 }
 """Columns that `matched_filter` has beside the others: kind and description."""
+CORRELATION = "of VAR_PIXEL and NOISE_CORR"
+NO_CORRELATION = "of ERR, as if the noise of pixels was not correlated"
 PACKAGES = ("numpy", "numba", "astropy")
 
 
@@ -207,7 +210,11 @@ def source_catalog(
 
     label, x, y = (columns[name] for name in ("label", "xcentroid", "ycentroid"))
     columns["sky_centroid"] = _sky(mosaic.grid, x, y)
-    columns |= photometry(mosaic, x, y, apertures, how.kernel_fwhm)
+    spread = None
+    if "centroid_xx" in columns:
+        spread = np.column_stack([columns[f"centroid_{pair}"] for pair in ("xx", "yy", "xy")])
+        columns |= _centroid_errors(mosaic.grid, spread)
+    columns |= photometry(mosaic, x, y, apertures, how.kernel_fwhm, spread)
     columns |= concentration(columns, apertures, (how.ci1_star_threshold, how.ci2_star_threshold))
     columns["nn_label"], columns["nn_dist"] = nearest_neighbour(label, x, y)
     if "box" in columns:
@@ -264,6 +271,19 @@ def _sky(grid, x, y):
     return SkyCoord(*grid.pixel_to_sky(x, y), unit="deg")
 
 
+def _centroid_errors(grid, spread):
+    """Return the errors of positions, in pixels and on the sky."""
+    xx, yy, xy = spread.T
+    side = 3600.0 * grid.cdelt
+    (a, b), (c, d) = side * np.array(grid.pc)
+    return {
+        "xcentroid_err": np.sqrt(xx),
+        "ycentroid_err": np.sqrt(yy),
+        "ra_centroid_err": np.sqrt(a * a * xx + 2 * a * b * xy + b * b * yy),
+        "dec_centroid_err": np.sqrt(c * c * xx + 2 * c * d * xy + d * d * yy),
+    }
+
+
 def _north(grid):
     """Angle from +x to North at the reference pixel, anticlockwise, in degrees."""
     ra, dec = grid.crval
@@ -305,6 +325,7 @@ def _catalog(columns, mosaic, apertures, offset, outcome, how, segmentation=None
     versions = {"Python": platform.python_version()} | {name: version(name) for name in PACKAGES}
     table.meta = {
         "versions": versions,
+        "errors": NO_CORRELATION if mosaic.correlation is None else CORRELATION,
         "aperture_params": apertures,
         "abvega_offset": offset,
         "source_catalog": outcome,
@@ -318,7 +339,11 @@ def _layout(energies):
         "label": ("label", "Label of the source in the segmentation map"),
         "xcentroid": ("position", "X of the centroid (0-based pixels)"),
         "ycentroid": ("position", "Y of the centroid (0-based pixels)"),
+        "xcentroid_err": ("position", "Error of xcentroid (pixels)"),
+        "ycentroid_err": ("position", "Error of ycentroid (pixels)"),
         "sky_centroid": ("sky", "Sky position of the centroid (ICRS)"),
+        "ra_centroid_err": ("arc", "Error of sky_centroid along right ascension, on the sky"),
+        "dec_centroid_err": ("arc", "Error of sky_centroid along declination"),
         "aper_bkg_flux": ("flux", "Local sky of a pixel: clipped median in the annulus"),
         "aper_bkg_flux_err": ("flux", "Standard error of that median"),
     }

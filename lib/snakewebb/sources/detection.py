@@ -16,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from snakewebb.io.bands import in_order
+from snakewebb.io.noise_correlation import UNCORRELATED
 from snakewebb.kernels import detection as kernels
 from snakewebb.kernels import shapes
 from snakewebb.sources.background import Background
@@ -50,7 +51,8 @@ def find_segments(
     -------
     columns : dict
         ``label`` (from 1; sources by their first pixels, then the parts of blends by those of the
-        blends), ``xcentroid``, ``ycentroid``, ``isophotal_flux``, ``isophotal_flux_err``,
+        blends), ``xcentroid``, ``ycentroid``, the covariance of these in pixels squared as
+        ``centroid_xx``, ``_yy`` and ``_xy``, ``isophotal_flux``, ``isophotal_flux_err``,
         ``isophotal_area``, ``semimajor_sigma``, ``semiminor_sigma``, ``ellipticity``,
         ``orientation`` (degrees), and ``box``: first and end row, first and end column.
     segmentation : Segmentation
@@ -76,8 +78,9 @@ def find_segments(
         kernels.smooth(data, bad, kernel, 0, smoothed)
         return window, data, err, bad, smoothed
 
+    noise = image.correlation or UNCORRELATED
     rows = []
-    tasks = windows(_around(boxes, kernel.size // 2, how.localbkg_width), image.shape)
+    tasks = windows(_around(boxes, kernel.size // 2 + shapes.RIM, how.localbkg_width), image.shape)
     for window, data, err, bad, smoothed in in_order(seen, tasks, threads):
         ids = segmentation.window(window, parents)
         corner = np.array([window.top, window.top, window.left, window.left])
@@ -93,12 +96,17 @@ def find_segments(
         parents = np.append(parents, sources[sources[:, 2] > 0, 1].astype(np.int32))
         sums = np.empty((len(sources), 8))
         shapes.measure(data, smoothed, err, bad, ids, sources, sums)
+        variances = np.empty((len(sources), 4))
+        place = noise.kernels, noise.step, window.top, window.left
+        shapes.propagate(smoothed, err, bad, ids, sources, sums, kernel, *place, variances)
+        if image.correlation is None:  # as in the reference pipeline
+            variances[:, 0] = sums[:, 2]
         if how.localbkg_width:
             blocked = bad | (ids > 0)
             levels = [local_sky(data, blocked, box, how.localbkg_width) for box in sources[:, 3:]]
             sums[:, 1] -= sums[:, 0] * levels
         sources[:, 3:] += corner
-        rows.append(np.column_stack([sources, sums]))
+        rows.append(np.column_stack([sources, sums, variances]))
     return ordered_columns(np.concatenate(rows), parents, segmentation), segmentation
 
 

@@ -22,7 +22,7 @@ from snakewebb.sources.groups import DESCRIBED, RING, Resolver
 from snakewebb.sources.kron import kron_fluxes
 from snakewebb.sources.peaks import Peaks
 from snakewebb.sources.segmentation_map import Image, Segmentation, piece_rows, windows
-from snakewebb.sources.shapes import ordered_columns
+from snakewebb.sources.shapes import FWHM_TO_SIGMA, ordered_columns
 from snakewebb.sources.significance import SCALES, Significance
 from snakewebb.sources.wings import part_of_stars
 
@@ -123,7 +123,10 @@ def find_peaks(
     rows, own = rows[~part], {name: values[~part] for name, values in own.items()}
     if not len(rows):
         return {"label": np.empty(0, int)}, segmentation
-    columns = ordered_columns(rows[:, :15], parents, segmentation)
+    # as of a Gaussian as wide as a star
+    spread = (psf.fwhm * FWHM_TO_SIGMA / own["significance"]) ** 2
+    covariance = np.column_stack([rows[:, 9], spread, spread, np.zeros(len(rows))])
+    columns = ordered_columns(np.hstack([rows[:, :15], covariance]), parents, segmentation)
     columns |= {"xcentroid": own["x"], "ycentroid": own["y"]}
     columns["significance"] = own["significance"]
     columns["saturated"] = own["saturated"] > 0

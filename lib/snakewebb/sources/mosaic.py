@@ -11,6 +11,7 @@ import numpy as np
 from snakewebb.errors import InputError
 from snakewebb.io.fits_structure import find, is_packed, read_tree
 from snakewebb.io.headers import value
+from snakewebb.io.noise_correlation import NoiseCorrelation, read_noise_correlation
 from snakewebb.io.planes import open_fits, read_pixels
 from snakewebb.wcs.grid import Grid, header_grid, is_within
 
@@ -25,7 +26,7 @@ class Mosaic:
     ----------
     data, err : ndarray of float32, (ny, nx)
         Flux of a pixel and its error, in Jy; the sky may still be in `data`. `err` is all NaN
-        where the mosaic has no errors.
+        where the mosaic has no errors; with `correlation` it is the root of VAR_PIXEL, else ERR.
     mask : ndarray of bool, (ny, nx)
         True where the mosaic has no weight, or no error though it has errors elsewhere.
     grid : Grid
@@ -35,6 +36,8 @@ class Mosaic:
         reference files.
     flaw : str
         Why `data` is in an unknown unit instead; "" if it is not.
+    correlation : NoiseCorrelation or None
+        Of the noise of pixels; None if it is not known.
     weight : ndarray of float32, (ny, nx), optional
         As drizzle has it: how the variance changes from pixel to pixel, in any unit.
     pixfrac : float
@@ -47,6 +50,7 @@ class Mosaic:
     grid: Grid
     instrument: dict[str, str | None]
     flaw: str = ""
+    correlation: NoiseCorrelation | None = None
     weight: np.ndarray | None = None
     pixfrac: float = 1.0
 
@@ -95,7 +99,8 @@ class MosaicFile:
                 raise InputError(f"{path}: has no ASDF extension: give an _i2d file")
             if is_packed(path):
                 raise InputError(f"{path}: is compressed: unpack it")
-            planes = {name: hdus[name] for name in ("SCI", "WHT", "ERR") if name in hdus}
+            names = ("SCI", "WHT", "ERR", "VAR_PIXEL")
+            planes = {name: hdus[name] for name in names if name in hdus}
             for name, plane in planes.items():
                 if plane.shape != hdus["SCI"].shape:
                     raise InputError(
@@ -117,6 +122,9 @@ class MosaicFile:
             ratio = 1.0
         if "ERR" not in self._units:
             log.warning("%s: has no ERR: the catalogue is without errors", path)
+        self.correlation = read_noise_correlation(path) if "VAR_PIXEL" in self._units else None
+        if self.correlation is None and "ERR" in self._units:
+            log.warning("%s: has no VAR_PIXEL and NOISE_CORR: errors are made of ERR", path)
         self.grid = header_grid(header, ratio, path)
         area = value(header, "PIXAR_SR", path)
         if not is_within(area, 0.5 * self.grid.pixel_area, 2.0 * self.grid.pixel_area):
@@ -129,6 +137,11 @@ class MosaicFile:
         keys |= {"subarray": "SUBARRAY"}
         self.instrument = {name: value(primary, key, path) for name, key in keys.items()}
 
+    @property
+    def has_errors(self) -> bool:
+        """Whether the mosaic has errors."""
+        return "ERR" in self._units
+
     def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return some rows of data, err and mask, see `Mosaic`."""
         mask = self._read("WHT", start, stop) == 0
@@ -137,6 +150,9 @@ class MosaicFile:
         if "ERR" in self._units:
             err = self._read("ERR", start, stop)
             mask |= np.isnan(err)
+            if self.correlation is not None:
+                with np.errstate(invalid="ignore"):  # what is below 0 is not known
+                    err = np.sqrt(self._read("VAR_PIXEL", start, stop))
             err *= self._to_jansky
         else:
             mask |= np.isnan(data)

@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from snakewebb.kernels.photometry import annulus_sky, circle_sums, nearest
+from snakewebb.io.noise_correlation import UNCORRELATED, NoiseCorrelation
+from snakewebb.kernels.photometry import annulus_sky, circle_errors, circle_sums, nearest
 from snakewebb.sources.mosaic import Mosaic, MosaicFile
 from snakewebb.sources.segmentation_map import read_window, windows
 from snakewebb.sources.shapes import FWHM_TO_SIGMA
 
 AB_ZERO_POINT = 8.9
+STEP = 0.1
+"""Pixels by which a circle is moved to see how its sum changes."""
 
 
 def photometry(
@@ -20,6 +23,7 @@ def photometry(
     y: np.ndarray,
     apertures: dict[str, Any],
     fwhm: float,
+    spread: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Measure sources at given positions, in windows about as large as a piece.
 
@@ -33,6 +37,8 @@ def photometry(
         See `snakewebb.references.photometry.aperture_parameters`.
     fwhm : float
         See `daofind_shape`.
+    spread : ndarray, (n, 3), optional
+        See `aperture_photometry`.
 
     Returns
     -------
@@ -47,7 +53,16 @@ def photometry(
     for window in windows(around, mosaic.shape):
         data, err, _ = read_window(mosaic, window)
         here_x, here_y = x[window.members] - window.left, y[window.members] - window.top
-        measured = aperture_photometry(data, err, here_x, here_y, apertures)
+        measured = aperture_photometry(
+            data,
+            err,
+            here_x,
+            here_y,
+            apertures,
+            correlation=mosaic.correlation,
+            corner=(window.top, window.left),
+            spread=None if spread is None else spread[window.members],
+        )
         measured["sharpness"], measured["roundness"] = daofind_shape(data, here_x, here_y, fwhm)
         for name, values in measured.items():
             columns.setdefault(name, np.full(len(x), np.nan))[window.members] = values
@@ -55,7 +70,15 @@ def photometry(
 
 
 def aperture_photometry(
-    data: np.ndarray, err: np.ndarray, x: np.ndarray, y: np.ndarray, apertures: dict[str, Any]
+    data: np.ndarray,
+    err: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    apertures: dict[str, Any],
+    *,
+    correlation: NoiseCorrelation | None = None,
+    corner: tuple[int, int] = (0, 0),
+    spread: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Sum the light of sources in circles, less the sky in an annulus.
 
@@ -67,20 +90,29 @@ def aperture_photometry(
         Centres in 0-based pixels; NaN gives NaN.
     apertures : dict
         See `snakewebb.references.photometry.aperture_parameters`.
+    correlation : NoiseCorrelation, optional
+        Of pixels of which `err` are the standard deviations.
+    corner : (row, column), optional
+        Of the image's first pixel in the mosaic.
+    spread : ndarray, (n, 3), optional
+        Variances of x and of y and their covariance, of centres that were measured on the image.
 
     Returns
     -------
     dict
         ``aper_bkg_flux`` (sky of a pixel), ``aper{ee}_flux`` and ``aper_total_flux``, each with
-        its ``_err``, in the unit of `data`. The errors of the fluxes leave that of the sky out.
-        Without those whose aperture is not known.
+        its ``_err``, in the unit of `data`. Without those whose aperture is not known. Without
+        `correlation`, the errors of the fluxes leave that of the sky out, and the variance of a
+        pixel on the edge counts by its area within, as in the reference pipeline.
     """
     radii, corrections = apertures["aperture_radii"], apertures["aperture_corrections"]
     if not any(radii):
         return {}
     sky, sky_err = np.empty((2, len(x)))
     inner, outer = (apertures[f"bkg_aperture_{edge}_radius"] for edge in ("inner", "outer"))
-    annulus_sky(data, x, y, inner, outer, sky, sky_err)
+    noise = correlation or UNCORRELATED
+    place = noise.kernels, noise.step, *corner
+    annulus_sky(data, x, y, inner, outer, *place, sky, sky_err)
     columns = {"aper_bkg_flux": sky, "aper_bkg_flux_err": sky_err}
     for energy, radius, correction in zip(
         apertures["aperture_ee"], radii, corrections, strict=True
@@ -89,6 +121,11 @@ def aperture_photometry(
             continue
         flux, flux_err = np.empty((2, len(x)))
         circle_sums(data, err, x, y, radius, flux, flux_err)
+        if correlation is not None:
+            circle_errors(err, x, y, radius, *place, flux_err)
+            flux_err = np.hypot(flux_err, sky_err * np.pi * radius**2)
+            if spread is not None:
+                flux_err = np.hypot(flux_err, _wander(data, x, y, radius, spread))
         columns[f"aper{energy}_flux"] = flux - sky * np.pi * radius**2
         columns[f"aper{energy}_flux_err"] = flux_err
         # That of the largest stays.
@@ -97,10 +134,27 @@ def aperture_photometry(
     return columns
 
 
+def _wander(data, x, y, radius, spread):
+    """Find the error of sums in circles that comes of their centres' errors.
+
+    It is independent of that of the pixels within: what moves the centre is odd about it.
+    """
+    slopes = []
+    for dx, dy in ((STEP, 0.0), (0.0, STEP)):
+        above, below, unused = np.empty((3, len(x)))
+        circle_sums(data, data, x + dx, y + dy, radius, above, unused)
+        circle_sums(data, data, x - dx, y - dy, radius, below, unused)
+        slopes.append((above - below) / (2 * STEP))
+    across, up = slopes
+    xx, yy, xy = spread.T
+    square = across**2 * xx + 2 * across * up * xy + up**2 * yy
+    return np.sqrt(np.maximum(np.nan_to_num(square), 0.0))
+
+
 def magnitudes(flux: np.ndarray, flux_err: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Convert fluxes in Jy to AB magnitudes and their errors; NaN where there is no light."""
     light = np.where(flux > 0, flux, np.nan)
-    return AB_ZERO_POINT - 2.5 * np.log10(light), 2.5 * np.log10(1 + flux_err / light)
+    return AB_ZERO_POINT - 2.5 * np.log10(light), 2.5 / np.log(10) * flux_err / light
 
 
 def concentration(

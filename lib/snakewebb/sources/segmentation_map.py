@@ -9,6 +9,8 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
+from snakewebb.io.noise_correlation import NoiseCorrelation
+
 PIECE = 4_000_000
 """Pixels of a piece."""
 
@@ -25,6 +27,10 @@ class Image(Protocol):
 
     def weights(self, start: int, stop: int) -> np.ndarray:
         """Return some rows of the weights."""
+
+    @property
+    def correlation(self) -> NoiseCorrelation | None:
+        """How the noise of pixels is correlated; None if it is not known."""
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def ordered_columns(rows, parents, segmentation):
 
     rows = rows[order]
     box = rows[:, 3:7].astype(int)
-    area, flux, square, x, y, xx, yy, xy = rows[:, 7:].T
+    area, flux, _, x, y, xx, yy, xy, square, *covariance = rows[:, 7:].T
     xx, yy = xx.copy(), yy.copy()
     flat = xx * yy - xy**2 < 0
     xx[flat] = yy[flat] = np.nan
@@ -50,6 +50,7 @@ def ordered_columns(rows, parents, segmentation):
         "label": np.arange(1, len(rows) + 1),
         "xcentroid": x + box[:, 2],
         "ycentroid": y + box[:, 0],
+        **dict(zip(("centroid_xx", "centroid_yy", "centroid_xy"), covariance, strict=True)),
         "isophotal_flux": flux,
         "isophotal_flux_err": np.sqrt(square),
         "isophotal_area": area,

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from snakewebb.io.dq import DO_NOT_USE, NON_SCIENCE
-from snakewebb.kernels.centroids import windowed_centroids
+from snakewebb.kernels.centroids import centroid_errors, windowed_centroids
 from snakewebb.kernels.star_finders import convolve
 from snakewebb.sources.background import Background
 
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 FWHM_TO_SIGMA = 1.0 / (2.0 * np.sqrt(2.0 * np.log(2.0)))
 
+UNKNOWN_ERROR = 0.1
+"""Pixels, of positions that could not be measured anew."""
 Sources = dict[str, np.ndarray]
 """Columns by name."""
 
@@ -256,14 +258,30 @@ def _segments(image, mask, threshold, how):
         return table_of(found.x_centroid, found.y_centroid, found.segment_flux)
 
 
-def refine(sources: Sources, sci: np.ndarray, dq: np.ndarray, fwhm: float) -> None:
+def refine(
+    sources: Sources, sci: np.ndarray, dq: np.ndarray, fwhm: float, err: np.ndarray | None = None
+) -> None:
     """Measure positions under a Gaussian window of the detection kernel's width, in place.
 
     Those of the star finders move with the phase of the pixels: by 0.05 pixels for NIRCam.
+
+    Parameters
+    ----------
+    sources : dict of (n,) arrays
+        As `find_sources` returns them. With `err` gets ``error``, of either coordinate, pixels.
+    sci, dq, err : (ny, nx) arrays
+        Image, data quality and standard deviation of pixels.
+    fwhm : float
+        Of the detection kernel, pixels.
     """
     bad = ((dq & (DO_NOT_USE | NON_SCIENCE)) != 0) | np.isinf(sci)
     image = np.where(bad, np.float32(np.nan), sci)
-    windowed_centroids(image, fwhm * FWHM_TO_SIGMA, sources["x"], sources["y"])
+    sigma, x, y = fwhm * FWHM_TO_SIGMA, sources["x"], sources["y"]
+    windowed_centroids(image, sigma, x, y)
+    if err is not None:
+        error = np.empty(len(x))
+        centroid_errors(image, np.ascontiguousarray(err, np.float32), sigma, x, y, error)
+        sources["error"] = np.where(np.isfinite(error), error, UNKNOWN_ERROR)
 
 
 def table_of(x, y, flux):

@@ -29,7 +29,7 @@ from snakewebb.wcs.sphere import unit_vectors
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Of the format of files."""
 SAME_OFFSET = 1e-5
 """Arcseconds, by which offsets of a gWCS may be off what is expected."""

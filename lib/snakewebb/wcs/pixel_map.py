@@ -38,6 +38,29 @@ class PixelMap:
             (f, f @ along_x.T, along_y @ f, along_y @ f @ along_x.T) for f in self._nodes
         ]
 
+    def spline(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `snakewebb.kernels.pixel_map.bicubic_lattice` takes.
+
+        Returns
+        -------
+        (2, 4, m, n) float64
+            For column and row of the output: values, slopes and cross slopes.
+        (4,) float64
+            First node and node spacing of x, of y.
+        """
+        xn, yn = self.geometry.x_nodes, self.geometry.y_nodes
+        return np.array(self._splines), np.array([xn[0], xn[1] - xn[0], yn[0], yn[1] - yn[0]])
+
+    def inverse(self) -> np.ndarray:
+        """Return the affine map, (2, 3), from output column, row and 1 to input column and row.
+
+        It is right to a few pixels, by which the whole map is not linear.
+        """
+        x, y = np.meshgrid(self.geometry.x_nodes, self.geometry.y_nodes)
+        u, v = self._nodes
+        known = np.column_stack([u.ravel(), v.ravel(), np.ones(u.size)])
+        return np.linalg.lstsq(known, np.column_stack([x.ravel(), y.ravel()]))[0].T.copy()
+
     def lattice(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Map the lattice of input columns ``x`` and rows ``y``.
 

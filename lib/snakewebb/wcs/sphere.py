@@ -41,7 +41,7 @@ def to_plane(
 
 
 def from_plane(
-    xi: ArrayLike, eta: ArrayLike, ra0: float, dec0: float
+    xi: ArrayLike, eta: ArrayLike, ra0: ArrayLike, dec0: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return RA in [0, 360) and Dec in degrees of points on a tangent plane; see `to_plane`."""
     x, y, d0 = np.asarray(xi) / ARCSEC, np.asarray(eta) / ARCSEC, np.radians(dec0)

@@ -6,10 +6,13 @@ Format: JWST documentation, ``tweakreg``, "Custom Source Catalogs". Standard lib
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from snakewebb.errors import InputError, reason
 from snakewebb.io.names import exposure_name
+from snakewebb.workflow.associations import Product
 
 
 def read_catfile(path: str | Path) -> dict[str, str]:
@@ -53,3 +56,26 @@ def read_catfile(path: str | Path) -> dict[str, str]:
     if not catalogs:
         raise InputError(f"{path}: catfile lists no exposure: give exposures and catalogues")
     return {name: catalog for name, catalog in catalogs.items() if catalog}
+
+
+def catalogs_of(product: Product, step: Mapping[str, Any]) -> dict[str, str]:
+    """Return the user's source catalogues of a product by exposure.
+
+    Parameters
+    ----------
+    product : Product
+    step : mapping
+        Parameters of ``tweakreg``.
+
+    Raises
+    ------
+    InputError
+        See `read_catfile`.
+    """
+    if not step["use_custom_catalogs"] or step["skip"] or product.coronagraphic:
+        return {}
+    exposures = product.of_type("science")
+    if step["catfile"]:
+        listed = read_catfile(step["catfile"])
+        return {exposure: listed[exposure] for exposure in exposures if exposure in listed}
+    return {e: m.tweakreg_catalog for e, m in exposures.items() if m.tweakreg_catalog}

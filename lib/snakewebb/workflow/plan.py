@@ -8,19 +8,18 @@ reads or makes for a product is a method, named after it, whose parameters are t
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from snakewebb.errors import InputError
-from snakewebb.io.names import product_name
 from snakewebb.references import select
 from snakewebb.workflow import associations
 from snakewebb.workflow import config as configuration
 from snakewebb.workflow.associations import Product
-from snakewebb.workflow.catfile import read_catfile
-from snakewebb.workflow.stage2 import NAME, SELF, Stage2, read_stage2
+from snakewebb.workflow.catfile import catalogs_of
+from snakewebb.workflow.product_names import by_product_name, check_names
+from snakewebb.workflow.stage2 import SELF, Stage2, read_stage2
 
 Options = dict[str, Any]
 
@@ -197,6 +196,7 @@ class Plan:
             "outlier_detection": self.options(product, "outlier_detection", "crf"),
             "sip": self.sip_options(product),
             **self.options(product, "skymatch", "crf"),
+            "asn": self.asn_metadata(product),
         }
 
     def mosaic_options(self, product: str, grid: str) -> Options:
@@ -222,8 +222,19 @@ class Plan:
         files = self.reference_files(product)
         return {name: files[name] for name in names if files[name]}
 
+    def quality_options(self, product: str) -> Options:
+        """Return what a product's quality is held to, and the apertures of its catalogue."""
+        return {
+            "thresholds": self.options(product, "quality", "quality"),
+            "apertures": self.options(product, "source_catalog", "quality"),
+        }
+
+    def has_quality(self, product: str) -> bool:
+        """Return whether a product's quality is to be measured, which its mosaic shows."""
+        return self.runs(product, "resample") and self.runs(product, "quality")
+
     def catalog_threads(self, product: str) -> int:
-        """Return how many threads make a catalogue: one, beside which pictures have room."""
+        """Return how many threads make a catalogue, or tell quality: one leaves pictures room."""
         return 1 if len(self.products[product].of_type("science")) < 16 else 2
 
     def aligned_references(self, product: str) -> list[str]:
@@ -294,18 +305,23 @@ class Plan:
         own, plots = f"<results>/{product}/{product}", f"<results>/{product}/plots/{product}"
         work = f"<results>/{product}/work/{product}"
         kinds = ["crf", "i2d"] if self.config["exposure_i2d"] else ["crf"]
-        files = [f for kind in kinds for f in self.files(product, kind)] + [f"{plots}_status.html"]
+        files = [file for kind in kinds for file in self.files(product, kind)]
         # Where a job failed, Snakemake keeps a record as if it had been done. Without its file,
         # but with what an earlier run made from it, the file is made again only if it is asked for.
         files += [*self.facts_files(product), f"{work}_alignment.json", f"{work}_facts.zip"]
         files += [f for f in (self.sky_file(product), self.median_file(product)) if f]
-        files += [f"{plots}_{name}.png" for name in ("alignment", "sky", "outliers")]
+        files += [f"{plots}_{name}.png" for name in ("alignment", "placements", "sky", "outliers")]
+        files.append(f"{plots}_status.html")
         if self.runs(product, "resample"):
             files += [f"{own}_i2d.fits", f"{plots}_mosaic.png"]
             if self.runs(product, "source_catalog"):
                 files += [f"{own}_cat.ecsv", f"{own}_segm.fits", f"{plots}_sources.png"]
                 if self.steps(product)["source_catalog"]["completeness"]:
                     files += [f"{own}_completeness.ecsv", f"{plots}_completeness.png"]
+        if self.has_quality(product):
+            files += [f"{own}_quality.ecsv", f"{own}_quality_exposures.ecsv", f"{own}_depth.fits"]
+            files += [f"{work}_repeats.npz", f"{plots}_quality.html"]
+            files += [f"{plots}_{name}.png" for name in ("residuals", "depth")]
         return files
 
     def _coron3(self, product: str) -> list[str]:
@@ -342,59 +358,16 @@ def read_plan(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Plan:
         Something of it is wrong, or there is nothing to do.
     """
     config = configuration.complete(config, schema)
-    config["products"] = _by_product_name(config["products"])
+    config["products"] = by_product_name(config["products"])
     plan = Plan(config, schema, {}, {})
     found = [p for path in config["associations"] for p in associations.read(path)]
     found += [associations.of_files(name, plan.listed_files(name)) for name in plan.of_files()]
     products, stage2 = read_stage2(config, schema, found)
-    _check_names(config["products"], products, stage2)
+    check_names(config["products"], products, stage2)
     by_name = {product.name: product for product in products}
     plan = replace(plan, products=by_name, stage2=stage2)
-    return replace(plan, catalogs={name: _catalogs(plan, name) for name in plan.products})
-
-
-def _by_product_name(products: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration of products by the names that these have."""
-    named: dict[str, Any] = {}
-    for name, entry in products.items():
-        if named.setdefault(product_name(name), entry) is not entry:
-            raise InputError(f"products.{name}: is given under two names: keep one")
-    return named
-
-
-def _check_names(configured: Mapping[str, Any], found: list[Product], stage2: Stage2) -> None:
-    """Raise where a product stands twice in the configuration, or in no association."""
-    exposures = {known.name for known in stage2.exposures.values()}
-    names = Counter(product.name for product in found)
-    for name, count in names.items():
-        if count > 1:
-            tables = ", ".join(p.table for p in found if p.name == name)
-            raise InputError(
-                f"product {name} stands in the config {count} times ({tables}): keep one"
-            )
-    for name in configured:
-        if name not in names and name not in exposures:
-            raise InputError(
-                f"products.{name}: no association has this product: known are "
-                f"{', '.join(names) or 'none'}; or give 'science'"
-            )
-    if NAME in names:
-        raise InputError(
-            f"product {NAME}: is what the folder of exposures is called: give it another name"
-        )
-    if not found and not exposures:
-        raise InputError(
-            "nothing to do: list your associations under 'associations' in config.yaml"
-        )
-
-
-def _catalogs(plan: Plan, product: str) -> dict[str, str]:
-    """Return the user's source catalogues of a product by exposure."""
-    step, own = plan.steps(product)["tweakreg"], plan.products[product]
-    if not step["use_custom_catalogs"] or step["skip"] or own.coronagraphic:
-        return {}
-    exposures = own.of_type("science")
-    if step["catfile"]:
-        listed = read_catfile(step["catfile"])
-        return {exposure: listed[exposure] for exposure in exposures if exposure in listed}
-    return {e: m.tweakreg_catalog for e, m in exposures.items() if m.tweakreg_catalog}
+    catalogs = {
+        name: catalogs_of(product, plan.steps(name)["tweakreg"])
+        for name, product in plan.products.items()
+    }
+    return replace(plan, catalogs=catalogs)

@@ -1,0 +1,252 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+import naive
+from snakewebb.io.noise_correlation import NoiseCorrelation
+from snakewebb.kernels.noise_correlation import add_covariances, correlate
+from snakewebb.kernels.photometry import overlap
+from snakewebb.mosaicking import noise_correlation as module
+from snakewebb.mosaicking.drizzle import usable
+from snakewebb.mosaicking.noise_correlation import (
+    cell_side,
+    correlation_rows,
+    finish,
+    is_computed,
+    reach_of_drops,
+    typical_noise,
+)
+from snakewebb.mosaicking.resample import DrizzleOptions, Input, drizzle_band
+from snakewebb.sources.covariance import Covariance
+from snakewebb.wcs.geometry import Geometry
+from snakewebb.wcs.grid import Grid, output_grid
+from snakewebb.wcs.pixel_map import PixelMap
+from snakewebb.wcs.sphere import from_plane
+
+SCALE = 0.06
+DITHERS = [(0.0, (0.0, 0.0)), (0.3, (1.3, -2.7)), (1.7, (-4.2, 3.1)), (0.01, (3.5, 3.5))]
+
+
+def geometry(angle=0.0, shift=(0.0, 0.0), size=12, distortion=1e-4):
+    """Return where a slightly distorted exposure lies."""
+    nodes = np.linspace(-0.5, size - 0.5, 9)
+    a, b = np.meshgrid(nodes - size / 2, nodes - size / 2)
+    a, b = a + distortion * a * b, b + distortion * a**2
+    c, s = np.cos(angle), np.sin(angle)
+    xi, eta = -(c * a - s * b + shift[0]) * SCALE, (s * a + c * b + shift[1]) * SCALE
+    sky = from_plane(xi, eta, 53.0, -27.0)
+    wcsinfo = 80.0, -490.0, 0.0, 53.0, -27.0, 0.0, -1
+    return Geometry((size, size), nodes, nodes, *sky, SCALE / 3600, *wcsinfo)
+
+
+def on_grid(poses, size, seed=1, scales=(1.0, 1.0, 2.0, 3.0), bad=0.0, **options):
+    """Return a grid, and exposures of white noise on it whose variance varies from pixel to pixel.
+
+    Each call with another seed has other noise, nothing else.
+    """
+    geometries = {str(k): geometry(*pose, size, 1e-5) for k, pose in enumerate(poses)}
+    grid = output_grid(geometries, **options)
+    fixed, rng, inputs = np.random.default_rng(0), np.random.default_rng(seed), []
+    for (name, place), scale in zip(geometries.items(), scales, strict=False):
+        rnoise = (scale * np.exp(0.1 * fixed.standard_normal((size, size)))) ** 2
+        poisson = np.full_like(rnoise, 0.5 * scale**2)
+        planes = {"VAR_RNOISE": rnoise, "VAR_POISSON": poisson, "VAR_FLAT": 0.1 * rnoise}
+        noise = np.sqrt(sum(planes.values())) * rng.standard_normal((size, size))
+        planes = {key: plane.astype("f4") for key, plane in planes.items()}
+        dq = (fixed.random((size, size)) < bad).astype("u4")
+        source = {"SCI": noise.astype("f4"), "DQ": dq, **planes}
+        inputs.append(Input(name, source, PixelMap(place, grid)))
+    return grid, inputs
+
+
+def correlation_of(grid, inputs, how):
+    typical = {each.name: typical_noise(each, how) for each in inputs}
+    rows = range(-(-grid.shape[0] // cell_side(grid)))
+    return finish(correlation_rows(inputs, grid, how, typical, rows), grid)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    angle=st.floats(-7, 7) | st.sampled_from([0.0, np.pi / 2, np.pi / 4]),
+    shift=st.tuples(st.floats(-3, 3), st.floats(-3, 3)),
+    ratio=st.sampled_from([0.25, 0.5, 1.0, 1.4]),
+    pixfrac=st.sampled_from([1.0, 0.6]),
+    weights=st.tuples(st.floats(0.5, 3), st.floats(0.5, 3)),
+    corner=st.tuples(st.integers(-3, 12), st.integers(-3, 12)),
+)
+def test_correlations_are_those_of_the_drizzle_coefficients(
+    angle, shift, ratio, pixfrac, weights, corner
+):
+    side = 5
+    geometries = {"a": geometry(), "b": geometry(angle, shift)}
+    grid = output_grid(geometries, pixel_scale_ratio=ratio)
+    reach = reach_of_drops(grid, DrizzleOptions(pixfrac=pixfrac))
+    corners = np.array([corner])
+    totals = np.zeros((1, side, side))
+    covariances = np.zeros((1, side**2, reach + 1, 2 * reach + 1))
+    shares, variances = [], []
+    for place, weight in zip(geometries.values(), weights, strict=True):
+        pixel_map = PixelMap(place, grid)
+        ends = np.array([(cut.start, cut.stop) for cut in usable(place)]).ravel()
+        add_covariances(
+            *pixel_map.spline(), pixel_map.inverse(), ends, pixfrac, weight, 2.0 / weight, corners,
+            totals, covariances,
+        )  # fmt: skip
+        edges = np.arange(place.shape[0] + 1) - 0.5
+        u, v = pixel_map.lattice(edges, edges)
+        each = np.full(place.shape, weight)
+        patch = naive.shares(u - corner[0], v - corner[1], pixfrac, each, (side, side))
+        shares.append(patch)
+        variances.append(2.0 / each)
+    found = np.empty((1, 2 * reach + 1, 2 * reach + 1))
+    correlate(totals, covariances, found)
+    wanted = naive.noise_correlation(*naive.covariance(shares, variances), reach)
+    assert_allclose(totals[0], sum(share.sum(axis=(2, 3)) for share in shares), atol=1e-9)
+    # Slivers of 1e-13 of a pixel have correlations, too, but those are rounding.
+    assume(np.all((totals[0] == 0) | (totals[0] > 1e-6)))
+    assert_allclose(np.nan_to_num(found[0]), np.nan_to_num(wanted), atol=1e-6)
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 1000), step=st.sampled_from([2, 3, 64]))
+def test_the_error_of_a_sum_is_that_of_all_pairs(seed, step):
+    rng = np.random.default_rng(seed)
+    weights = rng.normal(0, 1, (7, 9)) * (rng.random((7, 9)) < 0.7)
+    weights[:2] = 0
+    variance = rng.uniform(0.5, 2, (7, 9)).astype("f4")
+    cells = rng.uniform(-0.3, 0.3, (-(-7 // step), -(-9 // step), 3, 3))
+    cells = (cells + cells[..., ::-1, ::-1]) / 2
+    cells[..., 1, 1] = 1
+    correlation = NoiseCorrelation(cells.astype("f4"), step)
+    total = 0.0
+    for y, x, j, i in np.ndindex(7, 9, 7, 9):
+        if abs(j - y) < 2 and abs(i - x) < 2:
+            first = min((y, x), (j, i))  # its cell counts for the pair
+            rho = correlation.kernels[*correlation.cell(*first[::-1])][1 + j - y, 1 + i - x]
+            total += weights[y, x] * weights[j, i] * np.sqrt(variance[y, x] * variance[j, i]) * rho
+    assume(total > 0.1)
+    found = Covariance(variance, correlation).error_of_sum(weights)
+    assert found == pytest.approx(np.sqrt(total), rel=1e-5)
+
+
+def test_a_sum_without_weights_or_with_unknown_noise():
+    variance = np.ones((5, 5), "f4")
+    variance[2, 2] = np.nan
+    known = Covariance(variance, NoiseCorrelation(np.ones((1, 1, 1, 1), "f4"), 64))
+    weights = np.zeros((5, 5))
+    assert known.error_of_sum(weights) == 0
+    weights[0, 0] = -2
+    assert known.error_of_sum(weights) == 2
+    weights[2, 2] = 1
+    assert np.isnan(known.error_of_sum(weights))
+
+
+@pytest.mark.parametrize(
+    ("poses", "options", "ratio", "bad"),
+    [
+        (DITHERS, {}, 1.0, 0.03),
+        (DITHERS, {"pixfrac": 0.6, "weight_type": None}, 0.6, 0.0),
+        (DITHERS[:1], {}, 0.5, 0.0),
+        (DITHERS[1:2], {"pixfrac": 0.8}, 2.0, 0.0),
+    ],
+)
+def test_errors_are_the_scatter_of_noise(poses, options, ratio, bad):
+    """White noise drizzled again and again: its scatter over the error, of pixels and apertures."""
+    how = DrizzleOptions(**options)
+    grid, inputs = on_grid(poses, 100, bad=bad, pixel_scale_ratio=ratio)
+    correlation = correlation_of(grid, inputs, how)
+    ny, nx = grid.shape
+    rng = np.random.default_rng(2)
+    radii = np.repeat([1.0, 3.0], 30)
+    x, y = np.array([[nx], [ny]]) * rng.uniform(0.3, 0.7, (2, radii.size))
+    rows, columns = np.indices(grid.shape)
+    circles = [
+        np.vectorize(overlap)(columns - a, rows - b, r) for a, b, r in zip(x, y, radii, strict=True)
+    ]
+    inner = slice(ny // 4, -ny // 4), slice(nx // 4, -nx // 4)
+    pixels, pulls = [], []
+    for seed in range(60):
+        grid, inputs = on_grid(poses, 100, seed, bad=bad, pixel_scale_ratio=ratio)
+        band = drizzle_band(inputs, grid, slice(None), how)
+        if seed == 0:
+            covariance = Covariance(band.var_pixel, correlation)
+            errors = [covariance.error_of_sum(circle) for circle in circles]
+        pixels.append(np.mean(band.sci[inner] ** 2 / band.var_pixel[inner]))
+        image = np.nan_to_num(band.sci)
+        pulls.append([(image * circle).sum() for circle in circles] / np.array(errors))
+    assert np.sqrt(np.mean(pixels)) == pytest.approx(1, abs=0.012)
+    for radius in (1.0, 3.0):
+        own = np.array(pulls)[:, radii == radius]
+        assert np.sqrt(np.mean(own**2)) == pytest.approx(1, abs=0.06)
+
+
+def test_rows_of_cells_make_no_difference():
+    grid, inputs = on_grid(DITHERS, 200)
+    how = DrizzleOptions()
+    typical = {each.name: typical_noise(each, how) for each in inputs}
+    number = -(-grid.shape[0] // cell_side(grid))
+    assert number > 2
+    whole = correlation_rows(inputs, grid, how, typical, range(number))
+    for row in range(number):
+        part = correlation_rows([None, *inputs], grid, how, typical, range(row, row + 1))
+        assert_array_equal(part[0], whole[row])
+
+
+def test_large_patches_one_by_one(monkeypatch):
+    """Where a row of patches is too much for the memory the numbers are the same."""
+    grid, inputs = on_grid(DITHERS, 60, pixel_scale_ratio=0.2)
+    whole = correlation_of(grid, inputs, DrizzleOptions())
+    assert 4 < whole.kernels.shape[-1] // 2 <= reach_of_drops(grid, DrizzleOptions())
+    monkeypatch.setattr(module, "MEMORY", 1)
+    assert_array_equal(correlation_of(grid, inputs, DrizzleOptions()).kernels, whole.kernels)
+
+
+def test_exposures_that_weigh_nothing_add_nothing():
+    grid, inputs = on_grid(DITHERS, 100)
+    how = DrizzleOptions()
+    alone = correlation_of(grid, inputs[:1], how)
+    blind = {**inputs[1].source, "DQ": np.ones((100, 100), "u4")}
+    dead = replace(inputs[1], source=blind)
+    assert typical_noise(dead, how) == (0.0, 0.0)
+    assert_array_equal(correlation_of(grid, [inputs[0], dead], how).kernels, alone.kernels)
+    assert finish(np.full((2, 3, 5, 5), np.nan), grid) is None
+
+
+def test_typical_noise_is_that_of_good_pixels():
+    _, (exposure,) = on_grid(DITHERS[:1], 100)
+    source = exposure.source
+    how = DrizzleOptions()
+    weight, variance = typical_noise(exposure, how)
+    assert weight == pytest.approx(np.median(1 / source["VAR_RNOISE"]), rel=0.02)
+    assert variance == pytest.approx(1.6, rel=0.02)
+    # The middle is bad: the rest tells.
+    source["DQ"][20:80] = 1
+    source["VAR_RNOISE"][:] = 2
+    source["VAR_FLAT"] = None
+    assert typical_noise(exposure, how) == (0.5, 2.5)
+
+
+def test_cells_without_an_exposure_have_what_is_next_to_them():
+    cells = np.full((3, 4, 5, 5), np.nan)
+    cells[1, 1] = cells[1, 3] = 0
+    cells[1, 1, 2, 2] = cells[1, 3, 2, 2] = 1
+    cells[1, 3, 2, 3] = cells[1, 3, 2, 1] = 0.25
+    found = finish(cells, Grid((0, 0), (0, 0), 1e-5, ((1, 0), (0, 1)), (150, 200)))
+    assert found.kernels.shape == (3, 4, 3, 3)  # no correlation two pixels apart
+    assert_array_equal(found.kernels[:, :2, 1, 2], 0)
+    assert_array_equal(found.kernels[:, 3, 1, 2], 0.25)
+    assert_array_equal(found.kernels[..., 1, 1], 1)
+
+
+def test_kernels_without_a_correlation(caplog):
+    grid, _ = on_grid(DITHERS[:1], 100)
+    assert is_computed(grid, DrizzleOptions())
+    assert not is_computed(grid, DrizzleOptions(kernel="gaussian"))
+    assert not is_computed(grid, DrizzleOptions(pixfrac=0.0))
+    assert not caplog.messages
+    assert not is_computed(replace(grid, pixel_scale_ratio=0.02), DrizzleOptions())
+    assert "drops reach too far" in caplog.text
