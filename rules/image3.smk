@@ -275,3 +275,27 @@ rule source_catalog:
         "Catalogue the sources of {wildcards.product}"
     script:
         "../scripts/source_catalog.py"
+
+
+rule completeness:
+    input:
+        unpack(of(plan.references, names=("apcorr",))),
+        mosaic="<results>/{product}/{product}_i2d.fits",
+        kernels=ancient("<results>/kernels.done"),
+    output:
+        completeness="<results>/{product}/{product}_completeness.ecsv",
+    log:
+        "<logs>/{product}/completeness.log",
+    conda:
+        "../envs/snakewebb.yaml"
+    threads: of(plan.catalog_threads)
+    resources:
+        mem_mb=memory(1200, 0),
+        runtime=minutes,
+    params:
+        code=code("completeness"),
+        step=options("source_catalog", "completeness"),
+    message:
+        "Measure how complete the catalogue of {wildcards.product} is"
+    script:
+        "../scripts/completeness.py"

@@ -54,6 +54,31 @@ rule plot_sources:
         "../scripts/plot_sources.py"
 
 
+rule plot_completeness:
+    input:
+        completeness="<results>/{product}/{product}_completeness.ecsv",
+    output:
+        report(
+            "<results>/{product}/plots/{product}_completeness.png",
+            caption="../report/completeness.rst",
+            category="{product}",
+            labels={"figure": "2 Completeness"},
+        ),
+    log:
+        "<logs>/{product}/plot_completeness.log",
+    conda:
+        "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(800, 0),
+        runtime=minutes,
+    params:
+        code=code("plot_completeness"),
+    message:
+        "Plot how complete the catalogue of {wildcards.product} is"
+    script:
+        "../scripts/plot_completeness.py"
+
+
 rule plot_exposures:
     input:
         alignment="<results>/{product}/work/{product}_alignment.json",

@@ -594,3 +594,109 @@ def pair_scatter(pairs, star, exposure, seen):
         lengths = [float(along @ (of_b[e] - of_a[e])) for e in of_a.keys() & of_b.keys()]
         found.append((np.std(lengths, ddof=1) if len(lengths) > 1 else np.nan, len(lengths)))
     return found
+
+
+def weighted(image, weight, kernel):
+    """Matched filtering by hand: significance and flux (kernels.matched_filter.weighted)."""
+    m = len(kernel) // 2
+    k = np.outer(kernel, kernel)
+    w = np.pad(weight.astype(float), m)
+    d = np.pad(image.astype(float), m)
+    out, flux = np.full((2, *image.shape), np.nan)
+    for i, j in np.ndindex(image.shape):
+        here = np.s_[i : i + 2 * m + 1, j : j + 2 * m + 1]
+        around = np.pad(weight, 1)[i : i + 3, j : j + 3]
+        if weight[i, j] == 0 and np.sum(around == 0) - 1 > 3:
+            continue
+        power = np.sum(k**2 * w[here])
+        if power > 0:
+            light = np.sum(k * w[here] * d[here])
+            out[i, j], flux[i, j] = light / np.sqrt(power), light / power
+    return out, flux
+
+
+def filter_peaks(image, threshold, first, last):
+    """Pixels not less than their neighbours, of equal ones the first (matched_filter.peaks)."""
+    found = []
+    padded = np.pad(np.where(np.isnan(image), -np.inf, image), 1, constant_values=-np.inf)
+    for i in range(first, last):
+        for j in range(image.shape[1]):
+            around = padded[i : i + 3, j : j + 3].ravel()
+            if image[i, j] > threshold and np.argmax(around) == 4:
+                found.append((i, j))
+    return found
+
+
+def saddle(image, i, j, k, m):
+    """The lowest pixel on a straight way (kernels.groups.saddle)."""
+    steps = max(abs(k - i), abs(m - j))
+    t = np.arange(1, steps) / steps
+    y, x = (np.floor(a + (b - a) * t + 0.5).astype(int) for a, b in ((i, k), (j, m)))
+    values = image[y, x].astype(float)
+    return np.min(values[~np.isnan(values)], initial=np.inf)
+
+
+def losses(weight, share):
+    """Pixels of much less weight than one near by (kernels.groups.losses)."""
+    ny, nx = weight.shape
+    return np.array(
+        [
+            [
+                weight[i, j]
+                <= np.float32(share) * weight[max(i - 2, 0) : i + 3, max(j - 2, 0) : j + 3].max()
+                for j in range(nx)
+            ]
+            for i in range(ny)
+        ]
+    )
+
+
+def mesh_noise(values):
+    """Level and noise of what is no source (kernels.matched_filter.mesh_noise)."""
+    kept = np.sort(values.astype(float))
+    number = len(kept)
+    for _ in range(10):
+        level = np.median(kept)
+        below = kept[kept < level]
+        noise = np.sqrt(np.mean((below - level) ** 2))
+        calm = below[below >= level - 5 * noise]
+        noise = np.sqrt(np.mean((calm - level) ** 2))
+        again = kept[kept <= level + 3 * noise]
+        if len(again) == len(kept):
+            break
+        kept = again
+    mean = kept.mean()
+    if abs(mean - level) < 0.3 * noise:
+        level = 2.5 * level - 1.5 * mean
+    return level, noise, len(kept) / number
+
+
+def kron(image, err, weight, labels, ellipse, reach, scale, least):
+    """Flux, error and size of an ellipse (kernels.kron.kron)."""
+    label, x, y, major, minor, angle = ellipse
+    ny, nx = image.shape
+    pixels = []
+    for i in range(-60, ny + 60):
+        for j in range(-60, nx + 60):
+            dx, dy = j - x, i - y
+            u = (dx * np.cos(angle) + dy * np.sin(angle)) / major
+            v = (dy * np.cos(angle) - dx * np.sin(angle)) / minor
+            if (radius := np.hypot(u, v)) > reach:
+                continue
+            opposite = int(np.floor(2 * y - i + 0.5)), int(np.floor(2 * x - j + 0.5))
+            for a, b in ((i, j), opposite):
+                inside = 0 <= a < ny and 0 <= b < nx
+                if inside and weight[a, b] > 0 and labels[a, b] in (0, label):
+                    pixels.append((radius, float(image[a, b]), float(err[a, b]) ** 2))
+                    break
+            else:
+                pixels.append((radius, np.nan, np.nan))
+    radius, light, square = np.array(pixels).T
+    moment = np.nansum(radius * light) / np.nansum(light)
+    size = max(scale * min(moment, reach / scale), least)
+    inner = radius <= size
+    return (
+        np.nanmean(light[inner]) * inner.sum(),
+        np.sqrt(np.nanmean(square[inner]) * inner.sum()),
+        size,
+    )

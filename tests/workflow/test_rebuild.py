@@ -19,7 +19,7 @@ SCHEMA = yaml.safe_load((REPO / "config" / "schema.yaml").read_text())["properti
 CHAIN = ("find_sources", "align", "skymatch", "median", "crf", "i2d", "source_catalog", "quality")
 OF_SCHEMA = {"drizzle": "i2d", "grid": "i2d", "exposure_i2d": "i2d"}
 PICTURES = {"crf": "plot_exposures", "i2d": "plot_mosaic", "source_catalog": "plot_sources"}
-PICTURES["quality"] = "plot_quality"
+PICTURES |= {"quality": "plot_quality", "completeness": "plot_completeness"}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,9 @@ def field(observations):
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory, checkout, config):
     """All jobs of all products, and those of one exposure's mosaic."""
-    return planned(tmp_path_factory.mktemp("empty"), repo=checkout, **config, exposure_i2d=True)
+    steps = {**config.get("steps", {}), "source_catalog": {"completeness": True}}
+    more = {**config, "steps": steps, "exposure_i2d": True}
+    return planned(tmp_path_factory.mktemp("empty"), repo=checkout, **more)
 
 
 @pytest.fixture
@@ -329,7 +331,7 @@ def test_layout_of_yaml_does_not_matter(plan, config):
         "exposure_i2d": False,
         "products": {pair: {key: own[key] for key in reversed(own)}},
         "steps": {
-            "source_catalog": {"snr_threshold": 3, "npixels": 25},
+            "source_catalog": {"kernel_fwhm": 2, "npixels": 25},
             "resample": {"pixel_scale_ratio": 1, "crval": None},
             "tweakreg": {"sigma": 3, "minobj": 15, "kernel_fwhm": 2.5},
         },

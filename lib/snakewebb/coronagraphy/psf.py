@@ -12,10 +12,10 @@ from scipy.fft import next_fast_len
 from scipy.interpolate import RectBivariateSpline
 from scipy.ndimage import distance_transform_edt, map_coordinates, spline_filter
 
-from snakewebb.coronagraphy.pupil import CHARGE_DIFFUSION, DIAMETER, make_pupil
 from snakewebb.errors import InputError
 from snakewebb.io.headers import value
 from snakewebb.io.tables import read_image
+from snakewebb.references.pupil import CHARGE_DIFFUSION, DIAMETER, make_pupil
 from snakewebb.wcs.sphere import ARCSEC
 
 MOST_OVERSAMPLED = 100

@@ -16,7 +16,7 @@ from scipy.interpolate import RectBivariateSpline
 from scipy.ndimage import distance_transform_edt
 from scipy.special import j1
 
-from snakewebb.coronagraphy.pupil import CHARGE_DIFFUSION, DIAMETER, make_pupil, segment_centers
+from snakewebb.references.pupil import CHARGE_DIFFUSION, DIAMETER, make_pupil, segment_centers
 
 ARCSEC = np.radians(1 / 3600)
 COLOURS = 5

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from snakewebb.coronagraphy.pupil import CHARGE_DIFFUSION, DIAMETER, make_pupil
+from snakewebb.references.pupil import CHARGE_DIFFUSION, DIAMETER, make_pupil
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from astropy.table import Table
 from scipy.special import j1
 from stdatamodels.jwst import datamodels
 
-from snakewebb.coronagraphy.pupil import CHARGE_DIFFUSION
+from snakewebb.references.pupil import CHARGE_DIFFUSION
 from snakewebb.simulate import detector
 from snakewebb.simulate.psf import Psf, make_psf
 

@@ -71,7 +71,7 @@ class Background:
         along = _spline(level.shape[0], box[0], shape[0])
         self._maps = []
         for mesh in (level, rms):
-            mesh = _median_filter(_filled(mesh.astype(np.float32), few)).astype(np.float32)
+            mesh = median_filter(filled(mesh.astype(np.float32), few)).astype(np.float32)
             # einsum: a BLAS may round differently with another number of threads
             self._maps.append((np.einsum("ik,kl->il", along, mesh), mesh.min(), mesh.max()))
 
@@ -128,7 +128,7 @@ def _pieces(rows, top, bottom, piece, step) -> Iterator[tuple[np.ndarray, np.nda
         yield data[first::step], mask[first::step]
 
 
-def _filled(mesh, few):
+def filled(mesh, few):
     """Fill in meshes from the ten nearest others, weighted by inverse distance.
 
     All others as far as the tenth count: which of them a search tree gives is arbitrary.
@@ -143,7 +143,7 @@ def _filled(mesh, few):
     return filled
 
 
-def _median_filter(mesh):
+def median_filter(mesh):
     """Return the median of each mesh and its neighbours."""
     padded = np.pad(mesh, 1, constant_values=np.nan)
     around = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
@@ -22,9 +22,11 @@ from astropy.table import QTable
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE
 from snakewebb.references.photometry import MissingRow, aperture_parameters, vega_offset
+from snakewebb.references.psf import PointSpread, filter_of, gaussian_psf, mosaic_psf
 from snakewebb.sources.background import Background, NoPixel
 from snakewebb.sources.catalog_file import Catalog
 from snakewebb.sources.detection import find_segments
+from snakewebb.sources.matched_filter import SNR_THRESHOLD, find_peaks
 from snakewebb.sources.mosaic import Mosaic, MosaicFile
 from snakewebb.sources.photometry import concentration, magnitudes, nearest_neighbour, photometry
 from snakewebb.sources.segmentation_map import Segmentation, piece_rows
@@ -32,6 +34,8 @@ from snakewebb.sources.star_finders import FinderOptions, find_sources
 
 log = logging.getLogger(__name__)
 QUANTITIES = {"flux": "Flux", "abmag": "AB magnitude", "vegamag": "Vega magnitude"}
+THRESHOLDS = {"matched_filter": SNR_THRESHOLD}
+"""Defaults of `snr_threshold` by star finder; else 3."""
 KINDS = {  # dtype, unit and format of the columns
     "label": (np.int64, None, None),
     "flag": (bool, None, None),
@@ -45,6 +49,25 @@ KINDS = {  # dtype, unit and format of the columns
     "angle": (np.float64, u.deg, ".6f"),
     "arc": (np.float64, u.arcsec, ".6f"),
 }
+FOUND_BY_FILTER = {
+    "significance": ("ratio", "Peak of the matched-filtered mosaic over its noise"),
+    "saturated": ("flag", "Exposures lost the source's core"),
+    "near_bright_star": ("flag", "Spikes or halo of a star may add a tenth or more"),
+    "edge": ("flag", "Cut by an edge or a gap"),
+    "low_coverage": ("flag", "Weight below half of that of most pixels"),
+    "kron_radius": ("length", "Semimajor axis of the ellipse of kron_flux"),
+    **{
+        f"kron_{suffix}{err}": (
+            "flux" if suffix == "flux" else "mag",
+            f"Error of kron_{suffix}"
+            if err
+            else f"{quantity} in an ellipse, corrected for the PSF",
+        )
+        for suffix, quantity in QUANTITIES.items()
+        for err in ("", "_err")
+    },
+}
+"""Columns that `matched_filter` has beside the others: kind and description."""
 CORRELATION = "of VAR_PIXEL and NOISE_CORR"
 NO_CORRELATION = "of ERR, as if the noise of pixels was not correlated"
 PACKAGES = ("numpy", "numba", "astropy")
@@ -55,21 +78,27 @@ class CatalogOptions(FinderOptions):
     """How a catalogue is made; parameters and defaults are those of jwst's ``source_catalog``.
 
     Those of `FinderOptions`, ``peakmax`` in Jy. ``iraf`` and ``dao`` leave the columns of segments
-    NaN.
+    NaN. ``matched_filter`` (see `snakewebb.sources.matched_filter`) uses `snr_threshold`,
+    `bkg_boxsize` as the largest side of a mesh, `deblend`, and `kernel_fwhm` for mosaics of which
+    no PSF is known; it has more columns.
 
     Attributes
     ----------
+    snr_threshold : float, optional
+        By default 3, and 4.8 for ``matched_filter``.
     aperture_ee1, aperture_ee2, aperture_ee3 : int
         Encircled energies of the apertures in percent, increasing.
     ci1_star_threshold, ci2_star_threshold : float
         A source is extended if its fluxes grow by more than the first from the first to the second
         aperture and by more than the second from there to the third.
-    apermask_method, kron_params : str, tuple of float or None
-        They change no column.
+    kron_params : tuple of float, optional
+        Of ``matched_filter``, see `snakewebb.sources.kron.DEFAULT`.
+    apermask_method : str
+        It changes no column.
     """
 
     starfinder: str = "segmentation"
-    snr_threshold: float = 3.0
+    snr_threshold: float | None = None
     kernel_fwhm: float = 2.0
     bkg_boxsize: int = 1000
     npixels: int = 25
@@ -120,6 +149,8 @@ def source_catalog(
     InputError
         A reference file cannot be read, or the encircled energies do not increase.
     """
+    if how.snr_threshold is None:
+        how = replace(how, snr_threshold=THRESHOLDS.get(how.starfinder, 3.0))
     energies = first, second, third = how.aperture_ee1, how.aperture_ee2, how.aperture_ee3
     if not 0 < first < second < third < 100:
         raise InputError(f"aperture_ee {energies}: not increasing within 1 to 99: change them")
@@ -152,6 +183,17 @@ def source_catalog(
                 scratch=scratch,
                 threads=threads,
             )
+        elif how.starfinder == "matched_filter":
+            columns, segmentation = find_peaks(
+                mosaic,
+                psf_of(mosaic, how.kernel_fwhm),
+                how.bkg_boxsize,
+                how.snr_threshold,
+                deblend=how.deblend,
+                kron_params=how.kron_params,
+                scratch=scratch,
+                threads=threads,
+            )
         else:
             columns = _stars(mosaic, how)
     except NoPixel:
@@ -164,7 +206,7 @@ def source_catalog(
     if outcome["reason"]:
         log.warning("the catalogue: %s", outcome["reason"])
     if not columns:
-        return _catalog({}, mosaic, apertures, offset, outcome)
+        return _catalog({}, mosaic, apertures, offset, outcome, how)
 
     label, x, y = (columns[name] for name in ("label", "xcentroid", "ycentroid"))
     columns["sky_centroid"] = _sky(mosaic.grid, x, y)
@@ -185,7 +227,24 @@ def source_catalog(
     if mosaic.flaw:
         columns = {name: values for name, values in columns.items() if "_flux" not in name}
     log.info("%d sources (%s, %g sigma)", len(label), how.starfinder, how.snr_threshold)
-    return _catalog(columns, mosaic, apertures, offset, outcome, segmentation)
+    return _catalog(columns, mosaic, apertures, offset, outcome, how, segmentation)
+
+
+def psf_of(mosaic: Mosaic | MosaicFile, fwhm: float) -> PointSpread:
+    """Return the PSF that a mosaic shows; a Gaussian where its filter is not known.
+
+    Parameters
+    ----------
+    mosaic : Mosaic or MosaicFile
+    fwhm : float
+        Of that Gaussian, pixels.
+    """
+    band, grid = filter_of(mosaic.instrument), mosaic.grid
+    if band is None:
+        log.warning("no PSF is known of %s: a Gaussian of %g pixels", mosaic.instrument, fwhm)
+        return gaussian_psf(fwhm)
+    scale = np.degrees(np.sqrt(grid.pixel_area)) * 3600
+    return mosaic_psf(band, scale, grid.pixel_scale_ratio, mosaic.pixfrac)
 
 
 def _sky_rows(mosaic):
@@ -232,10 +291,15 @@ def _north(grid):
     return np.degrees(np.arctan2(y - grid.crpix[1], x - grid.crpix[0]))
 
 
-def _catalog(columns, mosaic, apertures, offset, outcome, segmentation=None):
+def _catalog(columns, mosaic, apertures, offset, outcome, how, segmentation=None):
     """Put the columns in order and add magnitudes and metadata; columns not given are NaN."""
     number = outcome["sources"]
-    sums = ("isophotal", "aper_total", *(f"aper{energy}" for energy in apertures["aperture_ee"]))
+    sums = (
+        "kron",
+        "isophotal",
+        "aper_total",
+        *(f"aper{energy}" for energy in apertures["aperture_ee"]),
+    )
     for name in sums:
         if f"{name}_flux" in columns:
             mag, mag_err = magnitudes(columns[f"{name}_flux"], columns[f"{name}_flux_err"])
@@ -245,7 +309,10 @@ def _catalog(columns, mosaic, apertures, offset, outcome, segmentation=None):
 
     nothing = np.full(number, np.nan)
     table = QTable()
-    for name, (kind, description) in _layout(apertures["aperture_ee"]).items():
+    layout = _layout(apertures["aperture_ee"])
+    if how.starfinder == "matched_filter":
+        layout |= FOUND_BY_FILTER
+    for name, (kind, description) in layout.items():
         if kind == "sky":
             table[name] = columns.get(name, SkyCoord(nothing, nothing, unit="deg"))
         else:

@@ -161,10 +161,10 @@ def _detect(image, background, segmentation, kernel, how, threads):
         boxes[:, 5] += boxes[:, 0] * nx
         found.append(boxes)
         if above_seam is not None:
-            joins += _touching(above_seam, labels[0], connectivity)
+            joins += touching(above_seam, labels[0], connectivity)
         above_seam = labels[-1].copy()
         total += len(boxes)
-    boxes, group = _joined(np.concatenate(found), joins)
+    boxes, group = joined(np.concatenate(found), joins)
     large = np.flatnonzero(boxes[:, 4] >= npixels)
     large = large[np.argsort(boxes[large, 5])]
     rank = np.zeros(len(boxes), np.int32)
@@ -172,7 +172,7 @@ def _detect(image, background, segmentation, kernel, how, threads):
     return boxes[large], np.concatenate([np.zeros(1, np.int32), rank[group]])
 
 
-def _touching(above, below, connectivity):
+def touching(above, below, connectivity):
     """Return the pairs of ids that touch across a seam."""
     shifts = (-1, 0, 1) if connectivity == 8 else (0,)
     pairs = set()
@@ -184,7 +184,7 @@ def _touching(above, below, connectivity):
     return sorted(pairs)
 
 
-def _joined(boxes, joins):
+def joined(boxes, joins):
     """Make one of the boxes that are joined, and return which one each belongs to."""
     root = list(range(len(boxes)))
 

@@ -38,6 +38,10 @@ class Mosaic:
         Why `data` is in an unknown unit instead; "" if it is not.
     correlation : NoiseCorrelation or None
         Of the noise of pixels; None if it is not known.
+    weight : ndarray of float32, (ny, nx), optional
+        As drizzle has it: how the variance changes from pixel to pixel, in any unit.
+    pixfrac : float
+        Of drizzle.
     """
 
     data: np.ndarray
@@ -47,6 +51,8 @@ class Mosaic:
     instrument: dict[str, str | None]
     flaw: str = ""
     correlation: NoiseCorrelation | None = None
+    weight: np.ndarray | None = None
+    pixfrac: float = 1.0
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -56,6 +62,12 @@ class Mosaic:
     def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return some rows of data, err and mask."""
         return self.data[start:stop], self.err[start:stop], self.mask[start:stop]
+
+    def weights(self, start: int, stop: int) -> np.ndarray:
+        """Return some rows of the weights; 1 where nothing is known of them."""
+        if self.weight is None:
+            return np.ones((stop - start, self.shape[1]), np.float32)
+        return self.weight[start:stop]
 
 
 class MosaicFile:
@@ -119,6 +131,8 @@ class MosaicFile:
             log.warning("%s: PIXAR_SR is %s: that of the WCS counts", path, area)
             area = self.grid.pixel_area
         self._to_jansky = 1.0 if self.flaw else 1e6 * area
+        pixfrac = value(primary, "PIXFRAC", path)
+        self.pixfrac = pixfrac if is_within(pixfrac, 0.0, 1.0) else 1.0
         keys = {"name": "INSTRUME", "filter": "FILTER", "pupil": "PUPIL", "detector": "DETECTOR"}
         keys |= {"subarray": "SUBARRAY"}
         self.instrument = {name: value(primary, key, path) for name, key in keys.items()}
@@ -144,6 +158,10 @@ class MosaicFile:
             mask |= np.isnan(data)
             err = np.full_like(data, np.nan)
         return data, err, mask
+
+    def weights(self, start: int, stop: int) -> np.ndarray:
+        """Return some rows of the weights, see `Mosaic`."""
+        return self._read("WHT", start, stop)
 
     def _read(self, name, start, stop):
         rows = read_pixels(self._path, self._units[name], slice(start, stop))

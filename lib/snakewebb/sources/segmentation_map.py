@@ -25,6 +25,9 @@ class Image(Protocol):
     def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return some rows of data, errors and mask."""
 
+    def weights(self, start: int, stop: int) -> np.ndarray:
+        """Return some rows of the weights."""
+
     @property
     def correlation(self) -> NoiseCorrelation | None:
         """How the noise of pixels is correlated; None if it is not known."""

@@ -27,7 +27,7 @@ def ordered_columns(rows, parents, segmentation):
     label = np.empty(len(rows), np.uint32)
     label[order] = np.arange(1, len(rows) + 1)
     final = np.zeros(len(parents), np.uint32)
-    of_parent = np.zeros(parent.max() + 1, np.uint32)
+    of_parent = np.zeros(max(parent.max(), parents.max()) + 1, np.uint32)
     whole = part == 0
     of_parent[parent[whole]] = label[whole]
     final[:] = of_parent[parents]

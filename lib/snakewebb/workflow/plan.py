@@ -316,6 +316,8 @@ class Plan:
             files += [f"{own}_i2d.fits", f"{plots}_mosaic.png"]
             if self.runs(product, "source_catalog"):
                 files += [f"{own}_cat.ecsv", f"{own}_segm.fits", f"{plots}_sources.png"]
+                if self.steps(product)["source_catalog"]["completeness"]:
+                    files += [f"{own}_completeness.ecsv", f"{plots}_completeness.png"]
         if self.has_quality(product):
             files += [f"{own}_quality.ecsv", f"{own}_quality_exposures.ecsv", f"{own}_depth.fits"]
             files += [f"{work}_repeats.npz", f"{plots}_quality.html"]

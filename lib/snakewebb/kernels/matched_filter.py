@@ -1,0 +1,273 @@
+"""Matched filtering: weighted sums under a kernel, their peaks, and what is known at these."""
+
+import numpy as np
+
+from snakewebb.kernels.background import sort
+from snakewebb.kernels.cache import njit
+
+
+@njit("int64(float32[:, ::1], int64, int64)", cache=True, nogil=True)
+def gaps(weight, i, j):
+    """Count the neighbours of a pixel that have no weight, or are beyond the edges."""
+    ny, nx = weight.shape
+    number = 0
+    for di in range(-1, 2):
+        for dj in range(-1, 2):
+            y, x = i + di, j + dj
+            if (di != 0 or dj != 0) and not (0 <= y < ny and 0 <= x < nx and weight[y, x] > 0.0):
+                number += 1
+    return number
+
+
+@njit(
+    "void(float32[:, ::1], float32[:, ::1], float64[::1], int64, float32[:, ::1], float32[:, ::1])",
+    cache=True,
+    nogil=True,
+)
+def weighted(image, weight, kernel, top, out, flux):
+    """Fit a source to each place: its flux, and that over its error, if weights are 1 / variances.
+
+    The sum of kernel, weight and image over that of the kernel's square and weight, or its root.
+
+    Parameters
+    ----------
+    image, weight : (ny, nx) float32
+        The image is not looked at where the weight is 0.
+    kernel : (2 m + 1,) float64
+        For both axes.
+    top : int
+        The image's row that is the first of `out`.
+    out, flux : (rows, nx) float32
+        NaN where the pixel and four or more of its neighbours have no weight.
+    """
+    ny, nx = image.shape
+    m = kernel.size // 2
+    light = np.zeros(nx + 2 * m)
+    power = np.zeros(nx + 2 * m)
+    light_2d = np.empty(nx)
+    power_2d = np.empty(nx)
+    for i in range(out.shape[0]):
+        light[m : m + nx] = 0.0
+        power[m : m + nx] = 0.0
+        for t in range(kernel.size):
+            row = top + i + t - m
+            if 0 <= row < ny:
+                factor = kernel[t]
+                square = factor * factor
+                for j in range(nx):
+                    w = np.float64(weight[row, j])
+                    light[m + j] += factor * (w * image[row, j] if w > 0.0 else 0.0)
+                    power[m + j] += square * w
+        light_2d[:] = 0.0
+        power_2d[:] = 0.0
+        for t in range(kernel.size):
+            factor = kernel[t]
+            square = factor * factor
+            for j in range(nx):
+                light_2d[j] += factor * light[j + t]
+                power_2d[j] += square * power[j + t]
+        for j in range(nx):
+            out[i, j] = light_2d[j] / np.sqrt(power_2d[j]) if power_2d[j] > 0.0 else np.nan
+            flux[i, j] = light_2d[j] / power_2d[j] if power_2d[j] > 0.0 else np.nan
+            if not weight[top + i, j] > 0.0 and gaps(weight, top + i, j) > 3:
+                out[i, j] = flux[i, j] = np.nan
+
+
+@njit(
+    "void(float32[:, ::1], boolean[:, ::1], int64, int64, float64[:, ::1])", cache=True, nogil=True
+)
+def mesh_noise(image, good, width, step, out):
+    """Describe the meshes of some rows: level and noise of what is not clipped as a source.
+
+    The noise is that of the values below the median, which sources don't reach; the level is the
+    mode, as SExtractor estimates it (Bertin & Arnouts 1996, A&AS 117, 393), or the median if these
+    are far apart.
+
+    Parameters
+    ----------
+    image : (height, nx) float32
+        The rows of one row of meshes.
+    good : (height, nx) bool
+        Pixels that count, of finite value.
+    width : int
+        Of a mesh.
+    step : int
+        Every such row and column counts.
+    out : (n, 3) float64
+        Filled: level and noise, NaN where no pixel counts; and the share of pixels that
+        are not clipped.
+    """
+    height, nx = image.shape
+    values = np.empty(((height - 1) // step + 1) * ((width - 1) // step + 1), np.float32)
+    for k in range(out.shape[0]):
+        n = 0
+        seen = 0
+        for i in range(0, height, step):
+            for j in range(k * width, min((k + 1) * width, nx), step):
+                seen += 1
+                if good[i, j]:
+                    values[n] = image[i, j]
+                    n += 1
+        out[k, 0] = out[k, 1] = np.nan
+        out[k, 2] = 0.0
+        if n < 2:
+            continue
+        part = values[:n]
+        sort(part)
+        high = n
+        for _ in range(10):
+            level = 0.5 * (np.float64(part[(high - 1) // 2]) + np.float64(part[high // 2]))
+            low = np.searchsorted(part[:high], level)
+            square = 0.0
+            for i in range(low):
+                square += (part[i] - level) ** 2
+            noise = np.sqrt(square / max(low, 1))
+            # a wild value among the low ones
+            first = np.searchsorted(part[:high], level - 5.0 * noise)
+            if 0 < first < low:
+                square = 0.0
+                for i in range(first, low):
+                    square += (part[i] - level) ** 2
+                noise = np.sqrt(square / (low - first))
+            last = np.searchsorted(part[:n], level + 3.0 * noise, side="right")
+            if last >= high:
+                break
+            high = last
+        mean = 0.0
+        for i in range(high):
+            mean += part[i]
+        mean /= high
+        if abs(mean - level) < 0.3 * noise:
+            level = 2.5 * level - 1.5 * mean
+        out[k, 0], out[k, 1], out[k, 2] = level, noise, high / seen
+
+
+@njit("int64(float32[:, ::1], float32, int64, int64, int64[:, ::1])", cache=True, nogil=True)
+def peaks(image, threshold, first, last, found):
+    """List the pixels that are not less than their neighbours, of equal ones the first.
+
+    Parameters
+    ----------
+    image : (ny, nx) float32
+        NaN is below all.
+    threshold : float32
+        Peaks are above.
+    first, last : int
+        Rows in which peaks are sought, the last one excluded; neighbours may be beyond.
+    found : (m, 2) int64
+        Filled with rows and columns, as far as there is room.
+
+    Returns
+    -------
+    int
+        How many there are.
+    """
+    ny, nx = image.shape
+    number = 0
+    for i in range(first, last):
+        for j in range(nx):
+            value = image[i, j]
+            if not value > threshold:
+                continue
+            highest = True
+            for di in range(-1, 2):
+                for dj in range(-1, 2):
+                    y, x = i + di, j + dj
+                    if (di != 0 or dj != 0) and 0 <= y < ny and 0 <= x < nx:
+                        before = di < 0 or (di == 0 and dj < 0)
+                        other = image[y, x]
+                        highest &= not (other >= value if before else other > value)
+            if highest:
+                if number < found.shape[0]:
+                    found[number, 0] = i
+                    found[number, 1] = j
+                number += 1
+    return number
+
+
+@njit(
+    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float64[::1], int64[:, ::1], "
+    "float64[:, ::1])",
+    cache=True,
+    nogil=True,
+)
+def describe(image, err, weight, kernel, places, out):
+    """Tell what is under the kernel at some places.
+
+    Parameters
+    ----------
+    image, err, weight : (ny, nx) float32
+        As for `weighted`.
+    kernel : (2 m + 1,) float64
+    places : (n, 2) int64
+        Rows and columns.
+    out : (n, 4) float64
+        Filled: the weighted mean of the image under the kernel; what `weighted` divides by, over
+        the sum of kernel and weight; the weighted mean of weight and variance under the kernel's
+        square; and the share of the kernel where there is any weight.
+    """
+    ny, nx = image.shape
+    m = kernel.size // 2
+    for k in range(places.shape[0]):
+        light = total = power = variance = covered = whole = 0.0
+        for di in range(-m, m + 1):
+            for dj in range(-m, m + 1):
+                factor = kernel[di + m] * kernel[dj + m]
+                whole += factor
+                y, x = places[k, 0] + di, places[k, 1] + dj
+                if 0 <= y < ny and 0 <= x < nx and weight[y, x] > 0.0:
+                    w = np.float64(weight[y, x])
+                    covered += factor
+                    light += factor * w * image[y, x]
+                    total += factor * w
+                    power += factor * factor * w
+                    variance += factor * factor * w * w * np.float64(err[y, x]) ** 2
+        out[k] = np.nan
+        out[k, 3] = covered / whole
+        if total > 0.0:
+            out[k, 0] = light / total
+            out[k, 1] = np.sqrt(power) / total
+            out[k, 2] = variance / power
+
+
+@njit("float64(float32[:, ::1], int64, int64)", cache=True, nogil=True)
+def gain(image, i, j):
+    """Return by how much a peak is higher than its pixel, by parabolas along both axes."""
+    value = np.float64(image[i, j])
+    total = 0.0
+    for di, dj in ((0, 1), (1, 0)):
+        if i >= di and j >= dj and i + di < image.shape[0] and j + dj < image.shape[1]:
+            below = np.float64(image[i - di, j - dj])
+            above = np.float64(image[i + di, j + dj])
+            if 2.0 * value > below + above and value >= max(below, above):
+                total += (above - below) ** 2 / (8.0 * (2.0 * value - below - above))
+    return total
+
+
+@njit(
+    "void(float32[:, ::1], float32[:, ::1], int64[:, ::1], float64[:, ::1])",
+    cache=True,
+    nogil=True,
+)
+def heights(image, narrow, places, out):
+    """Measure peaks between the pixels.
+
+    Parameters
+    ----------
+    image, narrow : (ny, nx) float32
+    places : (n, 2) int64
+        Rows and columns of peaks of `image`.
+    out : (n, 2) float64
+        Filled: the height of `image` at its peak over that at the pixel; and the height of `narrow`
+        at its own peak in the pixel or its neighbours. See `gain`.
+    """
+    ny, nx = image.shape
+    for k in range(places.shape[0]):
+        i, j = places[k]
+        out[k, 0] = 1.0 + gain(image, i, j) / np.float64(image[i, j])
+        top, left = i, j
+        for y in range(max(i - 1, 0), min(i + 2, ny)):
+            for x in range(max(j - 1, 0), min(j + 2, nx)):
+                if not narrow[top, left] >= narrow[y, x]:
+                    top, left = y, x
+        out[k, 1] = np.float64(narrow[top, left]) + gain(narrow, top, left)

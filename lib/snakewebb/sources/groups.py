@@ -1,0 +1,303 @@
+"""Groups of connected peaks: which of them are sources, and what these are like."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snakewebb.kernels import detection, shapes
+from snakewebb.kernels import groups as kernels
+from snakewebb.kernels.centroids import windowed_centroids
+from snakewebb.references.psf import PointSpread
+from snakewebb.sources.peaks import Peaks, list_peaks
+from snakewebb.sources.segmentation_map import Window
+from snakewebb.sources.shapes import FWHM_TO_SIGMA
+from snakewebb.sources.significance import Maps
+
+DEPTH = 4.0
+"""As many errors deep is the valley between two sources."""
+SHARE = 0.03
+"""And such a share of the fainter one."""
+RING = (1.5, 4.0)
+"""Radii, in FWHM, between which the light around a source is looked at."""
+NARROW = 5.0
+"""The same for pairs that only the narrow filter parts, and the significance of each."""
+NARROW_SHARE = 0.1
+FAINTER = 0.15
+"""The fainter one of such a pair has at least this share of the brighter one's peak."""
+LOST = 0.6
+"""A pixel of less weight than this share of that of one near by has lost exposures."""
+RIM = 30.0
+"""Significance of what is around a saturated core."""
+WINGS = 6.0
+"""Pixels from a saturated core in which its star's light is measured."""
+RIM_OF_PART = 300.0
+"""The same where some exposures are not lost."""
+LARGEST = 12.0
+"""Side of the largest saturated core, FWHM."""
+DESCRIBED = (
+    *("x", "y", "significance", "amplitude", "error", "coverage", "weight", "sharpness"),
+    "saturated",
+)
+"""What `Resolver.sources` tells of a source beside its segment."""
+
+
+class Resolver:
+    """Tells groups of connected peaks apart into sources.
+
+    Parameters
+    ----------
+    peaks : Peaks
+        By groups, from 1; see `Peaks.in_groups`.
+    boxes : (n, 4) int
+        Of the groups: first and end row, first and end column.
+    known : int
+        The first id that parts of groups can have.
+    psf : PointSpread
+    threshold : float
+        Significance of the faintest sources.
+    deblend : bool
+        Whether groups are parted.
+    """
+
+    def __init__(
+        self,
+        peaks: Peaks,
+        boxes: np.ndarray,
+        known: int,
+        psf: PointSpread,
+        threshold: float,
+        deblend: bool,
+    ):
+        self._peaks, self._boxes, self._next = peaks, boxes, known
+        self._psf, self._fwhm = psf, psf.fwhm
+        self._peak = psf.image(psf.gaussian(psf.filter_fwhm)).max()
+        self._threshold, self._deblend = threshold, deblend
+        self._first = np.searchsorted(peaks.group, np.arange(1, len(boxes) + 2))
+
+    def sources(self, window: Window, maps: Maps, ids: np.ndarray) -> np.ndarray:
+        """Return the sources of a window, and give ids to the parts of groups in place.
+
+        Parameters
+        ----------
+        window : Window
+            Its members are groups, from 0.
+        maps : Maps
+        ids : (ny, nx) int32
+            Groups, from 1.
+
+        Returns
+        -------
+        (n, 24) float64
+            Id, group and number in it, 0 for one that is whole; box; the sums of
+            `snakewebb.kernels.shapes.measure`; ``DESCRIBED``.
+        """
+        corner = np.array([window.top, window.left])
+        holes = self._holes(maps, ids)
+        pairs = self._narrow_peaks(maps, ids)
+        found, described = [], []
+        for parent in window.members + 1:
+            own = self._peaks[self._first[parent - 1] : self._first[parent]]
+            places = np.column_stack([own.row, own.column]) - corner
+            places, own, saturated = self._resolved(
+                places, own, maps, pairs.get(parent), holes.get(parent, ())
+            )
+            found += self._labelled(parent, places, saturated, maps, ids, corner)
+            described.append(self._described(places, own, saturated, maps))
+        sources = np.array(found)
+        columns = np.concatenate(described)
+        bad = maps.weight == 0
+        sums = np.empty((len(sources), 8))
+        planes = (maps.data, maps.err, bad)
+        data, err, inner_bad = (np.ascontiguousarray(plane[maps.inner]) for plane in planes)
+        shapes.measure(data, maps.star_flux, err, inner_bad, ids, sources, sums)
+        self._place(maps, bad, ids, sources, columns)
+        columns[:, 0] += window.left
+        columns[:, 1] += window.top
+        # as exact as they are the same in any window
+        columns[:, :2] = columns[:, :2].round(8)
+        sources[:, 3:5] += window.top
+        sources[:, 5:7] += window.left
+        return np.column_stack([sources, sums, columns])
+
+    def _place(self, maps, bad, ids, sources, columns):
+        """Measure positions; those that lead out of a source's own pixels stay at the peak."""
+        x, y = (columns[:, :2] + [maps.left, maps.top]).T.copy()
+        image = np.where(bad, np.float32(np.nan), maps.data)
+        windowed_centroids(image, self._fwhm * FWHM_TO_SIGMA, x, y)
+        place = np.column_stack([x - maps.left, y - maps.top])
+        column, row = np.rint(place).astype(int).T
+        inside = (row >= 0) & (column >= 0) & (row < ids.shape[0]) & (column < ids.shape[1])
+        inside[inside] = ids[row[inside], column[inside]] == sources[inside, 0]
+        columns[inside, :2] = place[inside]
+
+    def _resolved(self, places, own, maps, pairs, holes):
+        """Return the pixels of a group's sources, their peaks, and the saturated core of each."""
+        if self._deblend and len(places) > 1:
+            # not the bumps that noise makes of extended light
+            level = np.empty(len(places))
+            inner, outer = (radius * self._fwhm for radius in RING)
+            kernels.around(maps.star, places, inner, outer, level)
+            clear = own.significance - level / own.excess > self._threshold
+            clear[0] = True
+            places, own = np.ascontiguousarray(places[clear]), own[clear]
+            kept = np.empty(len(places), bool)
+            depth = DEPTH * own.excess * _errors(maps.star_flux, maps.star, places)
+            kernels.separate(maps.star_flux, places, depth, SHARE, kept)
+            places, own = places[kept], own[kept]
+        elif not self._deblend:
+            places, own = places[:1], own[:1]
+        cores = [None] * len(places)
+        for hole in sorted(holes, key=lambda hole: -len(hole[3])):
+            distance = np.hypot(*(places - hole[:2]).T)
+            near = np.flatnonzero(distance < hole[2] + 2 * self._fwhm)
+            if len(near):
+                brightest = near[np.argmax(own.amplitude[near])]
+                cores[brightest] = cores[brightest] or hole
+                left = np.setdiff1d(np.arange(len(places)), near[near != brightest])
+                places, own, cores = places[left], own[left], [cores[k] for k in left]
+        if self._deblend and pairs is not None and len(pairs) > 1:
+            places, own, cores = self._parted(places, own, cores, maps, pairs)
+        return places, own, cores
+
+    def _parted(self, places, own, cores, maps, pairs):
+        """Part the sources that are two in the narrow filter."""
+        distance = np.hypot(*(pairs[:, None] - places[None]).transpose(2, 0, 1))
+        whose = np.argmin(distance, axis=1)
+        new_places, source, share, new_cores = [], [], [], []
+        for k in range(len(places)):
+            near = pairs[(whose == k) & (distance[:, k] < 2 * self._fwhm)]
+            parts, shares = places[k : k + 1], [1.0]
+            if cores[k] is None and not own.broad[k] and len(near) > 1:
+                value = maps.narrow_flux[near[:, 0], near[:, 1]].astype(float)
+                depth = NARROW * own.excess[k] * _errors(maps.narrow_flux, maps.narrow, near)
+                strong = value > np.maximum(depth, FAINTER * value.max())
+                near, value = near[strong], value[strong]
+                order = np.argsort(-value, kind="stable")
+                near, value, depth = near[order], value[order], depth[strong][order]
+                kept = np.empty(len(near), bool)
+                kernels.separate(maps.narrow_flux, near, depth, NARROW_SHARE, kept)
+                if kept.sum() > 1:
+                    parts, shares = near[kept], value[kept] / value.max()
+            new_places.append(parts)
+            source += [k] * len(parts)
+            share += list(shares)
+            new_cores += [cores[k]] * len(parts)
+        own = own[np.array(source)]
+        own.significance, own.amplitude = own.significance * share, own.amplitude * share
+        return np.concatenate(new_places), own, new_cores
+
+    def _labelled(self, parent, places, cores, maps, ids, corner):
+        """Return id, group, number and box of the sources of a group; give ids to parts."""
+        box = self._boxes[parent - 1] - np.repeat(corner, 2)
+        if len(places) == 1 and cores[0] is None:
+            return [(parent, parent, 0, *box)]
+        inside = np.s_[box[0] : box[1], box[2] : box[3]]
+        member = ids[inside] == parent
+        parts = np.zeros(member.shape, np.int32)
+        star = np.ascontiguousarray(maps.star_flux[inside])
+        kernels.share_out(star, member, places - box[[0, 2]], parts)
+        for k, core in enumerate(cores):
+            if core is not None:
+                parts[core[3] - box[0], core[4] - box[2]] = k + 1
+                member[core[3] - box[0], core[4] - box[2]] = True
+        first = self._next
+        self._next += len(places)
+        np.copyto(ids[inside], parts + np.int32(first - 1), where=member)
+        boxes = np.empty((len(places), 6), int)
+        detection.extents(parts, boxes)
+        boxes = boxes[:, :4] + np.repeat(box[[0, 2]], 2)
+        return [(first + k, parent, k + 1, *part) for k, part in enumerate(boxes)]
+
+    def _described(self, places, own, cores, maps):
+        """Return ``DESCRIBED`` of sources, positions in pixels of the window."""
+        y, x = places.T
+        weight = maps.weight[y + maps.top, x + maps.left]
+        known = (own.significance, own.amplitude, own.error, own.coverage)
+        saturated = np.array([core is not None for core in cores])
+        flux, point = maps.star_flux, ~own.broad
+        place = x + point * _offsets(flux, y, x, 0, 1), y + point * _offsets(flux, y, x, 1, 0)
+        out = np.column_stack([*place, *known, weight, own.sharpness, saturated])
+        for k in np.flatnonzero(saturated):
+            out[k, :2] = cores[k][1], cores[k][0]
+            out[k, 3] = max(self._amplitude(cores[k], maps), out[k, 3])
+        return out
+
+    def _amplitude(self, core, maps):
+        """Return how bright a saturated star would be in the filtered image, by its wings."""
+        row, column, radius = core[0] + maps.top, core[1] + maps.left, core[2]
+        outer = int(radius + WINGS) + 1
+        rows, columns = (
+            slice(max(int(at) - outer, 0), int(at) + outer + 1) for at in (row, column)
+        )
+        data, weight = maps.data[rows, columns], maps.weight[rows, columns]
+        y, x = np.indices(data.shape)
+        distance = np.hypot(y + rows.start - row, x + columns.start - column)
+        ring = (weight > 0) & (distance > radius + 1) & (distance < radius + WINGS)
+        model = np.interp(distance[ring], np.arange(len(self._psf.profile)), self._psf.profile)
+        return np.median(data[ring] / model) * self._peak if ring.any() else 0.0
+
+    def _holes(self, maps, ids):
+        """Return the saturated cores by the group that is around them.
+
+        Each as row, column and radius, and the rows and columns of its pixels.
+        """
+        ny, nx = ids.shape
+        bad = np.empty(maps.weight.shape, bool)
+        kernels.losses(maps.weight, LOST, bad)
+        bad, weight = np.ascontiguousarray(bad[maps.inner]), maps.weight[maps.inner]
+        labels = np.empty(bad.shape, np.int32)
+        boxes = np.empty((detection.connect(bad, 8, labels), 6), int)
+        detection.extents(labels, boxes)
+        found: dict[int, list] = {}
+        side = np.maximum(boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2])
+        first = maps.star[boxes[:, 0], np.maximum(boxes[:, 5] - 1, 0)]
+        for k in np.flatnonzero((side <= LARGEST * self._fwhm) & (first > RIM / 3)):
+            top, bottom, left, right = boxes[k, :4] + np.array([-1, 1, -1, 1])
+            if top < 0 or left < 0 or bottom > ny or right > nx:
+                continue
+            here = labels[top:bottom, left:right] == k + 1
+            around = np.zeros_like(here)
+            for dy in (-1, 0, 1):
+                for dx in (-1, 0, 1):
+                    around |= np.roll(here, (dy, dx), (0, 1))
+            around &= ~here
+            rim = maps.star[top:bottom, left:right][around]
+            group = ids[top:bottom, left:right][around]
+            lost = (weight[top:bottom, left:right][here] == 0).any()
+            bright = np.median(np.nan_to_num(rim)) > (RIM if lost else RIM_OF_PART)
+            if not bright or (group != group[0]).any():
+                continue
+            y, x = np.nonzero(here)
+            row, column = y.mean() + top, x.mean() + left
+            radius = max(y.max() - y.min(), x.max() - x.min()) / 2 + 1
+            core = (row, column, radius, y + top, x + left)
+            found.setdefault(int(group[0]), []).append(core)
+        return found
+
+    def _narrow_peaks(self, maps, ids):
+        """Return the peaks of the narrow filter by group."""
+        found = list_peaks(maps.narrow, NARROW, slice(0, len(ids)))
+        group = ids[found[:, 0], found[:, 1]]
+        good = (group > 0) & (maps.star[found[:, 0], found[:, 1]] > self._threshold)
+        found, group = found[good], group[good]
+        order = np.argsort(group, kind="stable")
+        numbers, first = np.unique(group[order], return_index=True)
+        return dict(zip(numbers.tolist(), np.split(found[order], first)[1:], strict=True))
+
+
+def _errors(flux, significance, places):
+    """Return the errors of fluxes at some pixels."""
+    y, x = places.T
+    return np.abs(flux[y, x] / significance[y, x].astype(float))
+
+
+def _offsets(image, y, x, dy, dx):
+    """Return by how much peaks are off their pixels along an axis, by parabolas."""
+    ny, nx = image.shape
+    before, after = (
+        image[(y + k * dy).clip(0, ny - 1), (x + k * dx).clip(0, nx - 1)].astype(float)
+        for k in (-1, 1)
+    )
+    curvature = 2.0 * image[y, x] - before - after
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.nan_to_num(((after - before) / (2.0 * curvature)).clip(-0.49, 0.49))

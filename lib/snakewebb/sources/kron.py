@@ -1,0 +1,95 @@
+"""Total fluxes of sources of any shape, in ellipses that grow with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from snakewebb.kernels import kron as kernels
+from snakewebb.references.psf import PointSpread
+from snakewebb.sources.segmentation_map import Segmentation, piece_rows, windows
+from snakewebb.sources.significance import Significance
+
+DEFAULT = (3.5, 1.4, 0.0)
+"""Size of the ellipse in first moments, its least size in standard deviations, and the least radius
+of a circle of its area in pixels, if the user says nothing. With 2.5, the usual size, a tenth of
+the light of galaxies is lost, whose moments end where they drown in the noise."""
+REACH = 6.0
+"""How far the moment is taken, in standard deviations."""
+FARTHEST = 60.0
+"""Semimajor axis of the largest ellipse, in FWHM of a star."""
+
+
+def kron_fluxes(
+    significance: Significance,
+    segmentation: Segmentation,
+    columns: Mapping[str, np.ndarray],
+    psf: PointSpread,
+    parameters: tuple[float, ...] | None = None,
+) -> dict[str, np.ndarray]:
+    """Measure sources in ellipses of some of their first moments of radius.
+
+    Parameters
+    ----------
+    significance : Significance
+        Of the image, whose background is taken off.
+    segmentation : Segmentation
+        Its labels: pixels of other sources are replaced by those on the other side.
+    columns : mapping
+        ``label``, ``xcentroid``, ``ycentroid``, ``semimajor_sigma``, ``semiminor_sigma``,
+        ``orientation``.
+    psf : PointSpread
+        What of a star's light is outside a circle of the ellipse's area is added.
+    parameters : tuple of float, optional
+        As ``DEFAULT``.
+
+    Returns
+    -------
+    dict
+        ``kron_flux``, ``kron_flux_err``, ``kron_radius`` (semimajor axis of the ellipse, pixels).
+    """
+    scale, least, circle = (*(parameters or DEFAULT), 0.0)[:3]
+    shape = significance.shape
+    major = np.minimum(columns["semimajor_sigma"], FARTHEST / REACH * psf.fwhm)
+    minor = np.minimum(columns["semiminor_sigma"], major)
+    least = np.maximum(least, circle / np.sqrt(major * minor))
+    x, y = columns["xcentroid"], columns["ycentroid"]
+    reach = np.ceil(np.nan_to_num(REACH * major)).astype(int) + 3
+    centre = np.nan_to_num(np.column_stack([y, y, x, x])).astype(int)
+    boxes = centre + reach[:, None] * np.array([-1, 1, -1, 1])
+    out = np.full((len(x), 3), np.nan)
+    angle = np.radians(columns["orientation"])
+    ellipses = np.column_stack([columns["label"], x, y, major, minor, angle]).astype(float)
+    for window in windows(boxes, shape):
+        data, err, weight = significance.planes(
+            window.top, window.bottom, slice(window.left, window.right)
+        )
+        labels = np.concatenate(
+            [
+                segmentation.rows(top, min(top + piece_rows(shape), window.bottom))[
+                    :, window.left : window.right
+                ]
+                for top in range(window.top, window.bottom, piece_rows(shape))
+            ]
+        )
+        here = ellipses[window.members] - [0, window.left, window.top, 0, 0, 0]
+        for k, member in enumerate(window.members):
+            kernels.kron(
+                data,
+                err,
+                weight,
+                labels,
+                here[k : k + 1],
+                REACH,
+                scale,
+                least[member],
+                out[member : member + 1],
+            )
+    flux, flux_err, radius = out.T
+    share = psf.encircled(np.nan_to_num(radius * np.sqrt(major * minor), nan=1e3))
+    return {
+        "kron_flux": flux / share,
+        "kron_flux_err": flux_err / share,
+        "kron_radius": radius * major,
+    }

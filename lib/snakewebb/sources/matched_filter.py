@@ -1,0 +1,196 @@
+"""Sources as peaks of a matched-filtered mosaic of any size.
+
+The mosaic is read in pieces of rows. First its background and noise are measured
+(`snakewebb.sources.significance`). Then peaks of the significance are listed, and the pixels around
+them labelled. After that, windows that hold whole groups of connected sources are read: peaks that
+are not parted from brighter ones are dropped, close pairs are parted, pixels shared out, sources
+measured (`snakewebb.sources.groups`). Last, sources in spikes and halos of brighter stars are
+dropped (`snakewebb.sources.wings`). The results do not depend on the pieces.
+"""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+import numpy as np
+
+from snakewebb.io.bands import in_order
+from snakewebb.kernels import detection
+from snakewebb.references.psf import PointSpread
+from snakewebb.sources.detection import joined, touching
+from snakewebb.sources.groups import DESCRIBED, RING, Resolver
+from snakewebb.sources.kron import kron_fluxes
+from snakewebb.sources.peaks import Peaks
+from snakewebb.sources.segmentation_map import Image, Segmentation, piece_rows, windows
+from snakewebb.sources.shapes import FWHM_TO_SIGMA, ordered_columns
+from snakewebb.sources.significance import SCALES, Significance
+from snakewebb.sources.wings import part_of_stars
+
+SNR_THRESHOLD = 4.8
+"""Significance of the faintest source: an empty NIRCam detector has about six such peaks."""
+BROAD = 0.3
+"""As much more significant is a source that only the broad filter shows."""
+FAINTEST = 3.0
+"""Significance of peaks that can be the counterparts of spikes."""
+LOWEST = 2.5
+"""Significance of the faintest pixels of a source."""
+LOWEST_BROAD = 3.5
+"""The same of the broad filter."""
+EDGE = 0.9
+"""A source with less of the filter on pixels that have data is cut by an edge or a gap."""
+LOW_COVERAGE = 0.5
+"""Weight, over that of most pixels, below which coverage is low."""
+
+
+def find_peaks(
+    image: Image,
+    psf: PointSpread,
+    boxsize: int,
+    threshold: float = SNR_THRESHOLD,
+    *,
+    deblend: bool = True,
+    kron_params: tuple[float, ...] | None = None,
+    scratch: BinaryIO | None = None,
+    threads: int = 1,
+) -> tuple[dict[str, np.ndarray], Segmentation]:
+    """Find sources by matched filters, and measure these.
+
+    Parameters
+    ----------
+    image : Image
+    psf : PointSpread
+        Of the image.
+    boxsize : int
+        Largest side of a mesh of the background in pixels.
+    threshold : float, optional
+        Significance of the faintest sources.
+    deblend : bool, optional
+        Whether connected sources are parted.
+    kron_params : tuple of float, optional
+        See `snakewebb.sources.kron.DEFAULT`.
+    scratch : binary file, optional
+        See `Segmentation`.
+    threads : int, optional
+        The result does not depend on it.
+
+    Returns
+    -------
+    columns : dict
+        See `snakewebb.sources.detection.find_segments`; and ``significance``, ``saturated``,
+        ``near_bright_star``, ``edge``, ``low_coverage``, and those of
+        `snakewebb.sources.kron.kron_fluxes`.
+    segmentation : Segmentation
+    """
+    segmentation = Segmentation(image.shape, scratch)
+    significance = Significance(image, psf.fwhm, psf.filter_fwhm, boxsize, threads)
+    everything, boxes, parents = _scan(significance, image.shape, segmentation, threads)
+    everything = everything.calibrated()
+    envelope = psf.envelope(psf.filter_fwhm)
+    limit = np.where(everything.broad, threshold + BROAD, threshold)
+    peaks = everything[(everything.significance > limit) & (everything.group > 0)]
+    groups = np.unique(peaks.group)
+    if not len(groups):
+        return {"label": np.empty(0, int)}, segmentation
+    rank = np.zeros(len(boxes) + 1, np.int32)
+    rank[groups] = np.arange(1, len(groups) + 1)
+    parents, boxes = rank[parents], boxes[groups - 1, :4]
+    peaks = peaks.in_groups(rank)
+    resolver = Resolver(peaks, boxes, len(parents), psf, threshold, deblend)
+
+    def seen(window):
+        columns = slice(window.left, window.right)
+        return window, significance.maps(window.top, window.bottom, columns, with_broad=False)
+
+    found = []
+    known = len(parents)
+    reach = int(np.ceil(RING[1] * psf.fwhm)) + 1
+    around = boxes + np.array([-reach, reach, -reach, reach])
+    for window, maps in in_order(seen, windows(around, image.shape), threads):
+        ids = segmentation.window(window, parents)
+        sources = resolver.sources(window, maps, ids)
+        if ids.max() >= known:
+            segmentation.put(window, ids, known)
+        parents = np.append(parents, sources[sources[:, 2] > 0, 1].astype(np.int32))
+        found.append(sources)
+    rows = np.concatenate(found)
+    rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 2] > 0))]
+    own = dict(zip(DESCRIBED, rows[:, 15:].T, strict=True))
+    part, near = part_of_stars(own, everything, threshold, envelope, psf.fwhm)
+    low = own["weight"] < LOW_COVERAGE * significance.typical_weight
+    sharpest = np.where(low, 0.97, 1.03) * psf.sharpness(SCALES["narrow"])
+    sharpest += np.where(low, 0.5, 1.0) / own["significance"]
+    part |= (own["sharpness"] > sharpest) & (own["saturated"] == 0)
+    rows, own = rows[~part], {name: values[~part] for name, values in own.items()}
+    if not len(rows):
+        return {"label": np.empty(0, int)}, segmentation
+    # as of a Gaussian as wide as a star
+    spread = (psf.fwhm * FWHM_TO_SIGMA / own["significance"]) ** 2
+    covariance = np.column_stack([rows[:, 9], spread, spread, np.zeros(len(rows))])
+    columns = ordered_columns(np.hstack([rows[:, :15], covariance]), parents, segmentation)
+    columns |= {"xcentroid": own["x"], "ycentroid": own["y"]}
+    columns["significance"] = own["significance"]
+    columns["saturated"] = own["saturated"] > 0
+    columns["near_bright_star"] = near[~part]
+    columns["edge"] = own["coverage"] < EDGE
+    columns |= kron_fluxes(significance, segmentation, columns, psf, kron_params)
+    columns["low_coverage"] = low[~part]
+    return columns, segmentation
+
+
+def _scan(significance, shape, segmentation, threads):
+    """List peaks and label the pixels around them; the ids of pixels go to the segmentation.
+
+    Returns
+    -------
+    peaks : Peaks
+    boxes : ndarray of int, (n, 6)
+        Of the groups of connected pixels that have peaks, see `extents`.
+    parents : ndarray of int32
+        Group (from 1; 0 for none) by the id of a pixel.
+    """
+    ny, nx = shape
+    step = piece_rows(shape)
+
+    def label(start):
+        stop = min(start + step, ny)
+        first, last = max(start - 1, 0), min(stop + 1, ny)
+        maps = significance.maps(first, last)
+        own = slice(start - first, stop - first)
+        above = (maps.star[own] > LOWEST) | (maps.broad[own] > LOWEST_BROAD)
+        labels = np.empty(above.shape, np.int32)
+        number = detection.connect(above, 8, labels)
+        boxes = np.empty((number, 6), int)
+        detection.extents(labels, boxes)
+        peaks = Peaks.of(significance, maps, first, own, FAINTEST)
+        peaks.group = labels[peaks.row - start, peaks.column].astype(int)
+        kept = np.zeros(number + 1, bool)
+        kept[peaks.group] = True
+        kept[labels[0]] |= start > 0
+        kept[labels[-1]] |= stop < ny
+        kept[0] = False
+        return start, labels, boxes, kept, peaks
+
+    found, joins, listed, above_seam, total = [], [], [], None, 0
+    for start, labels, boxes, kept, peaks in in_order(label, range(0, ny, step), threads):
+        ids = np.zeros(len(boxes) + 1, np.int32)
+        ids[kept] = total + 1 + np.arange(kept.sum())
+        labels = ids[labels]
+        segmentation.write(start, labels)
+        peaks.group = ids[peaks.group].astype(int)
+        listed.append(peaks)
+        boxes = boxes[kept[1:]]
+        boxes[:, :2] += start
+        boxes[:, 5] += boxes[:, 0] * nx
+        found.append(boxes)
+        if above_seam is not None:
+            joins += touching(above_seam, labels[0], 8)
+        above_seam = labels[-1].copy()
+        total += len(boxes)
+    boxes, group = joined(np.concatenate(found), joins)
+    order = np.argsort(boxes[:, 5])
+    rank = np.zeros(len(boxes), np.int32)
+    rank[order] = np.arange(1, len(boxes) + 1)
+    parents = np.concatenate([np.zeros(1, np.int32), rank[group]])
+    peaks = Peaks.joined(listed)
+    peaks.group = parents[peaks.group].astype(int)
+    return peaks, boxes[order], parents

@@ -1,0 +1,122 @@
+"""Peaks of a filtered mosaic, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from snakewebb.kernels import matched_filter
+from snakewebb.sources.significance import Maps, Significance
+
+NOISE = 3.5
+"""Most peaks of less significance are noise."""
+
+
+@dataclass
+class Peaks:
+    """Peaks of the significance, and what is known of them, each (n,).
+
+    Attributes
+    ----------
+    row, column : int
+    significance : float64
+        With the photon noise of the source itself.
+    excess : float64
+        Noise there over that of blank sky.
+    amplitude, error : float64
+        Of the filtered image, and what blank sky's noise adds to it.
+    coverage : float64
+        Share of the broad filter that has data.
+    sharpness : float64
+        Significance in the narrow filter over that in this one.
+    broad : bool
+        Whether it is a peak of the broad filter.
+    group : int
+        Which connected pixels it belongs to.
+    """
+
+    row: np.ndarray
+    column: np.ndarray
+    significance: np.ndarray
+    excess: np.ndarray
+    amplitude: np.ndarray
+    error: np.ndarray
+    coverage: np.ndarray
+    sharpness: np.ndarray
+    broad: np.ndarray
+    group: np.ndarray
+
+    def __getitem__(self, chosen: np.ndarray | slice) -> Peaks:
+        return Peaks(**{name: values[chosen] for name, values in vars(self).items()})
+
+    @classmethod
+    def of(
+        cls, significance: Significance, maps: Maps, first: int, rows: slice, threshold: float
+    ) -> Peaks:
+        """List the peaks in some rows of a part of a mosaic that begins at row `first`."""
+        parts = []
+        for broad, image in ((False, maps.star), (True, maps.broad)):
+            places = list_peaks(image, threshold, rows)
+            number = len(places)
+            out = np.empty((number, 4))
+            kernel = significance.kernels["broad" if broad else "star"]
+            shift = np.array([maps.top, maps.left])
+            matched_filter.describe(maps.data, maps.err, maps.weight, kernel, places + shift, out)
+            row, column = places.T
+            amplitude, error, variance, _ = out.T
+            wide, whole = significance.kernels["broad"], np.empty_like(out)
+            matched_filter.describe(maps.data, maps.err, maps.weight, wide, places + shift, whole)
+            error *= significance.noise(row + first, column, broad)
+            excess = variance / significance.variance(row + first, column)
+            excess = np.sqrt(np.where(excess > 0, excess, 1))
+            shape = np.empty((number, 2))
+            matched_filter.heights(image, maps.narrow, places, shape)
+            values, (gain, narrow) = image[row, column].astype(float), shape.T
+            parts.append(
+                cls(
+                    row=row + first,
+                    column=column,
+                    significance=gain * values / excess,
+                    excess=excess,
+                    amplitude=gain * amplitude,
+                    error=error,
+                    coverage=whole[:, 3],
+                    sharpness=narrow / (gain * values),
+                    broad=np.full(number, broad),
+                    group=np.zeros(number, int),
+                )
+            )
+        return cls.joined(parts)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Peaks]) -> Peaks:
+        """Make one list of several."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
+
+    def calibrated(self) -> Peaks:
+        """Return the peaks with noise over that of blank sky as it is at peaks of noise."""
+        faint = self.significance * self.excess < NOISE
+        typical = np.median(self.excess[faint]) if faint.any() else 1.0
+        excess = np.maximum(self.excess / typical, 1)
+        return replace(self, excess=excess, significance=self.significance * self.excess / excess)
+
+    def in_groups(self, rank: np.ndarray) -> Peaks:
+        """Return the peaks by groups that are numbered anew: stars first, bright ones first."""
+        group = rank[self.group].astype(int)
+        order = np.lexsort((self.column, self.row, -self.significance, self.broad, group))
+        peaks = self[order]
+        peaks.group = group[order]
+        return peaks
+
+
+def list_peaks(image: np.ndarray, threshold: float, rows: slice) -> np.ndarray:
+    """Return rows and columns of the peaks in some rows of an image: (n, 2)."""
+    room = 1000
+    while True:
+        found = np.empty((room, 2), int)
+        room = matched_filter.peaks(image, np.float32(threshold), rows.start, rows.stop, found)
+        if room <= len(found):
+            return found[:room]

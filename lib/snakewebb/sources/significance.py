@@ -1,0 +1,250 @@
+"""How significant a source at each place of a mosaic would be: matched filtering.
+
+A mosaic less its background is filtered by Gaussians: one that finds stars best, one for what is
+larger, and one so narrow that close pairs stay two. Pixels count by their weight (WHT), which
+tells how noise changes from pixel to pixel, at gaps and edges, but neither its size nor how
+neighbours are correlated: so each filtered map is divided by its own noise on blank sky, which
+varies slowly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snakewebb.io.bands import in_order
+from snakewebb.kernels import matched_filter as kernels
+from snakewebb.sources.background import NoPixel
+from snakewebb.sources.segmentation_map import Image, piece_rows
+from snakewebb.sources.shapes import FWHM_TO_SIGMA
+from snakewebb.sources.surface import Surface
+
+SCALES = {"star": 1.0, "broad": 3.5, "narrow": 0.4}
+"""Widths of the filters in units of that for stars."""
+MESH = 50.0
+"""Side of a mesh of background and noise in units of a star's FWHM."""
+LEAST_MARGIN = 10
+"""Pixels around a source that are seen with it."""
+LINES = 0.4
+"""Share of the rows of a mesh that are filtered to measure the noise."""
+SKY_SAMPLES = 8000
+SAMPLES = 2500
+"""About as many pixels of a mesh are looked at."""
+LEAST_SHARE = 0.3
+"""A mesh of fewer blank pixels has no noise of its own."""
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A part of a mosaic and how significant sources in it are.
+
+    Attributes
+    ----------
+    data : (ny, nx) float32
+        Less the background; anything where there is no weight.
+    err : (ny, nx) float32
+    weight : (ny, nx) float32
+        0 where there is no data.
+    star, broad, narrow : (rows, nx) float32
+        Significances by filter, of the part without the margins of the others.
+    star_flux, narrow_flux : (rows, nx) float32
+        What is divided by its error there.
+    top, left : int
+        First row and column of these in the other planes.
+    """
+
+    data: np.ndarray
+    err: np.ndarray
+    weight: np.ndarray
+    star: np.ndarray
+    broad: np.ndarray
+    narrow: np.ndarray
+    star_flux: np.ndarray
+    narrow_flux: np.ndarray
+    top: int
+    left: int
+
+    @property
+    def inner(self) -> tuple[slice, slice]:
+        """The part of the other planes that the significances are of."""
+        ny, nx = self.star.shape
+        return slice(self.top, self.top + ny), slice(self.left, self.left + nx)
+
+
+class Significance:
+    """The significance of sources in an image of any size.
+
+    Parameters
+    ----------
+    image : Image
+    fwhm : float
+        Of a star, pixels.
+    filter_fwhm : float
+        Of the Gaussian that finds stars.
+    boxsize : int
+        Largest side of a mesh in pixels.
+    threads : int, optional
+        The result does not depend on it.
+
+    Raises
+    ------
+    NoPixel
+        The image has no usable pixel.
+    """
+
+    def __init__(
+        self, image: Image, fwhm: float, filter_fwhm: float, boxsize: int, threads: int = 1
+    ):
+        self._image, self._threads = image, threads
+        self.shape = image.shape
+        self.kernels = {name: kernel(scale * filter_fwhm) for name, scale in SCALES.items()}
+        self.margin = max(LEAST_MARGIN, *(each.size // 2 for each in self.kernels.values()))
+        side = min(max(round(MESH * fwhm), 32), boxsize)
+        self._box = min(side, image.shape[0]), min(side, image.shape[1])
+        self._sky, self._variance, weight = self._measure(self._unfiltered, SKY_SAMPLES)
+        self.typical_weight = weight[0].median
+        self._noise = self._measure(self._filtered, SAMPLES, LINES)
+
+    def maps(
+        self, start: int, stop: int, columns: slice = slice(None), *, with_broad: bool = True
+    ) -> Maps:
+        """Return what is known of some rows, or some columns of these."""
+        left, right, _ = columns.indices(self._image.shape[1])
+        data, err, weight, margin, before = self._planes(start, stop, left, right)
+        found = {"broad": np.empty((0, 0), np.float32)}
+        fluxes = {}
+        own = slice(before, before + right - left)
+        for name, (_, noise) in zip(self.kernels, self._noise, strict=True):
+            if name == "broad" and not with_broad:
+                continue
+            out, flux = np.empty((2, stop - start, data.shape[1]), np.float32)
+            kernels.weighted(data, weight, self.kernels[name], margin, out, flux)
+            out, flux = (np.ascontiguousarray(plane[:, own]) for plane in (out, flux))
+            out /= noise.rows(start, stop, slice(left, right))
+            found[name], fluxes[name] = out, flux
+        return Maps(
+            data,
+            err,
+            weight,
+            **found,
+            star_flux=fluxes["star"],
+            narrow_flux=fluxes["narrow"],
+            top=margin,
+            left=before,
+        )
+
+    def planes(self, start: int, stop: int, columns: slice) -> tuple[np.ndarray, ...]:
+        """Return data less background, errors and weights of a part, see `Maps`."""
+        left, right, _ = columns.indices(self.shape[1])
+        *planes, top, before = self._planes(start, stop, left, right)
+        own = slice(top, top + stop - start), slice(before, before + right - left)
+        return tuple(np.ascontiguousarray(plane[own]) for plane in planes)
+
+    def noise(self, rows: np.ndarray, columns: np.ndarray, broad: bool) -> np.ndarray:
+        """Return by what a filter's sums are divided at some pixels: float64, (n,)."""
+        return self._noise[int(broad)][1].at(rows, columns)
+
+    def flux_errors(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Return the error of the filtered image (its weighted mean) at some pixels: (n,).
+
+        NaN where there is no data.
+        """
+        ny, nx = self.shape
+        out = np.full(len(rows), np.nan)
+        step = piece_rows(self.shape)
+        for start in range(0, ny, step):
+            here = np.flatnonzero((rows >= start) & (rows < min(start + step, ny)))
+            *planes, top, left = self._planes(start, min(start + step, ny), 0, nx)
+            places = np.column_stack([rows[here] - start + top, columns[here] + left])
+            described = np.empty((len(here), 4))
+            kernels.describe(*planes, self.kernels["star"], places, described)
+            good = planes[2][places[:, 0], places[:, 1]] > 0
+            out[here] = np.where(good, described[:, 1], np.nan)
+        return out * self.noise(rows, columns, False)
+
+    def variance(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Return what weight times squared error is on blank sky about some pixels."""
+        return self._variance[0].at(rows, columns)
+
+    def _unfiltered(self, start, stop):
+        data, err, mask = self._image.rows(start, stop)
+        good = np.isfinite(data) & ~mask
+        yield data, good
+        weight = self._image.weights(start, stop)
+        product = weight * err**2
+        if not np.isfinite(product[good]).any():
+            product = np.ones_like(data)
+        yield product, good & np.isfinite(product)
+        yield weight, good
+
+    def _planes(self, start, stop, left, right):
+        """Return data less background, errors and weights with margins, and these margins."""
+        ny, nx = self._image.shape
+        first, last = max(start - self.margin, 0), min(stop + self.margin, ny)
+        inner, outer = max(left - self.margin, 0), min(right + self.margin, nx)
+        planes = tuple(np.empty((last - first, outer - inner), np.float32) for _ in range(3))
+        step = piece_rows(self._image.shape)
+        for top in range(first, last, step):
+            bottom = min(top + step, last)
+            data, err, mask = (part[:, inner:outer] for part in self._image.rows(top, bottom))
+            weight = self._image.weights(top, bottom)[:, inner:outer]
+            good = np.isfinite(data) & ~mask & (weight > 0) & np.isfinite(weight)
+            sky = self._sky[0].rows(top, bottom, slice(inner, outer))
+            rows = slice(top - first, bottom - first)
+            planes[0][rows] = np.where(good, data - sky, np.float32(0))
+            planes[1][rows] = err
+            planes[2][rows] = np.where(good, weight, np.float32(0))
+        return *planes, start - first, left - inner
+
+    def _filtered(self, start, stop):
+        nx = self._image.shape[1]
+        data, _, weight, margin, _ = self._planes(start, stop, 0, nx)
+        good = weight[margin : margin + stop - start] > 0
+        for each in self.kernels.values():
+            out, flux = np.empty((2, stop - start, nx), np.float32)
+            kernels.weighted(data, weight, each, margin, out, flux)
+            yield out, good
+
+    def _measure(self, images, samples, share=1.0):
+        """Return level and noise, as surfaces, of each of the images that a function gives.
+
+        A share of the rows of each mesh counts.
+        """
+        ny, nx = self._image.shape
+        height, width = self._box
+        step = max(int(np.sqrt(share * height * width / samples)), 1)
+
+        def part(start):
+            rows = min(height, ny - start)
+            own = max(round(share * rows), 1)
+            return start + (rows - own) // 2, start + (rows - own) // 2 + own
+
+        def line(start):
+            found = []
+            for image, good in images(*part(start)):
+                found.append(np.empty((-(-nx // width), 3)))
+                kernels.mesh_noise(image, good, width, step, found[-1])
+            return found
+
+        meshes = np.array(list(in_order(line, range(0, ny, height), self._threads)))
+        surfaces = []
+        for level, noise, share in np.moveaxis(meshes, (1, 3), (0, 1)):
+            known = np.isfinite(level)
+            if not known.any():
+                raise NoPixel("Cannot measure the noise: no usable pixel")
+            few = ~(known & (share > min(LEAST_SHARE, share.max() / 2)))
+            noise = np.where(noise > 0, noise, 1)
+            pair = [
+                Surface(np.where(few, 0, mesh), few, self._box, (ny, nx)) for mesh in (level, noise)
+            ]
+            surfaces.append(pair)
+        return surfaces
+
+
+def kernel(fwhm: float) -> np.ndarray:
+    """Return one axis of a Gaussian kernel of sum 1, cut where it is below a thousandth."""
+    sigma = fwhm * FWHM_TO_SIGMA
+    half = max(int(np.ceil(3.7 * sigma)), 1)
+    values = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
+    return values / values.sum()

@@ -1,0 +1,56 @@
+"""Which sources are parts of brighter ones: diffraction spikes, rings and halos of stars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from snakewebb.kernels.wings import in_wings
+from snakewebb.sources.peaks import Peaks
+
+
+def part_of_stars(
+    sources: Mapping[str, np.ndarray],
+    peaks: Peaks,
+    threshold: float,
+    envelope: np.ndarray,
+    fwhm: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the sources that may be light of brighter ones.
+
+    A star's image is brightest in its spikes, and symmetric about the star. A source that is as
+    faint as a spike would be there and has a counterpart on the other side is one. So is one much
+    fainter than a spike.
+
+    Parameters
+    ----------
+    sources : mapping of (n,)
+        ``x``, ``y``, ``amplitude``, ``error``: see `snakewebb.sources.peaks.Peaks`.
+    peaks : Peaks
+        What may be a counterpart.
+    threshold : float
+        Significance of the faintest sources.
+    envelope : (m,)
+        See `snakewebb.references.psf.PointSpread.envelope`.
+    fwhm : float
+        Of a star, pixels.
+
+    Returns
+    -------
+    part, near : (n,) bool
+        Whether a source is part of a star; whether a star adds a tenth or more to it.
+    """
+    order = np.argsort(-sources["amplitude"], kind="stable")
+    x, y, amplitude, error = (
+        np.ascontiguousarray(sources[name][order]) for name in ("x", "y", "amplitude", "error")
+    )
+    narrow = peaks[~peaks.broad]
+    narrow = narrow[np.argsort(narrow.row, kind="stable")]
+    counterparts = np.column_stack([narrow.column, narrow.row, narrow.amplitude]).astype(float)
+    kept, near = np.zeros((2, len(x)), bool)
+    rows = np.argsort(y, kind="stable")
+    in_wings(x, y, amplitude, threshold * error, rows, counterparts, envelope, fwhm, kept, near)
+    part, bright = np.zeros((2, len(x)), bool)
+    part[order], bright[order] = ~kept, near
+    return part, bright

@@ -1,0 +1,83 @@
+"""Stars added to a mosaic and found again."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from snakewebb.sources.catalog import CatalogOptions
+from snakewebb.sources.completeness import Added, measure_completeness
+from sources_fields import FAINT, field, lattice
+
+HOW = CatalogOptions(starfinder="matched_filter")
+
+
+@pytest.fixture(scope="module")
+def table():
+    return measure_completeness(field([], 500), HOW)
+
+
+def test_bright_stars_are_found_and_faint_ones_are_not(table):
+    complete = np.asarray(table["completeness"])
+    assert complete[0] > 0.95
+    assert complete[-1] < 0.2
+    assert table["number"].sum() > 150
+    depth = [table.meta["completeness"][f"depth_{share}%"] for share in (95, 80, 50)]
+    assert depth == sorted(depth)
+
+
+def test_half_are_found_where_the_signal_to_noise_is_that_of_the_threshold(table):
+    limit = 8.9 - 2.5 * np.log10(4.8 * FAINT)
+    assert table.meta["completeness"]["depth_50%"] == pytest.approx(limit, abs=0.3)
+
+
+def test_a_higher_threshold_is_less_complete(table):
+    other = measure_completeness(field([], 500), dataclasses.replace(HOW, snr_threshold=10.0))
+    assert np.sum(other["completeness"] * other["number"]) < 0.8 * np.sum(
+        table["completeness"] * table["number"]
+    )
+
+
+def test_the_seed_decides():
+    mosaic = field([], 200)
+    one, same, other = (measure_completeness(mosaic, HOW, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one["number"], same["number"])
+    np.testing.assert_array_equal(one["completeness"], same["completeness"])
+    assert list(one["number"]) != list(other["number"])
+
+
+def test_stars_are_added_to_any_rows():
+    mosaic = field([], 120)
+    x, y, flux = np.array([2.3, 60.0, 119.4]), np.array([1.0, 59.6, 118.9]), np.ones(3)
+    from sources_fields import PSF
+
+    added = Added(mosaic, PSF, x, y, flux)
+    whole = added.rows(0, 120)[0]
+    parts = np.concatenate([added.rows(a, min(a + 7, 120))[0] for a in range(0, 120, 7)])
+    np.testing.assert_array_equal(whole, parts)
+    light = (whole - mosaic.data)[30:90, 30:90].sum(dtype=float)
+    assert light == pytest.approx(1, abs=0.08)  # the rest is far from the star
+
+
+def test_sources_that_were_there_are_not_counted():
+    """A field so full that what is found is mostly what was there."""
+    stars = lattice(6, 300, 200)
+    full = measure_completeness(field(stars, 200), HOW)
+    empty = measure_completeness(field([], 200), HOW)
+    share = [np.average(t["completeness"], weights=t["number"]) for t in (full, empty)]
+    assert share[0] < 0.7 * share[1]
+
+
+def test_without_fluxes_there_is_nothing_to_measure():
+    mosaic = dataclasses.replace(field([], 100), flaw="no fluxes: the mosaic is in DN/s")
+    table = measure_completeness(mosaic, HOW)
+    assert not len(table)
+    assert "DN/s" in table.meta["completeness"]["reason"]
+
+
+def test_without_data_too():
+    mosaic = field([], 100)
+    nothing = dataclasses.replace(
+        mosaic, data=np.full_like(mosaic.data, np.nan), mask=np.ones(mosaic.shape, bool)
+    )
+    assert not len(measure_completeness(nothing, HOW))
