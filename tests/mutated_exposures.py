@@ -267,7 +267,8 @@ def tree_bytes(rng: random.Random, valid: Mapping) -> Mutant:
 # --- readers --------------------------------------------------------------------------------------
 
 KEYWORDS = {
-    **{key: ["group_id"] for key in ("PROGRAM", "OBSERVTN", "VISIT", "VISITGRP", "ACT_ID")},
+    **{key: ["group_id", "visit"] for key in ("PROGRAM", "OBSERVTN", "VISIT")},
+    **{key: ["group_id"] for key in ("VISITGRP", "ACT_ID")},
     "EXPMID": ["epoch"],
     "TARGTYPE": ["target_type", "sources"],
     "MT_RA": ["mt_ra"],

@@ -44,14 +44,16 @@ def read(path):
         return datamodels.open(path)
 
 
-PICTURES = ("mosaic", "sources", "alignment", "placements", "sky", "outliers")
-PLOTS = (*(f"{name}.png" for name in PICTURES), "status.html")
+PICTURES = ("mosaic", "sources", "alignment", "placements", "sky", "outliers", "residuals", "depth")
+PLOTS = (*(f"{name}.png" for name in PICTURES), "status.html", "quality.html")
+QUALITY = ("quality.ecsv", "quality_exposures.ecsv", "depth.fits")
 
 
 def test_all_products_are_there_under_their_names(results, names):
     for product in names.values():
         made = {path.name for path in (results / product.name).iterdir()}
-        wanted = {f"{product.name}_{suffix}" for suffix in ("i2d.fits", "cat.ecsv", "segm.fits")}
+        suffixes = ("i2d.fits", "cat.ecsv", "segm.fits", *QUALITY)
+        wanted = {f"{product.name}_{suffix}" for suffix in suffixes}
         wanted |= {f"{e}_{product.asn_id}_crf.fits" for e in product.of_type("science")}
         assert wanted <= made
         plots = {path.name for path in (results / product.name / "plots").iterdir()}
@@ -123,7 +125,7 @@ def test_mosaic_is_a_jwst_product(results, names):
     with fits.open(path) as hdus:
         assert [hdu.name for hdu in hdus] == [
             *("PRIMARY", "SCI", "ERR", "CON", "WHT", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT"),
-            *("HDRTAB", "ASDF"),
+            *("VAR_PIXEL", "NOISE_CORR", "HDRTAB", "ASDF"),
         ]
         wcs = WCS(hdus["SCI"].header, fix=False)
         assert hdus["SCI"].header["BUNIT"] == "MJy/sr"
@@ -195,7 +197,7 @@ def test_moving_target_comes_to_rest(results, names, observations):
 def test_single_exposure_is_an_association_of_one(results, names):
     name = next(iter(names["field"].of_type("science")))
     made = {path.name for path in (results / name).iterdir() if path.is_file()}
-    products = ("a3001_crf.fits", "i2d.fits", "cat.ecsv", "segm.fits")
+    products = ("a3001_crf.fits", "i2d.fits", "cat.ecsv", "segm.fits", *QUALITY)
     assert made == {f"{name}_{product}" for product in products}
     plots = {path.name for path in (results / name / "plots").iterdir()}
     assert plots == {f"{name}_{kind}" for kind in PLOTS}

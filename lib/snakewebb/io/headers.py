@@ -173,7 +173,7 @@ def exposure_header(path: str | Path) -> ExposureHeader:
     found: dict[str, Any] = {**words, **numbers}
     return ExposureHeader(
         group_id="jw{}{}{}_{}{}{}_{}".format(*ids) if all(ids) else Path(path).stem,
-        visit="".join(ids[:3]) if all(ids[:3]) else None,
+        visit="{}{}{}".format(*ids) if all(ids[:3]) else None,
         epoch=None if middle is None else 2000.0 + (middle - 51544.5) / 365.25,
         **found,
         sky_level=number(header, "BKGLEVEL", *LIMITS["BKGLEVEL"], path=path),

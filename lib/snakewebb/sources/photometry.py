@@ -13,8 +13,10 @@ from snakewebb.sources.segmentation_map import read_window, windows
 from snakewebb.sources.shapes import FWHM_TO_SIGMA
 
 AB_ZERO_POINT = 8.9
-STEP = 0.1
+STEP = 0.125
 """Pixels by which a circle is moved to see how its sum changes."""
+GRID = 1024
+"""Parts of a pixel on which its centre is put for that: the same in all windows, to the last bit."""
 
 
 def photometry(
@@ -139,6 +141,7 @@ def _wander(data, x, y, radius, spread):
 
     It is independent of that of the pixels within: what moves the centre is odd about it.
     """
+    x, y = (np.rint(centre * GRID) / GRID for centre in (x, y))
     slopes = []
     for dx, dy in ((STEP, 0.0), (0.0, STEP)):
         above, below, unused = np.empty((3, len(x)))
