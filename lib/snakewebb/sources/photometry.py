@@ -16,7 +16,7 @@ AB_ZERO_POINT = 8.9
 STEP = 0.125
 """Pixels by which a circle is moved to see how its sum changes."""
 GRID = 1024
-"""Parts of a pixel on which its centre is put for that: the same in all windows, to the last bit."""
+"""Parts of a pixel to which its centre is rounded for that: the same in all windows, to the bit."""
 
 
 def photometry(
