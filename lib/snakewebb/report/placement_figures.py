@@ -70,6 +70,7 @@ def _draw_cells(axes: Axes, cells: Mapping[str, Sequence[Sequence[float]]]) -> N
     lengths = [np.hypot(dv2, dv3) for rows in cells.values() for _, _, dv2, dv3, _ in rows]
     typical = float(np.median(lengths)) if lengths else 1.0
     key = float(f"{2 * typical:.1g}") or 1.0
+    scale = max(typical, 1e-6) / ARROW
     for k, optics in enumerate(filters):
         rows = [row for name in cells if name.partition(" ")[2] == optics for row in cells[name]]
         if not rows:
@@ -83,10 +84,12 @@ def _draw_cells(axes: Axes, cells: Mapping[str, Sequence[Sequence[float]]]) -> N
             color=COLORS[k % len(COLORS)],
             angles="xy",
             scale_units="xy",
-            scale=max(typical, 1e-6) / ARROW,
+            scale=scale,
             width=0.004,
         )
         axes.plot(v2, v3, ".", color=COLORS[k % len(COLORS)], markersize=3, label=optics)
+        # The axes hold the heads of arrows, too.
+        axes.update_datalim(np.column_stack((v2 + dv2 / scale, v3 + dv3 / scale)))
         if k == 0:
             axes.quiverkey(arrows, 0.85, 1.04, key, f"{key:g} mas", labelpos="E")
     axes.set_aspect("equal", adjustable="datalim")
