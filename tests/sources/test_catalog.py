@@ -933,6 +933,19 @@ def test_a_file_cut_short(tmp_path, starfield, part):
         source_catalog.make_catalog(tmp_path / "cut.fits", tmp_path / "c.ecsv", tmp_path / "s.fits")
 
 
+def test_pixels_without_noise_have_no_error_and_no_trouble(starfield, catalog):
+    """As programs write that set ERR to 0; light is measured all the same."""
+    err = starfield.err.copy()
+    err[: len(err) // 2] = 0
+    found = catalog_of(dataclasses.replace(starfield, err=err)).table
+    np.testing.assert_array_equal(found["isophotal_flux"], catalog.table["isophotal_flux"])
+    inside = found["ycentroid"] < len(err) // 2 - 20
+    assert inside.any()
+    assert (found["isophotal_flux_err"][inside] == 0).all()
+    assert (found["xcentroid_err"][inside] == 0).all()
+    assert (found["isophotal_flux_err"][~inside] >= 0).all()
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_real_mosaics(tmp_path, real_data, number):
     packed = sorted((real_data / "miri_i2d_orion").glob("*_i2d.fits"))[number]

@@ -169,10 +169,11 @@ def propagate(smoothed, err, bad, ids, sources, sums, kernel, kernels, step, top
                 if not member and not (ids[i, j] == 0 and _touches(ids, i, j, label, RIM)):
                     continue
                 sigma = less * err[i, j]
-                z = (smoothed[i, j] - threshold) / sigma
                 shift = 0.0
-                if abs(z) < FAR and threshold > 0.0:
-                    shift = threshold / sigma * np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
+                if sigma > 0.0 and threshold > 0.0:  # without noise nothing crosses the threshold
+                    z = (smoothed[i, j] - threshold) / sigma
+                    if abs(z) < FAR:
+                        shift = threshold / sigma * np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
                 if member:
                     own[r, c] = 1.0
                 gain = shift + own[r, c] * (smoothed[i, j] > 0.0)
