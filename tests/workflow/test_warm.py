@@ -221,9 +221,22 @@ def test_where_there_can_be_no_server_there_is_none(tmp_path):
     assert not list(far.iterdir())
 
 
+def _note_pythons(folder, monkeypatch):
+    """Return a file to which each Python that is started from now on adds how."""
+    started, site = folder / "started.txt", folder / "site"
+    site.mkdir()
+    started.touch()
+    note = f"import sys\nprint(*sys.orig_argv, file=open({str(started)!r}, 'a'))\n"
+    (site / "sitecustomize.py").write_text(note)
+    paths = [str(site), str(REPO / "lib"), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    return started
+
+
 def test_products_are_the_same(tmp_path, monkeypatch):
     """Whether jobs are forked or start by themselves, on one core or on two."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    started = _note_pythons(tmp_path, monkeypatch)
     field = replace(preset("nircam-f356w", npix=96), stars=40, galaxies=0)
     asn = simulate.write(replace(field, dithers=field.dithers[:2]), tmp_path / "observation")
     found = []
@@ -238,6 +251,7 @@ def test_products_are_the_same(tmp_path, monkeypatch):
                 for path in files
             }
         )
+        jobs = [line for line in started.read_text().splitlines() if "/scripts/" in line]
+        assert bool(jobs) != warm, jobs
+        started.write_text("")
     assert found[0] == found[1]
-    forked = [path.read_text() for path in (tmp_path / "warm" / "logs").rglob("crf/*.log")]
-    assert forked

@@ -13,7 +13,6 @@ in a container start by themselves, and make the same bytes.
 
 from __future__ import annotations
 
-import ast
 import atexit
 import contextlib
 import gc
@@ -34,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from snakewebb.startup import import_fits
+from snakewebb.workflow.digest import imports
 
 SHELL = Path(__file__).with_name("warm_shell.py")
 PATIENCE = 10.0
@@ -170,9 +170,8 @@ class _Server:
         Whatever is wrong with it, the job will find out and say.
         """
         with contextlib.suppress(Exception):
-            tree = ast.parse(Path(script).read_bytes())
-            wanted = [n.module for n in tree.body if isinstance(n, ast.ImportFrom)]
-            for module in set(filter(None, wanted)) - self._known:
+            wanted = {module for module, _ in imports(Path(script).read_text(encoding="utf-8"))}
+            for module in wanted - self._known:
                 self._known.add(module)
                 if module.startswith(SHARED):
                     signal.signal(signal.SIGINT, self._interrupt)
