@@ -2,9 +2,10 @@
 
     PYTHONPATH=lib python benchmarks/profile_rules.py CONFIG FOLDER
 
-Runs the workflow with a configuration in a folder, one job and one thread at a time, each under
-Python's profiler, and prints for each rule the CPU seconds of its jobs by what the functions do.
-Profiling makes Python's own work look slower than it is, and compiled kernels not.
+Runs the workflow with a configuration in a folder, one job and one thread at a time, each started
+by itself and under Python's profiler, and prints for each rule the CPU seconds of its jobs by what
+the functions do. Profiling makes Python's own work look slower than it is, and compiled kernels
+not.
 """
 
 from __future__ import annotations
@@ -72,8 +73,14 @@ def rule_of(stats: pstats.Stats) -> str | None:
     """Return the rule whose script a process ran; None for another process."""
     scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
     for file, _, name in stats.stats:
-        stem = Path(file).stem.split(".")[-1]
-        if name == "<module>" and stem in scripts and "snakewebb" not in file:
+        path = Path(file)
+        stem = path.stem.split(".")[-1]
+        if (
+            name == "<module>"
+            and stem in scripts
+            and path.suffix == ".py"
+            and ROOT not in path.parents
+        ):
             return stem
     return None
 
@@ -90,7 +97,7 @@ def main() -> None:
     (site / "sitecustomize.py").write_text(PROFILER)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(options.folder), "--cores", "1"]
-    command += ["--configfile", str(options.config.resolve())]
+    command += ["--configfile", str(options.config.resolve()), "--config", "warm_start=False"]
     paths = f"{site.resolve()}{os.pathsep}{ROOT / 'lib'}"
     env = {**os.environ, "PYTHONPATH": paths, "PROFILES": str(profiles.resolve())}
     with (options.folder / "run.log").open("w") as log:
