@@ -7,6 +7,7 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
+include: "rules/mast.smk"
 include: "rules/image2.smk"
 include: "rules/image3.smk"
 include: "rules/quality.smk"

@@ -18,6 +18,7 @@ os.environ.update(
 )
 sys.path.insert(0, str(ROOT / "lib"))
 
+from snakewebb.archive.lock import FILES
 from snakewebb.errors import InputError
 from snakewebb.io import provenance, strict
 from snakewebb.workflow import warm

@@ -8,7 +8,7 @@ read, which are few; images are compared by the first job that has read them all
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def check_plan(plan: Plan) -> None:
             service = plan.steps(name)["tweakreg"]["abs_refcat"]
             if service and not plan.reference_catalog(name):
                 check_service(service)
-        check_files(product)
+        check_files(product, plan.archived.files)
         if plan.config["exposure_i2d"]:
             for exposure in product.of_type("science"):
                 if name == f"{exposure}_{product.asn_id}":
@@ -91,7 +91,7 @@ def check_made(plan: Plan, is_made: Callable[[str], bool]) -> None:
 
 def remarks(plan: Plan) -> list[str]:
     """Return what associations and catalogues hold, or lack, without an error."""
-    found, unused = [], Counter(plan.stage2.unused)
+    found, unused = [*plan.archived.remarks], Counter(plan.stage2.unused)
     for name, product in plan.products.items():
         unused.update(product.unused)
         number, given = len(product.of_type("science")), len(plan.catalogs[name])
@@ -193,8 +193,14 @@ def _check_coronagraphy(plan: Plan, product: str) -> None:
     )
 
 
-def check_files(product: Product) -> None:
+def check_files(product: Product, fetched: Collection[str] = ()) -> None:
     """Raise where an exposure is missing, or has a name that no product of it could have.
+
+    Parameters
+    ----------
+    product : Product
+    fetched : collection of str
+        Files that need not be there yet.
 
     Raises
     ------
@@ -204,7 +210,8 @@ def check_files(product: Product) -> None:
         raise InputError(f"{product.table}: product name {product.name} is too long: shorten it")
     check_periods(product.name, f"{product.table}: product name {product.name}")
     for member in product.members:
-        check_path(member.source, f"{product.name} of {product.table}")
+        if member.source not in fetched:
+            check_path(member.source, f"{product.name} of {product.table}")
         check_name(member.exposure, member.source)
 
 

@@ -16,6 +16,7 @@ from snakewebb.errors import InputError
 from snakewebb.references import select
 from snakewebb.workflow import associations
 from snakewebb.workflow import config as configuration
+from snakewebb.workflow.archived import Archived, read_archived, without_waiting
 from snakewebb.workflow.associations import Product
 from snakewebb.workflow.catfile import catalogs_of
 from snakewebb.workflow.product_names import by_product_name, check_names
@@ -40,6 +41,8 @@ class Plan:
         The user's source catalogues: by product, by exposure.
     stage2 : Stage2
         The exposures that are made of ``_rate``.
+    archived : Archived
+        The files that are fetched from MAST.
     """
 
     config: Mapping[str, Any]
@@ -47,6 +50,7 @@ class Plan:
     products: Mapping[str, Product]
     catalogs: Mapping[str, Mapping[str, str]]
     stage2: Stage2 = field(default_factory=Stage2)
+    archived: Archived = field(default_factory=Archived)
 
     def steps(self, product: str) -> Mapping[str, Any]:
         """Return the parameters of all steps that hold for a product."""
@@ -75,10 +79,14 @@ class Plan:
 
     def of_files(self) -> list[str]:
         """Return the products that have no association, but files of their own."""
-        return [n for n, p in self.config["products"].items() if p["science"] or p["psf"]]
+        listed = self.archived.products
+        products = self.config["products"].items()
+        return [n for n, p in products if p["science"] or p["psf"] or n in listed]
 
     def listed_files(self, product: str) -> dict[str, list[str]]:
         """Return the files of a product without an association, by exptype."""
+        if product in self.archived.products:
+            return self.archived.of_product(product)
         entry = self.config["products"][product]
         types = ("science", "psf", "background")
         given = {t: entry[t] for t in types if entry[t] != SELF}
@@ -295,7 +303,7 @@ class Plan:
 
     def targets(self) -> list[str]:
         """Return the files that are made when none is asked for."""
-        files = self.stage2.targets()
+        files = [*self.archived.targets(), *self.stage2.targets()]
         for name, product in self.products.items():
             files += [f"<results>/{name}/{name}_asn.json"] if name in self.of_files() else []
             files += self._coron3(name) if product.coronagraphic else self._image3(name)
@@ -359,11 +367,14 @@ def read_plan(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Plan:
     """
     config = configuration.complete(config, schema)
     config["products"] = by_product_name(config["products"])
-    plan = Plan(config, schema, {}, {})
+    archived = read_archived(config)
+    config = without_waiting(config, archived)
+    plan = Plan(config, schema, {}, {}, archived=archived)
     found = [p for path in config["associations"] for p in associations.read(path)]
     found += [associations.of_files(name, plan.listed_files(name)) for name in plan.of_files()]
     products, stage2 = read_stage2(config, schema, found)
-    check_names(config["products"], products, stage2)
+    if products or stage2.exposures or not archived.asked:
+        check_names(config["products"], products, stage2)
     by_name = {product.name: product for product in products}
     plan = replace(plan, products=by_name, stage2=stage2)
     catalogs = {

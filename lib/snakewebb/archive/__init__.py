@@ -1,0 +1,1 @@
+"""What MAST holds for a product: the list of its files, and the files."""
