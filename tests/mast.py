@@ -94,7 +94,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def do_POST(self):
         mast = self.server.mast
@@ -148,12 +149,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = end < len(content)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """Say nothing of clients that go away."""
+
+
 @contextmanager
 def serving():
     """Run a stand-in; its address is in ``address``."""
     mast = Mast()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.mast, server.daemon_threads = mast, True
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.mast = mast
     mast.address = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()

@@ -7,8 +7,8 @@ import sys
 from workflow import REPO
 
 PACKAGES = {"yaml": "pyyaml"}
-# Where asked for by the user, and to make data of the simulator anew.
-OPTIONAL = {"astroquery", "pysiaf"}
+# To make data of the simulator anew.
+OPTIONAL = {"pysiaf"}
 # Programs, plugins, and what photutils imports by itself.
 NOT_IMPORTED = {"mypy", "pytest-xdist", "ruff", "scikit-image", "snakefmt"}
 

@@ -103,9 +103,13 @@ def criteria_of(name: str, mast: Mapping[str, Any]) -> dict[str, Criteria]:
     if not psf:
         return {"science": science}
     # Another star is another target in another observation, be it of the same program.
-    changes = {key: _several(v) if key == "observation" else v for key, v in psf.items()}
-    plain = replace(science, observation=(), target=None)
-    return {"science": science, "psf": replace(plain, **changes)}
+    references = replace(
+        science,
+        program=psf.get("program", science.program),
+        observation=_several(psf.get("observation")),
+        target=psf.get("target"),
+    )
+    return {"science": science, "psf": references}
 
 
 def _several(value: Any) -> tuple:

@@ -101,16 +101,18 @@ def read_lock(path: str | Path) -> Lock | None:
         head = [line[2:] for line in lines if line[:2] == "# " and line[2:3] != "%"]
         query = dict(yaml.safe_load("\n".join(head))["meta"])["query"]
         table = csv.DictReader((li for li in lines if li[:1] != "#"), delimiter=" ", strict=True)
-        files = tuple(
-            ArchivedFile(**{name: row[name] for name in COLUMNS} | {"size": int(row["size"])})
-            for row in table
-        )
+        files = tuple(_file(row) for row in table)
     except (csv.Error, yaml.YAMLError, KeyError, TypeError, ValueError):
         raise InputError(f"{path}: is no list of files in MAST: {remedy}") from None
     for file in files:
         if "/" in file.filename or file.filename.startswith("."):
             raise InputError(f"{path}: {file.filename}: is no name of a file: {remedy}")
     return Lock(query, files)
+
+
+def _file(row: Mapping[str, str]) -> ArchivedFile:
+    filename, exptype, size, *others = (row[name] for name in COLUMNS)
+    return ArchivedFile(filename, exptype, int(size), *others)
 
 
 def write_lock(path: str | Path, query: Mapping[str, Any], files: Iterable[ArchivedFile]) -> bool:

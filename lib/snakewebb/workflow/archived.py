@@ -78,7 +78,7 @@ def read_archived(config: Mapping[str, Any]) -> Archived:
     Raises
     ------
     InputError
-        A product asks for what cannot be, or for files that are not public and no token is set.
+        A product asks for what cannot be, or its list cannot be read.
     """
     asked: dict[str, Mapping[str, Any]] = {}
     files: dict[str, ArchivedFile] = {}
@@ -107,7 +107,7 @@ def read_archived(config: Mapping[str, Any]) -> Archived:
         missing = [file for file in lock.files if not os.path.exists(file.path)]
         secret = [f for f in missing if f.release_date > today and not os.environ.get(TOKEN)]
         if secret:
-            raise InputError(
+            remarks.append(
                 f"{name}: {secret[0].filename} is proprietary until {secret[0].release_date} "
                 f"({len(secret)} files): set {TOKEN}"
             )
