@@ -119,3 +119,12 @@ def test_no_light_has_no_share():
     found, error = common_share(np.full((24, 1), np.nan), np.ones((24, 1)))
     assert found == 0
     assert error == 0
+
+
+def test_a_pixel_alone_has_no_share():
+    """Nothing is darker, so that nobody knows the sky below it."""
+    model, excess = np.full((2, 24, 1), np.nan)
+    model[7], excess[7] = 50.0, 10.0
+    found, error = common_share(model, excess)
+    assert found == 0
+    assert error == 0
