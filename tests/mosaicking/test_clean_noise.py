@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 import naive
 from snakewebb.mosaicking.clean_noise import NoiseCurve, excess_variance, neighbours_median
-from snakewebb.mosaicking.outlier_detection import _clean_noise
+from snakewebb.mosaicking.outlier_detection import QUIETEST, _clean_noise
 from snakewebb.mosaicking.surroundings import common_share
 
 SHAPE = 200, 300
@@ -68,6 +68,17 @@ def test_noise_is_that_of_the_least(seed, number):
         err.ravel(), variance.ravel(), [o.ravel() for o in others], curve, flux.ravel(), places
     )
     assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_no_pixel_is_taken_for_much_quieter_than_most():
+    """Where others say so, a dead pixel's variance or a stray number is all they know."""
+    variance = np.full((8, 8), 1.0)
+    err = np.full((8, 8), 10.0)
+    other = np.full((8, 8), 1.0)
+    other[3, 3] = 1e-6
+    planes = {"ERR": err, "VAR_RNOISE": variance, "DQ": None}
+    found = _clean_noise(planes, np.full(2, 1.0), [other], np.array([27, 28]))
+    assert_allclose(found, [QUIETEST, 1.0])
 
 
 def test_what_others_lack_does_not_count():
