@@ -180,7 +180,7 @@ def cosmic_rays(exposures: list[Exposure]) -> dict[str, float]:
 
     ERR is what it would be without the hit. Of pixels that all exposures see; the names with
     ``_anywhere`` are of all usable pixels, those with ``_inflated`` of hits that inflate their own
-    errors.
+    errors, with ``_plain`` of those that do not.
     """
     figures = {}
     usable = [exposure.usable for exposure in exposures]
@@ -196,6 +196,7 @@ def cosmic_rays(exposures: list[Exposure]) -> dict[str, float]:
             figures[name + suffix] = float(outlier[chosen].mean())
             if (chosen & inflated).any():
                 figures[f"{name}_inflated{suffix}"] = float(outlier[chosen & inflated].mean())
+                figures[f"{name}_plain{suffix}"] = float(outlier[chosen & ~inflated].mean())
         figures["precision" + suffix] = float((struck[outlier] > 0).mean())
     return figures
 
@@ -203,9 +204,10 @@ def cosmic_rays(exposures: list[Exposure]) -> dict[str, float]:
 def star_cores(exposures: list[Exposure], stars: Table) -> dict[str, float]:
     """Return which share of pixels within 1.5 pixels of stars is flagged though not struck.
 
-    And how many such pixels of stars whose 3 x 3 central pixels together exceed 50 errors.
+    And how many such pixels of stars whose 3 x 3 central pixels together exceed 50 errors, and
+    which share of hits above 10 errors on any star's pixels is found.
     """
-    lost = total = bright_lost = 0
+    lost = total = bright_lost = hits = found = 0
     for e in exposures:
         _, x, y, _ = scene.locate(
             e.believed, e.shape, stars["ra"].data, stars["dec"].data, e.pointing, -3
@@ -224,6 +226,8 @@ def star_cores(exposures: list[Exposure], stars: Table) -> dict[str, float]:
                 near = np.hypot(xi - x, yi - y) < 1.5
                 core[yi[near], xi[near]] = True
                 bright[yi[near & strong], xi[near & strong]] = True
+        hit = core & e.usable & (e.struck >= 10)
+        hits, found = hits + hit.sum(), found + (hit & e.outlier).sum()
         core &= e.usable & (e.struck == 0)
         lost, total = lost + (core & e.outlier).sum(), total + core.sum()
         bright_lost += (bright & core & e.outlier).sum()
@@ -231,6 +235,7 @@ def star_cores(exposures: list[Exposure], stars: Table) -> dict[str, float]:
         "core_pixels_lost_percent": float(100 * lost / total),
         "core_pixels": int(total),
         "bright_core_pixels_lost": int(bright_lost),
+        "recall_on_cores": float(found / hits) if hits else np.nan,
     }
 
 

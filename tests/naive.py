@@ -265,11 +265,12 @@ def noise_correlation(covariances, known, reach):
 # --- outlier_detection ---------------------------------------------------------------------------
 
 
-def central_values(images):
+def central_values(images, ranges):
     """Median of full-size images, NaN where none has a value, twice; of just two values both.
 
-    The second is NaN where there is one value only. Then median and range of all but the highest
-    value, NaN and 0 where there are less than three.
+    The second is NaN where there is one value only. Then the median of all but the highest value,
+    NaN where there are less than three; and the range of these without the highest eighth of all,
+    over that which is expected of so many, 0 where there are less than three.
     """
     ny, nx = images[0].shape
     low, high, others = np.full((3, ny, nx), np.nan, np.float32)
@@ -286,7 +287,7 @@ def central_values(images):
             if len(values) > 2:
                 rest = np.float32(values[:-1])
                 others[j, i] = (rest[(len(rest) - 1) // 2] + rest[len(rest) // 2]) / 2
-                spread[j, i] = rest[-1] - rest[0]
+                spread[j, i] = (rest[-1 - len(values) // 8] - rest[0]) / ranges[len(values)]
     return low, high, others, spread
 
 
@@ -315,7 +316,7 @@ def choose_of_two(low, high):
 
 def median_of_images(images):
     """Median of full-size images, NaN where none has a value; one chosen of just two."""
-    return choose_of_two(*central_values(images)[:2])
+    return choose_of_two(*central_values(images, np.ones(len(images) + 1))[:2])
 
 
 def blot(mosaic, u, v):

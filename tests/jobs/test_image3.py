@@ -23,6 +23,8 @@ from snakewebb.jobs.crf import finish_exposure
 from snakewebb.jobs.find_sources import describe_exposure
 from snakewebb.jobs.i2d import write_mosaic
 from snakewebb.jobs.skymatch import match_exposures
+from snakewebb.mosaicking.outlier_detection import WORST_ALIGNMENT
+from snakewebb.mosaicking.surroundings import Surroundings
 from snakewebb.report.exposure_figures import plot_exposures
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
@@ -101,6 +103,19 @@ def crf(path, paths, made, target, siblings):
     return fits.getdata(target, "DQ") & OUTLIER != 0
 
 
+def test_crf_knows_how_well_its_exposure_is_aligned(paths, made, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        Surroundings, "explain", lambda self, image, noise, error: told.append(error) or 0 * noise
+    )
+    crf(paths[0], paths, made, tmp_path / "a_crf.fits", paths[1:])
+    alignment = json.loads((made / "alignment.json").read_text())
+    rms = alignment["exposures"][names(paths)[0]]["rms_after"]
+    area = fits.getheader(paths[0], "SCI")["PIXAR_A2"]
+    assert told == [pytest.approx(rms / 1000 / np.sqrt(area), rel=0.02)]
+    assert 0 < told[0] < WORST_ALIGNMENT
+
+
 def test_siblings_tell_what_is_noisy(tmp_path):
     """Those of the same pixels, whatever their files are called."""
     field = replace(FIELD, noisy_fraction=0.03, cosmic_ray_rate=0.0, stars=60)
@@ -116,6 +131,12 @@ def test_siblings_tell_what_is_noisy(tmp_path):
             hdus[0].header[key] = value
             hdus.writeto(tmp_path / f"{key}.fits")
         others.append(tmp_path / f"{key}.fits")
+    small = tmp_path / "small.fits"  # a subarray in the same corner
+    with fits.open(paths[1]) as hdus:
+        for name in ("SCI", "ERR", "DQ", "VAR_RNOISE"):
+            hdus[name].data = hdus[name].data[:-20]
+        hdus.writeto(small)
+    others.append(small)
     strange = crf(paths[0], paths, made, tmp_path / "b_crf.fits", others)
     alone = crf(paths[0], paths, made, tmp_path / "c_crf.fits", [])
     assert alone.sum() > 50

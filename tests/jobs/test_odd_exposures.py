@@ -174,12 +174,14 @@ def test_checks_read_no_pixels(paths, tmp_path, monkeypatch):
 
 
 def test_a_median_of_another_make_is_refused(tmp_path):
-    write_rows(tmp_path / "good.fits", (4, 5), [np.arange(20, dtype=np.float32).reshape(4, 5)])
+    images = np.arange(60, dtype=np.float32).reshape(4, 3, 5)
+    write_rows(tmp_path / "good.fits", images.shape, [images])
     window = read_window(tmp_path / "good.fits", slice(1, 3), slice(2, 4))
-    assert_array_equal(window, [[7, 8], [12, 13]])
-    fits.PrimaryHDU(np.zeros((4, 5))).writeto(tmp_path / "doubles.fits")
+    assert_array_equal(window, images[1:3, :, 2:4])
+    fits.PrimaryHDU(images.astype(float)).writeto(tmp_path / "doubles.fits")
+    fits.PrimaryHDU(images[:, 0]).writeto(tmp_path / "flat.fits")
     (tmp_path / "packed.fits").write_bytes(gzip.compress((tmp_path / "good.fits").read_bytes()))
-    for name in ("doubles", "packed"):
+    for name in ("doubles", "flat", "packed"):
         with pytest.raises(InputError, match=f"{name}.fits: is no median of this version"):
             read_window(tmp_path / f"{name}.fits", slice(1, 3), slice(2, 4))
 

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 import naive
 from snakewebb.mosaicking.clean_noise import NoiseCurve, excess_variance, neighbours_median
-from snakewebb.mosaicking.outlier_detection import _clean_noise
+from snakewebb.mosaicking.outlier_detection import QUIETEST, _clean_noise
 from snakewebb.mosaicking.surroundings import common_share
 
 SHAPE = 200, 300
@@ -70,6 +70,17 @@ def test_noise_is_that_of_the_least(seed, number):
     assert_allclose(found, expected, rtol=1e-6)
 
 
+def test_no_pixel_is_taken_for_much_quieter_than_most():
+    """Where others say so, a dead pixel's variance or a stray number is all they know."""
+    variance = np.full((8, 8), 1.0)
+    err = np.full((8, 8), 10.0)
+    other = np.full((8, 8), 1.0)
+    other[3, 3] = 1e-6
+    planes = {"ERR": err, "VAR_RNOISE": variance, "DQ": None}
+    found = _clean_noise(planes, np.full(2, 1.0), [other], np.array([27, 28]))
+    assert_allclose(found, [QUIETEST, 1.0])
+
+
 def test_what_others_lack_does_not_count():
     variance = np.full((8, 8), 2.0, np.float32)
     variance[3, 3] = 9
@@ -117,5 +128,14 @@ def test_no_light_has_no_share():
     assert found == 0
     assert error == 0
     found, error = common_share(np.full((24, 1), np.nan), np.ones((24, 1)))
+    assert found == 0
+    assert error == 0
+
+
+def test_a_pixel_alone_has_no_share():
+    """Nothing is darker, so that nobody knows the sky below it."""
+    model, excess = np.full((2, 24, 1), np.nan)
+    model[7], excess[7] = 50.0, 10.0
+    found, error = common_share(model, excess)
     assert found == 0
     assert error == 0

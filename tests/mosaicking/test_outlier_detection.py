@@ -16,8 +16,14 @@ from snakewebb.io.dq import BITS, DO_NOT_USE
 from snakewebb.io.planes import invalidate, read_planes
 from snakewebb.kernels.median import choose_of_two, median_of_windows
 from snakewebb.kernels.outlier_detection import blot, find_candidates
-from snakewebb.mosaicking.median import MedianOptions, chosen, median_band
-from snakewebb.mosaicking.outlier_detection import OutlierOptions, flag_outliers, reason_to_skip
+from snakewebb.mosaicking.median import MedianOptions, chosen, median_band, noise_range
+from snakewebb.mosaicking.outlier_detection import (
+    UNKNOWN_ALIGNMENT,
+    WORST_ALIGNMENT,
+    OutlierOptions,
+    flag_outliers,
+    reason_to_skip,
+)
 from snakewebb.mosaicking.resample import DrizzleOptions, Input, drizzle_band
 from snakewebb.mosaicking.surroundings import Surroundings
 from snakewebb.mosaicking.weights import typical_weights
@@ -36,13 +42,17 @@ STAR_FWHM = 2.3
 # --- kernels -------------------------------------------------------------------------------------
 
 
+RANGES = np.array([noise_range(number) for number in range(120)])
+
+
 def run_median(images, windows, shape):
     pieces = [image[y0:y1, x0:x1] for image, (y0, y1, x0, x1) in zip(images, windows, strict=True)]
     starts = np.cumsum([0, *(piece.size for piece in pieces)])[:-1]
     table = [(*w, s) for w, s in zip(windows, starts, strict=True)]
     values = np.concatenate([np.zeros(0), *(piece.ravel() for piece in pieces)])
     found = np.empty((4, *shape), np.float32)
-    median_of_windows(values.astype(np.float32), np.array(table, np.int64).reshape(-1, 5), *found)
+    table = np.array(table, np.int64).reshape(-1, 5)
+    median_of_windows(values.astype(np.float32), table, RANGES, *found)
     return found
 
 
@@ -61,7 +71,7 @@ def covered(image, window):
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.integers(0, 9), st.integers(0, 2**32 - 1))
+@given(st.integers(0, 30), st.integers(0, 2**32 - 1))
 def test_median_of_images_with_gaps(n, seed):
     rng = np.random.default_rng(seed)
     shape = 7, 9
@@ -69,7 +79,8 @@ def test_median_of_images_with_gaps(n, seed):
     images[rng.random(images.shape) < 0.3] = np.nan
     windows = [(*sorted(rng.integers(0, 8, 2)), *sorted(rng.integers(0, 10, 2))) for _ in range(n)]
     median = run_median(images, windows, shape)
-    expected = naive.central_values([np.full(shape, np.nan), *map(covered, images, windows)])
+    covering = [np.full(shape, np.nan), *map(covered, images, windows)]
+    expected = naive.central_values(covering, RANGES)
     np.testing.assert_allclose(median, expected, rtol=1e-6)
     order = rng.permutation(n)
     shuffled = run_median(images[order], [windows[k] for k in order], shape)
@@ -83,7 +94,20 @@ def test_median_of_three_and_more_is_numpys():
         np.testing.assert_array_equal(median[:2], [np.median(images[:n], axis=0)] * 2)
         others = np.sort(images[:n], axis=0)[:-1]
         np.testing.assert_array_equal(median[2], np.median(others, axis=0))
-        np.testing.assert_array_equal(median[3], np.ptp(others, axis=0))
+        np.testing.assert_allclose(median[3], np.ptp(others, axis=0) / noise_range(n), rtol=1e-6)
+
+
+@pytest.mark.parametrize("number", [3, 4, 8, 24, 60])
+def test_the_range_of_noise(number):
+    """Hardly exceeded by noise, and not by the hits of a few of many exposures either."""
+    rng = np.random.default_rng(number)
+    values = rng.standard_normal((number, 100, 100)).astype(np.float32)
+    for struck in range(1 + number // 8):
+        spread = run_median(values, [(0, 100, 0, 100)] * number, (100, 100))[3]
+        assert np.quantile(spread, 0.95) < 2
+        if not struck:
+            assert 0.1 < (spread > 1).mean() < 0.2
+        values[struck] += 1000
 
 
 def test_median_of_many():
@@ -100,7 +124,7 @@ def pairs(seed, shape=(11, 12)):
     images[rng.random(images.shape) < 0.05] -= 20
     images[rng.random(images.shape) < 0.1] = np.nan
     images[2, :, : shape[1] // 2] = np.nan
-    return naive.central_values(images)[:2]
+    return naive.central_values(images, RANGES)[:2]
 
 
 @settings(deadline=None, max_examples=15)
@@ -355,6 +379,7 @@ class Exposures:
 
     def flags(self, name, median, planes=None, others=None, **options):
         sky = options.pop("sky_level", self.inputs[name].sky)
+        rms = options.pop("alignment_rms", 1.0)
         return flag_outliers(
             self.planes(name) if planes is None else planes,
             self.inputs[name].pixel_map,
@@ -362,7 +387,7 @@ class Exposures:
             sky,
             OutlierOptions(**options),
             self.others(name) if others is None else others,
-            1.0,
+            rms,
         )
 
     def score(self, median, names):
@@ -595,6 +620,21 @@ def test_a_strong_hit_on_a_star_is_found(tmp_path, fwhm):
         peaks = made.cores[name] & (brightness == maximum_filter(brightness, 5)) & (brightness > 4)
         planes["SCI"][peaks] += 4 * brightness[peaks]
         assert made.flags(name, median, planes=planes)[peaks].mean() > 0.7
+
+
+@pytest.mark.parametrize(
+    ("rms", "pixels"),
+    [(6.0, 0.1), (0.0, 0.0), (None, UNKNOWN_ALIGNMENT), (500.0, WORST_ALIGNMENT)],
+)
+def test_the_alignment_explains_what_was_measured_of_it(exposures, monkeypatch, rms, pixels):
+    """In mas, 60 of which are a pixel; false matches do not hide all there is."""
+    told = []
+    monkeypatch.setattr(
+        Surroundings, "explain", lambda self, image, noise, error: told.append(error) or 0 * noise
+    )
+    median = exposures.median(exposures.chosen(0, 1, 2, 3))
+    exposures.flags("e0", median, alignment_rms=rms)
+    assert told == [pytest.approx(pixels, rel=1e-3)]
 
 
 @settings(deadline=None, max_examples=20)

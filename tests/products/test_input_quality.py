@@ -66,3 +66,19 @@ def test_scatter_that_is_usual_does_not_stand_out():
     rng = np.random.default_rng(1)
     numbers = {"alignment_rms": rng.normal(4, 0.3, 500), "flagged": rng.gamma(20, 0.001, 500)}
     assert sum(map(bool, outlying(numbers))) < 5
+
+
+@pytest.mark.parametrize(
+    ("rms", "flagged"),
+    [
+        ([40.0, 40.1, 39.9, 40.0, 60.0], [0.02, 0.02, 0.02, 0.02, 0.035]),  # a fifth of the median
+        ([0.02, 0.02, 0.02, 0.02, 0.2], [0.0, 0.0, 0.0, 0.0, 1e-6]),  # whatever the median
+    ],
+)
+def test_what_hardly_differs_does_not_stand_out(rms, flagged):
+    assert not any(outlying({"alignment_rms": np.array(rms), "flagged": np.array(flagged)}))
+
+
+def test_an_exposure_stands_out_of_others_without_flags():
+    numbers = {"alignment_rms": np.zeros(5), "flagged": np.array([0.0, 0.0, 0.0, 0.0, 0.02])}
+    assert outlying(numbers) == ["", "", "", "", "2 % of its pixels are flagged, of others 0"]

@@ -91,15 +91,15 @@ def _results(function, tasks, pool, running):
                 future.cancel()
 
 
-def write_rows(path: str | Path, shape: tuple[int, ...], bands: Iterable[np.ndarray]) -> None:
-    """Write an image band by band, or several images whose rows take turns.
+def write_rows(path: str | Path, shape: tuple[int, int, int], bands: Iterable[np.ndarray]) -> None:
+    """Write images band by band, whose rows take turns.
 
     Parameters
     ----------
     path : path
-    shape : (ny, nx) or (ny, n, nx)
-    bands : iterable of (rows, nx) or (rows, n, nx) float32
-        That make up the image, in order.
+    shape : (ny, n, nx)
+    bands : iterable of (rows, n, nx) float32
+        That make up the images, in order.
     """
     header = fits.Header({"SIMPLE": True, "BITPIX": -32, "NAXIS": len(shape)})
     for axis, length in enumerate(reversed(shape), 1):
@@ -116,21 +116,20 @@ def read_window(path: str | Path, rows: slice, columns: slice) -> np.ndarray:
 
     Returns
     -------
-    (rows, columns) or (rows, n, columns) float32
+    (rows, n, columns) float32
 
     Raises
     ------
     InputError
-        The file is cut short, or no such image.
+        The file is cut short, or has no such images.
     """
     image = structure(path)[0]
-    if image.dtype != ">f4" or len(image.shape) not in (2, 3) or is_packed(path):
+    if image.dtype != ">f4" or len(image.shape) != 3 or is_packed(path):
         raise InputError(f"{path}: is no median of this version: remove the file and run again")
-    height, *images, width = image.shape
+    height, number, width = image.shape
     (top, bottom, _), (left, right, _) = (
         s.indices(n) for s, n in zip((rows, columns), (height, width), strict=True)
     )
-    number = math.prod(images)
     window = np.empty(((bottom - top) * number, right - left), np.float32)
     pieces = window[None] if right - left == width else window  # all rows at once, or one by one
     with open(path, "rb", buffering=0) as file:
@@ -141,4 +140,4 @@ def read_window(path: str | Path, rows: slice, columns: slice) -> np.ndarray:
     # In place: memory that is touched for the first time costs more than the work on it.
     if sys.byteorder == "little":
         window.byteswap(inplace=True)
-    return window.reshape(bottom - top, *images, right - left)
+    return window.reshape(bottom - top, number, right - left)

@@ -32,33 +32,33 @@ def _select(values, count, k):
 
 @njit("UniTuple(float32, 3)(float32[::1], int64)", cache=True, nogil=True)
 def _medians(values, count):
-    """Return the median of the first ``count`` values; median and range of all but the highest.
+    """Return the median of the first ``count`` values, that of all but the highest, and the range.
 
-    They are three or more, and are reordered.
+    They are three or more, and are reordered. The range is that of all but the highest one and the
+    highest eighth.
     """
     middle = count // 2
     _select(values, count, middle)
     below = lowest = values[0]
     for k in range(1, middle):
         below, lowest = max(below, values[k]), min(lowest, values[k])
-    second, highest = np.float32(-np.inf), values[middle]
-    for k in range(middle + 1, count):
-        second, highest = max(second, min(values[k], highest)), max(highest, values[k])
-    if middle + 1 == count:
-        second = below
-    between = np.float32(0.5 * (np.float64(below) + np.float64(values[middle])))
+    upper = values[middle]
+    between = np.float32(0.5 * (np.float64(below) + np.float64(upper)))
+    top = count - 2 - count // 8
+    if top > middle:
+        _select(values, count, top)
     if count % 2:
-        return values[middle], between, second - lowest
-    return between, below, second - lowest
+        return upper, between, values[top] - lowest
+    return between, below, values[top] - lowest
 
 
 @njit(
-    "void(float32[::1], int64[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], "
-    "float32[:, ::1])",
+    "void(float32[::1], int64[:, ::1], float64[::1], float32[:, ::1], float32[:, ::1], "
+    "float32[:, ::1], float32[:, ::1])",
     cache=True,
     nogil=True,
 )
-def median_of_windows(values, windows, low, high, others, spread):
+def median_of_windows(values, windows, ranges, low, high, others, spread):
     """Take medians, pixel by pixel, of the images that cover a pixel and are not NaN there.
 
     Parameters
@@ -68,6 +68,8 @@ def median_of_windows(values, windows, low, high, others, spread):
     windows : (n, 5) int64
         Of each image: first and last (excluded) row and column of the result that it covers, and
         where it starts in ``values``.
+    ranges : (n + 1,) float64
+        The range that counts as 1, of 0, 1, … n values; see `snakewebb.mosaicking.median`.
     low, high : (ny, nx) float32
         The result: both are the median (of an even number of values the mean of the two central
         ones), but of just two values the lower and the higher. Of a single one, which nothing
@@ -76,7 +78,8 @@ def median_of_windows(values, windows, low, high, others, spread):
         The result: the median of all values but the highest one; NaN where there are less than
         three.
     spread : (ny, nx) float32
-        The result: the range of all values but the highest one; 0 where there are less than three.
+        The result: the range of all values but the highest one and the highest eighth, over that of
+        ``ranges``; 0 where there are less than three.
     """
     n = windows.shape[0]
     ny, nx = low.shape
@@ -102,7 +105,7 @@ def median_of_windows(values, windows, low, high, others, spread):
                         count += 1
             if count > 2:
                 low[j, i], others[j, i], spread[j, i] = _medians(found, count)
-                high[j, i] = low[j, i]
+                high[j, i], spread[j, i] = low[j, i], spread[j, i] / ranges[count]
                 continue
             others[j, i], spread[j, i] = np.nan, 0.0
             if count == 2:

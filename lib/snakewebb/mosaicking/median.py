@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from statistics import NormalDist
 
 import numpy as np
 
@@ -74,8 +75,9 @@ def median_band(
     -------
     (4, h, nx) float32
         Twice the median; but of just two values, of which neither has a majority against it, the
-        lower and the higher one. Then median and range of all values but the highest. See
-        `snakewebb.kernels.median.median_of_windows`, and `chosen`.
+        lower and the higher one. Then the median of all values but the highest, and a standard
+        deviation that tells how far they differ: their range, without the highest eighth, over
+        `noise_range`. See `snakewebb.kernels.median.median_of_windows`, and `chosen`.
 
     Raises
     ------
@@ -134,8 +136,8 @@ def chosen(bands: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     ------
     (h, 3, nx) float32
         The median (see `snakewebb.kernels.median.choose_of_two`), that of all values but the
-        highest, and the range of these, row by row, in bands of other heights. Of two values both
-        medians are the one that was chosen, and the range is 0.
+        highest, and how far these differ, row by row, in bands of other heights. Of two values
+        both medians are the one that was chosen, and they differ by 0.
     """
     kept, done = None, 0
     for band in chain(bands, [None]):
@@ -151,6 +153,29 @@ def chosen(bands: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
             yield np.stack((median, np.where(np.isnan(others), median, others), spread), axis=1)
             kept = kept[:, max(stop - REACH, 0) :]
             done = min(stop, REACH)
+
+
+def noise_range(number: int) -> float:
+    """Return the range that noise hardly exceeds, between the lowest value and a high one.
+
+    Of Gaussian values of standard deviation 1, the high one is the highest but one, and but an
+    eighth of all: few of many are struck. The mean of the range is that of its ends (Blom 1958,
+    Statistical Estimates and Transformed Beta-Variables), to which its standard deviation is added
+    (David & Johnson 1954, Biometrika 41, 228); one in six is greater.
+
+    Parameters
+    ----------
+    number : int
+        Of values; infinity for fewer than three.
+    """
+    if number < 3:
+        return np.inf
+    normal, ranks = NormalDist(), (1, number - 1 - number // 8)
+    bottom, top = (normal.inv_cdf((rank - 0.375) / (number + 0.25)) for rank in ranks)
+    p, q = (rank / (number + 1) for rank in ranks)
+    a, b = (normal.pdf(normal.inv_cdf(share)) for share in (p, q))
+    variance = p * (1 - p) / a**2 + q * (1 - q) / b**2 - 2 * p * (1 - q) / (a * b)
+    return top - bottom + float(np.sqrt(variance / (number + 2)))
 
 
 def _cropped(exposure: Input, left: int, right: int) -> Input:
@@ -213,5 +238,6 @@ def _median(
         values[end - size : end] = image.ravel()
     table = np.column_stack((np.reshape(windows, (-1, 4)), ends - sizes)).astype(np.int64)
     medians = np.empty((4, *shape), np.float32)
-    median_of_windows(values, table, *medians)
+    ranges = np.array([noise_range(number) for number in range(len(windows) + 1)])
+    median_of_windows(values, table, ranges, *medians)
     return medians

@@ -18,9 +18,9 @@ SHARPNESS = 1.4
 """How far an image may stand out of a model, in units of its curvature. In simulated images in
 F115W of NIRCam stars stand out by up to 1.1 of 4 exposures, by up to 1.4 of 2."""
 NOISE = 2.0
-"""So many errors of curvature and of spread are noise."""
-SPREAD = 3.0
-"""So much farther than others are from each other an image may be."""
+"""So many errors of curvature are noise."""
+SPREAD = 6.0
+"""So many of the standard deviations that others differ by an image may be off."""
 SOURCE = 2.0
 """Others differ by no more than so many times the light that is there, or one of them is struck."""
 VISIBLE = 3.0
@@ -36,7 +36,7 @@ class Surroundings:
     ----------
     models : (3, ny, nx) float32
         The first one counts where the image lies below it, the second one where it lies above. The
-        third one is the range of what the second is made of.
+        third one is how far what the second is made of differs, as a standard deviation.
     places : (n,) int
         In C order of an image.
     above : (n,) bool
@@ -107,7 +107,7 @@ class Surroundings:
     def _disagreement(self, noise: np.ndarray, light: np.ndarray) -> np.ndarray:
         """Return by how much the image may be above others since these differ among themselves."""
         spread = np.nan_to_num(self._seen(self._models[2], 0, 0).astype(float))
-        allowed = np.minimum(SPREAD * np.maximum(spread - NOISE * noise, 0.0), SOURCE * light)
+        allowed = np.minimum(SPREAD * np.maximum(spread - noise, 0.0), SOURCE * light)
         return np.where(self._above, allowed, 0.0)
 
     def _variation(
@@ -183,5 +183,5 @@ def common_share(model: np.ndarray, excess: np.ndarray) -> tuple[np.ndarray, np.
     middle = np.argmax(total >= total[-1] / 2, axis=0)
     found = np.take_along_axis(share, np.take_along_axis(order, middle[None], 0), 0)[0]
     power = (weight**2).sum(axis=0)
-    known = power > 0
+    known = (power > 0) & (half > 0)
     return np.where(known, found, 0.0), known / np.sqrt(np.where(known, power, 1.0))

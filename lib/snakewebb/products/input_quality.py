@@ -16,6 +16,8 @@ SIGMAS = 5.0
 """By so many standard deviations of the others an exposure stands out, by default."""
 LEAST_SHARE = 0.2
 """A standard deviation is not taken for less than this share of the median."""
+LEAST = {"alignment_rms": 1.0, "flagged": 0.001}
+"""Nor for less than this, be the median 0: a milliarcsecond, one in a thousand pixels."""
 FEWEST = 4
 """Exposures of which one can stand out."""
 NUMBERS = {"alignment_rms": "tweakreg.rms_after", "flagged": "outlier_detection.fraction"}
@@ -72,8 +74,8 @@ def outlying(numbers: dict[str, np.ndarray], sigmas: float = SIGMAS) -> list[str
     reasons: list[list[str]] = [[] for _ in numbers["flagged"]]
     for name, values in numbers.items():
         known = values[np.isfinite(values)]
-        median = float(np.median(known)) if len(known) else np.nan
-        found = standing_out(values, sigmas, LEAST_SHARE * median if known.size else 0.0)
+        median = float(np.median(known)) if len(known) else 0.0
+        found = standing_out(values, sigmas, max(LEAST_SHARE * median, LEAST[name]))
         for k in np.flatnonzero(found & (values > median)):
             reasons[k].append(
                 WORDS[name].format(
