@@ -26,6 +26,15 @@ from snakewebb.astrometry.reference import (
 )
 from snakewebb.astrometry.tweakreg import align
 from snakewebb.astrometry.unknowns import Exposures, KnownStars, Measurements, Prior, maps
+from snakewebb.simulate.alignment_scores import (
+    between_detectors,
+    errors_of,
+    gaia,
+    places,
+    relative,
+    rms,
+    without_rigid,
+)
 from snakewebb.simulate.apertures import imaging_aperture
 from snakewebb.simulate.detections import NIRCAM, Survey, observe
 from snakewebb.wcs.aberration import attitude
@@ -336,44 +345,6 @@ TWO_EPOCHS = {
 ONE_VISIT = {"dithers": tuple((d, 0) for d in DITHERS), "detectors": NIRCAM[:5]}
 
 
-def places(seen):
-    """Middles and corners on a plane, arcsec: (exposures, 5, 2)."""
-    sky = np.array(list(seen.true.values()))
-    return np.stack(to_plane(sky[..., 0], sky[..., 1], 53.16, -27.79), -1)
-
-
-def without_rigid(errors, points):
-    """Errors without the shift and roll that they have in common."""
-    u = (points - points.mean(axis=(0, 1))).reshape(-1, 2)
-    design = np.zeros((2 * len(u), 3))
-    design[0::2, 0] = design[1::2, 1] = 1
-    design[0::2, 2], design[1::2, 2] = -u[:, 1], u[:, 0]
-    flat = errors.reshape(-1)
-    return (flat - design @ np.linalg.lstsq(design, flat, rcond=None)[0]).reshape(errors.shape)
-
-
-def errors_of(seen, alignment):
-    """Errors of middles and corners, mas: (exposures, 5, 2)."""
-    corrections = {name: quality.correction for name, quality in alignment.exposures.items()}
-    return np.array(list(seen.errors(corrections).values()))
-
-
-def between_detectors(seen, alignment):
-    """Rms of errors within exposures, mas, either axis."""
-    errors, points = errors_of(seen, alignment), places(seen)
-    groups = np.array(list(seen.groups.values()))
-    own = [without_rigid(errors[groups == g], points[groups == g]) for g in np.unique(groups)]
-    return np.sqrt(np.mean(np.square(np.concatenate(own))))
-
-
-def rms(values):
-    return np.sqrt(np.mean(np.square(values)))
-
-
-def relative(seen, alignment):
-    return rms(without_rigid(errors_of(seen, alignment), places(seen)))
-
-
 def test_detectors_are_found_where_they_are():
     seen = observe(Survey(**TWO_EPOCHS, outliers=0.02))
     rigid = align(seen.catalogs, seen.groups)
@@ -573,25 +544,6 @@ def test_with_few_stars_it_is_no_worse_than_rigid_groups(n_common):
             assert [g.relative for g in alignment.groups] == 4 * ["COMPLETE"]
             squares[k] += relative(seen, alignment) ** 2
     assert squares[1] <= 1.02 * squares[0]
-
-
-def gaia(seen, rng, *, magnitude=21.0, position=0.3, motion=0.2):
-    """What a catalogue of 2016 has of the bright stars, with errors."""
-    stars = seen.stars
-    n = len(stars["RA"])
-    dec = np.cos(np.radians(stars["DEC"]))
-    columns = {
-        "RA": stars["RA"] + rng.normal(0, position, n) / 3.6e6 / dec,
-        "DEC": stars["DEC"] + rng.normal(0, position, n) / 3.6e6,
-        "ref_epoch": np.full(n, 2016.0),
-        "pmra": stars["pmra"] + rng.normal(0, motion, n),
-        "pmdec": stars["pmdec"] + rng.normal(0, motion, n),
-        "parallax": stars["parallax"] + rng.normal(0, motion, n),
-        **{f"{key}_error": np.full(n, position) for key in ("ra", "dec")},
-        **{f"{key}_error": np.full(n, motion) for key in ("pmra", "pmdec", "parallax")},
-    }
-    bright = stars["magnitude"] < magnitude
-    return {key: column[bright] for key, column in columns.items()}
 
 
 def test_exposures_are_where_the_catalogue_says():
