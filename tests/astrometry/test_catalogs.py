@@ -14,8 +14,8 @@ from numpy.testing import assert_allclose
 
 from broken import mutations
 from snakewebb.astrometry import catalogs
+from snakewebb.astrometry.reference import ERRORS
 from snakewebb.errors import InputError
-from snakewebb.wcs.sphere import to_plane
 
 RA, DEC = np.array([0.001, 359.999, 12.5]), np.array([-89.0, 10.0, 20.5])
 FORMATS = {
@@ -141,6 +141,7 @@ NONSENSE = {
         {"DEC": [-99.0, -99.0]},
         "column DEC holds -99 in row 1, and 1 more: give numbers from -90 to 90",
     ),
+    "no weights": ({"weight": [np.nan] * 2}, "not one of its 2 rows has a position and a weight"),
     "all NaN": ({"RA": [np.nan] * 2}, "not one of its 2 rows has a position"),
     "two dimensions": ({"RA": [[1.0, 2.0]] * 2}, r"column RA has shape \(2, 2\)"),
     "boolean": ({"RA": [True, False]}, "column RA does not hold numbers"),
@@ -300,20 +301,6 @@ def test_gaia_stars_come_with_all_that_is_known_of_their_motion(monkeypatch):
     assert_allclose(stars["ra_dec_corr"], [0.1, 0.2, np.nan])
 
 
-def test_gaia_stars_are_moved_to_the_epoch(monkeypatch):
-    fake_astroquery(monkeypatch, gaia_table)
-    square = SimpleNamespace(corners=lambda: (np.array([0.0, 1.0]), np.array([0.0, 1.0])))
-    table, notes = catalogs.reference_catalogue(
-        "GAIADR3", None, {"a": square}, {"a": 2024.0}, moved=True
-    )
-    assert notes["stars"] == 3
-    assert len(table["RA"]) == 2  # that of which nobody knows where it moves is left out
-    east, north = to_plane(np.asarray(table["RA"]), np.asarray(table["DEC"]), 0.0, 60.0)
-    assert_allclose([east[0], north[0]], [-0.8, 0.4], atol=1e-5)  # arcsec in 8 years
-    assert 359 < table["RA"][0] < 360
-    assert_allclose([table["RA"][1], table["DEC"][1]], [10, -30])
-
-
 def test_a_users_catalogue_tells_how_its_stars_move(tmp_path, caplog):
     path = tmp_path / "own.ecsv"
     table = Table({"RA": [10.0, 11.0], "DEC": [60.0, 61.0], "PMRA": [50.0, np.nan]})
@@ -329,13 +316,43 @@ def test_a_users_catalogue_tells_how_its_stars_move(tmp_path, caplog):
     assert_allclose(columns["pmra"], [50.0, np.nan])
     assert_allclose(columns["pmdec"], [3000.0, 4000.0])
     assert_allclose(columns["ra_pmra_corr"], [0.3, -0.3])
-    moved, _ = catalogs.reference_catalogue("own.ecsv", path, {}, {"e": 2022.0}, moved=True)
-    assert_allclose((moved["DEC"] - 60.0) * 3600, [18.0], atol=0.002)
     table.remove_column("Ref_Epoch")
     table.write(path, overwrite=True)
     columns, _ = catalogs.read_reference(path)
     assert "has no ref_epoch: its stars are taken as of the exposures' epoch" in caplog.text
     assert columns.keys() == {"RA", "DEC"}
+
+
+def test_a_parallax_needs_an_epoch(tmp_path, caplog):
+    table = Table({"RA": [10.0], "DEC": [60.0], "parallax": [5.0], "parallax_error": [0.1]})
+    table.write(tmp_path / "own.ecsv")
+    columns, _ = catalogs.read_reference(tmp_path / "own.ecsv")
+    assert columns.keys() == {"RA", "DEC"}
+    assert "has no ref_epoch" in caplog.text
+
+
+def test_a_catalogue_as_gaias_archive_writes_it(tmp_path):
+    """With units, without weights: none of its columns is taken for one."""
+    table = Table({"source_id": [1, 2], "ra": [10.0, 11.0] * u.deg, "dec": [60.0, 61.0] * u.deg})
+    table["ref_epoch"] = [2016.0, 2016.0] * u.yr
+    for name in (*ERRORS, "pmra", "pmdec", "parallax"):
+        unit = u.mas / u.yr if name.startswith("pm") else u.mas
+        table[name] = [0.1, 7.0] * unit
+    for name in ("c.ecsv", "c.fits", "c.vot"):
+        table.write(tmp_path / name, format=FORMATS[name])
+        columns, notes = catalogs.read_reference(tmp_path / name)
+        assert columns.keys() == {"RA", "DEC", "ref_epoch", *ERRORS, "pmra", "pmdec", "parallax"}
+        assert_allclose(columns["ra_error"], [0.1, 7.0])
+        assert notes["unused"] == "source_id"
+
+
+def test_a_catalogue_of_no_epoch_in_any_row(tmp_path, caplog):
+    (tmp_path / "c.csv").write_text("RA,DEC,ref_epoch,pmra\n1,2,,3\n4,5,,6\n")
+    with pytest.raises(InputError, match=r"its 2 rows has a position and a ref_epoch: fill that"):
+        catalogs.read_reference(tmp_path / "c.csv")
+    (tmp_path / "c.csv").write_text("RA,DEC,ref_epoch\n1,2,2016\n4,5,\n")
+    assert catalogs.reference_catalogue("c", tmp_path / "c.csv", [], [None])[1]["left_out"] == 1
+    assert "no exposure has EXPMID: its stars are not moved" in caplog.text
 
 
 @pytest.mark.parametrize(

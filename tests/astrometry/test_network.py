@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array, random_array
 
 import naive
+from snakewebb.astrometry.absolute import References
 from snakewebb.astrometry.equations import Equations, State
+from snakewebb.astrometry.joining import align_relative, detections_of
 from snakewebb.astrometry.joint import Frame, Network
 from snakewebb.astrometry.network import adjust
 from snakewebb.astrometry.normal import Solved
-from snakewebb.astrometry.options import AbsoluteMatching, Matching
+from snakewebb.astrometry.options import AbsoluteMatching, Matching, NoCatalogue
 from snakewebb.astrometry.reference import (
     at_epoch,
     compass,
@@ -24,6 +26,15 @@ from snakewebb.astrometry.reference import (
 )
 from snakewebb.astrometry.tweakreg import align
 from snakewebb.astrometry.unknowns import Exposures, KnownStars, Measurements, Prior, maps
+from snakewebb.simulate.alignment_scores import (
+    between_detectors,
+    errors_of,
+    gaia,
+    places,
+    relative,
+    rms,
+    without_rigid,
+)
 from snakewebb.simulate.apertures import imaging_aperture
 from snakewebb.simulate.detections import NIRCAM, Survey, observe
 from snakewebb.wcs.aberration import attitude
@@ -281,9 +292,29 @@ def test_what_is_not_told_of_a_star_is_not_zero():
     assert_allclose(1000 * np.sqrt(np.diag(covariance[0])), [5, 5, 10, 10, 2], rtol=1e-4)
 
 
+def test_an_error_without_a_motion_tells_nothing():
+    star = {"RA": np.full(2, 10.0), "DEC": np.full(2, 0.0), "ref_epoch": np.full(2, 2016.0)}
+    star |= {"pmra": np.array([np.nan, 3.0]), "pmra_error": np.full(2, 0.1)}
+    star |= {"ra_pmra_corr": np.full(2, 0.9), "ra_error": np.full(2, 1.0)}
+    _, covariance = known_stars(star, (10.0, 0.0), 2016.0, 0.005)
+    assert_allclose(1000 * np.sqrt(covariance[:, 2, 2]), [10.0, 0.1], rtol=1e-6)
+    assert_allclose(1e6 * covariance[:, 0, 2], [0.0, 0.09], atol=1e-9)
+
+
+def test_a_motion_needs_an_epoch():
+    star = {"RA": np.array([10.0]), "DEC": np.array([0.0])}
+    star |= {name: np.array([50.0]) for name in ("pmra", "pmdec", "parallax")}
+    star |= {f"{name}_error": np.array([0.1]) for name in ("pmra", "pmdec", "parallax")}
+    for columns, epoch in ((star, 2022.0), (star | {"ref_epoch": np.array([2016.0])}, None)):
+        mean, covariance = known_stars(columns, (10.0, 0.0), epoch, 0.005)
+        assert not mean.any()
+        assert_allclose(1000 * np.sqrt(np.diag(covariance[0])), [5, 5, 10, 10, 2], rtol=1e-4)
+
+
 def test_correlations_are_gaias():
     star = {"RA": np.array([10.0]), "DEC": np.array([0.0]), "ref_epoch": np.array([2016.0])}
     star |= {f"{n}_error": np.array([1.0]) for n in ("ra", "dec", "parallax", "pmra", "pmdec")}
+    star |= {name: np.zeros(1) for name in ("pmra", "pmdec", "parallax")}
     star |= {"ra_pmra_corr": np.array([0.4]), "parallax_pmdec_corr": np.array([-0.3])}
     _, covariance = known_stars(star, (10.0, 0.0), 2018.0, 1.0)
     # 2 years on: variance of RA 1 + 2·2·0.4 + 4
@@ -294,6 +325,7 @@ def test_correlations_are_gaias():
 def test_errors_and_correlations_that_cannot_be_true():
     star = {"RA": np.full(2, 10.0), "DEC": np.full(2, 0.0), "ref_epoch": np.full(2, 2016.0)}
     star |= {f"{n}_error": np.array([0.0, 1.0]) for n in ("ra", "dec", "pmra", "pmdec", "parallax")}
+    star |= {name: np.zeros(2) for name in ("pmra", "pmdec", "parallax")}
     star |= {f"{n}_corr": np.full(2, v) for n, v in (("ra_dec", 1.0), ("ra_pmra", -1.0))}
     _, covariance = known_stars(star, (10.0, 0.0), 2018.0, 1.0)
     assert (np.linalg.eigvalsh(covariance) > 0).all()
@@ -311,44 +343,6 @@ TWO_EPOCHS = {
 
 
 ONE_VISIT = {"dithers": tuple((d, 0) for d in DITHERS), "detectors": NIRCAM[:5]}
-
-
-def places(seen):
-    """Middles and corners on a plane, arcsec: (exposures, 5, 2)."""
-    sky = np.array(list(seen.true.values()))
-    return np.stack(to_plane(sky[..., 0], sky[..., 1], 53.16, -27.79), -1)
-
-
-def without_rigid(errors, points):
-    """Errors without the shift and roll that they have in common."""
-    u = (points - points.mean(axis=(0, 1))).reshape(-1, 2)
-    design = np.zeros((2 * len(u), 3))
-    design[0::2, 0] = design[1::2, 1] = 1
-    design[0::2, 2], design[1::2, 2] = -u[:, 1], u[:, 0]
-    flat = errors.reshape(-1)
-    return (flat - design @ np.linalg.lstsq(design, flat, rcond=None)[0]).reshape(errors.shape)
-
-
-def errors_of(seen, alignment):
-    """Errors of middles and corners, mas: (exposures, 5, 2)."""
-    corrections = {name: quality.correction for name, quality in alignment.exposures.items()}
-    return np.array(list(seen.errors(corrections).values()))
-
-
-def between_detectors(seen, alignment):
-    """Rms of errors within exposures, mas, either axis."""
-    errors, points = errors_of(seen, alignment), places(seen)
-    groups = np.array(list(seen.groups.values()))
-    own = [without_rigid(errors[groups == g], points[groups == g]) for g in np.unique(groups)]
-    return np.sqrt(np.mean(np.square(np.concatenate(own))))
-
-
-def rms(values):
-    return np.sqrt(np.mean(np.square(values)))
-
-
-def relative(seen, alignment):
-    return rms(without_rigid(errors_of(seen, alignment), places(seen)))
 
 
 def test_detectors_are_found_where_they_are():
@@ -409,6 +403,113 @@ def test_rigid_groups_by_name():
     assert fixed.network[0]["placements"] == []
 
 
+@pytest.mark.parametrize("geometry", ["rscale", "general", "shift"])
+def test_rigid_groups_go_where_the_stars_of_a_catalogue_have_moved(geometry):
+    """60 mas in six years, whatever is fitted; those that move nobody knows where do not count."""
+    seen = observe(Survey(**ONE_VISIT, motion=0.5))
+    stars = {key: seen.stars[key] for key in ("RA", "DEC", "pmra", "pmdec", "parallax")}
+    stars["pmra"] = stars["pmra"] + 10.0
+    seen.stars["pmra"] += 10.0
+    moved = observe(Survey(**ONE_VISIT, motion=0.5), seen.stars)
+    stars |= {"ref_epoch": np.full(len(stars["RA"]), 2016.0)}
+    lost = np.arange(len(stars["RA"])) % 2 == 0
+    stars["pmra"] = np.where(lost, np.nan, stars["pmra"])
+    how, absolute = Matching(), AbsoluteMatching(searchrad=1.0, fitgeometry=geometry)
+    if geometry != "shift":
+        how = Matching(fitgeometry=geometry)
+    found = align(
+        moved.catalogs,
+        moved.groups,
+        replace(how, adjustment="rigid") if geometry == "general" else how,
+        reference=stars,
+        absolute=absolute,
+        frames=moved.frames,
+    )
+    assert {g.absolute for g in found.groups} == {"COMPLETE"}
+    assert np.abs(errors_of(moved, found)[:, 0].mean(axis=0)).max() < 3.0
+    # what is not fitted to the sky by the joint adjustment claims no error there
+    assert {q.error for q in found.exposures.values()} == {None}
+
+
+def test_what_is_not_on_the_sky_claims_no_error_there():
+    seen = observe(Survey(**ONE_VISIT))
+    stars = gaia(seen, np.random.default_rng(0))
+    few = {key: column[:3] for key, column in stars.items()}
+    for reference in (few, NoCatalogue("no epoch")):
+        found = align(seen.catalogs, seen.groups, reference=reference, frames=seen.frames)
+        assert {g.absolute for g in found.groups} == {"FAILED"}
+        assert {q.error for q in found.exposures.values()} == {None}
+        assert relative(seen, found) < 0.2
+
+
+def test_the_first_attitude_is_the_frame_whatever_sees_its_most_stars():
+    """In a field: the first exposures are of the long detector, the most stars of the short ones,
+    but for the second attitude.
+    """
+    seen = observe(Survey(dithers=tuple((d, 0) for d in DITHERS[:4]), detectors=NIRCAM[:5]))
+    long = [name for name in seen.catalogs if name.endswith("long")]
+    names = [*long, *(name for name in seen.catalogs if name not in long)]
+    catalogs = {name: seen.catalogs[name] for name in names}
+    for name in names:
+        second = seen.groups[name] == "group00001"
+        if (name in long) != second:
+            catalogs[name] = {key: column[:40] for key, column in catalogs[name].items()}
+    groups = {name: seen.groups[name] for name in names}
+    frames = {name: seen.frames[name] for name in names}
+    for how in (Matching(), Matching(enforce_user_order=True, expand_refcat=True)):
+        found = align(catalogs, groups, how, frames=frames)
+        assert [g.relative for g in found.groups] == 4 * ["COMPLETE"]
+        assert [g.reason for g in found.groups] == ["the others are aligned with it", "", "", ""]
+        first = [q for n, q in found.exposures.items() if groups[n] == "group00000"]
+        assert np.abs(np.mean([q.offset for q in first], axis=0)).max() < 1.5
+
+
+def test_what_sees_the_most_stars_of_an_attitude_is_matched():
+    """Either the long or the short detectors have few stars."""
+    seen = observe(Survey(**ONE_VISIT))
+    for starved_ones, kept in ((True, 5), (False, 2)):
+        catalogs = {
+            name: {key: c[:kept] for key, c in own.items()}
+            if name.endswith("long") == starved_ones
+            else own
+            for name, own in seen.catalogs.items()
+        }
+        found = align(catalogs, seen.groups, frames=seen.frames)
+        assert {g.relative for g in found.groups} == {"COMPLETE"}
+        assert between_detectors(seen, found) < 2.0
+
+
+def test_islands_of_a_network_are_each_their_own():
+    """Attitudes 0, 2, 4 and 1, 3, 5; the first of each keeps its pointing as a whole."""
+    far = [((dx + 2000 * (k % 2), dy), 0) for k, (dx, dy) in enumerate(DITHERS)]
+    seen = observe(Survey(dithers=tuple(far), detectors=NIRCAM[:5], density=0.02))
+    found = align(seen.catalogs, seen.groups, frames=seen.frames)
+    assert [g.island for g in found.groups] in ([0, 1] * 3, [1, 0] * 3)
+    errors, points = errors_of(seen, found), places(seen)
+    group = np.array(list(seen.groups.values()))
+    for k in range(2):
+        own = np.isin(group, [f"group{g:05d}" for g in range(k, 6, 2)])
+        assert rms(without_rigid(errors[own], points[own])) < 0.2
+        first = [q for n, q in found.exposures.items() if seen.groups[n] == f"group{k:05d}"]
+        assert np.abs(np.mean([q.offset for q in first], axis=0)).max() < 0.3
+
+
+def test_an_exposure_is_where_its_attitude_and_its_placement_have_it():
+    seen = observe(Survey(**ONE_VISIT))
+    groups = np.unique(list(seen.groups.values()), return_inverse=True)[1]
+    frames = list(seen.frames.values())
+    detections, *plane = detections_of(seen.catalogs, groups, 1.0)
+    how = Matching()
+    (island,), _ = align_relative(detections, how, list(range(6)))
+    made = Network(frames, groups, plane, True)
+    joint = made.solve(detections, island, how.reach)
+    placed = {p.name: np.array([p.v2, p.v3]) / 1000 for p in joint.placements}
+    for e, frame in enumerate(frames):
+        middle = made.seen.centre[e]
+        moved = middle + made.seen.axes[e] @ placed[frame.placement]
+        assert_allclose(joint.maps[e](middle), joint.attitudes[groups[e]](moved), atol=1e-5)
+
+
 def common(seen, names, n_common, rng):
     """Keep of exposures' stars `n_common` that all see."""
     shared = set.intersection(*(set(seen.catalogs[name]["star"].tolist()) for name in names))
@@ -443,25 +544,6 @@ def test_with_few_stars_it_is_no_worse_than_rigid_groups(n_common):
             assert [g.relative for g in alignment.groups] == 4 * ["COMPLETE"]
             squares[k] += relative(seen, alignment) ** 2
     assert squares[1] <= 1.02 * squares[0]
-
-
-def gaia(seen, rng, *, magnitude=21.0, position=0.3, motion=0.2):
-    """What a catalogue of 2016 has of the bright stars, with errors."""
-    stars = seen.stars
-    n = len(stars["RA"])
-    dec = np.cos(np.radians(stars["DEC"]))
-    columns = {
-        "RA": stars["RA"] + rng.normal(0, position, n) / 3.6e6 / dec,
-        "DEC": stars["DEC"] + rng.normal(0, position, n) / 3.6e6,
-        "ref_epoch": np.full(n, 2016.0),
-        "pmra": stars["pmra"] + rng.normal(0, motion, n),
-        "pmdec": stars["pmdec"] + rng.normal(0, motion, n),
-        "parallax": stars["parallax"] + rng.normal(0, motion, n),
-        **{f"{key}_error": np.full(n, position) for key in ("ra", "dec")},
-        **{f"{key}_error": np.full(n, motion) for key in ("pmra", "pmdec", "parallax")},
-    }
-    bright = stars["magnitude"] < magnitude
-    return {key: column[bright] for key, column in columns.items()}
 
 
 def test_exposures_are_where_the_catalogue_says():
@@ -542,6 +624,50 @@ def test_weights_of_a_users_catalogues_count():
     assert {g.relative for g in found.groups} == {"COMPLETE"}
 
 
+def test_most_weights_may_be_0():
+    seen = observe(Survey(**ONE_VISIT))
+    catalogs = {}
+    for name, catalog in seen.catalogs.items():
+        weight = np.where(np.arange(len(catalog["RA"])) < 40, 4.0, 0.0)
+        catalogs[name] = {key: catalog[key] for key in ("RA", "DEC", "flux")} | {"weight": weight}
+    found = align(catalogs, seen.groups, frames=seen.frames)
+    assert {g.relative for g in found.groups} == {"COMPLETE"}
+    assert relative(seen, found) < 0.5
+    nothing = {name: c | {"weight": np.zeros(len(c["RA"]))} for name, c in catalogs.items()}
+    found = align(nothing, seen.groups, frames=seen.frames)
+    assert {g.relative for g in found.groups} == {"FAILED"}
+
+
+def test_weights_of_a_catalogue_count_in_the_joint_fit():
+    """Of entries without errors: half are off and weigh little, a few are far off and nothing."""
+    seen = observe(Survey(**ONE_VISIT, motion=0.0))
+    n = len(seen.stars["RA"])
+    rng = np.random.default_rng(0)
+    kind = rng.permutation(np.arange(n) % 10)
+    off = np.where(kind < 5, rng.normal(8.0, 4.0, n), 0.0) + np.where(kind == 9, 60.0, 0.0)
+    stars = {"RA": seen.stars["RA"], "DEC": seen.stars["DEC"] + off / 3.6e6}
+    stars["weight"] = np.where(kind < 5, 1e-4, np.where(kind == 9, 0.0, 7.0))
+    absolute = AbsoluteMatching(searchrad=1.0)
+    how = {"reference": stars, "absolute": absolute, "frames": seen.frames}
+    found = align(seen.catalogs, seen.groups, **how)
+    assert np.abs(errors_of(seen, found)[:, 0].mean(axis=0)).max() < 0.6
+    # a unit of weights is as good as another
+    scaled = stars | {"weight": 1e-3 * stars["weight"]}
+    again = align(seen.catalogs, seen.groups, **how | {"reference": scaled})
+    assert_allclose(errors_of(seen, again), errors_of(seen, found), atol=1e-3)
+    told = [[q.error for q in a.exposures.values()] for a in (found, again)]
+    assert_allclose(told[0], told[1], rtol=1e-3)
+
+
+def test_a_weight_is_an_inverse_variance():
+    star = {"RA": np.full(4, 10.0), "DEC": np.zeros(4), "weight": np.array([1.0, 4.0, 0.0, 9.0])}
+    entries = References.of(star, (10.0, 0.0), None, True)
+    known = entries.known(np.arange(4), np.arange(4), 0.006)
+    assert_array_equal(known.star, [0, 1, 3])
+    assert_allclose(np.sqrt(known.covariance[:, 0, 0]), [0.012, 0.006, 0.004])
+    assert_allclose(np.sqrt(known.covariance[:, 1, 1]), [0.012, 0.006, 0.004])
+
+
 def starved(seen, group, number):
     """Leave the exposures of a group so many stars together."""
     left, catalogs = number, dict(seen.catalogs)
@@ -572,6 +698,36 @@ def test_an_exposure_with_few_stars_goes_with_its_visit(number):
         told.append([q.error for n, q in found.exposures.items() if seen.groups[n] == "group00008"])
     assert rms(off) < (2.5 if number == 4 else 12.0)
     assert 0.4 < rms(off) / rms(told) < 2.5
+
+
+def test_what_has_stars_enough_elsewhere_does_not_go_with_its_visit():
+    """Another guide star: 8 arcsec off, beyond the search radius, with all its stars."""
+    seen = observe(Survey(**ONE_VISIT, guiding=4.0))
+    lost = [name for name, group in seen.groups.items() if group == "group00003"]
+    away = dict(seen.catalogs)
+    for name in lost:
+        away[name] = away[name] | {"DEC": away[name]["DEC"] + 8.0 / 3600}
+    found = align(away, seen.groups, frames=seen.frames)
+    assert found.groups[3].relative == "FAILED"
+    assert "stars are where its visit has them" in found.groups[3].reason
+    assert {found.exposures[name].correction for name in lost} == {None}
+    # sources too few to tell, none of them a star, say nothing
+    junk = starved(seen, "group00003", 6)
+    for name in lost:
+        junk[name] = junk[name] | {"DEC": junk[name]["DEC"] + 1.0 / 3600}
+    found = align(junk, seen.groups, frames=seen.frames)
+    assert found.groups[3].relative == "COMPLETE"
+    # nor do stars too few in the common part of the sky to be aligned, where they should be
+    strip = dict(seen.catalogs)
+    for name in lost:
+        others = [seen.catalogs[n]["star"] for n in seen.catalogs if n not in lost]
+        own = strip[name]["star"]
+        kept = ~np.isin(own, np.concatenate(others))
+        kept[np.flatnonzero(~kept)[:2]] = True
+        strip[name] = {key: column[kept] for key, column in strip[name].items()}
+    found = align(strip, seen.groups, frames=seen.frames)
+    assert found.groups[3].relative == "COMPLETE"
+    assert found.groups[3].reason.endswith("goes with its visit")
 
 
 def test_the_first_exposure_with_few_stars_is_not_the_frame():
@@ -653,6 +809,7 @@ def test_frames_need_no_epoch():
     made = Network(list(frames.values()), np.zeros(len(frames), int), (53.16, -27.79), True)
     assert made.epoch is None
     assert between_detectors(seen, align(seen.catalogs, seen.groups, frames=frames)) < 0.2
+    assert not made.seen.parallax.any()  # nobody knows which way
     assert isinstance(next(iter(frames.values())), Frame)
 
 

@@ -227,12 +227,13 @@ def test_islands_are_aligned_within_themselves(caplog):
 def test_the_order_of_the_association_can_be_enforced():
     tiles = [(0, 0), (80, 0), (160, 0)]
     sky, groups = observe(tiles, noise=0.003, density=0.03)
-    alone = align(sky.catalogs, groups, enforce_user_order=True)
+    alone = align(sky.catalogs, groups, Matching(enforce_user_order=True))
     assert [g.status for g in alone.groups] == ["COMPLETE", "COMPLETE", "FAILED"]
-    grown = align(sky.catalogs, groups, enforce_user_order=True, expand_refcat=True)
+    grow = Matching(enforce_user_order=True, expand_refcat=True)
+    grown = align(sky.catalogs, groups, grow)
     assert [g.status for g in grown.groups] == 3 * ["COMPLETE"]
     swapped = {name: sky.catalogs[name] for name in ("e0", "e2", "e1")}
-    wrong = align(swapped, groups, enforce_user_order=True, expand_refcat=True)
+    wrong = align(swapped, groups, grow)
     assert [g.status for g in wrong.groups] == ["COMPLETE", "FAILED", "COMPLETE"]
 
 
@@ -284,7 +285,7 @@ def test_the_result_does_not_depend_on_the_order_of_sources_or_joining():
     second = align(mixed, groups)
     for name in sky.catalogs:
         assert_allclose(sky.misplaced(first, name), sky.misplaced(second, name), atol=1e-6)
-    ordered = align(sky.catalogs, groups, enforce_user_order=True, expand_refcat=True)
+    ordered = align(sky.catalogs, groups, Matching(enforce_user_order=True, expand_refcat=True))
     for name in sky.catalogs:
         assert_allclose(sky.misplaced(first, name), sky.misplaced(ordered, name), atol=0.3)
 
@@ -611,7 +612,7 @@ def test_sources_of_weight_0_take_no_part():
 
 def test_reference_catalogue_of_a_file(tmp_path):
     Table({"ra": [1.0], "dec": [2.0]}).write(tmp_path / "own.ecsv")
-    columns, notes = catalogs_module.reference_catalogue("own.ecsv", tmp_path / "own.ecsv", {}, {})
+    columns, notes = catalogs_module.reference_catalogue("own.ecsv", tmp_path / "own.ecsv", [], [])
     assert columns["RA"][0] == 1.0
     assert notes["stars"] == 1
 
@@ -633,23 +634,15 @@ def test_reference_catalogue_of_a_service(monkeypatch):
         return {"RA": np.zeros(3), "DEC": np.zeros(3), **still, "ref_epoch": epoch}
 
     monkeypatch.setattr(refcat, "query_gaia", query)
-    known = {"a": 2023.0, "b": 2024.0}
-    columns, notes = catalogs_module.reference_catalogue("GAIADR3", None, {"a": Square()}, known)
+    columns, notes = catalogs_module.reference_catalogue("GAIADR3", None, [Square()], [2023.0])
     assert notes == {"file": "GAIADR3", "stars": len(columns["RA"])}
     name, ra, dec, radius = asked[0]
     assert name == "GAIADR3"
     assert min(ra, 360 - ra) < 1e-9
     assert_allclose(dec, 0, atol=1e-9)
     assert np.hypot(0.1, 0.1) < radius < 0.15
-    epochs = []
-    monkeypatch.setattr(refcat, "at_epoch", lambda stars, epoch: epochs.append(epoch) or (0, 0))
-    for b in (2024.0, None):
-        known["b"] = b
-        catalogs_module.reference_catalogue("GAIADR3", None, {"a": Square()}, known, moved=True)
-    assert epochs == [2023.5, 2023.0]
-    known["a"] = None
     with pytest.raises(catalogs_module.NoCatalogue, match="no exposure has EXPMID"):
-        catalogs_module.reference_catalogue("GAIADR3", None, {"a": Square()}, known)
+        catalogs_module.reference_catalogue("GAIADR3", None, [Square()], [None])
 
 
 def test_without_the_catalogue_that_was_asked_for_the_relative_alignment_stays():

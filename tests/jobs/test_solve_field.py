@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from snakewebb.astrometry.alignment import AlignmentResult, Solution
 from snakewebb.jobs.align import align_product
 from snakewebb.jobs.find_sources import describe_exposure
-from snakewebb.jobs.solve_field import solve_field
+from snakewebb.jobs.solve_field import groups_of, solve_field
 from snakewebb.simulate.observation import believed_frames, random_sources, write
 from snakewebb.simulate.presets import preset
 from snakewebb.wcs.exposure import Exposure
@@ -102,3 +103,20 @@ def test_products_of_a_field_lie_in_one_frame(simulated, tmp_path):
         "NRCA1 F200W CLEAR",
         "NRCA3 F200W CLEAR",
     ]
+
+
+def test_exposures_of_several_visits_have_groups_of_their_own():
+    """Names of groups are numbers within a visit: those of two visits may be alike."""
+
+    def seen(name, group, visit):
+        return SimpleNamespace(name=name, header=SimpleNamespace(group_id=group, visit=visit))
+
+    known = [seen("a", "02101_00001", "v1"), seen("b", "02101_00001", "v1")]
+    assert groups_of(known) == {"a": "02101_00001", "b": "02101_00001"}
+    known += [seen("c", "02101_00001", "v2"), seen("d", "02101_00002", "v2")]
+    assert groups_of(known) == {
+        "a": "02101_00001 of visit v1",
+        "b": "02101_00001 of visit v1",
+        "c": "02101_00001 of visit v2",
+        "d": "02101_00002",
+    }

@@ -43,12 +43,20 @@ class References:
     epoch: float | None
 
     @classmethod
-    def of(cls, catalogue: Any, plane: tuple[float, float], epoch: float | None) -> References:
-        """Return the entries of a catalogue that are on this side of the sky."""
+    def of(
+        cls, catalogue: Any, plane: tuple[float, float], epoch: float | None, all_count: bool
+    ) -> References:
+        """Return the entries of a catalogue that are on this side of the sky.
+
+        Unless all count, by how well they are known, those of which the catalogue does not say how
+        they move, as it does of others, are left out.
+        """
         columns = {n: np.asarray(catalogue[n], float) for n in column_names(catalogue)}
         ra, dec = at_epoch(columns, epoch)
         points = np.column_stack(to_plane(ra, dec, *plane))
         near = np.isfinite(points).all(axis=1)
+        if not all_count and epoch is not None and "ref_epoch" in columns:
+            near &= np.isfinite(columns.get("pmra", 0.0) + columns.get("pmdec", 0.0))
         columns = {name: column[near] for name, column in columns.items()}
         return cls(points[near], columns, plane, epoch)
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from snakewebb.astrometry.options import GAIA, NoCatalogue, check_service
-from snakewebb.astrometry.reference import CORRELATIONS, ERRORS, at_epoch
+from snakewebb.astrometry.reference import CORRELATIONS, ERRORS, MOTIONS
 from snakewebb.errors import InputError
 from snakewebb.io.tables import numbers, reading
 from snakewebb.wcs.geometry import Geometry
@@ -148,8 +148,10 @@ def read_reference(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, A
             "name the positions (ICRS, degrees) RA and DEC"
         )
     extra = [name for name in MOTION_COLUMNS if name in names]
-    if "ref_epoch" not in names and {"pmra", "pmdec"} & names.keys():
-        log.warning("%s: has no ref_epoch: its stars are taken as of the exposures' epoch", path)
+    if "ref_epoch" not in names:
+        if names.keys() & set(MOTIONS):
+            told = "%s: has no ref_epoch: its stars are taken as of the exposures' epoch"
+            log.warning(told, path)
         extra = [name for name in extra if name in POSITION_COLUMNS]
     wanted = [*places, *(["weight"] if "weight" in names else []), *extra]
     for name in wanted:
@@ -157,13 +159,15 @@ def read_reference(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, A
             raise InputError(f"{path}: has columns {' and '.join(names[name])}: keep one")
     used = [names[name][0] for name in wanted]
     columns = {}
+    lacking = "a position" + " and a weight" * ("weight" in names)
     if places[0] == "sky_centroid":
         with reading(path, f"give sky positions as {used[0]}"):
             sky = table[used[0]].icrs
             columns = {"RA": sky.ra.deg, "DEC": sky.dec.deg}
     else:
         columns = {
-            key: _degrees(table, name, path) for key, name in zip(RANGES, used, strict=False)
+            key: _degrees(table, name, path)
+            for key, name in zip(("RA", "DEC"), used[:2], strict=True)
         }
     if "weight" in names:
         columns["weight"] = table[names["weight"][0]]
@@ -173,15 +177,20 @@ def read_reference(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, A
         if key in columns
     }
     good = np.all([np.isfinite(column) for column in columns.values()], axis=0)
+    if len(table) and not good.any():
+        raise InputError(f"{path}: not one of its {len(table)} rows has {lacking}: mend it")
     for name in extra:
         columns[name] = _motion(table, names[name][0], path)
     if "ref_epoch" in columns:
         good &= np.isfinite(columns["ref_epoch"])
-    if len(table) and not good.any():
-        raise InputError(f"{path}: not one of its {len(table)} rows has a position: mend it")
+        if len(table) and not good.any():
+            raise InputError(
+                f"{path}: not one of its {len(table)} rows has {lacking} and a ref_epoch: fill "
+                "that in, or take the column out: its stars are then where they are seen"
+            )
     notes = {"file": Path(path).name, "stars": int(good.sum()), "left_out": int((~good).sum())}
     notes["unused"] = _tell_unused(table, used, path)
-    told = "%s: %d stars, %d rows without a position or weight"
+    told = "%s: %d stars, %d rows without a position, weight or ref_epoch"
     log.info(told, path, notes["stars"], notes["left_out"])
     return {key: column[good] for key, column in columns.items()}, notes
 
@@ -295,10 +304,8 @@ MARGIN = 0.005  # degrees around a product
 def reference_catalogue(
     name: str,
     path: str | Path | None,
-    geometries: Mapping[str, Geometry],
-    epochs: Mapping[str, float | None],
-    *,
-    moved: bool = False,
+    geometries: Collection[Geometry],
+    epochs: Collection[float | None],
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read the absolute reference catalogue, or fetch it for the sky around a product.
 
@@ -308,10 +315,10 @@ def reference_catalogue(
         The parameter ``abs_refcat``.
     path : path or None
         The file, if `name` is one; otherwise Gaia's stars are fetched.
-    geometries, epochs : mapping of exposure
-        Geometry, and decimal year or None.
-    moved : bool, optional
-        Whether to move stars to the mean epoch, and leave out those that move nobody knows where.
+    geometries : collection of Geometry
+        Of the exposures.
+    epochs : collection of float or None
+        Theirs, decimal year.
 
     Returns
     -------
@@ -325,23 +332,20 @@ def reference_catalogue(
     NoCatalogue
         No exposure says when it was taken.
     """
-    known = [epoch for epoch in epochs.values() if epoch is not None]
+    undated = all(epoch is None for epoch in epochs)
     if path:
         columns, notes = read_reference(path)
-    elif not known:
+        if undated and "ref_epoch" in columns:
+            log.warning("%s: no exposure has EXPMID: its stars are not moved", path)
+    elif undated:
         raise NoCatalogue(
             f"no exposure has EXPMID, to which the stars of {name} must be moved: give a catalogue "
             "file of that epoch"
         )
     else:
-        corners = np.concatenate([unit_vectors(*g.corners()) for g in geometries.values()])
+        corners = np.concatenate([unit_vectors(*g.corners()) for g in geometries])
         centre = mean_direction(corners)
         reach = np.arccos(np.clip(corners @ unit_vectors(*centre), -1, 1).min())
         columns = query_gaia(name, *centre, float(np.degrees(reach)) + MARGIN)
         notes = {"file": name, "stars": len(columns["RA"])}
-    if moved and known and "ref_epoch" in columns:
-        sure = np.isfinite(columns.get("pmra", 0.0) + columns.get("pmdec", 0.0) + columns["RA"])
-        columns = {key: column[sure] for key, column in columns.items()}
-        ra, dec = at_epoch(columns, float(np.mean(known)))
-        columns = {"RA": ra, "DEC": dec, **{k: columns[k] for k in ("weight",) if k in columns}}
     return columns, notes

@@ -39,7 +39,6 @@ class Detections:
     used: np.ndarray  # in the final fit
     before: np.ndarray  # see `residuals`
     after: np.ndarray
-    residual: np.ndarray  # (n, 2), of the joint adjustment
     rows: list[np.ndarray]  # of each group
 
 
@@ -59,8 +58,9 @@ def detections_of(catalogs, group_of, separation):
     )
     variance = np.zeros(len(columns["RA"]))
     if weight is not None:
-        with np.errstate(divide="ignore"):
-            variance = np.where(weight > 0, np.median(weight) / weight, 0.0)
+        counted = weight > 0
+        if counted.any():
+            variance[counted] = np.median(weight[counted]) / weight[counted]
     elif all("error" in column_names(c) for c in filled):
         variance = np.concatenate([np.asarray(c["error"], float) for c in filled] or [[]]) ** 2
     exposure = np.repeat(np.arange(len(catalogs)), [len(c["RA"]) for c in catalogs.values()])
@@ -91,7 +91,6 @@ def detections_of(catalogs, group_of, separation):
         used=np.zeros(n, dtype=bool),
         before=np.full(n, np.nan),
         after=np.full(n, np.nan),
-        residual=np.full((n, 2), np.nan),
         rows=_rows(group, n_groups),
     )
     return detections, ra0, dec0
@@ -103,7 +102,7 @@ def _rows(group, n_groups):
     return np.split(order, np.searchsorted(group[order], np.arange(1, n_groups)))
 
 
-def align_relative(detections, how, ordered, expand, candidates):
+def align_relative(detections, how, candidates):
     """Align the groups that are candidates with each other, as far as they overlap.
 
     Returns the islands, {group: map} each with the group that is the frame first, and the
@@ -115,6 +114,7 @@ def align_relative(detections, how, ordered, expand, candidates):
         if len(detections.rows[g]) < how.needed
     }
     waiting = [g for g in candidates if g not in reasons]
+    ordered = how.enforce_user_order
     overlaps = None
     if not ordered:
         overlaps = overlap_counts([detections.points[r] for r in detections.rows], how.reach)
@@ -127,7 +127,7 @@ def align_relative(detections, how, ordered, expand, candidates):
                 break
             pair = np.unravel_index(np.argmax(counts), counts.shape)
             start = waiting[max(pair, key=lambda k: (counts[k].sum(), -k))]
-        fits, failures = _join(detections, start, waiting, overlaps, how, expand or not ordered)
+        fits, failures = _join(detections, start, waiting, overlaps, how)
         reasons |= failures
         if len(fits) > 1:
             islands.append(_adjust_island(detections, fits, how))
@@ -212,7 +212,7 @@ class _Stars:
         return stars
 
 
-def _join(detections, start, candidates, overlaps, how, expand):
+def _join(detections, start, candidates, overlaps, how):
     """Join groups to a growing list of stars that begins with one group, and number the stars.
 
     Next is the group with the largest overlap with those already joined; one that fails is tried
@@ -249,7 +249,7 @@ def _join(detections, start, candidates, overlaps, how, expand):
             score += overlaps[group]
         detections.star[rows[i]] = offset + numbers[j]
         stars.measure(numbers[j[kept]], fit(points[i[kept]]), weight[rows[i[kept]]])
-        if expand:
+        if how.expand_refcat or not how.enforce_user_order:
             new = np.setdiff1d(np.arange(len(rows)), i)
             detections.star[rows[new]] = offset + stars.append(fit(points[new]), weight[rows[new]])
     return fits, {group: reason for group, reason in reasons.items() if group not in fits}
@@ -292,9 +292,7 @@ def adopt(detections, fits, tolerance):
         return
     known, star = np.unique(detections.star[own], return_inverse=True)
     stars = _Stars(len(known) + sum(map(len, new)))
-    count = np.bincount(star, minlength=len(known))
-    means = [np.bincount(star, c, len(known)) / count for c in corrected[own].T]
-    stars.append(np.column_stack(means), count)
+    stars.append(*mean_places(star, corrected[own]))
     offset = detections.star.max(initial=-1) + 1
     for rows in new:
         points = corrected[rows]
@@ -308,6 +306,12 @@ def adopt(detections, fits, tolerance):
         is_known = number < len(known)
         detections.star[rows] = offset + number - len(known)
         detections.star[rows[is_known]] = known[number[is_known]]
+
+
+def mean_places(star, points):
+    """Return the mean place (k, 2) of each star and how many measurements it has."""
+    count = np.bincount(star)
+    return np.stack([np.bincount(star, c) / count for c in points.T], -1), count
 
 
 def column_names(catalogue):

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from snakewebb.astrometry.joining import MAS, Detections, adopt
+from snakewebb.astrometry.joining import MAS, Detections, adopt, mean_places
 from snakewebb.astrometry.matching import Affine
 from snakewebb.astrometry.network import adjust
 from snakewebb.astrometry.precision import common_motion, pivots, standard_errors
 from snakewebb.astrometry.reference import compass, parallax_factors
 from snakewebb.astrometry.residuals import residual_notes
+from snakewebb.astrometry.rigid import apply_fits
 from snakewebb.astrometry.unknowns import Exposures, KnownStars, Measurements, Prior, maps
-from snakewebb.astrometry.visits import inherited, map_of, pose_of
+from snakewebb.astrometry.visits import NEAR, Inherited, inherited, map_of, pose_of, seen_again
 from snakewebb.wcs.exposure import Exposure
 from snakewebb.wcs.sphere import to_plane
 
@@ -25,8 +26,6 @@ NETWORK_GEOMETRIES = ("shift", "rshift")
 WCSINFO = ("ra_ref", "dec_ref", "roll_ref", "v2_ref", "v3_ref")
 ROLL = 0.1
 """Radians: standard deviation of rolls, which is no constraint."""
-NEAR = 0.1
-"""Arcsec, within which the stars of a detector are found once its attitude is known."""
 SAME_ROLL = np.radians(1.0)
 """Rolls nearer than this do not tell a detector's placement from its attitude."""
 
@@ -74,6 +73,12 @@ class Frame:
     def placement(self) -> str:
         """What its detector's placement is called."""
         return f"{self.detector} {self.optics}".strip()
+
+
+def mean_epoch(frames: Iterable[Frame]) -> float | None:
+    """Return the mean of those that are known, decimal year."""
+    known = [frame.epoch for frame in frames if frame.epoch is not None]
+    return float(np.mean(known)) if known else None
 
 
 @dataclass(frozen=True)
@@ -172,12 +177,12 @@ class Network:
         self._visits = [visits[p] for p in range(len(visits))]
         self.names = list(dict.fromkeys(frame.placement for frame in frames))
         self._optics = list(dict.fromkeys(frame.optics for frame in frames))
-        known = [frame.epoch for frame in frames if frame.epoch is not None]
-        self.epoch = float(np.mean(known)) if known else None
-        middle = self.epoch if self.epoch is not None else 2000.0
+        self.epoch = mean_epoch(frames)
+        middle = self.epoch if self.epoch is not None else 0.0
         epochs = np.array([middle if f.epoch is None else f.epoch for f in frames])
         ra, dec = (np.array([f.wcsinfo[key] for f in frames]) for key in ("ra_ref", "dec_ref"))
         factors = parallax_factors(ra, dec, epochs)
+        factors[[frame.epoch is None for frame in frames]] = 0.0  # nobody knows which way
         sky = compass(ra, dec, *plane)
         roll = np.radians([frame.wcsinfo["roll_ref"] for frame in frames])
         c, s = np.cos(roll), np.sin(roll)
@@ -251,16 +256,15 @@ class Network:
             [pose_of(fits[pose], about) for pose, about in zip(poses, prior.pivot, strict=True)]
         )
         found = adjust(measured, seen, prior, start)
-        matrix, shift = maps(found.poses, found.placements, seen, prior.pivot)
+        made = matrix, shift = maps(found.poses, found.placements, seen, prior.pivot)
         own = measured.exposure
         corrected = np.einsum("nij,nj->ni", matrix[own], measured.points) + shift[own]
         used = (found.weight > 0.5) & np.isfinite(found.pull)
         detections.used[rows] = used
-        detections.residual[rows] = found.residual
         detections.after[rows] = np.hypot(*found.residual.T)
         detections.before[rows] = np.hypot(*(measured.points - corrected + found.residual).T)
         at = frame if known is None else None
-        told = self._told(found, measured, seen, exposures, used, at)
+        told = self._told(found, measured, seen, exposures, used, at, made)
         told = replace(told, attitudes=dict(zip(poses, told.attitudes.values(), strict=True)))
         flux, half = detections.flux[rows], self._half[exposures]
         spots = self._places[exposures]
@@ -269,10 +273,26 @@ class Network:
         return replace(told, residuals=left)
 
     def inherited(
-        self, attitudes: Mapping[int, Affine], lost: Collection[int]
-    ) -> dict[int, tuple[Affine, np.ndarray]]:
-        """Return what is to be believed of other attitudes; see `snakewebb.astrometry.visits`."""
-        return inherited(attitudes, lost, self._visits, pivots(self.seen, len(self._visits)))
+        self, detections: Detections, joint: Joint, lost: Collection[int]
+    ) -> dict[int, Inherited]:
+        """Return what the attitudes of an island tell of others; see `Inherited`."""
+        centres = pivots(self.seen, len(self._visits))
+        believed = inherited(joint.attitudes, lost, self._visits, centres)
+        if not believed:
+            return {}
+        others = np.array(sorted(joint.maps))
+        rows = np.flatnonzero(np.isin(detections.exposure, others) & (detections.star >= 0))
+        number = np.searchsorted(others, detections.exposure[rows])
+        points = apply_fits([joint.maps[e] for e in others], detections.points[rows], number)
+        star = np.unique(detections.star[rows], return_inverse=True)[1]
+        stars, _ = mean_places(star, points)
+        found = {}
+        for g, (fit, sigma) in believed.items():
+            own = np.flatnonzero(self.seen.pose == g)
+            sources = fit(detections.points[np.isin(detections.exposure, own)])
+            again = seen_again(sources, stars, self.seen, self._half, own, others)
+            found[g] = Inherited(fit, sigma, *again)
+        return found
 
     def _part(self, exposures, poses):
         """Return the exposures of an island, poses numbered among its own."""
@@ -281,8 +301,6 @@ class Network:
 
     def _prior(self, seen, exposures, n_poses, reach, known):
         """Return what is believed of an island."""
-        count = np.bincount(seen.pose, minlength=n_poses)[:, None]
-        pivot = np.stack([np.bincount(seen.pose, c) for c in seen.centre.T], -1) / count
         pose_sigma = np.full((n_poses, 3), [reach, reach, ROLL * self._rolls])
         placement_sigma = np.zeros((len(self.names), 3))
         half, error = np.zeros(len(self.names)), np.zeros(len(self.names))
@@ -297,16 +315,15 @@ class Network:
         return Prior(
             pose_mean=np.zeros((n_poses, 3)),
             pose_sigma=pose_sigma,
-            pivot=pivot,
+            pivot=pivots(seen, n_poses),
             placement_sigma=placement_sigma,
             **settings,
         )
 
-    def _told(self, found, measured, seen, exposures, used, frame):
-        """Return what an adjustment tells of exposures and placements."""
+    def _told(self, found, measured, seen, exposures, used, frame, made):
+        """Return what an adjustment tells of exposures, which have made these maps."""
         pivot = pivots(seen, len(found.poses))
-        matrix, shift = maps(found.poses, found.placements, seen, pivot)
-        made = [Affine(m, s) for m, s in zip(matrix, shift, strict=True)]
+        made = [Affine(*own) for own in zip(*made, strict=True)]
         attitudes = [map_of(pose, about) for pose, about in zip(found.poses, pivot, strict=True)]
         common = None
         if frame is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.spatial import KDTree
 
-from snakewebb.astrometry.options import FIT_GEOMETRIES, Matching
+from snakewebb.astrometry.options import FIT_GEOMETRIES, Fitting
 
 STRETCH = 0.05
 """By more than this share no telescope's scale is off along any direction."""
@@ -207,7 +207,7 @@ def clipped_fit(
 def match_and_fit(
     points: np.ndarray,
     reference: np.ndarray,
-    how: Matching,
+    how: Fitting,
     weight: np.ndarray | None = None,
     reference_weight: np.ndarray | None = None,
 ) -> tuple[Affine, np.ndarray, np.ndarray, np.ndarray]:
@@ -216,7 +216,7 @@ def match_and_fit(
     Parameters
     ----------
     points, reference : (n, 2) and (m, 2) arrays
-    how : Matching
+    how : Fitting
     weight, reference_weight : (n,) and (m,) array, optional
         Inverse variances, not negative; they count in the fit, not in the search for matches.
 

@@ -24,7 +24,7 @@ def check_service(name: str) -> None:
 
 
 @dataclass(frozen=True)
-class Matching:
+class Fitting:
     """How two lists of positions are matched and fitted; arcseconds.
 
     Attributes
@@ -83,7 +83,27 @@ class Matching:
 
 
 @dataclass(frozen=True)
-class AbsoluteMatching(Matching):
+class Matching(Fitting):
+    """How exposures are matched with each other.
+
+    Attributes
+    ----------
+    enforce_user_order : bool
+        Join them in the order of the association, beginning with the first, instead of by overlap.
+    expand_refcat : bool
+        With `enforce_user_order`, whether sources that the first lacks serve as references too.
+        Without it they always do.
+    adjustment : {"network", "rigid"}
+        What is adjusted then: attitudes, placements of detectors and stars, or rigid groups.
+    """
+
+    enforce_user_order: bool = False
+    expand_refcat: bool = False
+    adjustment: str = "network"
+
+
+@dataclass(frozen=True)
+class AbsoluteMatching(Fitting):
     """How stars are matched with a reference catalogue: the pointing of the whole may be off."""
 
     searchrad: float = 6.0

@@ -77,10 +77,10 @@ def at_epoch(columns: Mapping[str, np.ndarray], epoch: float | None) -> tuple[np
     columns : mapping of (n,) arrays
         ``RA``, ``DEC`` (degrees) and perhaps ``ref_epoch``, ``pmra``, ``pmdec``, ``parallax``.
     epoch : float or None
-        Decimal year; None, or no ``ref_epoch``: positions are of the epoch.
+        Decimal year; None, or no ``ref_epoch``: positions are of the epoch, as they are seen.
     """
     ra, dec = (np.asarray(columns[name], float) for name in ("RA", "DEC"))
-    if epoch is None or "ref_epoch" not in columns:
+    if not _is_dated(columns, epoch):
         return ra, dec
     pmra, pmdec, parallax = _motions(columns)
     years = epoch - np.asarray(columns["ref_epoch"], float)
@@ -118,18 +118,23 @@ def known_stars(
     """
     ra, dec = (np.asarray(columns[name], float) for name in ("RA", "DEC"))
     n = len(ra)
-    sigma = np.empty((n, 5))
+    nothing = np.full(n, np.nan)
+    dated = _is_dated(columns, epoch)
+    sigma, told = np.empty((n, 5)), np.ones((n, 5), bool)
     sigma.T[:2] = 1000.0 * np.asarray(error)
     for k, name in enumerate(PARAMETERS):
         if name in UNKNOWN:
-            told = np.isfinite(np.asarray(columns.get(name, np.full(n, np.nan)), float))
-            sigma[:, k] = np.where(told, UNTOLD[name], UNKNOWN[name])
-        given = np.asarray(columns.get(f"{name}_error", np.full(n, np.nan)), float)
-        sigma[:, k] = np.where(np.isfinite(given), np.maximum(given, LEAST), sigma[:, k])
+            # an error of what is not told, or of no epoch, is that of nothing
+            told[:, k] = dated & np.isfinite(np.asarray(columns.get(name, nothing), float))
+            sigma[:, k] = np.where(told[:, k], UNTOLD[name], UNKNOWN[name])
+        given = np.asarray(columns.get(f"{name}_error", nothing), float)
+        known = told[:, k] & np.isfinite(given)
+        sigma[:, k] = np.where(known, np.maximum(given, LEAST), sigma[:, k])
     correlation = np.tile(np.eye(5), (n, 1, 1))
     for (i, a), (j, b) in combinations(enumerate(PARAMETERS), 2):
-        given = np.asarray(columns.get(f"{a}_{b}_corr", np.zeros(n)), float)
-        correlation[:, i, j] = correlation[:, j, i] = np.nan_to_num(given)
+        given = np.asarray(columns.get(f"{a}_{b}_corr", nothing), float)
+        given = np.where(told[:, i] & told[:, j], np.nan_to_num(given), 0.0)
+        correlation[:, i, j] = correlation[:, j, i] = given
     # Correlations that cannot be true together are left out.
     correlation[np.linalg.eigvalsh(correlation)[:, 0] < SMALLEST] = np.eye(5)
     order = [0, 1, 3, 4, 2]  # positions, motions, parallax
@@ -139,16 +144,20 @@ def known_stars(
     turn[:, 4, 4] = 1.0
     mean = np.zeros((n, 5))
     mean[:, :2] = np.stack(to_plane(ra, dec, *plane), -1)
-    pmra, pmdec, parallax = _motions(columns)
-    own = np.stack((pmra, pmdec, parallax), -1) / 1000.0
-    mean[:, 2:] = np.einsum("nij,nj->ni", turn[:, 2:, 2:], own)
     along = np.tile(np.eye(5), (n, 1, 1))
-    if epoch is not None and "ref_epoch" in columns:
+    if dated:
+        own = np.stack(_motions(columns), -1) / 1000.0
+        mean[:, 2:] = np.einsum("nij,nj->ni", turn[:, 2:, 2:], own)
         years = epoch - np.asarray(columns["ref_epoch"], float)
         along[:, 0, 2] = along[:, 1, 3] = years
     covariance = turn @ covariance @ turn.swapaxes(1, 2)
     mean = np.einsum("nij,nj->ni", along, mean)
     return mean, along @ covariance @ along.swapaxes(1, 2)
+
+
+def _is_dated(columns, epoch):
+    """Return whether positions and motions are of a time that is known as the other is."""
+    return epoch is not None and "ref_epoch" in columns
 
 
 def _motions(columns):

@@ -8,7 +8,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import spsolve
 
 from snakewebb.astrometry.matching import Affine
-from snakewebb.astrometry.options import FIT_GEOMETRIES, Matching
+from snakewebb.astrometry.options import FIT_GEOMETRIES, Fitting
 
 
 def adjust(
@@ -16,7 +16,7 @@ def adjust(
     group: np.ndarray,
     star: np.ndarray,
     fits: list[Affine],
-    how: Matching,
+    how: Fitting,
     weight: np.ndarray,
 ) -> tuple[list[Affine], np.ndarray]:
     """Adjust the maps of all groups at once so that the measurements of each star agree.
@@ -32,7 +32,7 @@ def adjust(
         Group and star of each, numbered from 0; group k has the map ``fits[k]``.
     fits : sequence of Affine
         Where to start.
-    how : Matching
+    how : Fitting
         `fitgeometry`, `nclip` and `sigma` are used; clipping is by the rms of each group, and ends
         where it would cut the groups apart.
     weight : (n,) array

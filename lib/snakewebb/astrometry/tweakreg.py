@@ -1,18 +1,21 @@
 """Relative and absolute alignment of exposures from their source catalogues.
 
-All exposures of a group (the detectors of one pointing) move together. Positions are compared on
-one tangent plane, in arcseconds to the East and to the North. Groups that overlap are joined one
-after another to a growing list of stars, which tells what each source is; then one least-squares
-adjustment of all groups and all stars at once (a block adjustment, or generalized Procrustes
-analysis: Gower 1975, Psychometrika 40, 33) gives the corrections. The first group keeps its
-pointing. Parameters and defaults are those of jwst's ``tweakreg`` step.
+The exposures of a group (the detectors of one pointing) have one attitude. Positions are compared
+on one tangent plane, in arcseconds to the East and to the North. Groups that overlap are joined one
+after another to a growing list of stars, which tells what each source is; then attitudes, the
+placements of detectors that all groups share, and stars are adjusted at once
+(`snakewebb.astrometry.network`). Where ``adjustment`` is ``rigid`` or ``fitgeometry`` more than a
+shift and a roll, groups move as blocks instead, in one least-squares adjustment of all of them and
+of all stars (generalized Procrustes analysis: Gower 1975, Psychometrika 40, 33). The first group
+keeps its pointing, unless there is a reference catalogue. Parameters and defaults are those of
+jwst's ``tweakreg`` step.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +23,7 @@ import numpy as np
 from snakewebb.astrometry.absolute import References, fit_reference
 from snakewebb.astrometry.alignment import ExposureAlignment, ReferenceFit, Status
 from snakewebb.astrometry.joining import MAS, align_relative, detections_of
-from snakewebb.astrometry.joint import NETWORK_GEOMETRIES, Frame, Joint, Network
+from snakewebb.astrometry.joint import NETWORK_GEOMETRIES, Frame, Joint, Network, mean_epoch
 from snakewebb.astrometry.matching import Affine
 from snakewebb.astrometry.options import AbsoluteMatching, Matching, NoCatalogue
 from snakewebb.io.groups import reason_alone
@@ -84,7 +87,8 @@ class ExposureQuality:
         mas, with the measured and with the corrected positions.
     error : float or None
         Of the joint adjustment: the standard error of its middle, either axis, mas; with a
-        reference catalogue on the sky, else among the exposures.
+        reference catalogue on the sky, else among the exposures. None where it was to be fitted to
+        a catalogue, and was not, or not by the joint adjustment.
     pull : float or None
         Likewise: the root mean square of residuals over their errors; 1 where all is well.
     """
@@ -150,8 +154,6 @@ def align(
     groups: Mapping[str, str],
     how: Matching = Matching(),
     *,
-    enforce_user_order: bool = False,
-    expand_refcat: bool = False,
     reference: Any = None,
     absolute: AbsoluteMatching = AbsoluteMatching(),
     frames: Mapping[str, Frame] | None = None,
@@ -168,23 +170,14 @@ def align(
         The exposures of a group have one attitude.
     how : Matching, optional
         How exposures are matched with each other.
-    enforce_user_order : bool
-        Join the groups in the order of the association, beginning with the first, instead of by
-        overlap.
-    expand_refcat : bool
-        With `enforce_user_order`, whether sources that the first group lacks serve as references
-        too. Without it they always do.
     reference : catalogue with columns ``RA`` and ``DEC`` (degrees), NoCatalogue, or None
         To which the result is fitted: each island of tied groups as a whole. It may have a column
-        ``weight``, that of a star's squared distance; with `frames` those of
-        `snakewebb.astrometry.reference` count, too. Or why there is none although one was asked
-        for.
+        ``weight``, that of a star's squared distance, and those of
+        `snakewebb.astrometry.reference`. Or why there is none although one was asked for.
     absolute : AbsoluteMatching, optional
         How exposures are matched with it.
     frames : mapping of exposure to Frame, optional
-        With them detectors have a placement of their own, and all is adjusted at once
-        (`snakewebb.astrometry.joint`), unless `fitgeometry` is more than a shift and a roll;
-        without, groups are rigid.
+        Without them groups are rigid, and the stars of `reference` are of the exposures' epoch.
 
     Raises
     ------
@@ -198,18 +191,20 @@ def align(
         members.setdefault(groups[name], []).append(name)
     number = {group: g for g, group in enumerate(members)}
     group_of = np.array([number[groups[name]] for name in names], dtype=int)
-    joins = frames is not None and how.fitgeometry in NETWORK_GEOMETRIES
-    optics = [frames[name].optics if joins else "" for name in names]
-    units, unit_of = _numbers(list(zip(group_of.tolist(), optics, strict=True)))
+    given = [frames[name] for name in names] if frames else []
+    joins = bool(given) and how.adjustment == "network" and how.fitgeometry in NETWORK_GEOMETRIES
+    optics = [frame.optics for frame in given] if joins else [""] * len(names)
+    keys = list(zip(group_of.tolist(), optics, strict=True))
+    units = sorted(set(keys))  # group by group, of which the first is the frame
+    place = {key: unit for unit, key in enumerate(units)}
+    unit_of = np.array([place[key] for key in keys], dtype=int)
     detections, *plane = detections_of(catalogs, unit_of, how.separation)
     # What sees the most stars of its attitude is matched, and the rest found by it.
     most: dict[int, int] = {}
     for unit, (g, _) in enumerate(units):
         if g not in most or len(detections.rows[unit]) > len(detections.rows[most[g]]):
             most[g] = unit
-    tied, status_of = align_relative(
-        detections, how, enforce_user_order, expand_refcat, sorted(most.values())
-    )
+    tied, status_of = align_relative(detections, how, list(most.values()))
     islands = [{units[unit][0]: fit for unit, fit in island.items()} for island in tied]
     relative = {units[unit][0]: status for unit, status in status_of.items()}
     alone = reason_alone([groups[name] for name in names])
@@ -221,25 +216,28 @@ def align(
     joints: dict[int, Joint] = {}
     believed: dict[int, Any] = {}
     if joins:
-        given = [frames[name] for name in names]
         network = Network(given, group_of, plane, how.fitgeometry == "rshift")
         for k, island in enumerate(islands):
             if len(island) > 1:
                 joints[k] = network.solve(detections, island, how.reach)
-        believed = _inherit(network, islands, joints, relative)
+        believed = _inherit(network, detections, islands, joints, relative, how.needed)
         for k in {k for k, i in enumerate(islands) if believed.keys() & i.keys()}:
             own = {g: believed[g] for g in believed.keys() & islands[k].keys()}
             joints[k] = network.solve(detections, islands[k], how.reach, believed=own)
         for joint in joints.values():
             maps = _replaced(maps, joint)
     ends: list[ReferenceFit] = []
+    told = joints
     along = None
     if isinstance(reference, NoCatalogue):
         ends = [ReferenceFit("FAILED", f"abs_refcat: {reference}", 0)] * len(islands)
+        told = {}
     elif reference is not None:
         absolute.check("abs_")
-        entries = References.of(reference, plane, network.epoch if network else None)
+        on_sky = network is not None and absolute.fitgeometry == "rshift"
+        entries = References.of(reference, plane, mean_epoch(given), on_sky)
         onto: dict[int, Affine] = {}
+        told = {}
         for k, island in enumerate(islands):
             inside = np.isin(group_of, list(island))
             end, fit, pairs = fit_reference(detections, inside, maps, entries, absolute)
@@ -247,11 +245,11 @@ def align(
             if fit is None:
                 continue
             onto[k] = fit
-            if network and absolute.fitgeometry == "rshift":
+            if network and on_sky:
                 turned = {g: fit.after(own) for g, own in island.items()}
                 known = entries.known(*pairs, end.rms / MAS / np.sqrt(2))
                 own = {g: (fit.after(m), s) for g, (m, s) in believed.items() if g in island}
-                joints[k] = network.solve(detections, turned, absolute.reach, known, own)
+                joints[k] = told[k] = network.solve(detections, turned, absolute.reach, known, own)
                 maps = _replaced(maps, joints[k])
             else:
                 maps = [fit.after(m) if own else m for m, own in zip(maps, inside, strict=True)]
@@ -277,30 +275,33 @@ def align(
             GroupAlignment(group, tuple(exposures), island_of[g], status, absolute_status, reason)
         )
     quality = dict(zip(names, _quality(detections, maps, group_of, plane, joints), strict=True))
+    errors = {names[e]: error for joint in told.values() for e, error in joint.errors.items()}
+    quality = {name: replace(q, error=errors.get(name)) for name, q in quality.items()}
     _report(results, quality, ends)
     notes = tuple(joint.notes() for joint in joints.values())
     return Alignment(tuple(results), quality, tuple(ends), notes)
 
 
-def _numbers(keys):
-    """Return different keys in order, and the number of each."""
-    different = list(dict.fromkeys(keys))
-    number = {key: k for k, key in enumerate(different)}
-    return different, np.array([number[key] for key in keys], dtype=int)
+def _inherit(network, detections, islands, joints, relative, needed):
+    """Give groups that failed to the island of their visit; return what is believed of them.
 
-
-def _inherit(network, islands, joints, relative):
-    """Give groups that failed to the island of their visit; return what is believed of them."""
+    What had stars enough to be aligned, and was not, is believed only if most of them are where
+    its visit has them.
+    """
     believed = {}
     for k in sorted(joints, key=lambda k: -len(islands[k])):
-        lost = [g for g, (status, _) in relative.items() if status == "FAILED"]
-        found = network.inherited(joints[k].attitudes, [g for g in lost if g not in believed])
-        for g, (fit, _) in found.items():
+        lost = [g for g, (s, _) in relative.items() if s == "FAILED" and g not in believed]
+        for g, found in network.inherited(detections, joints[k], lost).items():
+            reason = relative[g][1]
+            if found.n_possible >= needed and 2 * found.n_found < found.n_possible:
+                share = f"{found.n_found} of {found.n_possible} stars"
+                relative[g] = ("FAILED", f"{reason}; {share} are where its visit has them")
+                continue
             for island in islands:
                 island.pop(g, None)
-            islands[k][g] = fit
-            relative[g] = ("COMPLETE", f"{relative[g][1]}: goes with its visit")
-        believed |= found
+            islands[k][g] = found.fit
+            relative[g] = ("COMPLETE", f"{reason}: goes with its visit")
+            believed[g] = found.fit, found.sigma
     kept = [k for k, island in enumerate(islands) if island]
     islands[:] = [islands[k] for k in kept]
     for number, k in enumerate(kept):
@@ -324,7 +325,6 @@ def _quality(detections, maps, group_of, plane, joints):
         np.sqrt(np.bincount(exposure[used], distance[used] ** 2, n_exposures)).tolist()
         for distance in (detections.before, detections.after)
     )
-    errors = {e: value for joint in joints.values() for e, value in joint.errors.items()}
     pulls = {e: value for joint in joints.values() for e, value in joint.pulls.items()}
     found = []
     group = group_of[exposure]
@@ -345,7 +345,6 @@ def _quality(detections, maps, group_of, plane, joints):
                 n_matches=m,
                 rms_before=before[e] / m**0.5 * MAS if m else None,
                 rms_after=after[e] / m**0.5 * MAS if m else None,
-                error=errors.get(e),
                 pull=pull if np.isfinite(pull) else None,
             )
         )

@@ -16,14 +16,7 @@ from snakewebb.errors import InputError
 from snakewebb.jobs.options import option_names, options_of
 from snakewebb.wcs.exposure import Exposure
 
-OTHERS = {
-    "skip",
-    "abs_refcat",
-    "enforce_user_order",
-    "expand_refcat",
-    "adjustment",
-    "placement_error",
-}
+OTHERS = {"skip", "abs_refcat", "placement_error"}
 """Options of the step that are not of how stars are matched."""
 
 
@@ -85,31 +78,28 @@ def solve(
     """
     reference: Any = None
     notes: dict[str, Any] = {}
-    rigid = options.get("adjustment") == "rigid"
     if name := options.get("abs_refcat"):
-        epochs = {exposure.name: exposure.header.epoch for exposure in known}
-        geometries = {exposure.name: exposure.geometry for exposure in known}
+        epochs = [exposure.header.epoch for exposure in known]
+        geometries = [exposure.geometry for exposure in known]
         try:
-            reference, notes = reference_catalogue(name, refcat, geometries, epochs, moved=rigid)
+            reference, notes = reference_catalogue(name, refcat, geometries, epochs)
         except NoCatalogue as error:
             reference = error
     placement_error = options.get("placement_error", 2.0)
     found = align(
         {exposure.name: exposure.sources for exposure in known},
-        _groups(known),
+        groups_of(known),
         options_of(Matching, options, others=option_names(AbsoluteMatching, "abs_") | OTHERS),
-        enforce_user_order=options.get("enforce_user_order", False),
-        expand_refcat=options.get("expand_refcat", False),
         reference=reference,
         absolute=options_of(
             AbsoluteMatching, options, "abs_", others=option_names(Matching) | OTHERS
         ),
-        frames=None if rigid else {e.name: Frame.of(e, placement_error) for e in known},
+        frames={e.name: Frame.of(e, placement_error) for e in known},
     )
     return Solution(found.by_exposure(), found.islands, notes, found.network)
 
 
-def _groups(known: Sequence[Exposure]) -> dict[str, str]:
+def groups_of(known: Sequence[Exposure]) -> dict[str, str]:
     """Return the group of each exposure; what associations call alike may be of several visits."""
     visits: dict[str, set[str | None]] = {}
     for exposure in known:

@@ -9,6 +9,31 @@ PASSES = 50
 CLOSE = 1e-5  # pixels
 
 
+@njit(
+    "Tuple((int64, int64, float64))(float32[:, ::1], int64, float64, float64)",
+    cache=True,
+    nogil=True,
+)
+def _window(image, half, x, y):
+    """Return the first row and column of the window about a position, and the sky at its edge.
+
+    That is NaN where the window is not within the image, or has no edge.
+    """
+    if not (np.isfinite(x) and np.isfinite(y)):
+        return 0, 0, np.nan
+    top, left = int(np.floor(y + 0.5)) - half, int(np.floor(x + 0.5)) - half
+    bottom, right = top + 2 * half, left + 2 * half
+    if top < 0 or left < 0 or bottom >= image.shape[0] or right >= image.shape[1]:
+        return 0, 0, np.nan
+    edge = np.empty(8 * half)
+    for i in range(2 * half):
+        edge[4 * i] = image[top, left + i]
+        edge[4 * i + 1] = image[top + i, right]
+        edge[4 * i + 2] = image[bottom, right - i]
+        edge[4 * i + 3] = image[bottom - i, left]
+    return top, left, np.nanmedian(edge)
+
+
 @njit("void(float32[:, ::1], float64, float64[::1], float64[::1])", cache=True, nogil=True)
 def windowed_centroids(image, sigma, x, y):
     """Move positions to the centroids of the light under a Gaussian window about themselves.
@@ -27,21 +52,11 @@ def windowed_centroids(image, sigma, x, y):
         0-based positions, changed in place.
     """
     half = int(np.ceil(REACH * sigma))
-    edge = np.empty(8 * half)
     for k in range(x.size):
-        if not (np.isfinite(x[k]) and np.isfinite(y[k])):
+        top, left, sky = _window(image, half, x[k], y[k])
+        if np.isnan(sky):
             continue
-        column = int(np.floor(x[k] + 0.5))
-        row = int(np.floor(y[k] + 0.5))
-        top, bottom, left, right = row - half, row + half, column - half, column + half
-        if top < 0 or left < 0 or bottom >= image.shape[0] or right >= image.shape[1]:
-            continue
-        for i in range(2 * half):
-            edge[4 * i] = image[top, left + i]
-            edge[4 * i + 1] = image[top + i, right]
-            edge[4 * i + 2] = image[bottom, right - i]
-            edge[4 * i + 3] = image[bottom - i, left]
-        sky = np.nanmedian(edge)
+        bottom, right = top + 2 * half, left + 2 * half
         cx, cy = x[k], y[k]
         for _ in range(PASSES):
             light = 0.0
@@ -99,22 +114,12 @@ def centroid_errors(image, err, sigma, x, y, error):
         Set to the error of either coordinate, pixels; NaN where there is none.
     """
     half = int(np.ceil(REACH * sigma))
-    edge = np.empty(8 * half)
     for k in range(x.size):
         error[k] = np.nan
-        if not (np.isfinite(x[k]) and np.isfinite(y[k])):
+        top, left, sky = _window(image, half, x[k], y[k])
+        if np.isnan(sky):
             continue
-        column = int(np.floor(x[k] + 0.5))
-        row = int(np.floor(y[k] + 0.5))
-        top, bottom, left, right = row - half, row + half, column - half, column + half
-        if top < 0 or left < 0 or bottom >= image.shape[0] or right >= image.shape[1]:
-            continue
-        for i in range(2 * half):
-            edge[4 * i] = image[top, left + i]
-            edge[4 * i + 1] = image[top + i, right]
-            edge[4 * i + 2] = image[bottom, right - i]
-            edge[4 * i + 3] = image[bottom - i, left]
-        sky = np.nanmedian(edge)
+        bottom, right = top + 2 * half, left + 2 * half
         light = 0.0
         noise = 0.0
         for i in range(top, bottom + 1):

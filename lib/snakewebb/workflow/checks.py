@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from snakewebb.astrometry.options import Matching, check_service
+from snakewebb.astrometry.options import Fitting, check_service
 from snakewebb.coronagraphy.strategy import library
 from snakewebb.errors import InputError
 from snakewebb.io.dq import bad_mask
@@ -148,7 +148,7 @@ def _check_matching(plan: Plan, product: str) -> None:
     for prefix in ("", "abs_") if step["abs_refcat"] else ("",):
         names = ("separation", "tolerance")
         try:
-            Matching(**{name: step[prefix + name] for name in names}).check(prefix)
+            Fitting(**{name: step[prefix + name] for name in names}).check(prefix)
         except InputError as error:
             raise InputError(f"steps.tweakreg.{error}") from None
 
