@@ -30,9 +30,12 @@ class Peaks:
     coverage : float64
         Share of the broad filter that has data.
     sharpness : float64
-        Significance in the narrow filter over that in this one.
+        Height in the narrow filter over that in this one, both as if noise was not correlated: so
+        it is a matter of the source's shape alone.
     broad : bool
         Whether it is a peak of the broad filter.
+    wide : bool
+        Whether it is more significant in the broad filter.
     group : int
         Which connected pixels it belongs to.
     """
@@ -46,6 +49,7 @@ class Peaks:
     coverage: np.ndarray
     sharpness: np.ndarray
     broad: np.ndarray
+    wide: np.ndarray
     group: np.ndarray
 
     def __getitem__(self, chosen: np.ndarray | slice) -> Peaks:
@@ -57,20 +61,26 @@ class Peaks:
     ) -> Peaks:
         """List the peaks in some rows of a part of a mosaic that begins at row `first`."""
         parts = []
-        for broad, image in ((False, maps.star), (True, maps.broad)):
+        for name, image in (("star", maps.star), ("broad", maps.broad)):
             places = list_peaks(image, threshold, rows)
             number = len(places)
             out = np.empty((number, 4))
-            kernel = significance.kernels["broad" if broad else "star"]
+            kernel = significance.kernels[name]
             shift = np.array([maps.top, maps.left])
             matched_filter.describe(maps.data, maps.err, maps.weight, kernel, places + shift, out)
             row, column = places.T
             amplitude, error, variance, _ = out.T
             wide, whole = significance.kernels["broad"], np.empty_like(out)
             matched_filter.describe(maps.data, maps.err, maps.weight, wide, places + shift, whole)
-            error *= significance.noise(row + first, column, broad)
-            excess = variance / significance.variance(row + first, column)
-            excess = np.sqrt(np.where(excess > 0, excess, 1))
+            noise, narrow_noise = (
+                significance.noise(row + first, column, each) for each in (name, "narrow")
+            )
+            error *= noise
+            blank = significance.variance(row + first, column)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                excess = np.sqrt(variance / blank)
+            # errors may be 0, or not known
+            excess = np.where((excess > 0) & np.isfinite(excess), excess, 1)
             shape = np.empty((number, 2))
             matched_filter.heights(image, maps.narrow, places, shape)
             values, (gain, narrow) = image[row, column].astype(float), shape.T
@@ -83,8 +93,9 @@ class Peaks:
                     amplitude=gain * amplitude,
                     error=error,
                     coverage=whole[:, 3],
-                    sharpness=narrow / (gain * values),
-                    broad=np.full(number, broad),
+                    sharpness=narrow * narrow_noise / (gain * values * noise),
+                    broad=np.full(number, name == "broad"),
+                    wide=maps.broad[row, column] >= values,
                     group=np.zeros(number, int),
                 )
             )
