@@ -101,23 +101,14 @@ class PointSpread:
         sigma = fwhm / np.sqrt(8 * np.log(2))
         return np.exp(-2 * (np.pi * sigma) ** 2 * (fy**2 + fx**2))
 
-    def efficiency(self, fwhm: float, noise: np.ndarray | float | None = None) -> float:
-        """Return what a Gaussian filter leaves of a star's signal to noise, in arbitrary units.
-
-        Parameters
-        ----------
-        fwhm : float
-            Of the filter, pixels.
-        noise : (n, n / 2 + 1), optional
-            Power spectrum, 1 for noise that is not correlated; by default the mosaic's.
-        """
-        noise = self.noise if noise is None else noise
+    def efficiency(self, fwhm: float) -> float:
+        """Return what a Gaussian filter leaves of a star's signal to noise, in arbitrary units."""
         fy, fx = self.frequencies
         inside = (np.abs(fy) <= 0.5) & (np.abs(fx) <= 0.5)
         twice = np.where((fx == 0) | (fx == 0.5 * self.oversample), 1, 2)
         kernel = self.gaussian(fwhm)
         signal = np.sum(twice * self.spectrum * kernel)
-        return float(signal / np.sqrt(np.sum((twice * kernel**2 * noise)[inside])))
+        return float(signal / np.sqrt(np.sum((twice * kernel**2 * self.noise)[inside])))
 
     @cached_property
     def filter_fwhm(self) -> float:
@@ -128,19 +119,6 @@ class PointSpread:
         widths = np.geomspace(0.25, 1.5, 48) * self.fwhm
         efficiencies = np.array([self.efficiency(width) for width in widths])
         return float(widths[np.argmax(efficiencies >= 0.99 * efficiencies.max())])
-
-    def sharpness(self, scale: float) -> float:
-        """Return how high a star is in a narrower filter, over what it is in the best.
-
-        Both heights are over what noise would be if it was not correlated.
-
-        Parameters
-        ----------
-        scale : float
-            Width of the narrower filter in units of `filter_fwhm`.
-        """
-        narrow, best = (self.efficiency(s * self.filter_fwhm, 1.0) for s in (scale, 1.0))
-        return narrow / best
 
     def envelope(self, fwhm: float) -> np.ndarray:
         """Return how bright a star is in its spikes after a Gaussian filter, by distance.

@@ -8,7 +8,6 @@ from snakewebb.io.noise_correlation import UNCORRELATED, NoiseCorrelation
 from snakewebb.kernels import detection, shapes
 from snakewebb.kernels import groups as kernels
 from snakewebb.kernels.centroids import windowed_centroids
-from snakewebb.kernels.positions import position_variances
 from snakewebb.references.psf import PointSpread
 from snakewebb.sources.peaks import Peaks, list_peaks
 from snakewebb.sources.segmentation_map import Window
@@ -142,7 +141,8 @@ class Resolver:
         # the peak of a wide one is where noise has put it
         middle = sums[:, 3:5] + sources[:, [5, 3]]
         wide = columns[:, -1] > 0
-        place = np.where(wide[:, None], middle, columns[:, :2]) + [maps.left, maps.top]
+        place = np.where(wide[:, None], middle, columns[:, :2])
+        place += [maps.left, maps.top]
         for chosen, sigma in self._windows(columns):
             x, y = place[chosen].T.copy()
             windowed_centroids(image, sigma, x, y)
@@ -163,7 +163,7 @@ class Resolver:
         place = noise.kernels, noise.step, *(corner - margin)
         for chosen, sigma in self._windows(columns):
             found = np.empty((chosen.sum(), 3))
-            position_variances(image, maps.err, sigma, x[chosen], y[chosen], *place, found)
+            kernels.position_variances(image, maps.err, sigma, x[chosen], y[chosen], *place, found)
             out[chosen] = found
         return out
 

@@ -20,7 +20,7 @@ from snakewebb.references.psf import PointSpread
 from snakewebb.sources.detection import joined, touching
 from snakewebb.sources.groups import DESCRIBED, RING, Resolver
 from snakewebb.sources.kron import kron_fluxes
-from snakewebb.sources.peaks import Peaks
+from snakewebb.sources.peaks import Peaks, star_sharpness
 from snakewebb.sources.segmentation_map import Image, Segmentation, piece_rows, windows
 from snakewebb.sources.shapes import ordered_columns
 from snakewebb.sources.significance import SCALES, Significance
@@ -141,9 +141,8 @@ def find_peaks(
 
 def _sharper_than_stars(own, psf):
     """Tell which sources are sharper than noise may make a star: cosmic rays."""
-    expected = psf.sharpness(SCALES["narrow"])
-    limit = expected * np.where(own["low"], *SHARPNESS)
-    limit += expected * np.where(own["low"], *SHARPNESS_ERRORS) / own["significance"]
+    limit = star_sharpness(psf) * (np.where(own["low"], *SHARPNESS))
+    limit *= 1 + np.where(own["low"], *SHARPNESS_ERRORS) / own["significance"]
     return (own["sharpness"] > limit) & (own["saturated"] == 0)
 
 
