@@ -37,6 +37,7 @@ LARGEST = 12.0
 """Side of the largest saturated core, FWHM."""
 DESCRIBED = (
     *("x", "y", "significance", "amplitude", "error", "coverage", "weight", "sharpness"),
+    "breadth",
     *("saturated", "broad", "wide"),
 )
 """What `Resolver.sources` tells of a source beside its segment."""
@@ -259,7 +260,7 @@ class Resolver:
         saturated = np.array([core is not None for core in cores])
         flux, point = maps.star_flux, ~own.broad
         place = x + point * _offsets(flux, y, x, 0, 1), y + point * _offsets(flux, y, x, 1, 0)
-        out = np.column_stack([*place, *known, weight, own.sharpness])
+        out = np.column_stack([*place, *known, weight, own.sharpness, own.breadth])
         out = np.column_stack([out, saturated, own.broad, own.wide])
         for k in np.flatnonzero(saturated):
             out[k, :2] = cores[k][1], cores[k][0]

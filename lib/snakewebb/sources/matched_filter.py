@@ -23,7 +23,7 @@ from snakewebb.sources.kron import kron_fluxes
 from snakewebb.sources.peaks import Peaks, star_sharpness
 from snakewebb.sources.segmentation_map import Image, Segmentation, piece_rows, windows
 from snakewebb.sources.shapes import ordered_columns
-from snakewebb.sources.significance import SCALES, Significance
+from snakewebb.sources.significance import Significance
 from snakewebb.sources.wings import part_of_stars
 
 SNR_THRESHOLD = 4.8
@@ -38,11 +38,11 @@ LOWEST_BROAD = 3.5
 """The same of the broad filter."""
 EDGE = 0.9
 """A source with less of the filter on pixels that have data is cut by an edge or a gap."""
-SHARPNESS = (0.97, 1.03)
-"""How sharp a source can be that is no cosmic ray, over a star's sharpness: where coverage is low,
-and elsewhere."""
-SHARPNESS_ERRORS = (0.6, 1.2)
-"""And as many relative errors more."""
+SHARPNESS = 1.06
+"""No source is sharper than stars on average times this: their places in pixels make the rest."""
+SHARPNESS_ERRORS = (0.9, 1.5)
+"""And as many times 1 / significance more by noise, of which the standard error is 0.45: where
+coverage is low and cosmic rays are many, and elsewhere."""
 LOW_COVERAGE = 0.5
 """Weight, over that of most pixels, below which coverage is low."""
 
@@ -141,7 +141,7 @@ def find_peaks(
 
 def _sharper_than_stars(own, psf):
     """Tell which sources are sharper than noise may make a star: cosmic rays."""
-    limit = star_sharpness(psf) * (np.where(own["low"], *SHARPNESS))
+    limit = SHARPNESS * star_sharpness(psf)
     limit *= 1 + np.where(own["low"], *SHARPNESS_ERRORS) / own["significance"]
     return (own["sharpness"] > limit) & (own["saturated"] == 0)
 

@@ -35,6 +35,8 @@ class Peaks:
     sharpness : float64
         Height in the narrow filter over that in this one, both as if noise was not correlated: so
         it is a matter of the source's shape alone.
+    breadth : float64
+        The same of the broad filter.
     broad : bool
         Whether it is a peak of the broad filter.
     wide : bool
@@ -51,6 +53,7 @@ class Peaks:
     error: np.ndarray
     coverage: np.ndarray
     sharpness: np.ndarray
+    breadth: np.ndarray
     broad: np.ndarray
     wide: np.ndarray
     group: np.ndarray
@@ -75,8 +78,8 @@ class Peaks:
             amplitude, error, variance, _ = out.T
             wide, whole = significance.kernels["broad"], np.empty_like(out)
             matched_filter.describe(maps.data, maps.err, maps.weight, wide, places + shift, whole)
-            noise, narrow_noise = (
-                significance.noise(row + first, column, each) for each in (name, "narrow")
+            noise, narrow_noise, broad_noise = (
+                significance.noise(row + first, column, each) for each in (name, "narrow", "broad")
             )
             error *= noise
             blank = significance.variance(row + first, column)
@@ -97,6 +100,7 @@ class Peaks:
                     error=error,
                     coverage=whole[:, 3],
                     sharpness=narrow * narrow_noise / (gain * values * noise),
+                    breadth=maps.broad[row, column] * broad_noise / (gain * values * noise),
                     broad=np.full(number, name == "broad"),
                     wide=maps.broad[row, column] >= values,
                     group=np.zeros(number, int),
