@@ -672,8 +672,8 @@ def mesh_noise(values):
     return level, noise, len(kept) / number
 
 
-def kron(image, err, weight, labels, ellipse, reach, scale, least):
-    """Flux, error and size of an ellipse (kernels.kron.kron)."""
+def kron(image, err, weight, labels, ellipse, reach, scale, least, correlation):
+    """Flux, error and size of an ellipse (kernels.kron.kron); correlation of two pixels by lag."""
     label, x, y, major, minor, angle = ellipse
     ny, nx = image.shape
     pixels = []
@@ -688,16 +688,32 @@ def kron(image, err, weight, labels, ellipse, reach, scale, least):
             for a, b in ((i, j), opposite):
                 inside = 0 <= a < ny and 0 <= b < nx
                 if inside and weight[a, b] > 0 and labels[a, b] in (0, label):
-                    pixels.append((radius, float(image[a, b]), float(err[a, b]) ** 2))
+                    pixels.append((radius, float(image[a, b]), a, b))
                     break
             else:
-                pixels.append((radius, np.nan, np.nan))
-    radius, light, square = np.array(pixels).T
+                pixels.append((radius, np.nan, -1, -1))
+    radius, light = np.array(pixels)[:, :2].T
     moment = np.nansum(radius * light) / np.nansum(light)
     size = max(scale * min(moment, reach / scale), least)
     inner = radius <= size
+    counts = np.zeros(image.shape)
+    for r, _, a, b in pixels:
+        if r <= size and a >= 0:
+            counts[a, b] += 1
+    share = np.mean(~np.isnan(light[inner]))
     return (
         np.nanmean(light[inner]) * inner.sum(),
-        np.sqrt(np.nanmean(square[inner]) * inner.sum()),
+        np.sqrt(pairs(counts * err.astype(float), correlation)) / share,
         size,
     )
+
+
+def pairs(values, correlation):
+    """Sum of the products of all pairs of pixels times their correlations, by lag."""
+    reach = len(correlation) // 2
+    total = 0.0
+    for i, j in zip(*np.nonzero(values), strict=True):
+        for k, m in zip(*np.nonzero(values), strict=True):
+            if max(abs(k - i), abs(m - j)) <= reach:
+                total += values[i, j] * values[k, m] * correlation[reach + k - i, reach + m - j]
+    return total

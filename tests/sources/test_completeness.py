@@ -1,13 +1,16 @@
 """Stars added to a mosaic and found again."""
 
 import dataclasses
+import io
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
+from snakewebb.sources import completeness
 from snakewebb.sources.catalog import CatalogOptions
 from snakewebb.sources.completeness import Added, measure_completeness
-from sources_fields import FAINT, field, lattice
+from sources_fields import FAINT, PSF, field, lattice
 
 HOW = CatalogOptions(starfinder="matched_filter")
 
@@ -18,9 +21,9 @@ def table():
 
 
 def test_bright_stars_are_found_and_faint_ones_are_not(table):
-    complete = np.asarray(table["completeness"])
-    assert complete[0] > 0.95
-    assert complete[-1] < 0.2
+    share = np.asarray(table["completeness"])
+    assert share[0] > 0.95
+    assert share[-1] < 0.2
     assert table["number"].sum() > 150
     depth = [table.meta["completeness"][f"depth_{share}%"] for share in (95, 80, 50)]
     assert depth == sorted(depth)
@@ -49,8 +52,6 @@ def test_the_seed_decides():
 def test_stars_are_added_to_any_rows():
     mosaic = field([], 120)
     x, y, flux = np.array([2.3, 60.0, 119.4]), np.array([1.0, 59.6, 118.9]), np.ones(3)
-    from sources_fields import PSF
-
     added = Added(mosaic, PSF, x, y, flux)
     whole = added.rows(0, 120)[0]
     parts = np.concatenate([added.rows(a, min(a + 7, 120))[0] for a in range(0, 120, 7)])
@@ -81,3 +82,50 @@ def test_without_data_too():
         mosaic, data=np.full_like(mosaic.data, np.nan), mask=np.ones(mosaic.shape, bool)
     )
     assert not len(measure_completeness(nothing, HOW))
+
+
+def test_depths_are_those_of_the_truth():
+    """However few stars there are, and where noise differs from place to place."""
+    rng = np.random.default_rng(4)
+    error = np.where(rng.random(400) < 0.5, 1e-8, 3e-8)
+    for number in (400, 60):
+        depths = []
+        for _ in range(12):
+            flux = 1e-8 * 100 ** rng.random(number)
+            found = rng.random(number) < 0.97 * ndtr(flux / error[:number] - 4.8)
+            depths.append(completeness._depths(flux, error[:number], found)["depth_50%"])
+        truth = np.linspace(19, 30, 20001)
+        share = 0.97 * ndtr(10 ** (0.4 * (8.9 - truth[:, None])) / error[:number] - 4.8)
+        expected = truth[np.argmin(np.abs(share.mean(axis=1) - 0.5))]
+        assert np.mean(depths) == pytest.approx(expected, abs=0.15)
+        assert np.std(depths) < 0.1 * np.sqrt(400 / number)
+
+
+def test_shares_that_are_not_reached_have_no_depth():
+    flux, error = np.geomspace(1e-8, 1e-6, 200), np.full(200, 1e-8)
+    assert set(completeness._depths(flux, error, np.zeros(200, bool)).values()) == {None}
+    assert set(completeness._depths(flux, error, np.ones(200, bool)).values()) == {None}
+    half = np.arange(200) % 2 == 0
+    assert set(completeness._depths(flux, error, half).values()) == {None}
+
+
+def test_small_mosaics_are_filled_again(table):
+    small = measure_completeness(field([], 220), HOW)
+    assert small["number"].sum() > 2.5 * 220**2 / (15 * PSF.fwhm) ** 2
+    depth = small.meta["completeness"]["depth_50%"]
+    assert depth == pytest.approx(table.meta["completeness"]["depth_50%"], abs=0.15)
+
+
+def test_segmentations_are_kept_in_the_scratch():
+    class Scratch(io.BytesIO):
+        written = 0
+
+        def write(self, part):
+            self.written += memoryview(part).nbytes
+            return super().write(part)
+
+    scratch, mosaic = Scratch(), field([], 150)
+    same = measure_completeness(mosaic, HOW, scratch=scratch)
+    assert scratch.written >= 2 * 4 * 150**2
+    expected = measure_completeness(mosaic, HOW)
+    np.testing.assert_array_equal(same["completeness"], expected["completeness"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import naive
+from snakewebb.io.noise_correlation import NoiseCorrelation
 from snakewebb.kernels import groups
 from snakewebb.kernels import kron as kron_kernels
 from snakewebb.kernels import matched_filter as kernels
@@ -317,9 +318,14 @@ def test_kron_is_that_of_its_naive_twin():
     weight = (rng.random(image.shape) > 0.1).astype(np.float32)
     labels = (rng.random(image.shape) > 0.9).astype(np.uint32) * 2
     ellipses = np.array([[1, 24.3, 18.8, 3.0, 1.7, 0.6], [2, 3.0, 4.0, 2.0, 2.0, 0.0]])
-    out = np.empty((2, 3))
-    kron_kernels.kron(image, err, weight, labels, ellipses, 6.0, 2.5, 1.4, out)
-    expected = [naive.kron(image, err, weight, labels, e, 6.0, 2.5, 1.4) for e in ellipses]
+    correlation = np.array([[0.05, 0.2, 0.1], [0.3, 1.0, 0.3], [0.1, 0.2, 0.05]], np.float32)
+    out, place = np.empty((2, 3)), (correlation[None, None], 1 << 30, 0, 0)
+    kron_kernels.kron(
+        image, err, weight, labels, ellipses, 6.0, 2.5, np.array([1.4, 1.4]), *place, out
+    )
+    expected = [
+        naive.kron(image, err, weight, labels, e, 6.0, 2.5, 1.4, correlation) for e in ellipses
+    ]
     np.testing.assert_allclose(out, expected, rtol=1e-5)
 
 
@@ -400,3 +406,44 @@ def test_without_a_known_filter_kernel_fwhm_is_the_psf():
     )
     how = CatalogOptions(starfinder="matched_filter", kernel_fwhm=2.2)
     assert len(source_catalog(mosaic, how).table) == len(lattice(40, 50))
+
+
+def correlated(shape, seed):
+    """Noise as drizzle smooths it, of standard deviation SIGMA, and its correlation."""
+    noise = np.random.default_rng(seed).standard_normal((shape[0] + 2, shape[1] + 2))
+    line = np.array([0.5, 1.0, 0.5])
+    for _ in range(2):
+        noise = np.apply_along_axis(np.convolve, 0, noise, line, "valid").T
+    power = np.convolve(line, line) / (line**2).sum()
+    correlation = np.outer(power, power).astype(np.float32)
+    return SIGMA * noise / (line**2).sum(), NoiseCorrelation(correlation[None, None], 1 << 30)
+
+
+def test_errors_are_the_scatter():
+    """Of positions and fluxes of stars and of galaxies, in correlated noise."""
+    y, x = np.indices((220, 220))
+    stars = [(sx + 0.3 * k, sy, 90.0) for k, (sx, sy, _) in enumerate(lattice(44, 90, 220)[:8])]
+    galaxies = [(cx, cy) for cx in (132.0, 176.4) for cy in (88.2, 132.0, 176.0)]
+    truth = field(stars, 220).data.astype(float) - field([], 220).data
+    for cx, cy in galaxies:
+        truth += 6 * SIGMA * np.exp(-(((x - cx) / 5) ** 2 + ((y - cy) / 4) ** 2) / 2)
+    places = [place[:2] for place in stars] + galaxies
+    names = ("xcentroid", "ycentroid", "isophotal_flux", "kron_flux")
+    values, errors = [], []
+    for seed in range(60):
+        noise, correlation = correlated(truth.shape, seed)
+        mosaic = mosaic_of((truth + noise + SKY).astype(np.float32), SIGMA)
+        columns, _ = found(dataclasses.replace(mosaic, correlation=correlation))
+        rows = [np.argmin(nearest(columns, *place)) for place in places]
+        values.append([columns[name][rows] for name in names])
+        told = (np.sqrt(columns["centroid_xx"]), np.sqrt(columns["centroid_yy"]))
+        told += columns["isophotal_flux_err"], columns["kron_flux_err"]
+        errors.append([each[rows] for each in told])
+    scatter = 1.4826 * np.median(np.abs(values - np.median(values, axis=0)), axis=0)
+    ratio = scatter / np.median(errors, axis=0)
+    for kind in (slice(0, 8), slice(8, None)):
+        x, y, isophotal, kron = ratio[:, kind].mean(axis=1)
+        assert (x + y) / 2 == pytest.approx(1, abs=0.12)
+        assert kron == pytest.approx(1, abs=0.15)
+        # the broad filter's noise, too, decides which pixels are a galaxy's
+        assert 0.9 < isophotal < 1.45

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -43,9 +44,9 @@ def make_completeness(
     InputError
         The mosaic or the reference file cannot be used.
     """
-    table = measure_completeness(
-        MosaicFile(mosaic), options_of(CatalogOptions, step), apcorr=apcorr, threads=threads
-    )
+    image, how = MosaicFile(mosaic), options_of(CatalogOptions, step)
+    with tempfile.TemporaryFile(dir=Path(completeness).parent) as scratch:
+        table = measure_completeness(image, how, apcorr=apcorr, scratch=scratch, threads=threads)
     text = io.StringIO()
     table.write(text, format="ascii.ecsv")
     with replacing(completeness) as file:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from snakewebb.kernels.cache import njit
+from snakewebb.kernels.covariance import quadratic_form
 
 
 @njit(
@@ -20,11 +21,11 @@ def is_own(image, weight, labels, label, i, j):
 
 @njit(
     "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], uint32[:, ::1], float64[:, ::1], "
-    "float64, float64, float64, float64[:, ::1])",
+    "float64, float64, float64[::1], float32[:, :, :, ::1], int64, int64, int64, float64[:, ::1])",
     cache=True,
     nogil=True,
 )
-def kron(image, err, weight, labels, ellipses, reach, scale, least, out):
+def kron(image, err, weight, labels, ellipses, reach, scale, least, kernels, step, top, left, out):
     """Sum up sources in ellipses of some times their first moment of radius.
 
     In place of a pixel of another source, or without data, counts the one opposite; if that is none
@@ -43,10 +44,12 @@ def kron(image, err, weight, labels, ellipses, reach, scale, least, out):
         How far the moment is taken, in units of the ellipse.
     scale : float
         Size of the ellipse of the sum in units of the moment.
-    least : float
+    least : (n,) float64
         The least such size, in units of the ellipse.
+    kernels, step, top, left
+        See `snakewebb.kernels.covariance.quadratic_form`; row and column are those of the image.
     out : (n, 3) float64
-        Filled: sum, root of the sum of squared errors, and the moment.
+        Filled: sum, its error, and the semimajor axis in units of the ellipse's.
 
     Notes
     -----
@@ -59,11 +62,13 @@ def kron(image, err, weight, labels, ellipses, reach, scale, least, out):
         if not (major > 0.0 and minor > 0.0 and np.isfinite(x) and np.isfinite(y)):
             continue
         cosine, sine = np.cos(angle), np.sin(angle)
-        moment = least / scale
+        moment = 0.0
         for again in range(2):
-            limit = reach if again == 0 else max(scale * moment, least)
+            limit = reach if again == 0 else max(scale * moment, least[k])
             half = int(np.ceil(limit * major)) + 1
-            light = first = square = 0.0
+            light = first = 0.0
+            side = 2 * half + 2 if again == 1 else 1
+            counts = np.zeros((side, side))
             missing = seen = 0.0
             for i in range(int(y) - half, int(y) + half + 2):
                 for j in range(int(x) - half, int(x) + half + 2):
@@ -83,11 +88,17 @@ def kron(image, err, weight, labels, ellipses, reach, scale, least, out):
                     seen += 1.0
                     light += image[row, column]
                     first += radius * image[row, column]
-                    square += np.float64(err[row, column]) ** 2
+                    if again == 1:
+                        r, c = row - int(y) + half, column - int(x) + half
+                        if 0 <= r < side and 0 <= c < side:
+                            counts[r, c] += err[row, column]
             if again == 0:
                 moment = first / light if light > 0.0 and first > 0.0 else 0.0
                 moment = min(moment, reach / scale)
             elif seen > 0.0:
+                # the missing pixels are like the mean of the others
+                place = top + int(y) - half, left + int(x) - half
                 out[k, 0] = light * (1.0 + missing / seen)
-                out[k, 1] = np.sqrt(square * (1.0 + missing / seen))
-                out[k, 2] = max(scale * moment, least)
+                out[k, 1] = np.sqrt(quadratic_form(counts, kernels, step, *place))
+                out[k, 1] *= 1.0 + missing / seen
+                out[k, 2] = limit

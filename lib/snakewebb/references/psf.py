@@ -120,16 +120,6 @@ class PointSpread:
         efficiencies = np.array([self.efficiency(width) for width in widths])
         return float(widths[np.argmax(efficiencies >= 0.99 * efficiencies.max())])
 
-    def sharpness(self, scale: float) -> float:
-        """Return how significant a star is in a narrower filter, over what it is in the best.
-
-        Parameters
-        ----------
-        scale : float
-            Width of the narrower filter in units of `filter_fwhm`.
-        """
-        return self.efficiency(scale * self.filter_fwhm) / self.efficiency(self.filter_fwhm)
-
     def envelope(self, fwhm: float) -> np.ndarray:
         """Return how bright a star is in its spikes after a Gaussian filter, by distance.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from astropy import units as u
@@ -23,7 +23,9 @@ log = logging.getLogger(__name__)
 APART = 15.0
 """Distance of added stars, FWHM."""
 MOST = 20_000
-"""So many are added at most."""
+"""So many are added at most at a time."""
+ENOUGH, ROUNDS = 1000, 5
+"""Small mosaics are filled again until there have been so many, so often at most."""
 FAINTEST, BRIGHTEST = 1.5, 60.0
 """Their range of fluxes, in errors of the filtered mosaic."""
 BIN = 0.25
@@ -102,6 +104,7 @@ def measure_completeness(
     *,
     apcorr: str | Path | None = None,
     seed: int = 1,
+    scratch: BinaryIO | None = None,
     threads: int = 1,
 ) -> QTable:
     """Add stars to a mosaic and see which of them are found, and how bright.
@@ -118,6 +121,8 @@ def measure_completeness(
     apcorr : path, optional
         See `snakewebb.sources.catalog.source_catalog`.
     seed : int, optional
+    scratch : binary file, optional
+        See `snakewebb.sources.catalog.source_catalog`.
     threads : int, optional
         The result does not depend on it.
 
@@ -127,34 +132,46 @@ def measure_completeness(
         A row a bin of magnitude, ``COLUMNS``; in its metadata ``completeness``: seed, and the
         magnitudes at which 95, 80 and 50 % are found, None where they are not reached. Without
         rows where nothing can be measured, with the reason.
+
+    Notes
+    -----
+    The depths are those of a model of all stars rather than of bins with few: of a signal to noise
+    s the share t Φ((s - s₀) / w) is found, that of peaks above a threshold in Gaussian noise where
+    t and w are 1. The likeliest t, s₀ and w count, and the mean over the stars' places.
     """
     if mosaic.flaw:
         return _table({}, {"reason": mosaic.flaw})
     psf = psf_of(mosaic, how.kernel_fwhm)
     try:
-        x, y, flux = _draw(mosaic, psf, how, seed, threads)
-    except NoPixel as error:
-        return _table({}, {"reason": str(error)})
-    options: dict[str, Any] = {"apcorr": apcorr, "threads": threads}
+        significance = Significance(mosaic, psf.fwhm, psf.filter_fwhm, how.bkg_boxsize, threads)
+    except NoPixel as reason:
+        return _table({}, {"reason": str(reason)})
+    options: dict[str, Any] = {"apcorr": apcorr, "scratch": scratch, "threads": threads}
     before = source_catalog(mosaic, how, **options)
-    after = source_catalog(Added(mosaic, psf, x, y, flux), how, **options)  # type: ignore[arg-type]
-    row = _found(after, x, y, psf.fwhm)
-    hidden = _found(before, x, y, psf.fwhm)
-    row[(hidden >= 0) & (row >= 0)] = -1
+    rng, rounds = np.random.default_rng(seed), []
+    while len(rounds) < ROUNDS and sum(len(stars[0]) for stars in rounds) < ENOUGH:
+        x, y, flux, error = _draw(significance, psf, rng)
+        if not len(x):
+            break
+        after = source_catalog(Added(mosaic, psf, x, y, flux), how, **options)  # type: ignore[arg-type]
+        row, hidden = (_found(each, x, y, psf.fwhm) for each in (after, before))
+        row[hidden >= 0] = -1
+        measured = np.full(len(x), np.nan)
+        measured[row >= 0] = np.asarray(after.table["aper_total_abmag"])[row[row >= 0]]
+        rounds.append((flux, error, row >= 0, measured))
+    if not rounds:
+        return _table({}, {"reason": "no star could be added: no data"})
+    flux, error, found, measured = (np.concatenate(parts) for parts in zip(*rounds, strict=True))
     magnitude = AB_ZERO_POINT - 2.5 * np.log10(flux)
-    measured = np.full(len(x), np.nan)
-    measured[row >= 0] = np.asarray(after.table["aper_total_abmag"])[row[row >= 0]]
-    columns = _binned(magnitude, row >= 0, measured - magnitude)
-    log.info("%d stars added, %d found", len(x), (row >= 0).sum())
-    depths = {f"depth_{share:.0%}": _depth(columns, share) for share in DEPTHS}
+    columns = _binned(magnitude, found, measured - magnitude)
+    log.info("%d stars added, %d found", len(flux), found.sum())
+    depths = _depths(flux, error, found)
     return _table(columns, {"seed": seed, "reason": ""} | depths)
 
 
-def _draw(mosaic, psf, how, seed, threads):
-    """Return positions and fluxes of stars, sorted by y."""
-    rng = np.random.default_rng(seed)
-    step, (ny, nx) = APART * psf.fwhm, mosaic.shape
-    significance = Significance(mosaic, psf.fwhm, psf.filter_fwhm, how.bkg_boxsize, threads)
+def _draw(significance, psf, rng):
+    """Return positions, fluxes and their errors of stars, sorted by y."""
+    step, (ny, nx) = APART * psf.fwhm, significance.shape
     y, x = (a.ravel() for a in np.mgrid[step / 2 : ny : step, step / 2 : nx : step])
     x, y = (a + step * rng.uniform(-0.25, 0.25, len(a)) for a in (x, y))
     share = rng.random(len(x))
@@ -165,11 +182,11 @@ def _draw(mosaic, psf, how, seed, threads):
     error = significance.flux_errors(np.rint(y).astype(int), np.rint(x).astype(int))
     good = np.isfinite(error)
     if not good.any():
-        raise NoPixel("no star could be added: no data")
-    typical = np.median(error[good]) / psf.image(psf.gaussian(psf.filter_fwhm)).max()
+        return (np.empty(0),) * 4
+    error /= psf.image(psf.gaussian(psf.filter_fwhm)).max()
     order = np.flatnonzero(good)[np.argsort(y[good], kind="stable")]
-    flux = typical * FAINTEST * (BRIGHTEST / FAINTEST) ** share
-    return x[order], y[order], flux[order]
+    flux = np.median(error[good]) * FAINTEST * (BRIGHTEST / FAINTEST) ** share
+    return x[order], y[order], flux[order], error[order]
 
 
 def _found(catalog: Catalog, x, y, fwhm):
@@ -212,15 +229,34 @@ def _binned(magnitude, found, error):
     return {name: np.array(values) for name, values in columns.items()}
 
 
-def _depth(columns, share):
-    """Return the magnitude at which completeness falls through a share, coming from bright ones."""
-    complete, abmag = columns["completeness"], columns["abmag"]
-    below = np.flatnonzero(complete < share)
-    if not len(below) or below[0] == 0:
-        return None
-    k = below[0]
-    part = (complete[k - 1] - share) / (complete[k - 1] - complete[k])
-    return round(float(abmag[k - 1] + part * BIN), 3)
+def _depths(flux, error, found):
+    """Return the magnitudes down to which some shares are found, see `measure_completeness`."""
+    from scipy.optimize import brentq, minimize
+    from scipy.special import expit, ndtr
+
+    def share(parameters, flux):
+        top, middle, width = parameters
+        return expit(top) * ndtr((flux / error - middle) * np.exp(-width))
+
+    def unlikelihood(parameters):
+        p = share(parameters, flux).clip(1e-9, 1 - 1e-9)
+        return -np.sum(np.log(np.where(found, p, 1 - p)))
+
+    names = {each: f"depth_{each:.0%}" for each in DEPTHS}
+    if not found.any():
+        return dict.fromkeys(names.values())
+    start = [3.0, np.quantile(flux[found] / error[found], 0.05), 0.0]
+    best = minimize(unlikelihood, start, method="Nelder-Mead").x
+    depths = {}
+    for wanted, name in names.items():
+
+        def excess(magnitude, wanted=wanted):
+            return share(best, 10 ** (0.4 * (AB_ZERO_POINT - magnitude))).mean() - wanted
+
+        ends = AB_ZERO_POINT - 2.5 * np.log10([flux.max(), flux.min()])
+        crossed = excess(ends[0]) > 0 > excess(ends[1])
+        depths[name] = round(float(brentq(excess, *ends)), 3) if crossed else None
+    return depths
 
 
 def _table(columns, meta):

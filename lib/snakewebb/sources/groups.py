@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from snakewebb.io.noise_correlation import UNCORRELATED, NoiseCorrelation
 from snakewebb.kernels import detection, shapes
 from snakewebb.kernels import groups as kernels
 from snakewebb.kernels.centroids import windowed_centroids
@@ -11,7 +12,7 @@ from snakewebb.references.psf import PointSpread
 from snakewebb.sources.peaks import Peaks, list_peaks
 from snakewebb.sources.segmentation_map import Window
 from snakewebb.sources.shapes import FWHM_TO_SIGMA
-from snakewebb.sources.significance import Maps
+from snakewebb.sources.significance import SCALES, Maps, kernel
 
 DEPTH = 4.0
 """As many errors deep is the valley between two sources."""
@@ -36,7 +37,8 @@ LARGEST = 12.0
 """Side of the largest saturated core, FWHM."""
 DESCRIBED = (
     *("x", "y", "significance", "amplitude", "error", "coverage", "weight", "sharpness"),
-    "saturated",
+    "breadth",
+    *("saturated", "broad", "wide"),
 )
 """What `Resolver.sources` tells of a source beside its segment."""
 
@@ -57,6 +59,8 @@ class Resolver:
         Significance of the faintest sources.
     deblend : bool
         Whether groups are parted.
+    correlation : NoiseCorrelation, optional
+        Of the noise of pixels.
     """
 
     def __init__(
@@ -67,11 +71,13 @@ class Resolver:
         psf: PointSpread,
         threshold: float,
         deblend: bool,
+        correlation: NoiseCorrelation | None = None,
     ):
         self._peaks, self._boxes, self._next = peaks, boxes, known
         self._psf, self._fwhm = psf, psf.fwhm
         self._peak = psf.image(psf.gaussian(psf.filter_fwhm)).max()
         self._threshold, self._deblend = threshold, deblend
+        self._correlation, self._kernel = correlation, kernel(psf.filter_fwhm)
         self._first = np.searchsorted(peaks.group, np.arange(1, len(boxes) + 2))
 
     def sources(self, window: Window, maps: Maps, ids: np.ndarray) -> np.ndarray:
@@ -87,9 +93,10 @@ class Resolver:
 
         Returns
         -------
-        (n, 24) float64
+        (n, 28) float64
             Id, group and number in it, 0 for one that is whole; box; the sums of
-            `snakewebb.kernels.shapes.measure`; ``DESCRIBED``.
+            `snakewebb.kernels.shapes.measure`; variances of the flux, of x and y, and the
+            covariance of these; ``DESCRIBED``.
         """
         corner = np.array([window.top, window.left])
         holes = self._holes(maps, ids)
@@ -110,25 +117,62 @@ class Resolver:
         planes = (maps.data, maps.err, bad)
         data, err, inner_bad = (np.ascontiguousarray(plane[maps.inner]) for plane in planes)
         shapes.measure(data, maps.star_flux, err, inner_bad, ids, sources, sums)
-        self._place(maps, bad, ids, sources, columns)
-        columns[:, 0] += window.left
-        columns[:, 1] += window.top
+        # the neighbours of one that is not alone may be what the broad filter sees
+        columns[:, -1] *= (sources[:, 2] == 0) | (columns[:, -2] > 0)
+        self._place(maps, bad, ids, sources, sums, columns)
         # as exact as they are the same in any window
-        columns[:, :2] = columns[:, :2].round(8)
+        columns[:, :2] = (columns[:, :2] + corner[::-1]).round(8)
+        variances = np.empty((len(sources), 4))
+        noise = self._correlation or UNCORRELATED
+        place = noise.kernels, noise.step, *corner
+        smoothed = maps.star_flux * np.float32(np.sum(self._kernel**2) ** 2)
+        shapes.propagate(
+            smoothed, err, inner_bad, ids, sources, sums, self._kernel, *place, variances
+        )
+        if self._correlation is None:  # as in the reference pipeline
+            variances[:, 0] = sums[:, 2]
+        variances[:, 1:] = self._spread(maps, bad, columns, corner)
         sources[:, 3:5] += window.top
         sources[:, 5:7] += window.left
-        return np.column_stack([sources, sums, columns])
+        return np.column_stack([sources, sums, variances, columns])
 
-    def _place(self, maps, bad, ids, sources, columns):
+    def _place(self, maps, bad, ids, sources, sums, columns):
         """Measure positions; those that lead out of a source's own pixels stay at the peak."""
-        x, y = (columns[:, :2] + [maps.left, maps.top]).T.copy()
         image = np.where(bad, np.float32(np.nan), maps.data)
-        windowed_centroids(image, self._fwhm * FWHM_TO_SIGMA, x, y)
-        place = np.column_stack([x - maps.left, y - maps.top])
+        # the peak of a wide one is where noise has put it
+        middle = sums[:, 3:5] + sources[:, [5, 3]]
+        wide = columns[:, -1] > 0
+        place = np.where(wide[:, None], middle, columns[:, :2])
+        place += [maps.left, maps.top]
+        for chosen, sigma in self._windows(columns):
+            x, y = place[chosen].T.copy()
+            windowed_centroids(image, sigma, x, y)
+            place[chosen] = np.column_stack([x, y])
+        place -= [maps.left, maps.top]
         column, row = np.rint(place).astype(int).T
         inside = (row >= 0) & (column >= 0) & (row < ids.shape[0]) & (column < ids.shape[1])
         inside[inside] = ids[row[inside], column[inside]] == sources[inside, 0]
         columns[inside, :2] = place[inside]
+
+    def _spread(self, maps, bad, columns, corner):
+        """Return the variances of positions, see `position_variances`."""
+        noise = self._correlation or UNCORRELATED
+        margin = np.array([maps.top, maps.left])
+        image = np.where(bad, np.float32(np.nan), maps.data)
+        x, y = (columns[:, :2] - (corner - margin)[::-1]).T.copy()
+        out = np.empty((len(x), 3))
+        place = noise.kernels, noise.step, *(corner - margin)
+        for chosen, sigma in self._windows(columns):
+            found = np.empty((chosen.sum(), 3))
+            kernels.position_variances(image, maps.err, sigma, x[chosen], y[chosen], *place, found)
+            out[chosen] = found
+        return out
+
+    def _windows(self, columns):
+        """Return which sources are seen through which Gaussian window, its sigma."""
+        wide = columns[:, DESCRIBED.index("wide")] > 0
+        star = self._fwhm * FWHM_TO_SIGMA
+        return (~wide, star), (wide, SCALES["broad"] * star)
 
     def _resolved(self, places, own, maps, pairs, holes):
         """Return the pixels of a group's sources, their peaks, and the saturated core of each."""
@@ -216,7 +260,8 @@ class Resolver:
         saturated = np.array([core is not None for core in cores])
         flux, point = maps.star_flux, ~own.broad
         place = x + point * _offsets(flux, y, x, 0, 1), y + point * _offsets(flux, y, x, 1, 0)
-        out = np.column_stack([*place, *known, weight, own.sharpness, saturated])
+        out = np.column_stack([*place, *known, weight, own.sharpness, own.breadth])
+        out = np.column_stack([out, saturated, own.broad, own.wide])
         for k in np.flatnonzero(saturated):
             out[k, :2] = cores[k][1], cores[k][0]
             out[k, 3] = max(self._amplitude(cores[k], maps), out[k, 3])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from snakewebb.io.noise_correlation import UNCORRELATED, NoiseCorrelation
 from snakewebb.kernels import kron as kernels
 from snakewebb.references.psf import PointSpread
 from snakewebb.sources.segmentation_map import Segmentation, piece_rows, windows
@@ -27,6 +28,7 @@ def kron_fluxes(
     columns: Mapping[str, np.ndarray],
     psf: PointSpread,
     parameters: tuple[float, ...] | None = None,
+    correlation: NoiseCorrelation | None = None,
 ) -> dict[str, np.ndarray]:
     """Measure sources in ellipses of some of their first moments of radius.
 
@@ -43,6 +45,8 @@ def kron_fluxes(
         What of a star's light is outside a circle of the ellipse's area is added.
     parameters : tuple of float, optional
         As ``DEFAULT``.
+    correlation : NoiseCorrelation, optional
+        Of the noise of pixels.
 
     Returns
     -------
@@ -50,7 +54,7 @@ def kron_fluxes(
         ``kron_flux``, ``kron_flux_err``, ``kron_radius`` (semimajor axis of the ellipse, pixels).
     """
     scale, least, circle = (*(parameters or DEFAULT), 0.0)[:3]
-    shape = significance.shape
+    shape, noise = significance.shape, correlation or UNCORRELATED
     major = np.minimum(columns["semimajor_sigma"], FARTHEST / REACH * psf.fwhm)
     minor = np.minimum(columns["semiminor_sigma"], major)
     least = np.maximum(least, circle / np.sqrt(major * minor))
@@ -74,18 +78,12 @@ def kron_fluxes(
             ]
         )
         here = ellipses[window.members] - [0, window.left, window.top, 0, 0, 0]
-        for k, member in enumerate(window.members):
-            kernels.kron(
-                data,
-                err,
-                weight,
-                labels,
-                here[k : k + 1],
-                REACH,
-                scale,
-                least[member],
-                out[member : member + 1],
-            )
+        measured = np.empty((len(here), 3))
+        place = noise.kernels, noise.step, window.top, window.left
+        kernels.kron(
+            data, err, weight, labels, here, REACH, scale, least[window.members], *place, measured
+        )
+        out[window.members] = measured
     flux, flux_err, radius = out.T
     share = psf.encircled(np.nan_to_num(radius * np.sqrt(major * minor), nan=1e3))
     return {

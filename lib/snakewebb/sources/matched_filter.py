@@ -20,10 +20,10 @@ from snakewebb.references.psf import PointSpread
 from snakewebb.sources.detection import joined, touching
 from snakewebb.sources.groups import DESCRIBED, RING, Resolver
 from snakewebb.sources.kron import kron_fluxes
-from snakewebb.sources.peaks import Peaks
+from snakewebb.sources.peaks import Peaks, star_sharpness
 from snakewebb.sources.segmentation_map import Image, Segmentation, piece_rows, windows
-from snakewebb.sources.shapes import FWHM_TO_SIGMA, ordered_columns
-from snakewebb.sources.significance import SCALES, Significance
+from snakewebb.sources.shapes import ordered_columns
+from snakewebb.sources.significance import Significance
 from snakewebb.sources.wings import part_of_stars
 
 SNR_THRESHOLD = 4.8
@@ -38,6 +38,11 @@ LOWEST_BROAD = 3.5
 """The same of the broad filter."""
 EDGE = 0.9
 """A source with less of the filter on pixels that have data is cut by an edge or a gap."""
+SHARPNESS = 1.06
+"""No source is sharper than stars on average times this: their places in pixels make the rest."""
+SHARPNESS_ERRORS = (0.9, 1.5)
+"""And as many times 1 / significance more by noise, of which the standard error is 0.45: where
+coverage is low and cosmic rays are many, and elsewhere."""
 LOW_COVERAGE = 0.5
 """Weight, over that of most pixels, below which coverage is low."""
 
@@ -95,7 +100,7 @@ def find_peaks(
     rank[groups] = np.arange(1, len(groups) + 1)
     parents, boxes = rank[parents], boxes[groups - 1, :4]
     peaks = peaks.in_groups(rank)
-    resolver = Resolver(peaks, boxes, len(parents), psf, threshold, deblend)
+    resolver = Resolver(peaks, boxes, len(parents), psf, threshold, deblend, image.correlation)
 
     def seen(window):
         columns = slice(window.left, window.right)
@@ -114,27 +119,31 @@ def find_peaks(
         found.append(sources)
     rows = np.concatenate(found)
     rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 2] > 0))]
-    own = dict(zip(DESCRIBED, rows[:, 15:].T, strict=True))
-    part, near = part_of_stars(own, everything, threshold, envelope, psf.fwhm)
-    low = own["weight"] < LOW_COVERAGE * significance.typical_weight
-    sharpest = np.where(low, 0.97, 1.03) * psf.sharpness(SCALES["narrow"])
-    sharpest += np.where(low, 0.5, 1.0) / own["significance"]
-    part |= (own["sharpness"] > sharpest) & (own["saturated"] == 0)
+    own = dict(zip(DESCRIBED, rows[:, 19:].T, strict=True))
+    own["low"] = own["weight"] < LOW_COVERAGE * significance.typical_weight
+    sharp = _sharper_than_stars(own, psf)
+    # and so no stars with wings
+    rows, own = rows[~sharp], {name: values[~sharp] for name, values in own.items()}
+    part, own["near"] = part_of_stars(own, everything, threshold, envelope, psf.fwhm)
     rows, own = rows[~part], {name: values[~part] for name, values in own.items()}
     if not len(rows):
         return {"label": np.empty(0, int)}, segmentation
-    # as of a Gaussian as wide as a star
-    spread = (psf.fwhm * FWHM_TO_SIGMA / own["significance"]) ** 2
-    covariance = np.column_stack([rows[:, 9], spread, spread, np.zeros(len(rows))])
-    columns = ordered_columns(np.hstack([rows[:, :15], covariance]), parents, segmentation)
+    columns = ordered_columns(rows[:, :19], parents, segmentation)
     columns |= {"xcentroid": own["x"], "ycentroid": own["y"]}
     columns["significance"] = own["significance"]
     columns["saturated"] = own["saturated"] > 0
-    columns["near_bright_star"] = near[~part]
+    columns["near_bright_star"] = own["near"]
     columns["edge"] = own["coverage"] < EDGE
-    columns |= kron_fluxes(significance, segmentation, columns, psf, kron_params)
-    columns["low_coverage"] = low[~part]
+    columns |= kron_fluxes(significance, segmentation, columns, psf, kron_params, image.correlation)
+    columns["low_coverage"] = own["low"]
     return columns, segmentation
+
+
+def _sharper_than_stars(own, psf):
+    """Tell which sources are sharper than noise may make a star: cosmic rays."""
+    limit = SHARPNESS * star_sharpness(psf)
+    limit *= 1 + np.where(own["low"], *SHARPNESS_ERRORS) / own["significance"]
+    return (own["sharpness"] > limit) & (own["saturated"] == 0)
 
 
 def _scan(significance, shape, segmentation, threads):

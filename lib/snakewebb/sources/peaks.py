@@ -8,8 +8,11 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from snakewebb.kernels import matched_filter
-from snakewebb.sources.significance import Maps, Significance
+from snakewebb.references.psf import PointSpread
+from snakewebb.sources.significance import SCALES, Maps, Significance, kernel
 
+PHASES = 4
+"""As many places in a pixel along each axis are tried."""
 NOISE = 3.5
 """Most peaks of less significance are noise."""
 
@@ -30,9 +33,14 @@ class Peaks:
     coverage : float64
         Share of the broad filter that has data.
     sharpness : float64
-        Significance in the narrow filter over that in this one.
+        Height in the narrow filter over that in this one, both as if noise was not correlated: so
+        it is a matter of the source's shape alone.
+    breadth : float64
+        The same of the broad filter.
     broad : bool
         Whether it is a peak of the broad filter.
+    wide : bool
+        Whether it is more significant in the broad filter.
     group : int
         Which connected pixels it belongs to.
     """
@@ -45,7 +53,9 @@ class Peaks:
     error: np.ndarray
     coverage: np.ndarray
     sharpness: np.ndarray
+    breadth: np.ndarray
     broad: np.ndarray
+    wide: np.ndarray
     group: np.ndarray
 
     def __getitem__(self, chosen: np.ndarray | slice) -> Peaks:
@@ -57,20 +67,26 @@ class Peaks:
     ) -> Peaks:
         """List the peaks in some rows of a part of a mosaic that begins at row `first`."""
         parts = []
-        for broad, image in ((False, maps.star), (True, maps.broad)):
+        for name, image in (("star", maps.star), ("broad", maps.broad)):
             places = list_peaks(image, threshold, rows)
             number = len(places)
             out = np.empty((number, 4))
-            kernel = significance.kernels["broad" if broad else "star"]
+            kernel = significance.kernels[name]
             shift = np.array([maps.top, maps.left])
             matched_filter.describe(maps.data, maps.err, maps.weight, kernel, places + shift, out)
             row, column = places.T
             amplitude, error, variance, _ = out.T
             wide, whole = significance.kernels["broad"], np.empty_like(out)
             matched_filter.describe(maps.data, maps.err, maps.weight, wide, places + shift, whole)
-            error *= significance.noise(row + first, column, broad)
-            excess = variance / significance.variance(row + first, column)
-            excess = np.sqrt(np.where(excess > 0, excess, 1))
+            noise, narrow_noise, broad_noise = (
+                significance.noise(row + first, column, each) for each in (name, "narrow", "broad")
+            )
+            error *= noise
+            blank = significance.variance(row + first, column)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                excess = np.sqrt(variance / blank)
+            # errors may be 0, or not known
+            excess = np.where((excess > 0) & np.isfinite(excess), excess, 1)
             shape = np.empty((number, 2))
             matched_filter.heights(image, maps.narrow, places, shape)
             values, (gain, narrow) = image[row, column].astype(float), shape.T
@@ -83,8 +99,10 @@ class Peaks:
                     amplitude=gain * amplitude,
                     error=error,
                     coverage=whole[:, 3],
-                    sharpness=narrow / (gain * values),
-                    broad=np.full(number, broad),
+                    sharpness=narrow * narrow_noise / (gain * values * noise),
+                    breadth=maps.broad[row, column] * broad_noise / (gain * values * noise),
+                    broad=np.full(number, name == "broad"),
+                    wide=maps.broad[row, column] >= values,
                     group=np.zeros(number, int),
                 )
             )
@@ -120,3 +138,21 @@ def list_peaks(image: np.ndarray, threshold: float, rows: slice) -> np.ndarray:
         room = matched_filter.peaks(image, np.float32(threshold), rows.start, rows.stop, found)
         if room <= len(found):
             return found[:room]
+
+
+def star_sharpness(psf: PointSpread) -> float:
+    """Return how sharp stars are without noise, see `Peaks`: the mean over places in a pixel."""
+    star, narrow = (kernel(SCALES[name] * psf.filter_fwhm) for name in ("star", "narrow"))
+    small = psf.cut(4 * len(star))
+    offsets = (np.arange(PHASES) + 0.5) / PHASES - 0.5
+    found = np.empty((PHASES**2, 2))
+    for k, (dy, dx) in enumerate((dy, dx) for dy in offsets for dx in offsets):
+        image = small.stamp(dx, dy).astype(np.float32)
+        weight, maps = np.ones_like(image), np.empty((2, 2, *image.shape), np.float32)
+        for each, (out, flux) in zip((star, narrow), maps, strict=True):
+            matched_filter.weighted(image, weight, each, 0, out, flux)
+        (high, _), (sharp, _) = maps
+        place = np.array([np.unravel_index(np.argmax(high), high.shape)])
+        matched_filter.heights(high, sharp, place, found[k : k + 1])
+        found[k, 0] *= high[tuple(place[0])]
+    return float(np.mean(found[:, 1] / found[:, 0]))

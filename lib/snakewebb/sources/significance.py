@@ -141,9 +141,9 @@ class Significance:
         own = slice(top, top + stop - start), slice(before, before + right - left)
         return tuple(np.ascontiguousarray(plane[own]) for plane in planes)
 
-    def noise(self, rows: np.ndarray, columns: np.ndarray, broad: bool) -> np.ndarray:
-        """Return by what a filter's sums are divided at some pixels: float64, (n,)."""
-        return self._noise[int(broad)][1].at(rows, columns)
+    def noise(self, rows: np.ndarray, columns: np.ndarray, name: str) -> np.ndarray:
+        """Return by what the sums of one of the filters are divided at some pixels: (n,)."""
+        return self._noise[list(self.kernels).index(name)][1].at(rows, columns)
 
     def flux_errors(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return the error of the filtered image (its weighted mean) at some pixels: (n,).
@@ -161,7 +161,7 @@ class Significance:
             kernels.describe(*planes, self.kernels["star"], places, described)
             good = planes[2][places[:, 0], places[:, 1]] > 0
             out[here] = np.where(good, described[:, 1], np.nan)
-        return out * self.noise(rows, columns, False)
+        return out * self.noise(rows, columns, "star")
 
     def variance(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return what weight times squared error is on blank sky about some pixels."""
