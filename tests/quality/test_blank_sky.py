@@ -14,13 +14,18 @@ from snakewebb.quality.blank_sky import (
     noise_ratio,
     standard_aperture,
 )
-from snakewebb.references.photometry import DEFAULT_APERTURES
 from snakewebb.sources.mosaic import Mosaic
 
 NOISE = 2e-10
 SHAPE = 500, 700
 RADIUS = 3.0
-APERTURES = {**DEFAULT_APERTURES, "aperture_corrections": [1.0, 1.0, 1.4]}
+APERTURES = {
+    "aperture_ee": [30, 50, 70],
+    "aperture_radii": [1.0, 2.0, RADIUS],
+    "aperture_corrections": [1.0, 1.0, 1.4],
+    "bkg_aperture_inner_radius": 5.0,
+    "bkg_aperture_outer_radius": 10.0,
+}
 
 
 def make_mosaic(told=1.0, seed=1, sources=0, gradient=0.0, noise=NOISE):

@@ -50,6 +50,7 @@ def test_apertures_are_counted_in_detector_pixels(tmp_path):
             "aperture_corrections": [3.0, 2.0, 1.5],
             "bkg_aperture_inner_radius": 14.0,
             "bkg_aperture_outer_radius": 18.0,
+            "source": "apcorr.fits",
         },
         "",
     )

@@ -267,7 +267,13 @@ def test_isolated_stars_have_their_positions_and_fluxes(catalog, stars, starfiel
     x, y, flux = stars
     found = by_position(catalog.table, x, y)
     assert len(catalog.table) == len(x)
-    assert catalog.status == {"status": "COMPLETE", "sources": 9, "reason": ""}
+    assert catalog.status == {
+        "status": "COMPLETE",
+        "sources": 9,
+        "apcorr": "apcorr.fits",
+        "abvegaoffset": "abvegaoffset.asdf",
+        "reason": "",
+    }
     sky = found["sky_centroid"].separation(tangent_wcs(SIZE).pixel_to_world(x, y)).arcsec
     assert np.all(sky < 0.3 * 0.031)
     error = found["aper_total_flux_err"].to_value("Jy")
@@ -447,10 +453,10 @@ def test_an_empty_border_holds_no_source():
     assert len(found.table) == 2
     assert not labels_of(found)[mosaic.mask].any()
     cut, whole = by_position(found.table, [10, 80], [60, 80], within=0.6)
-    assert np.isnan(cut["aper3_flux"])
-    assert np.isnan(cut["aper3_abmag"])
+    assert np.isnan(cut["aper70_flux"])
+    assert np.isnan(cut["aper70_abmag"])
     assert np.isfinite(cut["aper_bkg_flux"])
-    assert np.isfinite(whole["aper3_abmag"])
+    assert np.isfinite(whole["aper70_abmag"])
 
 
 # --- the table -----------------------------------------------------------------------------------
@@ -523,17 +529,37 @@ def test_no_pixel_to_look_at():
 # --- reference files -----------------------------------------------------------------------------
 
 
-def test_without_reference_files(starfield):
-    table = catalog_of(starfield).table
-    assert table.meta["aperture_params"] == {
-        "aperture_ee": [1, 2, 3],
-        "aperture_radii": [1.0, 2.0, 3.0],
-        "aperture_corrections": [1.0, 1.0, 1.0],
-        "bkg_aperture_inner_radius": 5.0,
-        "bkg_aperture_outer_radius": 10.0,
+def test_without_reference_files(starfield, stars):
+    """Names are jwst's, and Vega magnitudes are not those of AB."""
+    found = catalog_of(starfield)
+    apertures = found.table.meta["aperture_params"]
+    assert apertures["aperture_ee"] == [30, 50, 70]
+    assert apertures["source"] == "model of the PSF, total fluxes within 2 %"
+    assert found.status == {
+        "status": "COMPLETE",
+        "sources": len(stars[0]),
+        "apcorr": apertures["source"],
+        "abvegaoffset": "none: no Vega magnitudes",
+        "reason": "",
     }
-    np.testing.assert_array_equal(table["aper3_flux"], table["aper_total_flux"])
-    np.testing.assert_array_equal(table["aper3_abmag"], table["aper3_vegamag"])
+    table = found.table
+    assert set(COLUMNS) <= set(table.colnames)
+    np.testing.assert_allclose(
+        table["aper_total_flux"], apertures["aperture_corrections"][2] * table["aper70_flux"]
+    )
+    assert np.all(np.isfinite(table["aper_total_abmag"]))
+    assert np.all(np.isnan(table["aper_total_vegamag"]))
+
+
+def test_without_a_known_psf_there_is_no_aperture_photometry(starfield):
+    elsewhere = dataclasses.replace(starfield, instrument=NIRCAM | {"pupil": "WLP8"})
+    found = catalog_of(elsewhere)
+    assert found.status["status"] == "FAILED"
+    assert found.status["reason"] == (
+        "no aperture photometry: no PSF is known of NIRCAM F200W WLP8: give an APCORR reference "
+        "file"
+    )
+    assert np.all(np.isnan(found.table["aper_total_flux"]))
 
 
 def same_columns(found, catalog, without):
@@ -560,12 +586,13 @@ def test_a_missing_vega_offset_costs_the_vega_magnitudes_alone(tmp_path, stars, 
         dataclasses.replace(mosaic, instrument=fgs | {"detector": "GUIDER2"}), abvegaoffset=path
     )
     np.testing.assert_allclose(
-        whole.table["aper3_abmag"] - whole.table["aper3_vegamag"], 0.6, atol=1e-12
+        whole.table["aper70_abmag"] - whole.table["aper70_vegamag"], 0.6, atol=1e-12
     )
     found = catalog_of(mosaic, abvegaoffset=path)
     same_columns(found, whole, lambda name: "vegamag" in name)
     reason = "no Vega magnitudes: abvegaoffset.asdf: has no row for detector MULTIPLE"
-    assert found.status == {"status": "COMPLETE", "sources": len(stars[0]), "reason": reason}
+    assert found.status["status"] == "COMPLETE"
+    assert found.status["reason"] == reason
     assert found.table.meta["abvega_offset"] is None
 
 
@@ -822,10 +849,10 @@ def test_a_mosaic_without_errors(tmp_path, starfield, stars):
         hdus.writeto(tmp_path / "bare.fits")
     found = catalog_of(mosaic_module.MosaicFile(tmp_path / "bare.fits"))
     assert len(found.table) == len(stars[0])
-    assert np.all(np.isnan(found.table["aper2_flux_err"]))
+    assert np.all(np.isnan(found.table["aper50_flux_err"]))
     assert np.all(np.isnan(found.table["isophotal_flux_err"]))
     assert np.all(np.isfinite(found.table["isophotal_flux"]))
-    assert np.all(np.isfinite(found.table["aper2_abmag"]))
+    assert np.all(np.isfinite(found.table["aper50_abmag"]))
 
 
 @pytest.mark.parametrize(
@@ -878,7 +905,6 @@ def test_a_mosaic_that_is_not_calibrated_has_sources_without_fluxes(
     found = catalog_of(mosaic_module.MosaicFile(path))
     fluxes = ("flux", "abmag", "vegamag")
     for name in COLUMNS:
-        name = name.replace("30", "1").replace("50", "2").replace("70", "3")
         one, other = found.table[name], whole.table[name]
         if name.removesuffix("_err").rpartition("_")[2] in fluxes:
             assert np.all(np.isnan(one)), name

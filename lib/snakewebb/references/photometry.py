@@ -5,8 +5,9 @@ A file may have nothing for an observation: that costs what it would have told, 
 
 from __future__ import annotations
 
-import logging
+import csv
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,12 @@ from snakewebb.errors import InputError
 from snakewebb.io.asdf_tree import AsdfTree
 from snakewebb.io.planes import open_fits
 from snakewebb.io.tables import numbers, reading, words
+from snakewebb.references.filters import narrowest
 
-log = logging.getLogger(__name__)
-
-DEFAULT_APERTURES = {
-    "aperture_ee": [1, 2, 3],
-    "aperture_radii": [1.0, 2.0, 3.0],
-    "aperture_corrections": [1.0, 1.0, 1.0],
-    "bkg_aperture_inner_radius": 5.0,
-    "bkg_aperture_outer_radius": 10.0,
-}
+MODEL = Path(__file__).with_name("apcorr.csv")
+"""What `snakewebb.references.enclosed_energy` has made."""
+NATIVE = 3.0
+"""Smear (`snakewebb.references.enclosed_energy.encircled_energy`) for which its ``apcorr`` is."""
 APCORR_KEYS = {
     "NIRCAM": ("filter", "pupil"),
     "NIRISS": ("filter", "pupil"),
@@ -50,6 +47,7 @@ VEGA_LIMITS = (-20.0, 20.0)
 """Magnitudes."""
 
 APCORR_REMEDY = "give an APCORR reference file"
+NO_VEGA = "no Vega magnitudes: no ABVEGAOFFSET file is given"
 VEGA_REMEDY = "give an ABVEGAOFFSET reference file"
 
 
@@ -62,26 +60,30 @@ def aperture_parameters(
     instrument: Mapping[str, str | None],
     energies: Sequence[int],
     pixel_scale_ratio: float,
+    pixfrac: float = 1.0,
 ) -> tuple[dict[str, Any], str]:
     """Look up the apertures of some encircled energies.
 
     Parameters
     ----------
     apcorr : path or None
-        APCORR reference file.
+        APCORR reference file. Without it they are those of a model of the PSF, see
+        `snakewebb.references.enclosed_energy`.
     instrument : mapping
         ``name``, ``filter``, ``pupil``, ``detector``, ``subarray``.
     energies : sequence of int
         In percent.
     pixel_scale_ratio : float
         Mosaic pixel over detector pixel; the reference file counts detector pixels.
+    pixfrac : float, optional
+        Of drizzle; a reference file holds for 1.
 
     Returns
     -------
     apertures : dict
         ``aperture_ee``, ``aperture_radii`` (mosaic pixels), ``aperture_corrections``: one of each
         energy, None where the file has none; ``bkg_aperture_inner_radius`` and
-        ``bkg_aperture_outer_radius``, None if no energy is known.
+        ``bkg_aperture_outer_radius``, None if no energy is known; ``source``, what they are from.
     reason : str
         Why something is None, else "".
 
@@ -90,17 +92,17 @@ def aperture_parameters(
     InputError
         The file cannot be read, or holds no sensible numbers for the observation.
     """
-    if apcorr is None:
-        log.warning("no APCORR file: apertures of 1, 2 and 3 pixels without corrections")
-        return DEFAULT_APERTURES, ""
-    name, unknown = Path(apcorr).name, [None] * len(energies)
-    apertures = {
+    unknown = [None] * len(energies)
+    apertures: dict[str, Any] = {
         "aperture_ee": list(energies),
         "aperture_radii": unknown,
         "aperture_corrections": unknown,
         "bkg_aperture_inner_radius": None,
         "bkg_aperture_outer_radius": None,
     }
+    if apcorr is None:
+        return _of_model(apertures, instrument, pixel_scale_ratio, pixfrac)
+    apertures["source"] = name = Path(apcorr).name
     with reading(apcorr, APCORR_REMEDY), open_fits(apcorr) as hdus:
         if "APCORR" not in hdus:
             raise InputError(f"{apcorr}: has no APCORR table: {APCORR_REMEDY}")
@@ -139,12 +141,55 @@ def aperture_parameters(
     return apertures, "; ".join(reasons)
 
 
-def vega_offset(abvegaoffset: str | Path | None, instrument: Mapping[str, str | None]) -> float:
+def _of_model(apertures, instrument, pixel_scale_ratio, pixfrac):
+    """Complete the apertures with those of the model, and return them as `aperture_parameters`."""
+    name = "" if instrument["name"] == "FGS" else narrowest(instrument)
+    rows = _model().get((instrument["name"], name))
+    if rows is None:
+        words = (instrument.get(key) for key in ("name", "filter", "pupil"))
+        told = " ".join(filter(None, words)) or "an unknown instrument"
+        apertures["source"] = "none"
+        return apertures, f"no aperture photometry: no PSF is known of {told}: {APCORR_REMEDY}"
+    first, energies = rows[0], apertures["aperture_ee"]
+    apertures["source"] = f"model of the PSF, total fluxes within {100 * first['error']:.0f} %"
+    apertures["bkg_aperture_inner_radius"] = first["skyin"] / pixel_scale_ratio
+    apertures["bkg_aperture_outer_radius"] = first["skyout"] / pixel_scale_ratio
+    known = [100 * row["eefraction"] for row in rows]
+    smear = (pixfrac**2 + 2 * pixel_scale_ratio**2) / NATIVE
+    seen = [smear / row["apcorr"] + (1 - smear) / row["apcorr_unsmeared"] for row in rows]
+    radii, corrections, reasons = [], [], []
+    for energy in energies:
+        if not known[0] <= energy <= known[-1]:
+            reasons.append(f"the model of the PSF has no aperture of {energy} %: {APCORR_REMEDY}")
+            radii.append(None)
+            corrections.append(None)
+            continue
+        radius = np.interp(energy, known, [row["radius"] for row in rows])
+        radii.append(float(radius) / pixel_scale_ratio)
+        corrections.append(1 / float(np.interp(energy, known, seen)))
+    if not any(radii):
+        apertures |= {"bkg_aperture_inner_radius": None, "bkg_aperture_outer_radius": None}
+    apertures |= {"aperture_radii": radii, "aperture_corrections": corrections}
+    return apertures, "; ".join(reasons)
+
+
+@cache
+def _model():
+    """Return the rows of the model by instrument and filter."""
+    found: dict[tuple[str, str], list[dict[str, float]]] = {}
+    with open(MODEL, newline="") as file:
+        for row in csv.DictReader(file):
+            place = row.pop("instrument"), row.pop("filter")
+            found.setdefault(place, []).append({key: float(row[key]) for key in row})
+    return found
+
+
+def vega_offset(abvegaoffset: str | Path, instrument: Mapping[str, str | None]) -> float:
     """Look up AB magnitude minus Vega magnitude.
 
     Parameters
     ----------
-    abvegaoffset : path or None
+    abvegaoffset : path
         ABVEGAOFFSET reference file.
     instrument : mapping
         See `aperture_parameters`.
@@ -156,9 +201,6 @@ def vega_offset(abvegaoffset: str | Path | None, instrument: Mapping[str, str | 
     MissingRow
         The file has no row, or more than one, for this instrument, or no number in it.
     """
-    if abvegaoffset is None:
-        log.warning("no ABVEGAOFFSET file: Vega magnitudes equal AB magnitudes")
-        return 0.0
     with reading(abvegaoffset, VEGA_REMEDY):
         table = Table(AsdfTree(Path(abvegaoffset).read_bytes()).table("abvega_offset"))
     rows = _rows(table, abvegaoffset, instrument, VEGA_KEYS, ("abvega_offset",))

@@ -128,10 +128,10 @@ def source_catalog(
         The image.
     how : CatalogOptions, optional
     apcorr : path, optional
-        APCORR reference file (FITS): aperture radii and corrections. Without it the radii are 1, 2
-        and 3 pixels, the sky annulus 5 to 10, and nothing is corrected.
+        APCORR reference file (FITS): aperture radii and corrections. Without it they are those of a
+        model of the PSF (`snakewebb.references.enclosed_energy`).
     abvegaoffset : path, optional
-        ABVEGAOFFSET reference file (ASDF). Without it Vega magnitudes equal AB magnitudes.
+        ABVEGAOFFSET reference file (ASDF). Without it there are no Vega magnitudes.
     scratch : binary file, optional
         Open for reading and writing, to keep 4 bytes a pixel in; by default in memory. The
         catalogue's segmentation reads from it.
@@ -155,13 +155,14 @@ def source_catalog(
     if not 0 < first < second < third < 100:
         raise InputError(f"aperture_ee {energies}: not increasing within 1 to 99: change them")
     apertures, reason = aperture_parameters(
-        apcorr, mosaic.instrument, energies, mosaic.grid.pixel_scale_ratio
+        apcorr, mosaic.instrument, energies, mosaic.grid.pixel_scale_ratio, mosaic.pixfrac
     )
     reasons = [mosaic.flaw, reason]
     status = "FAILED" if any(reasons) else "COMPLETE"
-    offset = None
+    offset, vega = None, Path(abvegaoffset or "").name
     try:
-        offset = vega_offset(abvegaoffset, mosaic.instrument)
+        if abvegaoffset is not None:
+            offset = vega_offset(abvegaoffset, mosaic.instrument)
     except MissingRow as error:
         reasons.append(f"no Vega magnitudes: {error}")
 
@@ -202,6 +203,8 @@ def source_catalog(
         columns = {}
         reasons.append(nothing)
     outcome = {"status": status, "sources": len(columns.get("label", ()))}
+    outcome["apcorr"] = apertures["source"]
+    outcome["abvegaoffset"] = "none: no Vega magnitudes" if offset is None else vega
     outcome["reason"] = "; ".join(filter(None, reasons))
     if outcome["reason"]:
         log.warning("the catalogue: %s", outcome["reason"])

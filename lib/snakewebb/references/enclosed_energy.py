@@ -1,0 +1,208 @@
+"""How much of a star's light is within a circle, and the aperture corrections that follow from it.
+
+    python -m snakewebb.references.enclosed_energy > lib/snakewebb/references/apcorr.csv
+
+They are for who has no APCORR file of CRDS. Everything is computed in the Fourier domain, where no
+light is lost at the edge of an image: pupil, wavefront, detector, drizzle, aperture.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from functools import cache
+from typing import NamedTuple, TextIO
+
+import numpy as np
+from scipy.special import j1
+
+from snakewebb.references.filters import FILTERS, Filter
+from snakewebb.references.photometry import NATIVE
+from snakewebb.references.psf import FGS
+from snakewebb.references.pupil import make_pupil
+
+WAVEFRONT = ((48e-9, 0.89), (53e-9, 0.19))
+"""Errors of the wavefront that are typical in flight: rms and length of correlation, metres. These,
+and `WIDE`, are fitted to the encircled energies of NIRCam that STScI's exposure time calculator has
+("Encircled_Energy_SW_ETCv2", "_LW_": STPSF with a wavefront measured in flight). Together 72 nm;
+Rigby et al. 2023 (PASP 135, 048001) have 61 +- 8 nm for NIRCam's short channel."""
+WIDE = 0.012
+"""Fraction that edges of segments and dust scatter farther than a few arcseconds."""
+CROSS = {"F560W": 0.14, "F770W": 0.09, "F1000W": 0.020, "F1130W": 0.003, "F1280W": 0.004}
+"""Fraction of light in the cross that MIRI's detector scatters along rows and columns, and
+`CROSS_LENGTH`, arcsec, over which it falls by e: F560W as in the stars of the LMC that Melinder
+stacked (github.com/jensmelinder/miripsfs), the others by the ratios of amplitudes that STPSF 2 has
+(stpsf.detectors, after Gaspar et al. 2021, PASP 133, 014504)."""
+CROSS_LENGTH = 1.4
+
+ERROR = 0.02
+"""Of total fluxes, as a fraction: what is left of that fit, 1 % from 0.06 to 2 arcsec but for 2 to 3 % in
+some filters, and how wavefronts vary from week to week."""
+CROSS_ERROR = 0.05
+"""The same, where there is a cross of a hundredth or more: it varies over the detector."""
+
+COLOURS = 11
+ANGLES = np.radians(np.arange(1.5, 45, 3))
+ENERGIES = np.arange(5, 85, 5)
+"""Percent."""
+LARGEST = 4.0
+"""Radius to which encircled energies are tabulated, arcsec."""
+
+
+class Detector(NamedTuple):
+    """What else a star's image depends on.
+
+    Attributes
+    ----------
+    scale : float
+        Arcsec a pixel.
+    blur : float
+        Sigma of what charges diffuse and pixels share, arcsec: those of STPSF 2 (its constants);
+        MIRI's from the same stars as `CROSS`.
+    annulus : tuple of float
+        Encircled energies at the edges of the annulus for the sky: those of jwst_nircam_apcorr_0005
+        (F444W: 8 to 13 pixels), and of MIRI (Gordon et al. 2025, AJ 169, 6).
+    """
+
+    scale: float
+    blur: float
+    annulus: tuple[float, float] = (0.865, 0.908)
+
+
+DETECTORS = {
+    "NIRCAM short": Detector(0.0311, 0.0062),
+    "NIRCAM long": Detector(0.0629, 0.018),
+    "NIRISS": Detector(0.0656, 0.0202),
+    "FGS": Detector(0.0687, 0.07),
+    "MIRI": Detector(0.1106, 0.060, (0.80, 0.85)),
+}
+LONG = 2.4e-6
+"""Where NIRCam's long channel begins, metres."""
+
+
+@cache
+def _pupil_transfer() -> tuple[np.ndarray, np.ndarray]:
+    """Return baselines (m) and the optical transfer function of the pupil, mean over angles."""
+    x, pupil = make_pupil()
+    n, step = 2 * len(x), x[1] - x[0]
+    power = np.abs(np.fft.rfft2(pupil, s=(n, n))) ** 2
+    transfer = np.fft.fftshift(np.fft.irfft2(power, s=(n, n)))
+    offset = np.arange(n) - n // 2
+    ring = np.rint(np.hypot(offset[:, None], offset)).astype(int).ravel()
+    mean = np.bincount(ring, transfer.ravel()) / np.bincount(ring)
+    reach = int(np.argmax(mean < 1e-6 * mean[0])) + 1
+    return step * np.arange(reach), mean[:reach] / mean[0]
+
+
+def detector_of(instrument: str, band: Filter) -> Detector:
+    """Return the detector that a filter is used with."""
+    channel = {True: " long", False: " short"}[band.wavelength > LONG]
+    return DETECTORS[instrument + channel if instrument == "NIRCAM" else instrument]
+
+
+def encircled_energy(
+    radius: np.ndarray, band: Filter, detector: Detector, *, cross: float = 0.0, smear: float = 0.0
+) -> np.ndarray:
+    """Return the fraction of a star's light that pixels in circles about it hold.
+
+    Parameters
+    ----------
+    radius : (n,) array
+        Arcsec.
+    band : Filter
+    detector : Detector
+    cross : float, optional
+        See `CROSS`.
+    smear : float, optional
+        What drizzle and the mosaic's pixels add to the detector's pixel, in squares of its side:
+        ``pixfrac**2 + 2 * pixel_scale_ratio**2``, the pixel twice because an aperture takes parts
+        of pixels as if they were evenly bright.
+
+    Returns
+    -------
+    (n,) array
+
+    Notes
+    -----
+    The mean over wavefronts of Gaussian errors: Goodman 1985, Statistical Optics, 8.3.
+    """
+    baseline, pupil = _pupil_transfer()
+    phase = (
+        sum(sigma**2 * -np.expm1(-((baseline / length) ** 2)) for sigma, length in WAVEFRONT)
+        * (2 * np.pi) ** 2
+    )
+    found = np.zeros(len(radius))
+    for wavelength in band.wavelength + band.bandwidth * np.linspace(-0.45, 0.45, COLOURS):
+        angular = np.radians(1 / 3600) * baseline / wavelength  # cycles an arcsec
+        frequency = np.linspace(0, angular[-1], 4 * len(angular))
+        transfer = np.interp(frequency, angular, pupil * np.exp(-phase / wavelength**2))
+        transfer *= _detector_transfer(frequency, detector, cross, smear)
+        circle = np.array([r * j1(2 * np.pi * r * frequency) for r in radius])
+        found += 2 * np.pi * np.trapezoid(transfer * circle, frequency, axis=1)
+    return (1 - WIDE) * found / COLOURS
+
+
+def _detector_transfer(frequency, detector, cross, smear):
+    """Return the transfer function of detector and drizzle, mean over angles."""
+    pixel = np.mean(
+        [
+            np.sinc(detector.scale * np.cos(a) * frequency)
+            * np.sinc(detector.scale * np.sin(a) * frequency)
+            for a in ANGLES
+        ],
+        axis=0,
+    )
+    # a square of side s has the variance s^2 / 12 along each axis
+    sigma2 = detector.blur**2 + smear * detector.scale**2 / 12
+    # the mean over angles of that of an exponential along one axis
+    arms = 1 / np.hypot(1, 2 * np.pi * CROSS_LENGTH * frequency)
+    return pixel * np.exp(-2 * np.pi**2 * sigma2 * frequency**2) * (1 - cross + cross * arms)
+
+
+COLUMNS = (
+    *("instrument", "filter", "eefraction", "radius", "apcorr", "apcorr_unsmeared"),
+    *("skyin", "skyout", "error"),
+)
+
+
+def aperture_rows(instrument: str, name: str, band: Filter) -> list[tuple[str, ...]]:
+    """Return the rows of a filter: what an APCORR file has, and the correction without smear.
+
+    Radii are in detector pixels, corrections those of fluxes less the mean in the annulus.
+    """
+    detector, cross = detector_of(instrument, band), CROSS.get(name, 0.0)
+    fine = np.geomspace(0.003, LARGEST, 400)
+    native, unsmeared = (
+        encircled_energy(fine, band, detector, cross=cross, smear=smear) for smear in (NATIVE, 0.0)
+    )
+    radii = np.interp(ENERGIES / 100, native, fine)
+    edges = np.interp(detector.annulus, native, fine)
+    corrections = []
+    for curve in (native, unsmeared):
+        inside = np.interp(radii, fine, curve)
+        sky = np.diff(np.interp(edges, fine, curve))[0] / np.diff(edges**2)[0]
+        corrections.append(1 / (inside - sky * radii**2))
+    error = CROSS_ERROR if cross >= 0.01 else ERROR
+    return [
+        (
+            *(instrument, name, f"{energy / 100:.2f}", f"{radius / detector.scale:.4f}"),
+            *(f"{correction:.4f}" for correction in pair),
+            *(f"{edge / detector.scale:.3f}" for edge in edges),
+            f"{error:g}",
+        )
+        for energy, radius, *pair in zip(ENERGIES, radii, *corrections, strict=True)
+    ]
+
+
+def write_table(file: TextIO) -> None:
+    """Write the table for all instruments and filters as CSV."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for instrument, filters in (FILTERS | {"FGS": {"": FGS}}).items():
+        for name, band in filters.items():
+            if not name.endswith("C"):  # of coronagraphs
+                writer.writerows(aperture_rows(instrument, name, band))
+
+
+if __name__ == "__main__":
+    write_table(sys.stdout)
