@@ -54,7 +54,7 @@ def plot_rgb(mosaics: Sequence[str | Path], picture: str | Path, *, field: str) 
     if len({image.shape for image in images}) > 1:
         raise InputError("the mosaics of the field are of different sizes: run again")
     names = [filter_name(known[k].instrument) or Path(mosaics[k]).name for k in shown]
-    image = colours(*_three(images))
+    image = colours(images)
     text = ", ".join(f"{n} {c}" for n, c in zip(names, _words(len(names)), strict=True))
     side = 3600 * known[0].grid.cdelt
     ny, nx = known[0].shape
@@ -63,44 +63,48 @@ def plot_rgb(mosaics: Sequence[str | Path], picture: str | Path, *, field: str) 
         save(_figure(image, field, text, size), picture)
 
 
-def _three(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what is shown as blue, green and red."""
-    if len(images) == 3:
-        return images[0], images[1], images[2]
-    balanced = [_balanced(image) for image in images]
-    return balanced[0], np.mean(balanced, axis=0), balanced[-1]
-
-
 def _words(number: int) -> tuple[str, ...]:
     return {1: ("grey",), 2: ("blue", "red")}.get(number, ("blue", "green", "red"))
 
 
-def _balanced(image: np.ndarray) -> np.ndarray:
-    """Return an image less its sky, in units of the mean of what is bright."""
-    values = image[np.isfinite(image)]
-    if not values.size:
-        return image
-    sky = float(np.median(values))
-    sigma = 1.4826 * float(np.median(np.abs(values - sky)))
-    bright = values[values > sky + BRIGHT * sigma] - sky
-    unit = float(bright.mean()) if bright.size else sigma
-    return (image - sky) / (unit or 1.0)
+def _balanced(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return images less their skies, in units that make what is bright grey as a whole."""
+    levels, noises = [], []
+    for image in images:
+        values = image[np.isfinite(image)]
+        sky = float(np.median(values)) if values.size else 0.0
+        levels.append(image - sky)
+        noises.append(1.4826 * float(np.median(np.abs(values - sky))) if values.size else 0.0)
+    known = np.all([np.isfinite(level) for level in levels], axis=0)
+    with np.errstate(invalid="ignore"):
+        bright = known & np.any(
+            [level > BRIGHT * noise for level, noise in zip(levels, noises, strict=True)], axis=0
+        )
+    balanced = []
+    for level, noise in zip(levels, noises, strict=True):
+        light = float(level[bright].mean()) if bright.any() else 0.0
+        balanced.append(level / (light if light > 0 else noise or 1.0))
+    return balanced
 
 
-def colours(blue: np.ndarray, green: np.ndarray, red: np.ndarray) -> np.ndarray:
-    """Return the picture of three images, after Lupton et al. 2004 (PASP 116, 133).
+def colours(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the picture of one to three images, after Lupton et al. 2004 (PASP 116, 133).
 
     Parameters
     ----------
-    blue, green, red : (ny, nx)
-        In any unit, with their sky; NaN where there is no data.
+    images : sequence of (ny, nx)
+        Blue, green and red; blue and red, of which green is the mean; or one. In any unit, with
+        their sky; NaN where there is no data.
 
     Returns
     -------
     (ny, nx, 3) float32
         Red, green and blue, 0 to 1.
     """
-    planes = np.stack([_balanced(image) for image in (red, green, blue)], axis=-1)
+    balanced = _balanced(images)
+    if len(balanced) < 3:
+        balanced = [balanced[0], (balanced[0] + balanced[-1]) / 2, balanced[-1]]
+    planes = np.stack(balanced[::-1], axis=-1)
     known = np.isfinite(planes)
     number = known.sum(axis=-1)
     mean = np.where(known, planes, 0).sum(axis=-1) / np.maximum(number, 1)
