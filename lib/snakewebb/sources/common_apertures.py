@@ -13,7 +13,7 @@ from snakewebb.references.encircled import encircled_energy
 from snakewebb.references.filters import Filter
 from snakewebb.references.photometry import aperture_parameters
 from snakewebb.references.psf import filter_of
-from snakewebb.sources.mosaic import MosaicFile
+from snakewebb.sources.mosaic import Mosaic, MosaicFile
 
 ANNULUS = 2.5, 3.5
 """Radii of the sky around a star in units of the largest circle of its filter's own, where no file
@@ -46,7 +46,7 @@ class Light:
     shares: np.ndarray
 
     @classmethod
-    def of(cls, mosaic: MosaicFile) -> Light | None:
+    def of(cls, mosaic: Mosaic | MosaicFile) -> Light | None:
         """Compute it for a mosaic's filter; None where that is not known."""
         band: Filter | None = filter_of(mosaic.instrument)
         if band is None:
@@ -107,7 +107,7 @@ class Apertures:
 
 
 def own_radii(
-    mosaic: MosaicFile, energies: Sequence[int], apcorr: str | Path | None
+    mosaic: Mosaic | MosaicFile, energies: Sequence[int], apcorr: str | Path | None
 ) -> np.ndarray | None:
     """Return the radii of circles that hold some encircled energies, pixels; None if not known."""
     if apcorr is not None:
@@ -120,7 +120,7 @@ def own_radii(
 
 
 def common_apertures(
-    mosaic: MosaicFile,
+    mosaic: Mosaic | MosaicFile,
     energies: Sequence[int],
     radii: np.ndarray,
     apcorr: str | Path | None = None,
@@ -133,7 +133,7 @@ def common_apertures(
 
     Parameters
     ----------
-    mosaic : MosaicFile
+    mosaic : Mosaic | MosaicFile
     energies : sequence of int
         Names of the circles.
     radii : (n,)

@@ -14,7 +14,7 @@ import numpy as np
 from snakewebb.errors import InputError
 from snakewebb.io.noise_correlation import UNCORRELATED, NoiseCorrelation
 from snakewebb.sources.background import Background, NoPixel
-from snakewebb.sources.mosaic import MosaicFile
+from snakewebb.sources.mosaic import Mosaic, MosaicFile
 from snakewebb.sources.segmentation_map import piece_rows
 from snakewebb.wcs.grid import Grid
 
@@ -28,23 +28,23 @@ class Layer:
 
     Attributes
     ----------
-    mosaic : MosaicFile
+    mosaic : Mosaic | MosaicFile
     sky : Background
     noise : float
         Variance of a pixel, as it counts in sums of many, times its WHT: Jy².
     """
 
-    mosaic: MosaicFile
+    mosaic: Mosaic | MosaicFile
     sky: Background
     noise: float
 
     @classmethod
-    def of(cls, mosaic: MosaicFile, boxsize: int, threads: int = 1) -> Layer | None:
+    def of(cls, mosaic: Mosaic | MosaicFile, boxsize: int, threads: int = 1) -> Layer | None:
         """Measure sky and noise of a mosaic; None if it has no usable pixel.
 
         Parameters
         ----------
-        mosaic : MosaicFile
+        mosaic : Mosaic | MosaicFile
         boxsize : int
             Side of a mesh of the background, pixels.
         threads : int, optional
@@ -63,11 +63,12 @@ class Layer:
         return cls(mosaic, sky, noise) if noise > 0 else None
 
 
-def _noise(mosaic: MosaicFile, sky: Background) -> float:
+def _noise(mosaic: Mosaic | MosaicFile, sky: Background) -> float:
     """Return the median of weight times variance, 0 where there is none.
 
     The variance is that of sums of many pixels, over their number: mosaics whose pixels are
-    correlated more, or less, are weighted as what they are.
+    correlated more, or less, are weighted as what they are. Where an error is not known, the
+    scatter of the sky counts.
     """
     ny, nx = mosaic.shape
     step = max(int(np.sqrt(ny * nx / SAMPLES)), 1)
@@ -78,8 +79,7 @@ def _noise(mosaic: MosaicFile, sky: Background) -> float:
         part = np.s_[-start % step :: step, ::step]
         data, err, mask = (plane[part] for plane in mosaic.rows(start, stop))
         weight = mosaic.weights(start, stop)[part]
-        if not mosaic.has_errors:
-            err = sky.rms(start, stop)[part]
+        err = np.where(np.isfinite(err), err, sky.rms(start, stop)[part])
         product = (weight.astype(float) * err**2)[np.isfinite(data) & ~mask]
         found.append(product[np.isfinite(product) & (product > 0)])
     products = np.concatenate(found)
@@ -98,7 +98,9 @@ class DetectionImage:
     layers: tuple[Layer, ...]
 
     @classmethod
-    def of(cls, mosaics: Sequence[MosaicFile], boxsize: int, threads: int = 1) -> DetectionImage:
+    def of(
+        cls, mosaics: Sequence[Mosaic | MosaicFile], boxsize: int, threads: int = 1
+    ) -> DetectionImage:
         """Measure sky and noise of mosaics, see `Layer.of`.
 
         Raises

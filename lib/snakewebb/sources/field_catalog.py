@@ -17,7 +17,7 @@ from astropy.table import QTable
 from snakewebb.references.psf import filter_of
 from snakewebb.sources.catalog_file import Catalog
 from snakewebb.sources.common_apertures import Apertures, common_apertures, own_radii
-from snakewebb.sources.mosaic import MosaicFile
+from snakewebb.sources.mosaic import Mosaic, MosaicFile
 from snakewebb.sources.photometry import magnitudes, photometry
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Band:
     product : str
     wavelength : float
         Micrometres; NaN if it is not known.
-    mosaic : MosaicFile
+    mosaic : Mosaic | MosaicFile
     apcorr : path or None
         APCORR reference file.
     """
@@ -54,18 +54,20 @@ class Band:
     name: str
     product: str
     wavelength: float
-    mosaic: MosaicFile
+    mosaic: Mosaic | MosaicFile
     apcorr: str | Path | None
 
 
 def bands_of(
-    mosaics: Mapping[str, MosaicFile], apcorr: Mapping[str, str | Path], names: Mapping[str, str]
+    mosaics: Mapping[str, Mosaic | MosaicFile],
+    apcorr: Mapping[str, str | Path],
+    names: Mapping[str, str],
 ) -> list[Band]:
     """Return the mosaics of a field by wavelength.
 
     Parameters
     ----------
-    mosaics : mapping of str to MosaicFile
+    mosaics : mapping of str to Mosaic | MosaicFile
         By product.
     apcorr : mapping of str to path
         APCORR reference files by product, as far as there are some.
@@ -157,7 +159,7 @@ def field_catalog(
             f"Upper limit where aper{middle} is below {LIMIT:g} errors: the flux, at least 0, and "
             f"{LIMIT:g} errors more",
         )
-        notes[band.name] = _notes(band, circles)
+        notes[band.name] = _notes(band, circles, bool(np.isfinite(err).any()))
     _add_colours(table, [band.name for band in bands], middle)
     status = {**found.status, "reason": "; ".join(filter(None, reasons))}
     if any(band.mosaic.flaw for band in bands):
@@ -186,7 +188,7 @@ def _fluxes(band, circles, x, y, fwhm, spread):
     }
 
 
-def _notes(band: Band, circles: Apertures) -> dict[str, Any]:
+def _notes(band: Band, circles: Apertures, has_errors: bool) -> dict[str, Any]:
     """Return what is said of a filter in the catalogue's metadata."""
     known = {
         key: value if isinstance(value, str) else [round(float(each), 4) for each in value]
@@ -197,7 +199,7 @@ def _notes(band: Band, circles: Apertures) -> dict[str, Any]:
     return {
         "product": band.product,
         "wavelength": band.wavelength,
-        "errors": errors if band.mosaic.has_errors else "none",
+        "errors": errors if has_errors else "none",
         **known,
     }
 

@@ -245,10 +245,10 @@ def _check_gridded_alike(
                 f"fields.{field}: its pixel_scale and resample.output_wcs of {name} are both "
                 "given: keep one"
             )
-        if own.pop("pixel_scale") not in (None, pixel_scale):
+        if (theirs := own.pop("pixel_scale")) not in (None, pixel_scale):
             raise InputError(
-                f"fields.{field}: its pixel_scale is {pixel_scale!r}, but that of resample is "
-                f"another for {name}: keep one"
+                f"fields.{field}: its pixel_scale is {pixel_scale!r}, but resample.pixel_scale of "
+                f"{name} is {theirs!r}: keep one"
             )
         del own["pixel_scale_ratio"]
     _check_alike(field, "resample", wanted)
