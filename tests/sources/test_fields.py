@@ -38,14 +38,14 @@ def correlation_of(smear, step=64):
     return NoiseCorrelation(np.broadcast_to(kernel, (*cells, side, side)).astype(np.float32), step)
 
 
-def mosaic(rng, sigma, sky=0.0, smear=None, instrument=RED, weight=None, err=True):
-    """A mosaic of noise on a sky that slopes; sigma is the noise of what is smeared, in Jy."""
+def mosaic(rng, sigma, sky=0.0, smear=None, instrument=RED, weight=None, err=True, slope=0.0):
+    """A mosaic of noise on a sky; sigma is the noise of what is smeared, in Jy."""
     noise = rng.normal(0, sigma, SHAPE)
     rms = sigma
     if smear is not None:
         noise = convolve(noise, smear, mode="wrap")
         rms = sigma * np.sqrt((smear**2).sum())
-    level = sky + np.linspace(0, sigma, SHAPE[1])
+    level = sky + np.linspace(0, slope, SHAPE[1])
     weights = np.ones(SHAPE, np.float32) if weight is None else weight.astype(np.float32)
     errors = np.full(SHAPE, rms if err else np.nan, np.float32)
     return Mosaic(
@@ -86,7 +86,8 @@ def test_where_one_has_no_data_the_other_counts():
     rng = np.random.default_rng(2)
     half = np.ones(SHAPE)
     half[:, :140] = 0
-    deep, shallow = mosaic(rng, 1e-9, sky=5e-7, weight=half), mosaic(rng, 3e-9, sky=1e-8)
+    deep = mosaic(rng, 1e-9, sky=5e-7, weight=half, slope=1e-9)
+    shallow = mosaic(rng, 3e-9, sky=1e-8)
     image = DetectionImage.of([deep, shallow], 100)
     data, err, weight = image.rows(0, SHAPE[0])
     assert np.std(data[:, :130]) == pytest.approx(3e-9, rel=0.03)
