@@ -16,7 +16,7 @@ from snakewebb.sources.mosaic import MosaicFile
 from snakewebb.wcs.grid import Grid
 from snakewebb.wcs.layout import Layout, Placement
 
-BYTES = 60
+BYTES = 100
 """Of a pixel, while rows are combined."""
 
 
@@ -64,7 +64,7 @@ def combine_mosaics(
         planes = {"sci": data / jansky, "err": err, "wht": weight, "var_pixel": err**2}
         return rows.start, planes
 
-    bands = cut_rows(height, BYTES * width * len(images), threads)
+    bands = cut_rows(height, BYTES * width, threads)
     box = np.array([(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)], float)
     place = Placement("", None, (0, width, 0, height), box)
     write_i2d(

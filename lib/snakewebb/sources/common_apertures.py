@@ -46,8 +46,16 @@ class Light:
     shares: np.ndarray
 
     @classmethod
-    def of(cls, mosaic: Mosaic | MosaicFile) -> Light | None:
-        """Compute it for a mosaic's filter; None where that is not known."""
+    def of(cls, mosaic: Mosaic | MosaicFile, *, plain: bool = False) -> Light | None:
+        """Compute it for a mosaic's filter; None where that is not known.
+
+        Parameters
+        ----------
+        mosaic : Mosaic or MosaicFile
+        plain : bool, optional
+            Whether the mosaic's pixels, and drops, are as large as the detector's: it is such ones
+            that APCORR files are for.
+        """
         band: Filter | None = filter_of(mosaic.instrument)
         if band is None:
             return None
@@ -55,7 +63,8 @@ class Light:
         detector = pixel / mosaic.grid.pixel_scale_ratio
         sides = detector, mosaic.pixfrac * detector, pixel, pixel
         radii = RADII * detector
-        return cls(radii / pixel, encircled_energy(band, radii, sides, detector))
+        energy = encircled_energy(band, radii, 4 * (detector,) if plain else sides, detector)
+        return cls(radii / pixel, energy)
 
     def within(self, radius: np.ndarray | float) -> np.ndarray:
         """Return the share of light within circles."""
@@ -127,9 +136,10 @@ def common_apertures(
 ) -> Apertures:
     """Return circles of given radii on a mosaic, with the corrections of its filter.
 
-    An APCORR file has corrections of a few radii. Between these its ratio to the light of a perfect
-    telescope is interpolated, which is smooth where the light itself is not; beyond, it is that of
-    the nearest.
+    An APCORR file has corrections of a few radii, for mosaics of the detector's pixels. Their
+    ratio to those of a perfect telescope is interpolated, which is smooth where the light itself is
+    not; beyond, it is that of the nearest. So they hold for pixels of any size, as far as these
+    are the same for both telescopes.
 
     Parameters
     ----------
@@ -155,10 +165,11 @@ def common_apertures(
         nodes = np.array(sorted(pair for pair in pairs if None not in pair)).reshape(-1, 2)
         if len(nodes):
             annulus = given["bkg_aperture_inner_radius"], given["bkg_aperture_outer_radius"]
-            if light is None:
+            plain = Light.of(mosaic, plain=True)
+            if light is None or plain is None:
                 corrections = np.interp(radii, *nodes.T)
             else:
-                known = nodes[:, 1] * light.measured(nodes[:, 0], *annulus)
+                known = nodes[:, 1] * plain.measured(nodes[:, 0], *annulus)
                 corrections = np.interp(radii, nodes[:, 0], known)
                 corrections /= light.measured(radii, *annulus)
             return Apertures(names, radii, corrections, annulus, Path(apcorr).name)
