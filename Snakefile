@@ -10,6 +10,7 @@ include: "rules/common.smk"
 include: "rules/mast.smk"
 include: "rules/image2.smk"
 include: "rules/image3.smk"
+include: "rules/fields.smk"
 include: "rules/quality.smk"
 include: "rules/coron3.smk"
 include: "rules/report.smk"
@@ -37,7 +38,7 @@ onerror:
 rule all:
     default_target: True
     input:
-        collect("{file}", file=plan.targets()),
+        collect("{file}", file=[*plan.targets(), *fields.targets()]),
     localrule: True
     message:
         "All products are made"

@@ -201,7 +201,7 @@ rule i2d:
         exposures=of(plan.files, kind="crf"),
         facts="<results>/{product}/work/{product}_facts.zip",
         alignment="<results>/{product}/work/{product}_alignment.json",
-        output_wcs=optional(plan.output_wcs),
+        output_wcs=optional(fields.output_wcs),
         kernels=ancient("<results>/kernels.done"),
     output:
         "<results>/{product}/{product}_i2d.fits",
@@ -217,7 +217,7 @@ rule i2d:
         runtime=minutes,
     params:
         code=code("i2d"),
-        step=of(plan.mosaic_options, grid="grid"),
+        step=of(fields.mosaic_options),
         asn=of(plan.asn_metadata),
     message:
         "Drizzle the mosaic of {wildcards.product}"

@@ -82,6 +82,50 @@ def test_a_field_has_the_exposures_of_its_products(make):
             {"fields": {"a": {"products": ["x"]}}, "steps": {"tweakreg": {"skip": True}}},
             "fields.a: x skips tweakreg: take it out",
         ),
+        (
+            {"fields": {"a": {"products": ["x"], "detection": ["z"]}}},
+            "fields.a.detection: z is not in its products: known are x",
+        ),
+        (
+            {"fields": {"a": {"products": ["x"], "frame": ["q"]}}},
+            "fields.a.frame: q is not in its products: known are x",
+        ),
+        (
+            {
+                "fields": {"a": {"products": ["x", "z"], "detection": ["z"]}},
+                "products": {"z": {"steps": {"resample": {"skip": True}}}},
+            },
+            "fields.a.detection: z skips resample: take it out",
+        ),
+        (
+            {
+                "fields": {"a": {"products": ["x", "z"]}},
+                "products": {"z": {"steps": {"resample": {"crval": [1.0, 2.0]}}}},
+            },
+            r"fields.a: resample.crval is None for x, but \[1.0, 2.0\] for z: give them the same",
+        ),
+        (
+            {
+                "fields": {"a": {"products": ["x", "z"]}},
+                "products": {"z": {"steps": {"resample": {"output_wcs": "grid.asdf"}}}},
+            },
+            "fields.a: resample.output_wcs is None for x, but 'grid.asdf' for z: give them ",
+        ),
+        (
+            {
+                "fields": {"a": {"products": ["x", "z"], "pixel_scale": 0.03}},
+                "products": {"z": {"steps": {"resample": {"pixel_scale": 0.05}}}},
+            },
+            "fields.a: its pixel_scale is 0.03, but resample.pixel_scale of z is 0.05: keep one",
+        ),
+        (
+            {
+                "fields": {"a": {"products": ["x"], "pixel_scale": 0.03}},
+                "steps": {"resample": {"output_wcs": "grid.asdf"}},
+            },
+            "fields.a: its pixel_scale and resample.output_wcs of x are both given: keep one",
+        ),
+        ({"fields": {"a": {"products": ["x"], "pixel_scale": 0}}}, "fields.a.pixel_scale: "),
     ],
 )
 def test_fields_that_cannot_be(make, config, message):
@@ -98,6 +142,45 @@ def test_no_product_is_called_as_the_folder_of_fields(make):
 def test_other_parameters_of_products_may_differ(make):
     own = {"z": {"steps": {"tweakreg": {"sip_degree": 3}, "resample": {"pixfrac": 0.5}}}}
     assert make(fields={"a": {"products": ["x", "z"]}}, products=own).products
+
+
+def test_what_a_field_is_made_of(make):
+    fields = make(
+        fields={"a": {"products": ["z", "x"], "frame": ["z"], "pixel_scale": 0.03}},
+        steps={"resample": {"rotation": 0.0, "pixel_scale_ratio": 0.5}},
+        products={"x": {"reference_files": {"apcorr": "a.fits"}}},
+    )
+    assert fields.facts_files("a") == [
+        "<results>/z/work/z1_facts.json",
+        "<results>/z/work/z2_facts.json",
+    ]
+    assert fields.solution("z") == "<results>/fields/a.json"
+    assert fields.solution("x") is None
+    assert fields.alignments("a") == ["<results>/z/work/z_alignment.json"]
+    grid = "<results>/fields/a/work/a_grid.asdf"
+    assert fields.output_wcs("x") == fields.output_wcs("z") == grid
+    assert fields.output_wcs("y") is None
+    options = fields.grid_options("a")
+    assert (options["pixel_scale"], options["rotation"]) == (0.03, 0.0)
+    assert fields.mosaic_options("x")["grid"] == {"output_shape": None}
+    assert fields.mosaics("a") == ["<results>/z/z_i2d.fits", "<results>/x/x_i2d.fits"]
+    assert fields.detection_mosaics("a") == fields.mosaics("a")
+    assert fields.apertures("a") == {"x": "a.fits"}
+    assert set(fields.targets()) == {
+        f"<results>/fields/a/a_{name}"
+        for name in ("detection.fits", "cat.ecsv", "segm.fits", "rgb.png")
+    }
+    own = make(fields={"a": {"products": ["x"]}}, steps={"resample": {"output_wcs": "g.asdf"}})
+    assert own.output_wcs("x") == "g.asdf"
+
+
+def test_mosaics_that_are_not_made_are_in_no_catalogue(make):
+    entry = {"fields": {"a": {"products": ["x", "z"]}}}
+    one = make(**entry, products={"z": {"steps": {"resample": {"skip": True}}}})
+    assert one.mosaics("a") == ["<results>/x/x_i2d.fits"]
+    assert one.alignments("a") == [f"<results>/{n}/work/{n}_alignment.json" for n in "xz"]
+    for step in ("resample", "source_catalog"):
+        assert make(**entry, steps={step: {"skip": True}}).targets() == []
 
 
 CHAIN = {"skymatch", "median", "crf", "i2d", "source_catalog", "quality"}

@@ -246,7 +246,8 @@ def output_layout(
     windows = [placement.bounds for placement in layout.placements.values()]
     if not any(x0 < x1 and y0 < y1 for x0, x1, y0, y1 in windows):
         raise InputError(
-            "no exposure falls on the output grid: check output_wcs, crval, crpix, output_shape"
+            "no exposure falls on the output grid: check output_wcs, crval, crpix, output_shape, "
+            "or take the product out of its field"
         )
     log.info("mosaic of %d × %d pixels, %.4g arcsec each", *grid.shape[::-1], grid.cdelt * 3600)
     return layout

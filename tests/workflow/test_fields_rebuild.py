@@ -1,0 +1,208 @@
+"""Fields that have run: what is in their files, and what runs again after a change."""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import QTable
+
+from snakewebb.io import names as association
+from workflow import planned, snakemake, table
+
+FIELD = "fields/egs/egs"
+OF_FIELD = {("field_detection", "egs"), ("field_catalog", "egs"), ("plot_rgb", "egs"), ("all",)}
+ALIGNED = {"align", "skymatch", "median", "crf", "plot_exposures"}
+MOSAIC = {"i2d", "plot_mosaic", "source_catalog", "plot_sources", "quality", "plot_quality"}
+
+
+@pytest.fixture(scope="module")
+def filters(tmp_path_factory):
+    """Three filters of one sky, one of them by MIRI; associations by name."""
+    from snakewebb.simulate.observation import believed_frames, random_sources, write
+    from snakewebb.simulate.presets import MIRI_DITHERS, preset
+
+    folder = tmp_path_factory.mktemp("filters")
+    field = preset("nircam-f356w", npix=200)
+    field = replace(field, stars=40, galaxies=5, dithers=field.dithers[:2], pointing_error=5.0)
+    frames = [frame for frames in believed_frames(field) for frame in frames]
+    field = replace(field, sources=random_sources(field, frames))
+    bright = field.sources.copy()
+    bright["flux"] *= 50
+    return {
+        "a": write(field, folder / "a"),
+        "b": write(replace(field, filter="F277W", number=2), folder / "b"),
+        "c": write(
+            replace(
+                field, detectors=("MIRIMAGE",), filter="F770W", number=3, sources=bright, npix=160,
+                dithers=MIRI_DITHERS[:2],
+            ),
+            folder / "c",
+        ),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def products(filters):
+    from snakewebb.workflow import associations
+
+    return {name: associations.read(path)[0] for name, path in filters.items()}
+
+
+@pytest.fixture(scope="module")
+def config(filters, products):
+    """A function: the configuration of some filters in a field, of which ``a`` is the frame."""
+
+    def of(names="ab", **entry):
+        own = {"products": [products[name].name for name in names], "pixel_scale": 0.05}
+        own |= {"frame": [products["a"].name], **entry}
+        return {"associations": [str(filters[n]) for n in names], "fields": {"egs": own}}
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, config, checkout):
+    """The folder in which the field of ``a`` and ``b`` has run."""
+    folder = tmp_path_factory.mktemp("field")
+    snakemake(folder, repo=checkout, **config())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plan(made, checkout):
+    """A function: the jobs that would run now."""
+
+    def of(**changed):
+        return planned(made, repo=checkout, **changed)
+
+    return of
+
+
+def of_product(jobs, product):
+    return {job[0] for job in jobs if product.name in job[1:]}
+
+
+def of_field(jobs):
+    return {job for job in jobs if "egs" in job[1:] or job == ("all",)}
+
+
+def test_mosaics_lie_on_one_grid(made, products):
+    headers = [
+        fits.getheader(made / f"results/{products[n].name}/{products[n].name}_i2d.fits", "SCI")
+        for n in "ab"
+    ]
+    headers += [
+        fits.getheader(made / f"results/{FIELD}_{n}.fits", "SCI") for n in ("segm", "detection")
+    ]
+    keys = {
+        key for key in headers[0] if key.startswith(("NAXIS", "CR", "CD", "PC", "CTYPE", "CUNIT"))
+    }
+    assert {"NAXIS1", "CRPIX1", "CRVAL2", "CDELT1", "PC2_1"} <= keys
+    for header in headers[1:]:
+        assert {key: header[key] for key in keys if key != "PCOUNT"} == {
+            key: headers[0][key] for key in keys if key != "PCOUNT"
+        }
+    assert headers[0]["CDELT1"] * 3600 == pytest.approx(0.05, abs=1e-9)
+    assert headers[0]["PIXAR_SR"] == headers[1]["PIXAR_SR"]
+
+
+def test_the_catalogue_has_all_filters(made, products):
+    catalog = QTable.read(made / f"results/{FIELD}_cat.ecsv", format="ascii.ecsv")
+    assert len(catalog) > 5
+    for name in ("F277W", "F356W"):
+        assert np.isfinite(catalog[f"{name}_aper50_flux"].value).mean() > 0.9
+        assert catalog.meta["filters"][name]["source"] == "a perfect telescope"
+    assert "F277W-F356W" in catalog.colnames
+    labels = fits.getdata(made / f"results/{FIELD}_segm.fits", "SCI")
+    assert set(np.unique(labels)) == {0, *catalog["label"]}
+    own = f"results/{products['a'].name}/{products['a'].name}_cat.ecsv"
+    alone = QTable.read(made / own, format="ascii.ecsv")
+    _, distance, _ = catalog["sky_centroid"].match_to_catalog_sky(alone["sky_centroid"])
+    same = distance.arcsec < 0.05
+    assert same.sum() > 5
+    assert (made / f"results/{FIELD}_rgb.png").stat().st_size > 5000
+
+
+def test_one_more_filter_makes_itself_and_the_catalogue(plan, config, products):
+    assert plan(**config()) == set()
+    jobs = plan(**config("abc"))
+    assert not of_product(jobs, products["a"])
+    assert not of_product(jobs, products["b"])
+    assert of_product(jobs, products["c"]) >= ALIGNED | MOSAIC | {"find_sources"}
+    assert of_field(jobs) == OF_FIELD
+    seen = config("abc", detection=[products[n].name for n in "ab"])
+    assert of_field(plan(**seen)) == OF_FIELD - {("field_detection", "egs")}
+
+
+def test_it_runs_with_a_filter_of_another_instrument(made, config, products, tmp_path, checkout):
+    folder = shutil.copytree(made, tmp_path / "copy")
+    snakemake(folder, repo=checkout, **config("abc"))
+    catalog = QTable.read(folder / f"results/{FIELD}_cat.ecsv", format="ascii.ecsv")
+    assert list(catalog.meta["filters"]) == ["F277W", "F356W", "F770W"]
+    name = products["c"].name
+    header = fits.getheader(folder / f"results/{name}/{name}_i2d.fits", "SCI")
+    before = fits.getheader(folder / f"results/{FIELD}_segm.fits", "SCI")
+    assert [header[k] for k in ("NAXIS1", "CRPIX2")] == [before[k] for k in ("NAXIS1", "CRPIX2")]
+
+
+@pytest.mark.parametrize(("name", "others"), [("b", set()), ("a", MOSAIC)])
+def test_a_changed_exposure_leaves_other_mosaics_alone(
+    plan, config, products, filters, name, others
+):
+    """Unless they lie on a grid that it spans."""
+    path = sorted(filters[name].parent.glob("*_cal.fits"))[0]
+    content, times = path.read_bytes(), path.stat()
+    with fits.open(path, mode="update") as hdus:
+        hdus["SCI"].data[5, 5] += 1
+    try:
+        jobs = plan(**config())
+    finally:
+        path.write_bytes(content)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert of_product(jobs, products[name]) == ALIGNED | MOSAIC | {"find_sources"}
+    (other,) = {"a", "b"} - {name}
+    assert of_product(jobs, products[other]) == others
+    grid = {("solve_field", "egs"), ("field_grid", "egs")} if name == "a" else set()
+    assert of_field(jobs) == OF_FIELD | grid
+    exposure = association.exposure_name(path)
+    assert sum(job[0] == "find_sources" for job in jobs) == 1
+    assert ("find_sources", products[name].name, exposure) in jobs
+
+
+def test_parameters(plan, config, products):
+    rules = {key: set(rules) for section, keys, rules in table("Fields") for key in keys}
+    assert set(rules) == {"pixel_scale", "frame", "detection", "source_catalog", "products"}
+    everything = [products[n].name for n in "ab"]
+    changes = {
+        "pixel_scale": config(pixel_scale=0.06),
+        "frame": config(frame=[]),
+        "detection": config(detection=everything[:1]),
+        "source_catalog": {**config(), "steps": {"source_catalog": {"ci1_star_threshold": 1.5}}},
+    }
+    assert plan(**config(detection=everything)) == set(), "the default, written out"
+    for key, change in changes.items():
+        jobs = plan(**change)
+        found = {job[0] for job in of_field(jobs)} - {"all"}
+        assert found == rules[key] - {"i2d", "align"}, key
+        mosaics = {job[1:] for job in jobs if job[0] == "i2d"}
+        expected = {(name,) for name in everything} if "i2d" in rules[key] else set()
+        assert mosaics == expected, key
+        aligned = {job[1] for job in jobs if job[0] == "align"}
+        assert aligned == (set(everything) if "align" in rules[key] else set()), key
+
+
+def test_products_that_do_not_overlap(tmp_path, filters, products, observations):
+    from snakewebb.workflow import associations
+
+    far = associations.read(observations["modules"])[0].name
+    own = {"products": [products["a"].name, far]}
+    asked = [str(filters["a"]), str(observations["modules"])]
+    grid = "results/fields/egs/work/egs_grid.asdf"
+    failed = snakemake(tmp_path, grid, check=False, associations=asked, fields={"egs": own})
+    assert failed.returncode == 1
+    assert f"{far}: does not overlap with {products['a'].name}: take it out of" in failed.stderr
+    assert not Path(tmp_path, grid).exists()
