@@ -355,7 +355,7 @@ def read_plan(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Plan:
     Raises
     ------
     InputError
-        Something of it is wrong, or there is nothing to do.
+        Something of it is wrong.
     """
     config = configuration.complete(config, schema)
     config["products"] = by_product_name(config["products"])
