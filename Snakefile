@@ -38,7 +38,11 @@ onerror:
 rule all:
     default_target: True
     input:
-        collect("{file}", file=[*plan.targets(), *fields.targets()]),
+        # Without input Snakemake would take it for work to do.
+        collect(
+            "{file}",
+            file=[*plan.targets(), *fields.targets()] or [str(SCHEMA)],
+        ),
     localrule: True
     message:
         "All products are made"

@@ -31,6 +31,7 @@ from snakewebb.workflow.plan import read_plan
 from snakewebb.workflow.wildcards import names_of, numbered_names_of
 
 CONFIGFILE = "config/config.yaml"
+SCHEMA = ROOT / "config" / "schema.yaml"
 
 
 def tell(message):
@@ -52,19 +53,23 @@ try:
             tell("results: is read-only: a run will fail")
         if not workflow.modifier.skip_configfile:
             given = workflow.overwrite_configfiles
-            own = [CONFIGFILE] if os.path.exists(CONFIGFILE) or not given else []
+            own = [CONFIGFILE] if os.path.exists(CONFIGFILE) else []
             for path in [*own, *given]:
-                strict.check_config(path)
+                strict.check_config(path, may_be_empty=path == CONFIGFILE)
 except InputError as error:
     give_up(error)
 
 
-configfile: CONFIGFILE
+# Snakemake itself refuses one that is missing or empty.
+if strict.holds_keys(CONFIGFILE):
+
+    configfile: CONFIGFILE
+
 
 
 try:
     provenance.date()  # SOURCE_DATE_EPOCH, where that is set, is to be a time
-    with open(ROOT / "config" / "schema.yaml") as file:
+    with open(SCHEMA) as file:
         schema = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     plan = read_plan(config, schema)
     config, stage2, fields = plan.config, plan.stage2, Fields.of(plan)

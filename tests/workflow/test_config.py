@@ -60,10 +60,13 @@ def test_a_product_has_reference_files_of_its_own(schema):
         ({"steps": {"tweakrg": {}}}, "did you mean tweakreg"),
         ({"steps": {"tweakreg": {"serchrad": 1}}}, "did you mean searchrad"),
         ({"steps": {"tweakreg": {"in_memory": True}}}, "no meaning here"),
-        ({"steps": {"tweakreg": {"sigma": "x"}}}, "steps.tweakreg.sigma: 'x'"),
+        ({"steps": {"tweakreg": {"sigma": "x"}}}, "sigma: a number from 0 to 1000, not 'x'"),
         ({"steps": {"tweakreg": {"minobj": 1.5}}}, "steps.tweakreg.minobj"),
-        ({"steps": {"resample": {"pixfrac": 2}}}, "maximum of 1"),
-        ({"steps": {"resample": {"kernel": "round"}}}, "'round' is not one of"),
+        ({"steps": {"resample": {"pixfrac": 2}}}, "pixfrac: a number from 0 to 1, not 2: "),
+        (
+            {"steps": {"resample": {"kernel": "round"}}},
+            "kernel: square, gaussian.* or lanczos3, not 'round'",
+        ),
         ({"steps": {"resample": {"crpix": [1]}}}, "steps.resample.crpix"),
         ({"steps": []}, "steps: must hold keys"),
         ({"products": {"x": {"stps": {}}}}, "products.x.stps"),
@@ -71,14 +74,17 @@ def test_a_product_has_reference_files_of_its_own(schema):
         ({"products": {"a": {}, 3: {}}}, "products: the name 3 is no text"),
         ({"steps": {"klip": {"truncate": []}}}, "steps.klip.truncate"),
         ({"steps": {"klip": {"truncate": [5, 5]}}}, "steps.klip.truncate"),
-        ({"steps": {"klip": {"truncate": [5, -1]}}}, "steps.klip.truncate: -1"),
-        ({"steps": {"klip": {"strategy": "SDI"}}}, "'SDI' is not one of"),
+        (
+            {"steps": {"klip": {"truncate": [5, -1]}}},
+            "truncate: a whole number .* each once, not .5, -1.",
+        ),
+        ({"steps": {"klip": {"strategy": "SDI"}}}, "strategy: RDI, ADI or ADI.RDI, not 'SDI'"),
         ({"steps": {"contrast": {"star_flux": 0}}}, "steps.contrast.star_flux"),
-        ({"reference_files": {"psfmask": {"F335M": 3}}}, "psfmask.F335M: 3 is not of type 'stri"),
-        ({"reference_files": {"psfmask": {"F335M": 3}}}, "'string': see config/README.md"),
+        ({"reference_files": {"psfmask": {"F335M": 3}}}, "psfmask.F335M: a text, not 3"),
+        ({"reference_files": {"psfmask": {"F335M": 3}}}, "not 3: see config/README.md"),
         ({"reference_files": {"apcorr": "a\nb"}}, r"apcorr: 'a\\nb' is not one line of text: "),
         ({"associations": ["a\nb"]}, r"associations: 'a\\nb' is not one line of text: "),
-        ({"associations": "one.json"}, "associations: 'one.json'"),
+        ({"associations": "one.json"}, "associations: a list of texts, not 'one.json'"),
         ({"steps": {"tweakreg": {"save_results": True}}}, "tweakreg.save_results: is a parameter"),
         ({"steps": {"klip": {"suffix": "x"}}}, "klip.suffix: is a parameter of jwst"),
         ({"steps": {"output_dir": "x"}}, "steps.output_dir: is a parameter of jwst"),
@@ -89,13 +95,32 @@ def test_a_product_has_reference_files_of_its_own(schema):
         ({"steps": {"skymatch": {"lower": 2, "upper": 1}}}, "lower: 2.0 is not below upper"),
         ({"steps": {"tweakreg": {"sharplo": 3}}}, "sharplo: 3.0 is not below sharphi"),
         ({"steps": {"source_catalog": {"aperture_ee2": 70}}}, "aperture_ee2: 70 is not below"),
-        ({"steps": {"outlier_detection": {"snr": "5 nan"}}}, "snr: '5 nan'"),
-        ({"steps": {"outlier_detection": {"scale": "x y"}}}, "scale: 'x y'"),
-        ({"steps": {"resample": {"fillval": "1.2.3"}}}, "fillval: '1.2.3'"),
+        (
+            {"steps": {"outlier_detection": {"snr": "5 nan"}}},
+            "snr: two numbers, like .5.0 4.0., not '5 nan'",
+        ),
+        (
+            {"steps": {"outlier_detection": {"scale": "x y"}}},
+            "scale: two numbers, like .1.2 0.7., not 'x y'",
+        ),
+        (
+            {"steps": {"resample": {"fillval": "1.2.3"}}},
+            "fillval: a number, NAN or INDEF, not '1.2.3'",
+        ),
         ({"steps": {"resample": {"fillval": float("inf")}}}, "fillval: inf is no number"),
-        ({"steps": {"resample": {"crval": [10, 91]}}}, "crval: 91"),
-        ({"steps": {"skymatch": {"dqbits": -1}}}, "dqbits: -1"),
-        ({"steps": {"klip": {"annuli": 10**400}}}, "klip.annuli: 1000"),
+        (
+            {"steps": {"resample": {"crval": [10, 91]}}},
+            "a list of 2 numbers from -360 to 360 and from -90 to 90 or none, not .10, 91.",
+        ),
+        (
+            {"steps": {"skymatch": {"dqbits": -1}}},
+            "dqbits: names of DQ bits, like .* their sum or none, not -1",
+        ),
+        ({"exposure_i2d": "yes"}, "exposure_i2d: true or false, not 'yes'"),
+        (
+            {"steps": {"klip": {"annuli": 10**400}}},
+            "klip.annuli: a whole number from 1 to 1000.*, not 1000",
+        ),
     ],
 )
 def test_mistakes_are_told_in_one_line(schema, user, message):
@@ -151,6 +176,17 @@ def test_what_jwst_and_new_yaml_write(schema):
     assert steps["resample"]["output_shape"] is steps["resample"]["weight_type"] is None
     assert steps["source_catalog"]["apermask_method"] == "none"
     assert steps["source_catalog"]["kron_params"] == [1.0, 2.0]
+
+
+def test_what_the_command_line_gives_is_text(schema):
+    step = {"skip": "TRUE", "minobj": "12", "abs_minobj": "7.0"}
+    filled = config.complete({"exposure_i2d": "true", "steps": {"tweakreg": step}}, schema)
+    assert filled["exposure_i2d"] is filled["steps"]["tweakreg"]["skip"] is True
+    assert filled["steps"]["tweakreg"]["minobj"] == 12
+    assert isinstance(filled["steps"]["tweakreg"]["abs_minobj"], int)
+    assert config.complete({"max_mosaic_megapixels": "null"}, schema) == config.complete({}, schema)
+    with pytest.raises(InputError, match=r"minobj: a whole number .*, not '1\.5'"):
+        config.complete({"steps": {"tweakreg": {"minobj": "1.5"}}}, schema)
 
 
 def test_options_are_those_of_a_rule(schema):

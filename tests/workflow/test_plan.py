@@ -184,7 +184,6 @@ def test_sip_options(make):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"associations": []}, "nothing to do"),
         ({"associations": ["x.json", "x.json"]}, "product x stands in the config 2 times"),
         ({"products": {"z": {}}}, "products.z: no association has this product: known are x, y"),
         ({"products": {"x": {}, "x_i2d.fits": {}}}, "given under two names"),

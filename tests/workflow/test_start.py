@@ -1,6 +1,8 @@
 """What is told, and planned, before any job runs."""
 
 import json
+import subprocess
+import sys
 import warnings
 from gc import collect
 
@@ -9,7 +11,7 @@ import pytest
 import yaml
 from astropy.io import fits
 
-from workflow import planned
+from workflow import REPO, planned
 
 # Snakemake leaves temporary folders and files open where it fails.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -180,3 +182,22 @@ def test_parameters_that_contradict_each_other_are_told_where_they_are_used(tmp_
         assert told in refused(tmp_path, **options)
     else:
         assert planned(tmp_path, **options)
+
+
+@pytest.mark.parametrize("text", [None, "", "# mine\n", "associations: []\n"])
+def test_an_empty_configuration_plans_nothing(tmp_path, text):
+    """Nor does it stop what asks for no configuration: the catalogue of workflows, a linter."""
+    if text is not None:
+        (tmp_path / "config").mkdir()
+        (tmp_path / "config" / "config.yaml").write_text(text)
+    for arguments in (["--cores", "1"], ["--lint"], ["--rulegraph"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "-s", str(REPO / "Snakefile"), *arguments],
+            cwd=tmp_path, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert (
+            "snakewebb: nothing to do: list your associations under 'associations' in "
+            "config/config.yaml"
+        ) in done.stderr.splitlines()
+    assert "digraph" in done.stdout
+    assert not (tmp_path / "results").exists()

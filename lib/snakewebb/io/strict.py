@@ -41,8 +41,14 @@ def read(path: str | Path) -> Any:
         ) from None
 
 
-def check_config(path: str | Path) -> None:
+def check_config(path: str | Path, may_be_empty: bool = False) -> None:
     """Raise where Snakemake could not read a configuration file, or it gives a key twice.
+
+    Parameters
+    ----------
+    path : path
+    may_be_empty : bool, optional
+        Whether it may hold nothing but comments.
 
     Raises
     ------
@@ -54,13 +60,22 @@ def check_config(path: str | Path) -> None:
             keys = isinstance(json.loads(text, object_pairs_hook=_unique), dict)
         except json.JSONDecodeError:
             root = _yaml(text, "compose")
-            keys = root is not None and root.id == "mapping"
+            keys = may_be_empty if root is None else root.id == "mapping"
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file: write it, or give --configfile") from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as YAML: {reason(error)}: mend it") from None
     if not keys:
         raise InputError(f"{path}: holds no keys and values: list your 'associations' in it")
+
+
+def holds_keys(path: str | Path) -> bool:
+    """Return whether there is such a file, with more in it than comments and blanks."""
+    try:
+        lines = Path(path).read_text(errors="replace").splitlines()
+    except OSError:
+        return False
+    return any(line.strip() and not line.lstrip().startswith("#") for line in lines)
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

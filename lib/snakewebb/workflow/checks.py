@@ -91,6 +91,8 @@ def check_made(plan: Plan, is_made: Callable[[str], bool]) -> None:
 
 def remarks(plan: Plan) -> list[str]:
     """Return what associations and catalogues hold, or lack, without an error."""
+    if not plan.products and not plan.stage2.exposures and not plan.archived.asked:
+        return ["nothing to do: list your associations under 'associations' in config/config.yaml"]
     found, unused = [*plan.archived.remarks], Counter(plan.stage2.unused)
     for name, product in plan.products.items():
         unused.update(product.unused)

@@ -127,7 +127,7 @@ def _checked(value: Any, schema: Schema, where: str) -> Any:
             raise InputError(f"{where}: {item!r:.60} is not one line of text: {what}")
     error = next(Draft202012Validator(schema).iter_errors(value), None)
     if error is not None:
-        raise InputError(f"{where}: {error.message}: {what}")
+        raise InputError(f"{where}: {wanted(schema)}, not {value!r:.80}: {what}")
     return _canonical(value, schema)
 
 
@@ -140,13 +140,57 @@ def _meant(value: Any, schema: Schema) -> Any:
         return "NAN"
     if not isinstance(value, str) or value in choices:
         return value
-    if value.lower() == "none":
+    # Of --config everything but numbers and True is text to Snakemake.
+    if "boolean" in kinds and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if value.lower() in ("none", "null"):
         if "null" in kinds or None in choices:
             return None
         return "" if schema.get("default") == "" else value
-    if "number" in kinds and "string" not in kinds and _NUMBER.fullmatch(value):
-        return float(value)
+    if "string" not in kinds and _NUMBER.fullmatch(value):
+        number = float(value)
+        if "number" in kinds or ("integer" in kinds and number.is_integer()):
+            return number
     return value
+
+
+def wanted(schema: Schema) -> str:
+    """Return in words which values a parameter may have, as *a number above 0, up to 1000*."""
+    kinds = schema.get("type", ())
+    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
+    if "words" in schema:
+        words = [schema["words"]]
+    elif "enum" in schema:
+        words = [str(value) for value in schema["enum"] if value is not None]
+        kinds = ["null"] if None in schema["enum"] else []
+    else:
+        words = [_kind_in_words(kind, schema) for kind in kinds if kind != "null"]
+    words += ["none"] if "null" in kinds else []
+    return ", ".join(words[:-1]) + " or " * (len(words) > 1) + words[-1]
+
+
+def _kind_in_words(kind: str, schema: Schema) -> str:
+    nouns = {"boolean": "true or false", "object": "keys and values", "string": "a text"}
+    nouns |= {"integer": "a whole number", "number": "a number"}
+    if kind != "array":
+        return nouns[kind] + (_bounds(schema) if kind in ("integer", "number") else "")
+    items = schema["items"]
+    counts = dict.fromkeys(str(schema[key]) for key in ("minItems", "maxItems") if key in schema)
+    count = f"{' or '.join(counts)} " if "maxItems" in schema else ""
+    limits = [_bounds(item) for item in schema.get("prefixItems", [items])]
+    once = ", each once" if schema.get("uniqueItems") else ""
+    return f"a list of {count}{nouns[items['type']][2:]}s{' and'.join(limits)}{once}"
+
+
+def _bounds(schema: Schema) -> str:
+    """Return the limits of a number in words."""
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if "exclusiveMinimum" in schema:
+        limit = "" if high is None else f", up to {high}"
+        return f" above {schema['exclusiveMinimum']}{limit}"
+    if low is not None and high is not None:
+        return f" from {low} to {high}"
+    return f" of at least {low}" if low is not None else ""
 
 
 def _canonical(value: Any, schema: Schema) -> Any:

@@ -363,7 +363,7 @@ def read_plan(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Plan:
     Raises
     ------
     InputError
-        Something of it is wrong, or there is nothing to do.
+        Something of it is wrong.
     """
     config = configuration.complete(config, schema)
     config["products"] = by_product_name(config["products"])
@@ -373,8 +373,7 @@ def read_plan(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Plan:
     found = [p for path in config["associations"] for p in associations.read(path)]
     found += [associations.of_files(name, plan.listed_files(name)) for name in plan.of_files()]
     products, stage2 = read_stage2(config, schema, found)
-    if products or stage2.exposures or not archived.asked:
-        check_names(config["products"], products, stage2)
+    check_names(config["products"], products, stage2)
     by_name = {product.name: product for product in products}
     plan = replace(plan, products=by_name, stage2=stage2)
     catalogs = {

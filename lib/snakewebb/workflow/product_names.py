@@ -57,7 +57,3 @@ def check_names(configured: Mapping[str, Any], found: list[Product], stage2: Sta
         raise InputError(
             f"product {NAME}: is what the folder of exposures is called: give it another name"
         )
-    if not found and not exposures:
-        raise InputError(
-            "nothing to do: list your associations under 'associations' in config.yaml"
-        )
