@@ -18,6 +18,7 @@ IMAGING = table("Imaging")
 SCHEMA = yaml.safe_load((REPO / "config" / "schema.yaml").read_text())["properties"]
 CHAIN = ("find_sources", "align", "skymatch", "median", "crf", "i2d", "source_catalog", "quality")
 OF_SCHEMA = {"drizzle": "i2d", "grid": "i2d", "exposure_i2d": "i2d"}
+CATALOG = ("cat.ecsv", "cat.fits", "cat.reg", "segm.fits")
 PICTURES = {"crf": "plot_exposures", "i2d": "plot_mosaic", "source_catalog": "plot_sources"}
 PICTURES |= {"quality": "plot_quality", "completeness": "plot_completeness"}
 
@@ -156,7 +157,7 @@ def test_the_summary_tells_which_files_have_other_parameters(copy, field, names)
         return {row[0] for row in rows if row[-2] == "params changed"}
 
     assert changed(**field) == set()
-    made = {f"results/{name}/{name}_{suffix}" for suffix in ("cat.ecsv", "segm.fits")}
+    made = {f"results/{name}/{name}_{suffix}" for suffix in CATALOG}
     assert changed(**field, steps={"source_catalog": {"npixels": 9}}) == made
 
 

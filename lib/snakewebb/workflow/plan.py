@@ -315,7 +315,8 @@ class Plan:
         if self.runs(product, "resample"):
             files += [f"{own}_i2d.fits", f"{plots}_mosaic.png"]
             if self.runs(product, "source_catalog"):
-                files += [f"{own}_cat.ecsv", f"{own}_segm.fits", f"{plots}_sources.png"]
+                files += [f"{own}_cat.{kind}" for kind in ("ecsv", "fits", "reg")]
+                files += [f"{own}_segm.fits", f"{plots}_sources.png"]
                 if self.steps(product)["source_catalog"]["completeness"]:
                     files += [f"{own}_completeness.ecsv", f"{plots}_completeness.png"]
         if self.has_quality(product):
