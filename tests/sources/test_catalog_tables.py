@@ -59,6 +59,7 @@ def catalog(number=3):
     table["aper_total_flux"] = u.Quantity(np.linspace(1e-7, 1e-6, number), u.Jy)
     table["semimajor_sigma"] = u.Quantity(np.full(number, 5.0), u.pix)
     table["is_extended"] = np.arange(number) % 2 == 1
+    table.meta["source_catalog"] = {"status": "FAILED", "reason": "no fluxes: " + 20 * "because "}
     table.meta["aperture_params"] = {"aperture_radii": [1.0, None, None]}
     return table
 
@@ -67,6 +68,9 @@ def catalog(number=3):
 def test_the_fits_table_has_no_mixins(tmp_path, number):
     table = catalog(number)
     write_fits_table(table, tmp_path / "cat.fits")
+    header = fits.getheader(tmp_path / "cat.fits")
+    assert header["S_SRCCAT"] == "FAILED"
+    assert header["REASON"] == table.meta["source_catalog"]["reason"].strip()
     read = Table.read(tmp_path / "cat.fits")
     assert read.colnames == [
         *("label", "ra_centroid", "dec_centroid", "aper_total_flux", "semimajor_sigma"),

@@ -101,7 +101,7 @@ def test_other_parameters_of_products_may_differ(make):
 
 
 CHAIN = {"skymatch", "median", "crf", "i2d", "source_catalog", "quality"}
-CHAIN |= {"plot_exposures", "plot_mosaic", "plot_quality"}
+CHAIN |= {"plot_exposures", "plot_mosaic", "plot_quality", "plot_page"}
 
 
 def jobs_of(planned_jobs, product):

@@ -45,7 +45,7 @@ def read(path):
 
 
 PICTURES = ("mosaic", "sources", "alignment", "placements", "sky", "outliers", "residuals", "depth")
-PLOTS = (*(f"{name}.png" for name in PICTURES), "status.html", "quality.html")
+PLOTS = (*(f"{name}.png" for name in PICTURES), "status.html", "quality.html", "page.html")
 QUALITY = ("quality.ecsv", "quality_exposures.ecsv", "depth.fits")
 
 

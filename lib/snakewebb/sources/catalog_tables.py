@@ -39,6 +39,9 @@ def write_fits_table(table: QTable, path: str | Path) -> None:
     hdu = fits.BinTableHDU.from_columns(columns, name="CATALOG")
     primary = fits.PrimaryHDU()
     primary.header["DATE"], primary.header["FILENAME"] = date(), Path(path).name
+    outcome = table.meta["source_catalog"]
+    primary.header["S_SRCCAT"] = (outcome["status"], "Source Catalog")
+    primary.header["REASON"] = (outcome["reason"], "what of it is not known")
     with replacing(path) as file:
         fits.HDUList([primary, hdu]).writeto(file)
 
