@@ -256,6 +256,8 @@ rule source_catalog:
         mosaic="<results>/{product}/{product}_i2d.fits",
         kernels=ancient("<results>/kernels.done"),
     output:
+        "<results>/{product}/{product}_cat.fits",
+        "<results>/{product}/{product}_cat.reg",
         catalog="<results>/{product}/{product}_cat.ecsv",
         segmentation="<results>/{product}/{product}_segm.fits",
     log:

@@ -1,4 +1,59 @@
-# Pictures, plots and the table of steps, as `snakemake --report` shows them.
+# Pictures, plots and the table of steps, as `snakemake --report` shows them, and a page of all.
+from snakewebb.workflow.pages import shown, shown_of_star
+
+
+rule plot_page:
+    input:
+        unpack(of(shown, plan=plan)),
+    output:
+        report(
+            "<results>/{product}/plots/{product}_page.html",
+            caption="../report/page.rst",
+            category="{product}",
+            labels={"figure": "Page"},
+        ),
+    log:
+        "<logs>/{product}/plot_page.log",
+    wildcard_constraints:
+        product=IMAGE3,
+    conda:
+        "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(1200, 0),
+        runtime=minutes,
+    params:
+        code=code("plot_page"),
+    message:
+        "Write the page of {wildcards.product}"
+    script:
+        "../scripts/plot_page.py"
+
+
+rule plot_coron_page:
+    input:
+        unpack(of(shown_of_star, plan=plan)),
+    output:
+        report(
+            "<results>/{product}/plots/{product}_page.html",
+            caption="../report/page.rst",
+            category="{product}",
+            labels={"figure": "Page"},
+        ),
+    log:
+        "<logs>/{product}/plot_coron_page.log",
+    wildcard_constraints:
+        product=CORON3,
+    conda:
+        "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(800, 0),
+        runtime=minutes,
+    params:
+        code=code("plot_coron_page"),
+    message:
+        "Write the page of {wildcards.product}"
+    script:
+        "../scripts/plot_coron_page.py"
 
 
 rule plot_mosaic:

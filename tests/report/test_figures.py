@@ -428,7 +428,7 @@ def test_plots_show_each_exposure_where_it_belongs(tmp_path):
     numbers = [2.0, 4.0, 8.0, 16.0]
     status = product(
         tmp_path,
-        {f"jw_{n:g}": aligned(rms_before=10 * n, rms_after=n) for n in numbers},
+        {f"jw_{n:g}": aligned(offset=[6 * n, 8 * n], error=n) for n in numbers},
         numbers,
         [n / 100 for n in numbers],
     )
@@ -487,7 +487,7 @@ def test_moving_targets_that_could_not_be_shifted_are_plotted(tmp_path):
 
 
 def test_identical_exposures_are_plotted(tmp_path):
-    same = aligned(rms_before=0.0, rms_after=0.0)
+    same = aligned(offset=[0.0, 0.0], error=0.0)
     plot_alignment(product(tmp_path, {"jw_a": same, "jw_b": same}), tmp_path / "plot.png")
 
 

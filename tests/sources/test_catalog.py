@@ -756,10 +756,12 @@ def test_files_are_complete_and_readable(tmp_path, starfield, catalog, apcorr, a
     references = {"apcorr": apcorr, "abvegaoffset": abvegaoffset}
     status = source_catalog.make_catalog(i2d, cat, segm, step={"snr_threshold": 3.0}, **references)
     assert status == catalog.status
-    assert {path.name for path in tmp_path.iterdir()} == {i2d.name, cat.name, segm.name}
+    others = {"jw_cat.fits", "jw_cat.reg"}
+    assert {path.name for path in tmp_path.iterdir()} == {i2d.name, cat.name, segm.name, *others}
 
     table = QTable.read(cat)
-    assert table.colnames == COLUMNS
+    assert table.colnames == [*COLUMNS, "n_exposures"]
+    assert (table["n_exposures"] == 1).all()
     assert table.meta["source_catalog"] == status
     assert table.meta["aperture_params"]["aperture_corrections"][1] == 2.0
     assert isinstance(table["sky_centroid"], coordinates.SkyCoord)
@@ -790,7 +792,7 @@ def test_an_empty_catalogue_is_readable(tmp_path, apcorr):
     cat, segm = tmp_path / "jw_cat.ecsv", tmp_path / "jw_segm.fits"
     status = source_catalog.make_catalog(i2d, cat, segm, apcorr=apcorr)
     table = QTable.read(cat)
-    assert table.colnames == COLUMNS
+    assert table.colnames == [*COLUMNS, "n_exposures"]
     assert len(table) == 0
     assert table["aper30_flux"].unit == u.Jy
     assert table.meta["source_catalog"] == status
@@ -816,6 +818,17 @@ def test_a_failed_write_leaves_nothing_new(tmp_path, starfield, monkeypatch):
         source_catalog.make_catalog(i2d, cat, segm)
     assert cat.read_text() == "old"
     assert {path.name for path in tmp_path.iterdir()} == {"jw_i2d.fits", cat.name}
+
+
+def test_the_catalogue_is_written_as_fits_and_regions_too(tmp_path, starfield):
+    i2d = write_i2d(tmp_path / "jw_i2d.fits", starfield)
+    cat, segm = tmp_path / "jw_cat.ecsv", tmp_path / "jw_segm.fits"
+    source_catalog.make_catalog(i2d, cat, segm)
+    table, other = QTable.read(cat), Table.read(tmp_path / "jw_cat.fits")
+    np.testing.assert_array_equal(other["label"], table["label"])
+    np.testing.assert_allclose(other["ra_centroid"], table["sky_centroid"].ra.deg, rtol=1e-12)
+    assert {"ra_bbox_ll", "dec_bbox_ur", "n_exposures"} <= set(other.colnames)
+    assert (tmp_path / "jw_cat.reg").read_text().count("circle(") == len(table) > 5
 
 
 def test_a_mosaic_is_read_by_rows(tmp_path, starfield):

@@ -505,7 +505,9 @@ def test_counts_have_no_magnitudes(tmp_path, exposures):
     assert outcome["status"] == "FAILED"
     assert outcome["sources"] > 5
     assert outcome["reason"] == "no fluxes: the mosaic is in DN/s, not MJy/sr"
-    assert finals(tmp_path / "x") == ["x_cat.ecsv", "x_i2d.fits", "x_segm.fits"]
+    assert finals(tmp_path / "x") == [
+        *("x_cat.ecsv", "x_cat.fits", "x_cat.reg", "x_i2d.fits", "x_segm.fits")
+    ]
 
 
 def test_no_exposure_time_is_an_obstacle_for_weights_by_time_alone(tmp_path, exposures):

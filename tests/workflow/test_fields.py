@@ -184,7 +184,7 @@ def test_mosaics_that_are_not_made_are_in_no_catalogue(make):
 
 
 CHAIN = {"skymatch", "median", "crf", "i2d", "source_catalog", "quality"}
-CHAIN |= {"plot_exposures", "plot_mosaic", "plot_quality"}
+CHAIN |= {"plot_exposures", "plot_mosaic", "plot_quality", "plot_page"}
 
 
 def jobs_of(planned_jobs, product):

@@ -52,7 +52,9 @@ WORK = {"a_facts.json", "b_facts.json", "x_alignment.json", "x_facts.zip"}
 QUALITY = {"x/x_quality.ecsv", "x/x_quality_exposures.ecsv", "x/x_depth.fits"}
 QUALITY |= {"x/work/x_repeats.npz"}
 QUALITY |= {f"x/plots/x_{name}" for name in ("quality.html", "residuals.png", "depth.png")}
-PLOTS = {"alignment.png", "placements.png", "sky.png", "outliers.png", "status.html"}
+PLOTS = {"alignment.png", "placements.png", "sky.png", "outliers.png"}
+PLOTS |= {"status.html", "page.html"}
+CATALOG = {"x/x_cat.ecsv", "x/x_cat.fits", "x/x_cat.reg", "x/x_segm.fits"}
 CUBES = {"s_c1001_crfints.fits", "t_c1001_crfints.fits"}
 
 
@@ -68,7 +70,8 @@ def test_targets_of_an_image3_product(make):
         *(f"x/{name}" for name in IMAGES),
         *(f"x/work/{name}" for name in WORK | {"x_sky.json", "x_median.fits"}),
         *(f"x/plots/x_{name}" for name in PLOTS | {"mosaic.png", "sources.png"}),
-        *("x/x_i2d.fits", "x/x_cat.ecsv", "x/x_segm.fits"),
+        "x/x_i2d.fits",
+        *CATALOG,
         *QUALITY,
     }
 
@@ -78,12 +81,10 @@ def test_targets_of_an_image3_product(make):
     [
         ("skymatch", {"x/work/x_sky.json"}),
         ("outlier_detection", {"x/work/x_median.fits"}),
-        ("source_catalog", {"x/x_cat.ecsv", "x/x_segm.fits", "x/plots/x_sources.png"}),
+        ("source_catalog", {*CATALOG, "x/plots/x_sources.png"}),
         (
             "resample",
-            {"x/x_i2d.fits", "x/plots/x_mosaic.png", "x/x_cat.ecsv", "x/x_segm.fits"}
-            | {"x/plots/x_sources.png"}
-            | QUALITY,
+            {"x/x_i2d.fits", "x/plots/x_mosaic.png", "x/plots/x_sources.png"} | CATALOG | QUALITY,
         ),
         ("quality", QUALITY),
         ("tweakreg", set()),
@@ -109,7 +110,7 @@ def test_targets_of_a_coron3_product(make):
         *(f"y/{e}_c1001{modes}_psfsub.fits" for e in "st" for modes in ("", "_k5")),
         *("y/y_i2d.fits", "y/y_k5_i2d.fits", "y/work/y_stars.json"),
         *("y/y_contrast.ecsv", "y/y_detections.ecsv", "y/y_snr.fits"),
-        *(f"y/plots/y_{name}" for name in (*plots, "contrast.png")),
+        *(f"y/plots/y_{name}" for name in (*plots, "contrast.png", "page.html")),
     }
 
 

@@ -18,6 +18,7 @@ IMAGING = table("Imaging")
 SCHEMA = yaml.safe_load((REPO / "config" / "schema.yaml").read_text())["properties"]
 CHAIN = ("find_sources", "align", "skymatch", "median", "crf", "i2d", "source_catalog", "quality")
 OF_SCHEMA = {"drizzle": "i2d", "grid": "i2d", "exposure_i2d": "i2d"}
+CATALOG = ("cat.ecsv", "cat.fits", "cat.reg", "segm.fits")
 PICTURES = {"crf": "plot_exposures", "i2d": "plot_mosaic", "source_catalog": "plot_sources"}
 PICTURES |= {"quality": "plot_quality", "completeness": "plot_completeness"}
 
@@ -52,6 +53,7 @@ def jobs(everything):
 
     def of(rules, product):
         rules = {*rules, *(PICTURES[rule] for rule in rules if rule in PICTURES)}
+        rules |= {"plot_page"} if any(rule.startswith("plot_") for rule in rules) else set()
         chosen = {job for job in everything if job[0] in rules and product.name in job[1:]}
         return chosen | {("all",)} if chosen else set()
 
@@ -156,7 +158,7 @@ def test_the_summary_tells_which_files_have_other_parameters(copy, field, names)
         return {row[0] for row in rows if row[-2] == "params changed"}
 
     assert changed(**field) == set()
-    made = {f"results/{name}/{name}_{suffix}" for suffix in ("cat.ecsv", "segm.fits")}
+    made = {f"results/{name}/{name}_{suffix}" for suffix in CATALOG}
     assert changed(**field, steps={"source_catalog": {"npixels": 9}}) == made
 
 
@@ -172,7 +174,7 @@ def test_what_is_deleted_is_made_again(plan, copy, field, jobs, names, kind):
 def test_a_figure_that_is_deleted_is_drawn_again(plan, copy, field, names, kind):
     name = names["field"].name
     (copy / "results" / name / "plots" / f"{name}_{kind}").unlink()
-    assert plan(field, copy) == {("plot_exposures", name), ("all",)}
+    assert plan(field, copy) == {("plot_exposures", name), ("plot_page", name), ("all",)}
 
 
 @pytest.mark.parametrize(
@@ -234,7 +236,7 @@ def test_another_association_of_the_same_exposures(plan, config, observations):
     planned_jobs = plan(config, associations=[*config["associations"], str(path)])
     assert {job[1] for job in planned_jobs if len(job) > 1} == {"second"}
     pictures = {PICTURES[rule] for rule in CHAIN if rule in PICTURES}
-    assert {job[0] for job in planned_jobs} == {*CHAIN, *pictures, "all"}
+    assert {job[0] for job in planned_jobs} == {*CHAIN, *pictures, "plot_page", "all"}
 
 
 def test_an_exposure_replaced_runs_and_then_nothing_is_planned(
@@ -297,6 +299,7 @@ def test_a_kernel_edited_changes_the_result_and_back(
         ("lib/snakewebb/kernels/drizzle.py", after("median")),
         ("lib/snakewebb/kernels/centroids.py", after("find_sources")),
         ("lib/snakewebb/report/pictures.py", {"plot_mosaic", "plot_sources"}),
+        ("lib/snakewebb/report/page.js", {"plot_page"}),
         ("lib/snakewebb/coronagraphy/klip.py", set()),
         ("lib/snakewebb/simulate/scene.py", set()),
     ],
@@ -365,7 +368,7 @@ def test_a_deleted_picture_is_drawn_again(plan, field, names, results):
         path = plots / f"{name}_{kind}"
         away = path.rename(path.with_suffix(".away"))
         try:
-            assert plan(field) == {("plot_exposures", name), ("all",)}, kind
+            assert plan(field) == {("plot_exposures", name), ("plot_page", name), ("all",)}, kind
         finally:
             away.rename(path)
     assert plan(field) == set()

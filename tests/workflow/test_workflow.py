@@ -45,14 +45,14 @@ def read(path):
 
 
 PICTURES = ("mosaic", "sources", "alignment", "placements", "sky", "outliers", "residuals", "depth")
-PLOTS = (*(f"{name}.png" for name in PICTURES), "status.html", "quality.html")
+PLOTS = (*(f"{name}.png" for name in PICTURES), "status.html", "quality.html", "page.html")
 QUALITY = ("quality.ecsv", "quality_exposures.ecsv", "depth.fits")
 
 
 def test_all_products_are_there_under_their_names(results, names):
     for product in names.values():
         made = {path.name for path in (results / product.name).iterdir()}
-        suffixes = ("i2d.fits", "cat.ecsv", "segm.fits", *QUALITY)
+        suffixes = ("i2d.fits", "cat.ecsv", "cat.fits", "cat.reg", "segm.fits", *QUALITY)
         wanted = {f"{product.name}_{suffix}" for suffix in suffixes}
         wanted |= {f"{e}_{product.asn_id}_crf.fits" for e in product.of_type("science")}
         assert wanted <= made

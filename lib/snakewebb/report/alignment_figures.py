@@ -9,9 +9,11 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from snakewebb.report.axes import COLORS, HEIGHT, MARKERS, add_grid, cycle, short
+from snakewebb.report.axes import COLORS, HEIGHT, MARKERS, add_grid, short
 from snakewebb.report.figures import PAGE_WIDTH, STYLE, heading, save
 
+SPREAD = 0.5
+"""Modes, that eigenvalues of exposures are drawn beside each other by, at most."""
 MOST_PAIRS = 4
 """Exposures drawn before and after."""
 
@@ -90,19 +92,24 @@ def plot_eigenvalues(
         figure = Figure(figsize=(PAGE_WIDTH, HEIGHT - 1.2))
         axes = figure.add_axes((0.085, 0.11, 0.88, 0.7))
         most = 1
-        for (name, zones), color in zip(spectra.items(), cycle(COLORS), strict=False):
+        # Where all exposures have the same references their values all but coincide: each is drawn
+        # a little beside the one before, with a mark of its own.
+        for n, (name, zones) in enumerate(spectra.items()):
+            color, marker = COLORS[n % len(COLORS)], MARKERS[n % len(MARKERS)]
+            beside = (n + 0.5) / max(len(spectra), 1) - 0.5
             for k, values in enumerate(zones):
                 values = np.asarray(values, float)
                 if not values.size or not values[0] > 0:
                     continue
                 most = max(most, len(values))
                 axes.plot(
-                    np.arange(1, len(values) + 1),
+                    np.arange(1, len(values) + 1) + SPREAD * beside,
                     values / values[0],
-                    "o-",
+                    marker=marker,
                     color=color,
-                    markersize=3.5,
-                    linewidth=0.9,
+                    markerfacecolor="none",
+                    markersize=5,
+                    linewidth=0.6,
                     alpha=1.0 if len(zones) == 1 else 0.4,
                     label=short(name) if k == 0 else None,
                 )

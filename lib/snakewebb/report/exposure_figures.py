@@ -24,7 +24,7 @@ from snakewebb.report.placement_figures import plot_placements
 
 RIGHT, BOTTOM, TOP = 0.4, 0.65, 0.85
 ROW, LEAST, MOST = 0.24, 1.2, 5.8
-LEAST_RMS = 0.01  # mas; a logarithmic axis has no 0
+LEAST_ERROR = 0.001  # mas; a logarithmic axis has no 0
 NAME, CHARACTER = 0.16, 0.082
 # A ring and a diamond that fits in; colours of Okabe and Ito, for all eyes.
 MARKS = (
@@ -94,9 +94,9 @@ def plot_exposures(
 
 
 def plot_alignment(status: ProductStatus, path: str | Path) -> None:
-    """Plot how far each exposure's stars were from those of the others, before and after.
+    """Plot by how much each exposure was shifted, and how well its place is known since.
 
-    For a moving target, by how much each exposure was shifted.
+    For a moving target, the shift in either direction.
 
     Parameters
     ----------
@@ -111,19 +111,26 @@ def plot_alignment(status: ProductStatus, path: str | Path) -> None:
         title, subtitle = "Shifts that bring the moving target to rest", ""
         _plot(status, step, path, _Chart(title, subtitle, "shift (arcsec)", series))
         return
-    before, after = (
-        np.maximum(_values(status, step, key), LEAST_RMS) for key in ("rms_before", "rms_after")
+    east, north, error, rms = (
+        _values(status, step, key, axis)
+        for key, axis in (("offset", 0), ("offset", 1), ("error", None), ("rms_after", None))
     )
-    subtitle = ""
-    if np.isfinite(before).any() and np.isfinite(after).any():
-        medians = np.nanmedian(before), np.nanmedian(after)
-        subtitle = "median over exposures: {:.3g} mas before, {:.3g} mas after".format(*medians)
+    shift = np.hypot(east, north)
+    subtitle = "; ".join(
+        f"median over exposures {words} {np.nanmedian(values):.3g} mas"
+        for words, values in (("of the error", error), ("of the scatter of stars", rms))
+        if np.isfinite(values).any()
+    )
+    # That which the others are aligned with has neither.
+    shift, error = (
+        np.where(values > 0, np.maximum(values, LEAST_ERROR), np.nan) for values in (shift, error)
+    )
     chart = _Chart(
-        "Residuals of the alignment",
+        "The alignment",
         subtitle,
-        "rms distance of its stars from those of the other exposures (mas)",
-        {"before": before, "after": after},
-        stems=(before, after),
+        "mas",
+        {"shift": shift, "standard error of the shifted place, an axis": error},
+        stems=(shift, error),
         logarithmic=True,
     )
     _plot(status, step, path, chart)

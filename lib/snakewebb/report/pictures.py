@@ -100,13 +100,15 @@ def plot_sources(i2d: str | Path, catalog: str | Path, picture: str | Path) -> N
         save(figure, picture)
 
 
-def block_average(path: str | Path) -> tuple[np.ndarray, int]:
-    """Return a mosaic in blocks of pixels, of about the resolution of the picture.
+def block_average(path: str | Path, factor: int | None = None) -> tuple[np.ndarray, int]:
+    """Return a mosaic in blocks of pixels.
 
     Parameters
     ----------
     path : path
         The mosaic.
+    factor : int, optional
+        Pixels on a side of a block; by default the picture has about as many blocks as dots.
 
     Returns
     -------
@@ -119,8 +121,9 @@ def block_average(path: str | Path) -> tuple[np.ndarray, int]:
     with open_fits(path) as hdus:
         hdu = hdus["SCI"]
         ny, nx = hdu.shape
-        dpi = STYLE["savefig.dpi"]
-        factor = max(1, int(nx // (PAGE_WIDTH * dpi)), int(ny // (HEIGHT * dpi)))
+        if factor is None:
+            dpi = STYLE["savefig.dpi"]
+            factor = max(1, int(nx // (PAGE_WIDTH * dpi)), int(ny // (HEIGHT * dpi)))
         step = factor * max(1, BLOCK_ROWS // factor)
         bands = []
         for start in range(0, ny, step):

@@ -117,11 +117,11 @@ def plot_residuals(
             return
         figure = Figure(figsize=(PAGE_WIDTH, HEIGHT))
         heading(figure, "Repeated stars", line, more)
-        labels = _labels([str(row["exposure"]) for row in exposures])
+        labels = exposure_labels([str(row["exposure"]) for row in exposures])
         names = list(dict.fromkeys(labels))
         color = {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(names)}
         axes = figure.add_axes((0.075, 0.09, 0.5, 0.74))
-        _draw_vectors(axes, repeats, seen, [color[name] for name in labels])
+        _draw_vectors(axes, repeats, [color[name] for name in labels])
         axes = figure.add_axes((0.665, 0.2, 0.315, 0.63))
         _draw_offsets(axes, exposures, np.array(labels), color)
         save(figure, path)
@@ -186,21 +186,26 @@ def _words(numbers: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -
     return "; ".join(words)
 
 
-def _labels(exposures: Sequence[str]) -> list[str]:
+def exposure_labels(exposures: Sequence[str]) -> list[str]:
     """Return what exposures have a colour for: detectors, or themselves if there is one."""
     detectors = [name.rpartition("_")[2] for name in exposures]
     alone = len(set(detectors)) == 1 and len(exposures) <= DETECTORS
     return [f"exposure {k + 1}" for k in range(len(exposures))] if alone else detectors
 
 
-def _draw_vectors(
-    axes: Axes, repeats: Mapping[str, np.ndarray], seen: np.ndarray, colors: list[str]
-) -> None:
-    """Draw residuals on the sky as arrows, North up and East to the left."""
+def told_sightings(repeats: Mapping[str, np.ndarray]) -> tuple[np.ndarray, str]:
+    """Return which sightings of stars are told, and of which stars: of bright ones, if enough.
+
+    Their noise hides nothing.
+    """
+    seen = np.isfinite(repeats["offset"]).all(axis=1)
     bright = seen & (repeats["snr"] > BRIGHT)
-    stars = "stars"
-    if bright.sum() >= ENOUGH:  # whose noise hides nothing
-        seen, stars = bright, "bright stars"
+    return (bright, "bright stars") if bright.sum() >= ENOUGH else (seen, "stars")
+
+
+def _draw_vectors(axes: Axes, repeats: Mapping[str, np.ndarray], colors: list[str]) -> None:
+    """Draw residuals on the sky as arrows, North up and East to the left."""
+    seen, stars = told_sightings(repeats)
     star, exposure, offset = (repeats[name][seen] for name in ("star", "exposure", "offset"))
     ra, dec = repeats["ra"], repeats["dec"]
     xi, eta = to_plane(ra, dec, *mean_direction(unit_vectors(ra, dec)))
@@ -208,7 +213,7 @@ def _draw_vectors(
     span = max(float(np.ptp(x)), float(np.ptp(y)), 1e-3)
     what = f"of {stars} in each exposure"
     if len(x) > ARROWS:
-        x, y, offset, exposure, cells = _cells(x, y, offset, exposure, span)
+        x, y, offset, exposure, cells = cell_medians(x, y, offset, exposure, span)
         what = f"of {stars} in each exposure, medians in cells of {60 * cells:.2g}″"
     size = np.hypot(*offset.T)
     scale = max(float(np.percentile(size, 90)), 1e-3)
@@ -247,7 +252,7 @@ def _draw_vectors(
     add_grid(axes)
 
 
-def _cells(
+def cell_medians(
     x: np.ndarray, y: np.ndarray, offset: np.ndarray, exposure: np.ndarray, span: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
     """Return medians of residuals in cells of each exposure, and the side of cells."""

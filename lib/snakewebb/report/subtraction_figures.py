@@ -52,12 +52,12 @@ def plot_subtraction(
     """
     number = number or len(exposures)
     shown = [
-        (name, _median(before), _median(after), center)
+        (name, median_image(before), median_image(after), center)
         for name, (before, after, center) in list(exposures.items())[:MOST_PAIRS]
     ]
     _, bright, faint, _ = next((s for s in shown if np.isfinite(s[2]).any()), shown[0])
     bright = bright[np.isfinite(bright)]
-    norm = _norm(faint, float(np.percentile(bright, 99.9)) if bright.size else None)
+    norm = noise_stretch(faint, float(np.percentile(bright, 99.9)) if bright.size else None)
     rows = min(len(shown), 2)
     columns = 2 * -(-len(shown) // rows)
     tall = PAGE_WIDTH / PAGE_ASPECT if rows > 1 else HEIGHT
@@ -76,7 +76,7 @@ def plot_subtraction(
                 ny, nx = image.shape
                 extent = np.array((-0.5 - center[0], nx - 0.5 - center[0])) * pixel_scale
                 rise = np.array((-0.5 - center[1], ny - 0.5 - center[1])) * pixel_scale
-                picture = _show(axes, image, norm, (*extent, *rise))
+                picture = show(axes, image, norm, (*extent, *rise))
                 axes.set_xlim(max(-half, extent[0]), min(half, extent[1]))
                 axes.set_ylim(max(-half, rise[0]), min(half, rise[1]))
                 title = f"{short(name)}: before" if side == 0 else "after"
@@ -86,7 +86,7 @@ def plot_subtraction(
                 if column + side == 0:
                     axes.set_ylabel("y (arcsec)")
         bar = figure.add_axes(((left + width + 0.25) / PAGE_WIDTH, 0.12, 0.013, 0.68))
-        _bar(figure, picture, bar, norm, unit)
+        color_bar(figure, picture, bar, norm, unit)
         more = f"{len(shown)} of {number} exposures" if len(shown) < number else ""
         heading(figure, "The star's light subtracted (klip)", more)
         save(figure, path)
@@ -124,10 +124,10 @@ def plot_companions(
             with open_fits(name) as hdus:
                 image, header = np.array(hdus[plane].data, float), hdus[plane].header
             image, half = north_up(image, header, star)
-            norm = _norm(image) if plane == "SCI" else Normalize(-5, 15)
+            norm = noise_stretch(image) if plane == "SCI" else Normalize(-5, 15)
             left, width = 0.06 + 0.49 * k, 0.37 if snr else 0.42
             axes = figure.add_axes((left, 0.08, width, 0.76))
-            shown = _show(axes, image, norm, (half, -half, -half, half))
+            shown = show(axes, image, norm, (half, -half, -half, half))
             axes.plot(0, 0, "+", color="white", markersize=9)
             for number, source in enumerate(found, 1):
                 angle = np.radians(source["pa"])
@@ -143,7 +143,7 @@ def plot_companions(
             axes.set_title(title, loc="left", fontsize=10)
             bar = figure.add_axes((left + width + 0.01, 0.12, 0.013, 0.68))
             unit = header.get("BUNIT", "") if plane == "SCI" else ""
-            _bar(figure, shown, bar, norm, unit)
+            color_bar(figure, shown, bar, norm, unit)
         texts = [
             "{}: {separation:.2f}″, PA {pa:.0f}°, SNR {snr:.0f}".format(number, **source)
             for number, source in enumerate(found[:4], 1)
@@ -157,7 +157,10 @@ def plot_companions(
 
 
 def north_up(
-    image: np.ndarray, header: Mapping[str, Any], star: tuple[float, float]
+    image: np.ndarray,
+    header: Mapping[str, Any],
+    star: tuple[float, float],
+    center: tuple[float, float] | None = None,
 ) -> tuple[np.ndarray, float]:
     """Return an image turned about the star: rows to the North, columns to the West.
 
@@ -165,9 +168,11 @@ def north_up(
     ----------
     image : (ny, nx) array
     header : mapping
-        Of the image: the WCS of a mosaic.
+        Of the image: its WCS, without distortion.
     star : (RA, Dec)
         Degrees.
+    center : (x, y), optional
+        The star's 0-based pixel, if that is not where the header has it.
 
     Returns
     -------
@@ -176,11 +181,12 @@ def north_up(
     half : float
         Half of its side, arcsec.
     """
-    turn = [[header.get(f"PC{i}_{j}", float(i == j)) for j in (1, 2)] for i in (1, 2)]
-    matrix = 3600 * np.array(((header["CDELT1"],), (header["CDELT2"],))) * turn
+    matrix = 3600 * _matrix(header)
     scale = float(np.sqrt(abs(np.linalg.det(matrix))))
-    offset = np.linalg.solve(matrix, to_plane(*star, header["CRVAL1"], header["CRVAL2"]))
-    x0, y0 = offset + np.array((header["CRPIX1"], header["CRPIX2"])) - 1
+    if center is None:
+        offset = np.linalg.solve(matrix, to_plane(*star, header["CRVAL1"], header["CRVAL2"]))
+        center = tuple(offset + np.array((header["CRPIX1"], header["CRPIX2"])) - 1)
+    x0, y0 = center
     ny, nx = image.shape
     half = min(FIELD / 2, scale * max(x0, y0, nx - x0, ny - y0))
     n = 2 * int(half / scale) + 1
@@ -194,7 +200,18 @@ def north_up(
     return turned, (n / 2) * scale
 
 
-def _median(cube: np.ndarray) -> np.ndarray:
+def _matrix(header: Mapping[str, Any]) -> np.ndarray:
+    """Return degrees to the East and North for each pixel along x and y, (2, 2)."""
+    pairs = [[f"{i}_{j}" for j in (1, 2)] for i in (1, 2)]
+    if "CD1_1" in header:
+        return np.array([[header.get(f"CD{pair}", 0.0) for pair in row] for row in pairs])
+    turn = [
+        [header.get(f"PC{pair}", float(pair in ("1_1", "2_2"))) for pair in row] for row in pairs
+    ]
+    return np.array(((header["CDELT1"],), (header["CDELT2"],))) * turn
+
+
+def median_image(cube: np.ndarray) -> np.ndarray:
     """Return the median over integrations; NaN where all are."""
     if cube.ndim == 2:
         return cube
@@ -204,7 +221,7 @@ def _median(cube: np.ndarray) -> np.ndarray:
     return image
 
 
-def _norm(image: np.ndarray, high: float | None = None) -> AsinhNorm:
+def noise_stretch(image: np.ndarray, high: float | None = None) -> AsinhNorm:
     """Return a stretch that is linear within twice the noise of an image."""
     values = image[np.isfinite(image)].astype(np.float64)
     values = values if values.size else np.zeros(1)
@@ -214,14 +231,14 @@ def _norm(image: np.ndarray, high: float | None = None) -> AsinhNorm:
     return AsinhNorm(2 * sigma, vmin=sky - 6 * sigma, vmax=max(peak, sky + 6 * sigma))
 
 
-def _show(
-    axes: Axes, image: np.ndarray, norm: Normalize, extent: tuple[float, float, float, float]
-):
+def show(axes: Axes, image: np.ndarray, norm: Normalize, extent: tuple[float, float, float, float]):
+    """Draw an image; grey where there is no data."""
     axes.set_facecolor(NO_DATA)
     return axes.imshow(image, cmap="inferno", norm=norm, origin="lower", extent=extent)
 
 
-def _bar(figure: Figure, shown, axes: Axes, norm: Normalize, unit: str) -> None:
+def color_bar(figure: Figure, shown, axes: Axes, norm: Normalize, unit: str) -> None:
+    """Draw the bar of an image's colours, with round numbers of an asinh stretch."""
     figure.colorbar(shown, cax=axes, extend="both", extendfrac=0.03)
     axes.set_title(unit, loc="left", fontsize=9, pad=8)
     if isinstance(norm, AsinhNorm):

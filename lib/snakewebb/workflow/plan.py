@@ -304,10 +304,16 @@ class Plan:
     def targets(self) -> list[str]:
         """Return the files that are made when none is asked for."""
         files = [*self.archived.targets(), *self.stage2.targets()]
-        for name, product in self.products.items():
+        for name in self.products:
             files += [f"<results>/{name}/{name}_asn.json"] if name in self.of_files() else []
-            files += self._coron3(name) if product.coronagraphic else self._image3(name)
+            files += self.product_files(name)
+            files.append(f"<results>/{name}/plots/{name}_page.html")
         return files
+
+    def product_files(self, product: str) -> list[str]:
+        """Return what is made of a product, but for its page, which shows it."""
+        coronagraphic = self.products[product].coronagraphic
+        return self._coron3(product) if coronagraphic else self._image3(product)
 
     def _image3(self, product: str) -> list[str]:
         own, plots = f"<results>/{product}/{product}", f"<results>/{product}/plots/{product}"
@@ -323,7 +329,8 @@ class Plan:
         if self.runs(product, "resample"):
             files += [f"{own}_i2d.fits", f"{plots}_mosaic.png"]
             if self.runs(product, "source_catalog"):
-                files += [f"{own}_cat.ecsv", f"{own}_segm.fits", f"{plots}_sources.png"]
+                files += [f"{own}_cat.{kind}" for kind in ("ecsv", "fits", "reg")]
+                files += [f"{own}_segm.fits", f"{plots}_sources.png"]
                 if self.steps(product)["source_catalog"]["completeness"]:
                     files += [f"{own}_completeness.ecsv", f"{plots}_completeness.png"]
         if self.has_quality(product):

@@ -1,0 +1,131 @@
+"""The page of a product of coronagraphy: the image without the star, contrast, each roll, steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snakewebb.coronagraphy.star_position import read_stars
+from snakewebb.io.planes import open_fits
+from snakewebb.report.axes import read_table
+from snakewebb.report.layers import Layer, picture_layer
+from snakewebb.report.page import attempt, drawn_figure, shown, write_page, zoomable
+from snakewebb.report.roll_figures import plot_rolls
+from snakewebb.report.subtraction_figures import noise_stretch, north_up
+from snakewebb.report.tiles import cut_tiles
+from snakewebb.wcs.grid import Grid
+
+SECTIONS = {
+    "Contrast": ("contrast",),
+    "Rolls": ("rolls", "subtraction"),
+    "References": ("shifts", "eigenvalues"),
+    "Steps": ("coron_status", "stage2_status"),
+}
+"""What is in a section, by the end of its file's name."""
+DETECTED, RADIUS = "#56B4E9", 16
+SNR_ENDS = -5.0, 15.0
+
+
+def plot_coron_page(
+    path: str | Path,
+    *,
+    stars: str | Path,
+    subtracted: Sequence[str | Path],
+    figures: Sequence[str | Path],
+    mosaic: str | Path | None = None,
+    detections: str | Path | None = None,
+    snr: str | Path | None = None,
+) -> None:
+    """Write the page of a product; a part of it that fails stops no other.
+
+    Parameters
+    ----------
+    path : path
+        The HTML to write.
+    stars : path
+        What `snakewebb.jobs.find_stars.stars_of_product` wrote.
+    subtracted : sequence of paths
+        ``_psfsub`` of the target.
+    figures : sequence of paths
+        PNG and HTML that are drawn already, named ``<product>_<name>``, see `SECTIONS`.
+    mosaic : path, optional
+        The combined image, ``_i2d``.
+    detections, snr : path, optional
+        The table of point sources, ECSV, and the SNR map.
+    """
+    name = Path(path).stem.removesuffix("_page")
+    known = read_stars(stars)
+    star = next(iter(known.values())).sky
+    html = {
+        Path(file).stem.removeprefix(f"{name}_"): attempt(str(file), partial(shown, file))
+        for file in figures
+    }
+    html["rolls"] = drawn_figure("rolls", lambda to: plot_rolls(subtracted, known, to))
+    facts, warnings, picture = {"exposures": str(len(subtracted))}, [], ""
+    warnings += [
+        f'<span class="FAILED">FAILED</span> {exposure}: {own.reason}'
+        for exposure, own in known.items()
+        if own.reason
+    ]
+    if mosaic:
+        with open_fits(mosaic) as hdus:
+            primary, header = hdus[0].header, hdus["SCI"].header
+            image, half = north_up(np.array(hdus["SCI"].data, float), header, star)
+        keys = ("INSTRUME", "PUPIL", "FILTER", "CORONMSK")
+        facts["band"] = " ".join(str(primary[key]) for key in keys if key in primary)
+        facts["target"] = str(primary.get("TARGPROP") or primary.get("TARGNAME") or "unknown")
+        grid = _grid(image.shape, half, star)
+        layers = []
+        if detections:
+            found = read_table(detections)
+            facts["point sources"] = str(len(found))
+            layers.append(_detected(found, grid))
+        if snr:
+            with open_fits(snr) as hdus:
+                map_, header = np.array(hdus["SNR"].data, float), hdus["SNR"].header
+            turned, half = north_up(map_, header, star)
+            corner = (-0.5, -0.5, half / (turned.shape[0] / 2) / (3600.0 * grid.cdelt))
+            name = f"signal to noise: {SNR_ENDS[0]:g} … {SNR_ENDS[1]:g}"
+            layers.append(picture_layer(turned, SNR_ENDS, corner, name))
+        tiles = cut_tiles(image.astype(np.float32), noise_stretch(image))
+        picture = zoomable(tiles, grid, layers)
+    sections = [
+        (title, "\n".join(html[own] for own in names if own in html))
+        for title, names in SECTIONS.items()
+    ]
+    write_page(
+        path,
+        title=name,
+        facts=facts,
+        warnings=warnings or ['<span class="OK">no warnings</span>'],
+        picture=picture,
+        sections=[section for section in sections if section[1]],
+    )
+
+
+def _grid(shape: tuple[int, int], half: float, star: tuple[float, float]) -> Grid:
+    """Return the grid of an image with North up, East to the left, and the star in its middle."""
+    n = shape[0]
+    middle = (n // 2, n // 2)
+    return Grid(star, middle, half / (n / 2) / 3600.0, ((-1.0, 0.0), (0.0, 1.0)), shape)
+
+
+def _detected(found: Any, grid: Grid) -> Layer:
+    """Return a layer of point sources."""
+    rows = []
+    for number, source in enumerate(found, 1):
+        angle = math.radians(source["pa"])
+        scale = source["separation"] / (3600.0 * grid.cdelt)
+        x, y = (
+            grid.crpix[k] + scale * v for k, v in enumerate((-math.sin(angle), math.cos(angle)))
+        )
+        words = "{separation:.2f}″, PA {pa:.0f}°<br>SNR {snr:.1f}".format(**source)
+        rows.append([round(x, 2), round(y, 2), f"<b>{number}</b> {words}"])
+    name = f"{len(rows)} point sources"
+    style = {"color": DETECTED, "radius": RADIUS, "shown": True}
+    return {"kind": "circles", "name": name, "rows": rows, **style}

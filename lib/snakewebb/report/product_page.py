@@ -1,0 +1,213 @@
+"""The page of a product of imaging: mosaic, catalogue, alignment, depth, outliers, steps."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snakewebb.astrometry.alignment import AlignmentResult
+from snakewebb.io.fits_structure import find
+from snakewebb.io.planes import open_fits
+from snakewebb.io.provenance import read_notes
+from snakewebb.quality.quality_file import read_rows
+from snakewebb.report.catalog_figures import plot_counts, plot_cutouts
+from snakewebb.report.layers import (
+    Layer,
+    coverage,
+    coverage_layer,
+    depth_layer,
+    read_catalog,
+    residual_layer,
+    source_layers,
+)
+from snakewebb.report.outlier_pictures import plot_worst
+from snakewebb.report.page import attempt, drawn_figure, shown, write_page, zoomable
+from snakewebb.report.pictures import block_average, stretch
+from snakewebb.report.tiles import cut_tiles, reduction
+from snakewebb.wcs.grid import header_grid
+from snakewebb.wcs.sphere import ARCSEC
+
+log = logging.getLogger(__name__)
+
+SECTIONS = {
+    "Catalogue": ("counts", "cutouts", "completeness"),
+    "Alignment": ("alignment", "residuals", "placements"),
+    "Depth": ("depth",),
+    "Sky": ("sky", "backgrounds"),
+    "Outliers": ("worst", "outliers"),
+    "Quality": ("quality",),
+    "Steps": ("status", "stage2_status"),
+}
+"""What is in a section, by the end of its file's name."""
+SAMPLE = 1e6
+"""Pixels that a stretch is found of."""
+NUMBERS = {"depth": "5σ depth, {:.2f} mag", "psf_fwhm": "FWHM, {:.3g}″"}
+
+
+class _Mosaic:
+    """A mosaic as it is shown."""
+
+    def __init__(self, path: str | Path):
+        self.path = path
+        with open_fits(path) as hdus:
+            self.primary, header = hdus[0].header, hdus["SCI"].header
+            self.shape = hdus["SCI"].shape
+        self.grid = header_grid(header, 1.0, path)
+
+    @cached_property
+    def image(self) -> tuple[np.ndarray, int]:
+        """The finest scale, and pixels on a side of one of its."""
+        return block_average(self.path, reduction(self.shape))
+
+    @cached_property
+    def norm(self):
+        """Its stretch."""
+        every = max(1, math.isqrt(int(self.image[0].size / SAMPLE)))
+        return stretch(self.image[0][::every, ::every])[0]
+
+    @property
+    def area(self) -> float:
+        """Square arcmin that have data."""
+        pixels = math.prod(self.shape) * float(np.isfinite(self.image[0]).mean())
+        return pixels * self.grid.pixel_area * (ARCSEC / 60.0) ** 2
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What is said of it."""
+        keys = ("INSTRUME", "PUPIL", "FILTER")
+        ny, nx = self.shape
+        time = self.primary.get("EFFEXPTM")
+        return {
+            "band": " ".join(str(self.primary[key]) for key in keys if key in self.primary),
+            "target": str(
+                self.primary.get("TARGPROP") or self.primary.get("TARGNAME") or "unknown"
+            ),
+            "pixels": f"{nx} × {ny} of {math.sqrt(self.grid.pixel_area) * ARCSEC:.3g}″",
+            "area": f"{self.area:.3g} arcmin²",
+            "exposure time": "unknown" if time is None else f"{time:.0f} s",
+        }
+
+
+def plot_page(
+    path: str | Path,
+    *,
+    alignment: str | Path,
+    exposures: Sequence[str | Path],
+    originals: Sequence[str | Path],
+    figures: Sequence[str | Path],
+    mosaic: str | Path | None = None,
+    catalog: str | Path | None = None,
+    quality: Sequence[str | Path] = (),
+) -> None:
+    """Write the page of a product; a part of it that fails stops no other.
+
+    Parameters
+    ----------
+    path : path
+        The HTML to write.
+    alignment : path
+        What `snakewebb.jobs.align` found.
+    exposures, originals : sequence of paths
+        All ``_crf``, and what they were made of.
+    figures : sequence of paths
+        PNG and HTML that are drawn already, named ``<product>_<name>``, see `SECTIONS`.
+    mosaic, catalog : path, optional
+        The ``_i2d``, and its catalogue as FITS table.
+    quality : sequence of paths, optional
+        Metrics, exposures, depth and repeats, see `snakewebb.quality.quality_file.write_quality`.
+    """
+    name = Path(path).stem.removesuffix("_page")
+    aligned = AlignmentResult.read(alignment)
+    metrics = read_rows(quality[0]) if quality else []
+    facts, warnings = {}, [*_failures(aligned), *_warned(metrics)]
+    html = {
+        Path(f).stem.removeprefix(f"{name}_"): attempt(str(f), partial(shown, f)) for f in figures
+    }
+    html["worst"] = drawn_figure("worst", lambda to: plot_worst(exposures, originals, to))
+    picture = ""
+    if mosaic:
+        seen = _Mosaic(mosaic)
+        facts = seen.facts
+        warnings += _failed_steps(mosaic, aligned.step)
+        makers: list[Callable[[], Iterable[Layer | None]]] = []
+        if catalog:
+            sources, reason = read_catalog(catalog)
+            facts["sources"] = str(len(sources))
+            if reason:
+                warnings.append(f'<span class="WARN">WARN</span> source_catalog: {escape(reason)}')
+            makers.append(lambda: source_layers(sources))
+            html["counts"] = drawn_figure("counts", lambda to: plot_counts(sources, seen.area, to))
+            html["cutouts"] = drawn_figure("cutouts", lambda to: plot_cutouts(mosaic, sources, to))
+        if find(mosaic, "CON"):
+            makers.append(lambda: [coverage_layer(*coverage(mosaic))])
+        if quality:
+            _, table_, depth, repeats = quality
+            makers.append(lambda: [depth_layer(depth, seen.grid)])
+            makers.append(lambda: [residual_layer(repeats, read_rows(table_), seen.grid)])
+        image, factor = seen.image
+        picture = zoomable(cut_tiles(image, seen.norm, factor), seen.grid, _layers(makers))
+    numbers = {row["metric"]: float(row["value"]) for row in metrics}
+    for metric, form in NUMBERS.items():
+        if math.isfinite(numbers.get(metric, math.nan)):
+            title, _, value = form.partition(", ")
+            facts[title] = value.format(numbers[metric])
+    sections = [
+        (title, "\n".join(html[own] for own in names if own in html))
+        for title, names in SECTIONS.items()
+    ]
+    write_page(
+        path,
+        title=name,
+        facts={"exposures": str(len(exposures))} | facts,
+        warnings=warnings or ['<span class="OK">no warnings</span>'],
+        picture=picture,
+        sections=[section for section in sections if section[1]],
+    )
+
+
+def _layers(makers: Iterable[Callable[[], Iterable[Layer | None]]]) -> Iterator[Layer]:
+    """Return those layers that can be made."""
+    for make in makers:
+        try:
+            yield from (layer for layer in make() if layer)
+        except Exception:
+            log.exception("a layer of the page is left out")
+
+
+def _failures(aligned: AlignmentResult) -> list[str]:
+    """Return a line for each reason why exposures were not aligned."""
+    reasons = Counter(e.reason for e in aligned.exposures.values() if e.status == "FAILED")
+    number = len(aligned.exposures)
+    return [
+        f'<span class="FAILED">FAILED</span> {aligned.step} of {count} of {number} exposures: '
+        f"{escape(reason)}"
+        for reason, count in reasons.most_common()
+    ]
+
+
+def _failed_steps(mosaic: str | Path, but: str) -> list[str]:
+    """Return a line for each step, but one, that failed for exposures of a mosaic."""
+    statuses: Mapping[str, Mapping[str, Any]] = read_notes(mosaic).get("statuses", {})
+    return [
+        f'<span class="FAILED">FAILED</span> {step} of {counts["FAILED"]} exposures, see Steps'
+        for step, counts in statuses.items()
+        if step != but and counts.get("FAILED")
+    ]
+
+
+def _warned(metrics: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each metric beyond its threshold."""
+    return [
+        f'<span class="WARN">WARN</span> {escape(str(row["description"]))}: '
+        f"{escape(str(row['reason']))}"
+        for row in metrics
+        if row["status"] == "WARN"
+    ]
