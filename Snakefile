@@ -14,6 +14,17 @@ include: "rules/coron3.smk"
 include: "rules/report.smk"
 
 
+for name_asked, files_asked in NAMED.items():
+    if not workflow.is_rule(name_asked):
+
+        rule:
+            name:
+                name_asked
+            input:
+                files_asked,
+            localrule: True
+
+
 if workflow.is_main_process:
     try:
         check_made(plan, lambda path: any(r.is_producer(path) for r in workflow.rules))
@@ -28,7 +39,15 @@ onstart:
             shell.executable(bash)
 
 
+onsuccess:
+    if CONSOLE:
+        seconds = CONSOLE.finish()
+        CONSOLE.say(*end_well(workflow, seconds))
+
+
 onerror:
+    if CONSOLE:
+        CONSOLE.finish()
     for message in FAILURES.messages():
         tell(message)
 
