@@ -12,17 +12,7 @@ include: "rules/image3.smk"
 include: "rules/quality.smk"
 include: "rules/coron3.smk"
 include: "rules/report.smk"
-
-
-for name_asked, files_asked in NAMED.items():
-    if not workflow.is_rule(name_asked):
-
-        rule:
-            name:
-                name_asked
-            input:
-                files_asked,
-            localrule: True
+include: "rules/run.smk"
 
 
 if workflow.is_main_process:
@@ -37,19 +27,6 @@ onstart:
     if workflow.is_main_process and workflow.local_exec and config["warm_start"]:
         if bash := warm.start():
             shell.executable(bash)
-
-
-onsuccess:
-    if CONSOLE:
-        seconds = CONSOLE.finish()
-        CONSOLE.say(*end_well(workflow, seconds))
-
-
-onerror:
-    if CONSOLE:
-        CONSOLE.finish()
-    for message in FAILURES.messages():
-        tell(message)
 
 
 rule all:

@@ -21,16 +21,12 @@ sys.path.insert(0, str(ROOT / "lib"))
 from snakewebb.errors import InputError
 from snakewebb.io import provenance, strict
 from snakewebb.workflow import warm
-from snakewebb.workflow.changes import plan_in_words
 from snakewebb.workflow.checks import check_made, check_plan, remarks
-from snakewebb.workflow.console import Console
 from snakewebb.workflow.digest import code_digest
-from snakewebb.workflow.ending import ending, write_report
 from snakewebb.workflow.fields import Fields
 from snakewebb.workflow.lock import occupy
 from snakewebb.workflow.logs import Failures
 from snakewebb.workflow.plan import read_plan
-from snakewebb.workflow.targets import explain, named_targets
 from snakewebb.workflow.wildcards import names_of, numbered_names_of
 
 CONFIGFILE = "config/config.yaml"
@@ -47,7 +43,7 @@ def give_up(message):
     sys.exit(f"snakewebb: {message}")
 
 
-FAILURES, CONSOLE = Failures(), None
+FAILURES = Failures()
 try:
     if workflow.is_main_process:
         logger.addHandler(FAILURES)
@@ -81,29 +77,6 @@ try:
             tell(remark)
 except InputError as error:
     give_up(error)
-
-NAMED = named_targets(plan)
-if workflow.is_main_process and workflow.modifier.is_main_snakefile():
-    CONSOLE = Console.take_over(
-        logger,
-        workflow,
-        lambda planned: plan_in_words(planned, plan),
-        lambda text: explain(text, NAMED, (rule.name for rule in workflow.rules)),
-    )
-
-
-def end_well(done, seconds):
-    """Write the report if all was made, and return what to say of the run."""
-    jobs = list(done.dag.jobs)
-    page = config["report"] if any(job.rule.name == "all" for job in jobs) else ""
-    if page:
-        try:
-            write_report(done, page)
-        except (OSError, WorkflowError) as error:
-            tell(f"{page}: the report cannot be written: {error}")
-            page = ""
-    return ending([f for job in jobs for f in job.output], FAILURES.logs, seconds, page)
-
 
 CORON3 = names_of(plan.of_kind(coronagraphic=True))
 IMAGE3 = names_of(plan.of_kind(coronagraphic=False))

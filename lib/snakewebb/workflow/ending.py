@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import Any
 
+from snakewebb.errors import InputError
 from snakewebb.workflow.logs import warnings_of
 from snakewebb.workflow.progress import WIDTH, clock
 
@@ -15,6 +16,32 @@ MOST = 6
 """Products, and warnings, that are told each."""
 SHOWN = ("_i2d.fits", "_cat.ecsv", "_contrast.ecsv")
 """What is named of a product; the README has all."""
+
+
+def finish(workflow: Any, report: str | None, logs: Iterable[str], seconds: float) -> list[str]:
+    """Write the report of a run that has made everything; return the lines with which it ends.
+
+    Parameters
+    ----------
+    workflow : snakemake.workflow.Workflow
+        It has just succeeded.
+    report : path or None
+        Where the report is to be; None if nowhere.
+    logs : iterable of path
+        Of the jobs of this run.
+    seconds : float
+        How long it took.
+    """
+    jobs, lines = list(workflow.dag.jobs), []
+    if not any(job.rule.name == "all" for job in jobs):
+        report = None
+    if report:
+        try:
+            write_report(workflow, report)
+        except Exception as error:  # whatever it is, the products are made
+            lines = [f"{report}: the report cannot be written: {InputError(error)}"]
+            report = None
+    return [*lines, *ending([f for j in jobs for f in j.output], logs, seconds, report or "")]
 
 
 def ending(files: Iterable[str], logs: Iterable[str], seconds: float, report: str) -> list[str]:
