@@ -33,7 +33,7 @@ rule all:
     default_target: True
     input:
         # Without input Snakemake would take it for work to do.
-        collect("{file}", file=plan.targets() or [str(SCHEMA)]),
+        collect("{file}", file=plan.targets() or [SCHEMA]),
     localrule: True
     message:
         "All products are made"

@@ -33,7 +33,7 @@ def finish(workflow: Any, report: str | None, logs: Iterable[str], seconds: floa
         How long it took.
     """
     jobs, lines = list(workflow.dag.jobs), []
-    if not any(job.rule.name == "all" for job in jobs):
+    if set(workflow.dag_settings.targets) - {"all"}:
         report = None
     if report:
         try:
@@ -111,9 +111,9 @@ def write_report(workflow: Any, path: str | Path) -> None:
     """
     import warnings
 
+    from snakemake.api import ReportPluginRegistry
     from snakemake.report import auto_report
     from snakemake.settings.types import GlobalReportSettings
-    from snakemake_interface_report_plugins.registry import ReportPluginRegistry
 
     plugin = ReportPluginRegistry().get_plugin("html")
     settings = plugin.settings_cls(path=Path(path))
