@@ -12,9 +12,10 @@ from snakemake.logging import logger
 # Beside a checkout lies its library; one that is fetched by URL asks for an installed library.
 # Not workflow.basedir, which is that of a workflow that imports this one.
 HERE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
-if (HERE.parent / "lib").is_dir():
-    sys.path.insert(0, str((HERE.parent / "lib").resolve()))
-    own_paths = filter(None, [sys.path[0], os.environ.get("PYTHONPATH")])
+LIBRARY = (HERE.parent / "lib").resolve()
+if LIBRARY.is_dir():
+    sys.path.insert(0, str(LIBRARY))
+    own_paths = filter(None, [str(LIBRARY), os.environ.get("PYTHONPATH")])
     os.environ.update(PYTHONPATH=os.pathsep.join(own_paths))
 
 from snakewebb.errors import InputError, give_up, tell
@@ -28,7 +29,6 @@ from snakewebb.workflow.logs import Failures
 from snakewebb.workflow.plan import read_plan
 from snakewebb.workflow.wildcards import names_of, numbered_names_of
 
-LIBRARY = Path(strict.__file__).parents[2]
 CONFIGFILE = "config/config.yaml"
 
 
@@ -118,7 +118,8 @@ def options(step, rule):
 @cache
 def code(script):
     """Return a digest of a script and of the library's modules that it imports."""
-    return code_digest(source(f"scripts/{script}.py"), LIBRARY)
+    own = LIBRARY if LIBRARY.is_dir() else Path(strict.__file__).parents[2]
+    return code_digest(source(f"scripts/{script}.py"), own)
 
 
 def megabytes(files):
