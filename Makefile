@@ -4,7 +4,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env slurm demo test test-slurm lint lock docs clean
+.PHONY: env slurm init demo test test-slurm lint lock docs wheel clean
 
 env: .venv/ready
 
@@ -26,6 +26,10 @@ slurm: .venv/slurm
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement envs/slurm.txt
 	touch $@
 
+# A configuration for a folder of exposures: make init DATA=<folder>
+init: env
+	PYTHONPATH=lib $(BIN)/python -m snakewebb.workflow.init $(DATA)
+
 demo: env
 	bash demo.sh $(CORES)
 
@@ -40,7 +44,7 @@ test-slurm: slurm
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakefmt --check Snakefile rules workflow
 	$(BIN)/mypy lib/snakewebb
 
 # The locks: names, versions and hashes, one for all Pythons from 3.11 on.
@@ -48,10 +52,20 @@ COMPILE := uv pip compile --universal --fork-strategy fewest --python-version 3.
 lock:
 	$(COMPILE) envs/requirements.in -o envs/requirements.txt
 	$(COMPILE) --constraint envs/requirements.txt envs/slurm.in -o envs/slurm.txt
+	$(COMPILE) --constraint envs/requirements.txt envs/docs.in -o envs/docs.txt
 
-docs: env
+# What draws the pages of the library's modules, in docs/api; no run needs it.
+.venv/docs: .venv/ready envs/docs.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement envs/docs.txt
+	touch $@
+
+docs: .venv/docs
 	PYTHONPATH=lib $(BIN)/python -m snakewebb.workflow.config config/schema.yaml > config/README.md
 	PYTHONPATH=lib $(BIN)/python -m snakewebb.io.make_schema_table > lib/snakewebb/io/schema_table.py
+	PYTHONPATH=lib $(BIN)/python -m pdoc --docformat numpy --output-directory docs/api snakewebb '!snakewebb.simulate.make_apertures'
+
+wheel: env
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo dist build docs/api

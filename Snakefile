@@ -14,6 +14,7 @@ include: "rules/fields.smk"
 include: "rules/quality.smk"
 include: "rules/coron3.smk"
 include: "rules/report.smk"
+include: "rules/run.smk"
 
 
 if workflow.is_main_process:
@@ -30,19 +31,11 @@ onstart:
             shell.executable(bash)
 
 
-onerror:
-    for message in FAILURES.messages():
-        tell(message)
-
-
 rule all:
     default_target: True
     input:
         # Without input Snakemake would take it for work to do.
-        collect(
-            "{file}",
-            file=[*plan.targets(), *fields.targets()] or [str(SCHEMA)],
-        ),
+        collect("{file}", file=[*plan.targets(), *fields.targets()] or [SCHEMA]),
     localrule: True
     message:
         "All products are made"

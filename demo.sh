@@ -42,15 +42,9 @@ simulate nircam-coron
 } > config.yaml
 
 run=("$here/.venv/bin/snakemake" --snakefile "$here/Snakefile" --configfile config.yaml)
-"${run[@]}" --cores "$cores" --quiet host reason
-# Snakemake warns of itself where it draws a report of rules whose memory follows from input.
-PYTHONWARNINGS=ignore:coroutine:RuntimeWarning \
-    "${run[@]}" --report report.html --quiet all
+"${run[@]}" --cores "$cores"
 
 echo
-echo "Mosaics, catalogues, contrast curves:       demo/results/<product>/"
-echo "MIRI's exposures, calibrated by stage 2:    demo/results/exposures/"
-echo "Pictures:                                   demo/results/<product>/plots/"
-echo "Report (open it in a browser):              demo/report.html"
+echo "All of this is below demo/; MIRI's exposures, calibrated by stage 2, in demo/results/exposures/."
 echo "Change a parameter in demo/config.yaml and run again:"
 echo "  cd demo && ../.venv/bin/snakemake -s ../Snakefile --configfile config.yaml --cores $cores"

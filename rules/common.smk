@@ -1,4 +1,4 @@
-# The plan of the configuration, and the few functions that rules are written with.
+# The plan of the configuration, and functions that rules are written with.
 import inspect
 import os
 import sys
@@ -9,17 +9,17 @@ import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
+# Beside a checkout lies its library; one that is fetched by URL asks for an installed library.
 # Not workflow.basedir, which is that of a workflow that imports this one.
-ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
-os.environ.update(
-    PYTHONPATH=os.pathsep.join(
-        filter(None, [str(ROOT / "lib"), os.environ.get("PYTHONPATH")])
-    )
-)
-sys.path.insert(0, str(ROOT / "lib"))
+HERE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
+LIBRARY = (HERE.parent / "lib").resolve()
+if LIBRARY.is_dir():
+    sys.path.insert(0, str(LIBRARY))
+    own_paths = filter(None, [str(LIBRARY), os.environ.get("PYTHONPATH")])
+    os.environ.update(PYTHONPATH=os.pathsep.join(own_paths))
 
 from snakewebb.archive.lock import FILES
-from snakewebb.errors import InputError
+from snakewebb.errors import InputError, give_up, tell
 from snakewebb.io import provenance, strict
 from snakewebb.workflow import warm
 from snakewebb.workflow.checks import check_made, check_plan, remarks
@@ -31,17 +31,16 @@ from snakewebb.workflow.plan import read_plan
 from snakewebb.workflow.wildcards import names_of, numbered_names_of
 
 CONFIGFILE = "config/config.yaml"
-SCHEMA = ROOT / "config" / "schema.yaml"
 
 
-def tell(message):
-    """Say something in one line."""
-    print(f"snakewebb: {InputError(message)}", file=sys.stderr)
+def source(path):
+    """Return the path of a file of this workflow, which may have to be fetched."""
+    return (
+        str(HERE.parent / path) if HERE.is_dir() else workflow.source_path(f"../{path}")
+    )
 
 
-def give_up(message):
-    """End with one line."""
-    sys.exit(f"snakewebb: {message}")
+SCHEMA = source("config/schema.yaml")
 
 
 FAILURES = Failures()
@@ -52,9 +51,8 @@ try:
         if Path("results").exists() and not os.access("results", os.W_OK):
             tell("results: is read-only: a run will fail")
         if not workflow.modifier.skip_configfile:
-            given = workflow.overwrite_configfiles
             own = [CONFIGFILE] if os.path.exists(CONFIGFILE) else []
-            for path in [*own, *given]:
+            for path in [*own, *workflow.overwrite_configfiles]:
                 strict.check_config(path, may_be_empty=path == CONFIGFILE)
 except InputError as error:
     give_up(error)
@@ -64,7 +62,6 @@ except InputError as error:
 if strict.holds_keys(CONFIGFILE):
 
     configfile: CONFIGFILE
-
 
 
 try:
@@ -111,8 +108,7 @@ def of(method, **given):
 
 def optional(method):
     """Return the same for an input file that need not be: Snakemake wants an empty list then."""
-    path = of(method)
-    return lambda wildcards: path(wildcards) or []
+    return lambda wildcards, path=of(method): path(wildcards) or []
 
 
 def options(step, rule):
@@ -123,7 +119,8 @@ def options(step, rule):
 @cache
 def code(script):
     """Return a digest of a script and of the library's modules that it imports."""
-    return code_digest(ROOT / "scripts" / f"{script}.py", ROOT / "lib")
+    own = LIBRARY if LIBRARY.is_dir() else Path(strict.__file__).parents[2]
+    return code_digest(source(f"scripts/{script}.py"), own)
 
 
 def megabytes(files):

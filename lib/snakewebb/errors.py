@@ -1,5 +1,8 @@
 """What the user can mend."""
 
+import sys
+from typing import NoReturn
+
 LONGEST = 600
 """Characters of a message; what is left out of a longer one is its middle."""
 
@@ -22,3 +25,13 @@ class InputError(ValueError):
 def reason(error: Exception) -> str:
     """Return what an exception says; of the system's without the path, which it would repeat."""
     return str(getattr(error, "strerror", None) or error)
+
+
+def tell(message: object) -> None:
+    """Say something to the user, in one line."""
+    print(f"snakewebb: {InputError(message)}", file=sys.stderr)
+
+
+def give_up(message: object) -> NoReturn:
+    """End with one line."""
+    sys.exit(f"snakewebb: {message}")

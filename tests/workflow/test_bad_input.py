@@ -120,7 +120,10 @@ CONFIGURATIONS = {
     "missing association": ({"associations": ["lost.json"]}, "lost.json: there is no such"),
     "missing exposure": ({"associations": ["lost_cal.fits"]}, "lost_cal.fits: there is no such"),
     "a folder": ({"associations": ["sub"]}, "sub: cannot be read as JSON"),
-    "associations that are no list": ({"associations": "asn.json"}, "associations: a list of texts, not 'asn.json'"),
+    "associations that are no list": (
+        {"associations": "asn.json"},
+        "associations: a list of texts, not 'asn.json'",
+    ),
     "unknown key": ({"assocations": []}, "assocations: unknown key: did you mean associations"),
     "unknown step": (
         {**OF_ASN, "steps": {"tweak_reg": {}}}, "tweak_reg: unknown key: did you mean tweakreg"
@@ -133,14 +136,20 @@ CONFIGURATIONS = {
     ),
     "a step that is no mapping": ({**OF_ASN, "steps": {"resample": 1}}, "resample: must hold keys"),
     "wrong type": (
-        {**OF_ASN, "steps": {"tweakreg": {"minobj": "many"}}}, "steps.tweakreg.minobj: a whole number from 1 to 100000, not 'many'"
+        {**OF_ASN, "steps": {"tweakreg": {"minobj": "many"}}},
+        "steps.tweakreg.minobj: a whole number from 1 to 100000, not 'many'",
     ),
-    "out of range": ({**OF_ASN, "steps": {"resample": {"pixfrac": 1.5}}}, "resample.pixfrac: a number from 0 to 1, not 1.5"),
+    "out of range": (
+        {**OF_ASN, "steps": {"resample": {"pixfrac": 1.5}}},
+        "resample.pixfrac: a number from 0 to 1, not 1.5",
+    ),
     "shape of one number": (
-        {**OF_ASN, "steps": {"resample": {"output_shape": [100]}}}, "output_shape: a list of 2 whole numbers from 2 to 10000000 or none, not [100]"
+        {**OF_ASN, "steps": {"resample": {"output_shape": [100]}}},
+        "output_shape: a list of 2 whole numbers from 2 to 10000000 or none, not [100]",
     ),
     "not two thresholds": (
-        {**OF_ASN, "steps": {"outlier_detection": {"snr": "5"}}}, 'outlier_detection.snr: two numbers, like "5.0 4.0", not'
+        {**OF_ASN, "steps": {"outlier_detection": {"snr": "5"}}},
+        'outlier_detection.snr: two numbers, like "5.0 4.0", not',
     ),
     "unknown product": (
         {**OF_ASN, "products": {"galaxies": {}}}, "products.galaxies: no association has this"
@@ -932,7 +941,10 @@ STAGE2 = {
     "a context without a cache": (
         None, crds(path=None), "give reference_files.distortion, or crds with path and context"
     ),
-    "a context that is none": (None, crds(context="latest"), "crds.context: a context, like jwst_1413.pmap or none, not 'latest'"),
+    "a context that is none": (
+        None, crds(context="latest"),
+        "crds.context: a context, like jwst_1413.pmap or none, not 'latest'",
+    ),
     "an unknown context": (
         None, crds(context="jwst_9999.pmap"), "cache lacks jwst_9999.pmap (its last context is jwst"
     ),
@@ -957,11 +969,18 @@ STAGE2 = {
     "a step of either stage": (
         None, {"resample": {}}, "resample: stands in the wrong place: write image2.resample or"
     ),
-    "text for a choice": (None, steps(photom={"skip": "yes"}), "image2.photom.skip: true or false, not 'yes'"),
-    "a pivot that is none": (
-        None, steps(assign_wcs={"dva_pivot": "star"}), "dva_pivot: guide_star or aperture, not 'star'"
+    "text for a choice": (
+        None, steps(photom={"skip": "yes"}),
+        "image2.photom.skip: true or false, not 'yes'",
     ),
-    "out of SIP's range": (None, steps(assign_wcs={"sip_degree": 9}), "sip_degree: a whole number from 1 to 6 or none, not 9"),
+    "a pivot that is none": (
+        None, steps(assign_wcs={"dva_pivot": "star"}),
+        "dva_pivot: guide_star or aperture, not 'star'",
+    ),
+    "out of SIP's range": (
+        None, steps(assign_wcs={"sip_degree": 9}),
+        "sip_degree: a whole number from 1 to 6 or none, not 9",
+    ),
     "the inverse of what was not done": (
         None, steps(photom={"inverse": True}), "a_rate.fits: is not calibrated, as"
     ),
@@ -1099,9 +1118,11 @@ def test_a_failing_job_says_what_to_do(tmp_path, exposures):
     targets = [f"results/{name}/{name}_i2d.fits" for name in ("short", "blind", "good")]
     done = snakemake(tmp_path, *targets, "--keep-going", check=False, **config)
     assert done.returncode != 0
-    end = done.stderr[done.stderr.index("Exiting because a job execution failed") :]
-    told = [line for line in end.splitlines() if line.startswith("snakewebb: ")]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("snakewebb: ")]
+    # Those of jobs themselves come as they fail, and name their logs at the end.
+    told = [line for line in lines if not line.endswith(".log)")]
     assert len(told) == 3
+    assert told == lines[-3:]
     for name, why in (("short", "is cut short: fetch it again"), ("blind", "holds no gWCS")):
         (line,) = (line for line in told if f"{name}_cal.fits: {why}" in line)
         log = line.removeprefix("snakewebb: ").partition(":")[0]

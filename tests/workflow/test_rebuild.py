@@ -190,7 +190,7 @@ def test_what_failed_is_made_again(plan, copy, field, jobs, names, step, change,
     config = {**field, "steps": {step: change}}
     failed = snakemake(copy, check=False, **config)
     assert failed.returncode == 1
-    assert f"Error in rule {rule}:" in failed.stderr
+    assert f"snakewebb: logs/{names['field'].name}/{rule}.log: bad.txt" in failed.stderr
     assert plan(config, copy) == jobs(after(rule), names["field"])
 
 

@@ -33,7 +33,7 @@ def test_requirements_are_what_is_imported():
 
 
 def test_the_lock_has_all_of_them_with_hashes_and_no_address():
-    for name in ("requirements", "slurm"):
+    for name in ("requirements", "slurm", "docs"):
         text = (REPO / "envs" / f"{name}.txt").read_text()
         asked = (REPO / "envs" / f"{name}.in").read_text()
         locked = re.findall(r"^([\w.-]+)==\S+.*\n    --hash=sha256:", text, re.MULTILINE)

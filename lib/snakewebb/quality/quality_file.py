@@ -79,7 +79,8 @@ def write_quality(assessment: Assessment, unit: str, out: Any) -> None:
     write_ecsv(out.exposures, exposures)
     _write_depth(assessment, out.depth)
     _write_repeats(assessment, out.repeats)
-    log.info("%s: %s", Path(out.metrics).name, "; ".join([assessment.status, *warnings]))
+    level = logging.WARNING if warnings else logging.INFO
+    log.log(level, "%s: %s", Path(out.metrics).name, "; ".join([assessment.status, *warnings]))
 
 
 def _write_depth(assessment: Assessment, path: str | Path) -> None:

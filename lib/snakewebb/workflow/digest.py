@@ -78,7 +78,9 @@ def _package(file: Path, root: Path, level: int) -> list[str]:
 
 @cache
 def _packages(root: Path) -> frozenset[str]:
-    return frozenset(path.name for path in root.iterdir())
+    # An installed library lies among those of others.
+    own = root / (__package__ or "").partition(".")[0]
+    return frozenset([own.name] if own.is_dir() else (path.name for path in root.iterdir()))
 
 
 @cache

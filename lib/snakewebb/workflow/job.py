@@ -81,7 +81,9 @@ def _end(log: str, error: BaseException) -> NoReturn:
             words = f"{error!r}: a defect of snakewebb: report it with this log"
     if logging.root.handlers:
         logging.error("%s", words, exc_info=trace)
-    sys.exit(130 if words == STOPPED else f"snakewebb: {words} (log: {log})")
+    # The line in which the run says how far it is, see snakewebb.workflow.console.
+    clear = "\r\x1b[K" if sys.stderr and sys.stderr.isatty() else ""
+    sys.exit(130 if words == STOPPED else f"{clear}snakewebb: {words} (log: {log})")
 
 
 def _peak_memory() -> float:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 DONE = "done in %.2f s: %.2f s of CPU, %.2f of them before its work began, %d MB of memory"
@@ -9,6 +10,9 @@ DONE = "done in %.2f s: %.2f s of CPU, %.2f of them before its work began, %d MB
 
 STOPPED = "stopped"
 """The last message of a job that was interrupted."""
+
+GOES_ON = f"{STOPPED}; the same command goes on"
+"""What a run says that was interrupted."""
 
 _KILLED = "killed"
 _SILENT = "ended without a word: see what it printed, and whether the disk is full"
@@ -70,16 +74,48 @@ def last_words(log: str | Path) -> str | None:
     )
 
 
+def current_words(log: str | Path) -> str:
+    """Return what a job said last, behind a comma; nothing if it has not said anything yet."""
+    try:
+        lines = Path(log).read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    # The first says where the job runs, the last what it took.
+    said = [match[2] for line in lines[1:] if (match := _RECORD.match(line))]
+    return f", {said[-1]}" if said and not _DONE.fullmatch(said[-1]) else ""
+
+
+def warnings_of(logs: Iterable[str | Path]) -> dict[str, list[str]]:
+    """Return what jobs warn of: by the message, the logs that have it."""
+    found: dict[str, list[str]] = {}
+    for log in logs:
+        try:
+            lines = Path(log).read_text(errors="replace").splitlines()
+        except OSError:
+            continue
+        said = (match for line in lines if (match := _RECORD.match(line)))
+        for message in dict.fromkeys(m[2] for m in said if m[1].startswith("WARNING snakewebb")):
+            found.setdefault(message, []).append(str(log))
+    return found
+
+
 class Failures(logging.Handler):
     """Snakemake's own records of jobs that failed, which it makes even when told to be quiet."""
 
     def __init__(self) -> None:
         super().__init__()
         self._jobs: dict[str, list[str]] = {}
+        self.logs: dict[str, None] = {}
+        """Of all jobs that have begun, in order."""
+        self.interrupted = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Note a job that failed: its log, and the files that it should have made."""
         told = vars(record)
+        if told.get("event") == "job_info":
+            self.logs.update(dict.fromkeys(told["log"][:1]))
+        elif record.msg and str(record.msg).startswith("Terminating processes on user request"):
+            self.interrupted = True
         if told.get("event") == "job_error" and told["log"]:
             self._jobs[told["log"][0]] = told["output"]
 
@@ -102,6 +138,8 @@ class Failures(logging.Handler):
     def messages(self) -> list[str]:
         """Return in one line each why jobs failed, and what to do then."""
         reasons = self.reasons()
+        if self.interrupted and all(words.startswith(STOPPED) for _, words in reasons):
+            return [GOES_ON]
         mend = "" if all(words.startswith(STOPPED) for _, words in reasons) else "mend this and "
         last = f"{mend}give the same command again: what is made stays"
         return [*(f"{path}: {words}" for path, words in reasons), last]
