@@ -126,6 +126,10 @@ def test_a_field_has_the_exposures_of_its_products(make):
             "fields.a: its pixel_scale and resample.output_wcs of x are both given: keep one",
         ),
         ({"fields": {"a": {"products": ["x"], "pixel_scale": 0}}}, "fields.a.pixel_scale: "),
+        (
+            {"fields": {"a": {"products": ["x", "z"], "frame": ["x"]}}},
+            "fields.a: z is not in its frame and has no tweakreg.abs_refcat: it would not lie on",
+        ),
     ],
 )
 def test_fields_that_cannot_be(make, config, message):
@@ -148,8 +152,14 @@ def test_what_a_field_is_made_of(make):
     fields = make(
         fields={"a": {"products": ["z", "x"], "frame": ["z"], "pixel_scale": 0.03}},
         steps={"resample": {"rotation": 0.0, "pixel_scale_ratio": 0.5}},
-        products={"x": {"reference_files": {"apcorr": "a.fits"}}},
+        products={
+            "x": {
+                "reference_files": {"apcorr": "a.fits"},
+                "steps": {"tweakreg": {"abs_refcat": "gaia.ecsv"}},
+            }
+        },
     )
+    assert fields.own_catalog("x") == "gaia.ecsv"
     assert fields.facts_files("a") == [
         "<results>/z/work/z1_facts.json",
         "<results>/z/work/z2_facts.json",

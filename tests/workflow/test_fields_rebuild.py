@@ -10,6 +10,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import QTable
 
+from snakewebb.errors import InputError
 from snakewebb.io import names as association
 from workflow import planned, snakemake, table
 
@@ -59,7 +60,12 @@ def config(filters, products):
     def of(names="ab", **entry):
         own = {"products": [products[name].name for name in names], "pixel_scale": 0.05}
         own |= {"frame": [products["a"].name], **entry}
-        return {"associations": [str(filters[n]) for n in names], "fields": {"egs": own}}
+        (truth,) = (filters["a"].parent / "truth").glob("*_sources.ecsv")
+        return {
+            "associations": [str(filters[n]) for n in names],
+            "fields": {"egs": own},
+            "steps": {"tweakreg": {"abs_refcat": str(truth)}},
+        }
 
     return of
 
@@ -181,7 +187,10 @@ def test_parameters(plan, config, products):
         "pixel_scale": config(pixel_scale=0.06),
         "frame": config(frame=[]),
         "detection": config(detection=everything[:1]),
-        "source_catalog": {**config(), "steps": {"source_catalog": {"ci1_star_threshold": 1.5}}},
+        "source_catalog": {
+            **(given := config()),
+            "steps": {**given["steps"], "source_catalog": {"ci1_star_threshold": 1.5}},
+        },
     }
     assert plan(**config(detection=everything)) == set(), "the default, written out"
     for key, change in changes.items():
@@ -206,3 +215,47 @@ def test_products_that_do_not_overlap(tmp_path, filters, products, observations)
     assert failed.returncode == 1
     assert f"{far}: does not overlap with {products['a'].name}: take it out of" in failed.stderr
     assert not Path(tmp_path, grid).exists()
+
+
+@pytest.fixture
+def mosaics(made, products, tmp_path):
+    """Copies of the mosaics of ``a`` and ``b``."""
+    copies = []
+    for name in "ab":
+        own = products[name].name
+        copies.append(shutil.copyfile(made / f"results/{own}/{own}_i2d.fits", tmp_path / name))
+    return copies
+
+
+def test_mosaics_of_other_grids_and_moving_targets_are_refused(mosaics):
+    from snakewebb.jobs.field_detection import open_mosaics
+
+    assert [image.instrument["filter"] for image in open_mosaics(mosaics, "ab")] == [
+        "F356W",
+        "F277W",
+    ]
+    with fits.open(mosaics[1], mode="update") as hdus:
+        hdus["SCI"].header["CRPIX1"] += 0.5
+    with pytest.raises(InputError, match="b: its mosaic lies on another grid than that of a"):
+        open_mosaics(mosaics, "ab")
+    fits.setval(mosaics[1], "TARGTYPE", value="MOVING")
+    with pytest.raises(InputError, match="b: follows a moving target: take its product out of"):
+        open_mosaics(mosaics, "ab")
+
+
+def test_a_catalogue_does_not_depend_on_threads(made, mosaics, tmp_path):
+    from snakewebb.jobs.field_catalog import catalog_field
+    from snakewebb.jobs.field_detection import combine_mosaics
+
+    contents = []
+    for threads in (1, 3):
+        paths = [tmp_path / f"{name}{threads}" for name in ("detection", "cat.ecsv", "segm")]
+        combine_mosaics(mosaics, paths[0], products="ab", threads=threads)
+        catalog_field(paths[0], mosaics, *paths[1:], products="ab", threads=threads)
+        images = [fits.getdata(paths[0], name) for name in ("SCI", "ERR", "WHT", "NOISE_CORR")]
+        contents.append((images, paths[1].read_text(), fits.getdata(paths[2], "SCI")))
+    (images, text, labels), (others, other_text, other_labels) = contents
+    for image, other in zip(images, others, strict=True):
+        assert np.array_equal(image, other, equal_nan=True)
+    assert text == other_text
+    assert np.array_equal(labels, other_labels)

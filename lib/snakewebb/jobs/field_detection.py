@@ -94,7 +94,9 @@ def open_mosaics(mosaics: Sequence[str | Path], products: Sequence[str]) -> list
     images = [MosaicFile(path) for path in mosaics]
     for image, product in zip(images, products, strict=True):
         if image.headers[0].get("TARGTYPE") == "MOVING":
-            raise InputError(f"{product}: follows a moving target: take it out of 'fields'")
+            raise InputError(
+                f"{product}: follows a moving target: take its product out of 'fields'"
+            )
         if not _same(image.grid, images[0].grid):
             raise InputError(
                 f"{product}: its mosaic lies on another grid than that of {products[0]}: remove "

@@ -70,6 +70,8 @@ class Fields:
                     _check_chosen(plan, name, key, product, products)
                 chosen[key] = tuple(entry[key]) or chosen[key]
             _check_aligned_alike(plan, name, chosen["frame"])
+            for product in sorted(set(products) - set(chosen["frame"])):
+                _check_aligned_alone(plan, name, product)
             _check_gridded_alike(plan, name, shown, entry["pixel_scale"])
             for key, names in {"products": products, **chosen}.items():
                 found[key][name] = names
@@ -226,6 +228,15 @@ def _check_aligned_alike(plan: Plan, field: str, products: tuple[str, ...]) -> N
     _check_alike(
         field, "tweakreg", {name: plan.options(name, "tweakreg", "align") for name in products}
     )
+
+
+def _check_aligned_alone(plan: Plan, field: str, product: str) -> None:
+    """Raise where a product beside the frame would lie anywhere."""
+    if plan.runs(product, "tweakreg") and not plan.steps(product)["tweakreg"]["abs_refcat"]:
+        raise InputError(
+            f"fields.{field}: {product} is not in its frame and has no tweakreg.abs_refcat: it "
+            "would not lie on the others: give it one, or put it into frame"
+        )
 
 
 def _check_gridded_alike(
