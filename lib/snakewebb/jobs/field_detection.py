@@ -57,11 +57,14 @@ def combine_mosaics(
     grid = images[0].grid
     height, width = grid.shape
     jansky = np.float32(1e6 * grid.pixel_area)
+    noise = combined.correlation(grid)
+    reach = 0 if noise is None else noise.kernels.shape[-1] // 2
+    alone = 1.0 if noise is None else float(np.median(noise.kernels[:, :, reach, reach]))
 
     def band(rows: slice) -> tuple[int, dict[str, np.ndarray | None]]:
         data, err, weight = combined.rows(rows.start, rows.stop)
         err /= jansky
-        planes = {"sci": data / jansky, "err": err, "wht": weight, "var_pixel": err**2}
+        planes = {"sci": data / jansky, "err": err, "wht": weight, "var_pixel": alone * err**2}
         return rows.start, planes
 
     bands = cut_rows(height, BYTES * width, threads)
@@ -80,7 +83,7 @@ def combine_mosaics(
             "weight_type": "ivm",
             "products": list(products),
         },
-        correlation=combined.correlation(grid),
+        correlation=noise,
     )
 
 
