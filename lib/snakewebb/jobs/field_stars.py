@@ -43,7 +43,7 @@ def write_stars(facts: Sequence[str | Path], stars: str | Path, *, solution: str
             ra, dec = correction.apply(ra, dec)
         places[known.name] = ra, dec, sources.get("error")
     columns = list_stars(list(places.values()))
-    table = Table(columns, units={"RA": "deg", "DEC": "deg", "weight": "arcsec-2"})
+    table = Table(columns, units={"RA": "deg", "DEC": "deg"})
     text = io.StringIO()
     table.write(text, format="ascii.ecsv")
     with replacing(stars) as file:
