@@ -10,6 +10,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import QTable
 
+from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.errors import InputError
 from snakewebb.io import names as association
 from workflow import planned, snakemake, table
@@ -60,7 +61,11 @@ def config(filters, products):
     def of(names="ab", **entry):
         own = {"products": [products[name].name for name in names], "pixel_scale": 0.05}
         own |= {"frame": [products["a"].name], **entry}
-        return {"associations": [str(filters[n]) for n in names], "fields": {"egs": own}}
+        return {
+            "associations": [str(filters[n]) for n in names],
+            "fields": {"egs": own},
+            "steps": {"tweakreg": {"minobj": 6, "abs_minobj": 6}},
+        }
 
     return of
 
@@ -111,12 +116,24 @@ def test_mosaics_lie_on_one_grid(made, products):
     assert headers[0]["PIXAR_SR"] == headers[1]["PIXAR_SR"]
 
 
+def test_what_is_beside_the_frame_is_aligned_to_its_stars(made, products):
+    own = made / f"results/{products['b'].name}/work/{products['b'].name}_alignment.json"
+    result = AlignmentResult.read(own)
+    assert [each.status for each in result.exposures.values()] == ["COMPLETE", "COMPLETE"]
+    (island,) = result.islands
+    assert island.status == "COMPLETE"
+    assert island.n_matches >= 6
+    assert island.rms < 5.0
+    assert result.reference["file"] == "egs_stars.ecsv"
+
+
 def test_the_catalogue_has_all_filters(made, products):
     catalog = QTable.read(made / f"results/{FIELD}_cat.ecsv", format="ascii.ecsv")
     assert len(catalog) > 5
     for name in ("F277W", "F356W"):
         assert np.isfinite(catalog[f"{name}_aper50_flux"].value).mean() > 0.9
         assert catalog.meta["filters"][name]["source"] == "a perfect telescope"
+    assert catalog.meta["source_catalog"]["reason"] == ""
     assert "F277W-F356W" in catalog.colnames
     labels = fits.getdata(made / f"results/{FIELD}_segm.fits", "SCI")
     assert set(np.unique(labels)) == {0, *catalog["label"]}
@@ -183,8 +200,8 @@ def test_parameters(plan, config, products):
         "frame": config(frame=everything[1:]),
         "detection": config(detection=everything[:1]),
         "source_catalog": {
-            **config(),
-            "steps": {"source_catalog": {"ci1_star_threshold": 1.5}},
+            **(given := config()),
+            "steps": {**given["steps"], "source_catalog": {"ci1_star_threshold": 1.5}},
         },
     }
     assert plan(**config(detection=everything)) == set(), "the default, written out"
@@ -236,6 +253,17 @@ def test_mosaics_of_other_grids_and_moving_targets_are_refused(mosaics):
     fits.setval(mosaics[1], "TARGTYPE", value="MOVING")
     with pytest.raises(InputError, match="b: follows a moving target: take its product out of"):
         open_mosaics(mosaics, "ab")
+
+
+def test_a_mosaic_of_failed_alignment_is_told_of(made, mosaics, products, tmp_path):
+    from snakewebb.jobs.field_catalog import catalog_field
+
+    fits.setval(mosaics[1], "S_TWKREG", value="FAILED")
+    names = [products[name].name for name in "ab"]
+    detection = made / f"results/{FIELD}_detection.fits"
+    files = [tmp_path / name for name in ("cat.ecsv", "segm.fits")]
+    status = catalog_field(detection, mosaics, *files, products=names)
+    assert status["reason"].startswith(f"{names[1]}: tweakreg failed for some of its exposures")
 
 
 def test_a_catalogue_does_not_depend_on_threads(made, mosaics, tmp_path):
