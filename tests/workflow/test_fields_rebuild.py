@@ -263,7 +263,7 @@ def test_a_mosaic_of_failed_alignment_is_told_of(made, mosaics, products, tmp_pa
     detection = made / f"results/{FIELD}_detection.fits"
     files = [tmp_path / name for name in ("cat.ecsv", "segm.fits")]
     status = catalog_field(detection, mosaics, *files, products=names)
-    assert status["reason"].startswith(f"{names[1]}: tweakreg failed for some of its exposures")
+    assert status["reason"].startswith(f"{names[1]}: tweakreg failed for some exposures")
 
 
 def test_a_catalogue_does_not_depend_on_threads(made, mosaics, tmp_path):

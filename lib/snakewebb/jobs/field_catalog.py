@@ -73,7 +73,7 @@ def catalog_field(
     with tempfile.TemporaryFile(dir=Path(segmentation).parent) as scratch:
         found = source_catalog(image, how, scratch=scratch, threads=threads)
         doubts = [
-            f"{product}: tweakreg failed for some of its exposures: its fluxes may be of other places"
+            f"{product}: tweakreg failed for some exposures: its fluxes may be of other places"
             for product, each in images.items()
             if each.headers[0].get("S_TWKREG") == "FAILED"
         ]
