@@ -122,7 +122,7 @@ def test_what_is_beside_the_frame_is_aligned_to_its_stars(made, products):
     assert [each.status for each in result.exposures.values()] == ["COMPLETE", "COMPLETE"]
     (island,) = result.islands
     assert island.status == "COMPLETE"
-    assert island.n_matches >= 6
+    assert island.n_matches >= 3
     assert island.rms < 5.0
     assert result.reference["file"] == "egs_stars.ecsv"
 
