@@ -1,6 +1,29 @@
 # Products of one field: one grid, one detection image, one catalogue of all filters.
 
 
+rule field_stars:
+    input:
+        facts=of(fields.facts_files),
+        solution="<results>/fields/{field}.json",
+    output:
+        stars="<results>/fields/{field}/work/{field}_stars.ecsv",
+    log:
+        "<logs>/fields/{field}/field_stars.log",
+    wildcard_constraints:
+        field=FIELDS,
+    conda:
+        "../envs/snakewebb.yaml"
+    resources:
+        mem_mb=memory(700, 20),
+        runtime=minutes,
+    params:
+        code=code("field_stars"),
+    message:
+        "List the stars of {wildcards.field}"
+    script:
+        "../scripts/field_stars.py"
+
+
 rule field_grid:
     input:
         alignments=of(fields.alignments),

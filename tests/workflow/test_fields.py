@@ -148,8 +148,14 @@ def test_what_a_field_is_made_of(make):
     fields = make(
         fields={"a": {"products": ["z", "x"], "frame": ["z"], "pixel_scale": 0.03}},
         steps={"resample": {"rotation": 0.0, "pixel_scale_ratio": 0.5}},
-        products={"x": {"reference_files": {"apcorr": "a.fits"}}},
+        products={
+            "x": {
+                "reference_files": {"apcorr": "a.fits"},
+                "steps": {"tweakreg": {"abs_refcat": "gaia.ecsv"}},
+            }
+        },
     )
+    assert fields.own_catalog("x") == "gaia.ecsv"
     assert fields.facts_files("a") == [
         "<results>/z/work/z1_facts.json",
         "<results>/z/work/z2_facts.json",
@@ -166,10 +172,11 @@ def test_what_a_field_is_made_of(make):
     assert fields.mosaics("a") == ["<results>/z/z_i2d.fits", "<results>/x/x_i2d.fits"]
     assert fields.detection_mosaics("a") == fields.mosaics("a")
     assert fields.apertures("a") == {"x": "a.fits"}
-    assert set(fields.targets()) == {
+    made = {
         f"<results>/fields/a/a_{name}"
         for name in ("detection.fits", "cat.ecsv", "segm.fits", "rgb.png")
     }
+    assert set(fields.targets()) == made | {"<results>/fields/a.json", grid}
     own = make(fields={"a": {"products": ["x"]}}, steps={"resample": {"output_wcs": "g.asdf"}})
     assert own.output_wcs("x") == "g.asdf"
 
@@ -179,8 +186,25 @@ def test_mosaics_that_are_not_made_are_in_no_catalogue(make):
     one = make(**entry, products={"z": {"steps": {"resample": {"skip": True}}}})
     assert one.mosaics("a") == ["<results>/x/x_i2d.fits"]
     assert one.alignments("a") == [f"<results>/{n}/work/{n}_alignment.json" for n in "xz"]
-    for step in ("resample", "source_catalog"):
-        assert make(**entry, steps={step: {"skip": True}}).targets() == []
+    solution, grid = "<results>/fields/a.json", "<results>/fields/a/work/a_grid.asdf"
+    assert make(**entry, steps={"resample": {"skip": True}}).targets() == [solution]
+    assert make(**entry, steps={"source_catalog": {"skip": True}}).targets() == [solution, grid]
+
+
+def test_what_is_beside_the_frame_is_aligned_to_its_stars(make):
+    entry = {"fields": {"a": {"products": ["x", "z"], "frame": ["x"]}}}
+    stars = "<results>/fields/a/work/a_stars.ecsv"
+    fields = make(**entry)
+    assert fields.stars("z") == fields.own_catalog("z") == stars
+    assert fields.align_options("z")["tweakreg"]["abs_refcat"] == stars
+    assert fields.align_options("x")["tweakreg"]["abs_refcat"] == ""
+    assert fields.own_catalog("x") is None
+    assert stars in fields.targets()
+    for own in ({"abs_refcat": "GAIADR3"}, {"skip": True}):
+        other = make(**entry, products={"z": {"steps": {"tweakreg": own}}})
+        assert other.stars("z") is None
+        assert other.own_catalog("z") is None
+        assert stars not in other.targets()
 
 
 CHAIN = {"skymatch", "median", "crf", "i2d", "source_catalog", "quality"}

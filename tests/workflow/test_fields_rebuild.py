@@ -10,6 +10,8 @@ import pytest
 from astropy.io import fits
 from astropy.table import QTable
 
+from snakewebb.astrometry.alignment import AlignmentResult
+from snakewebb.errors import InputError
 from snakewebb.io import names as association
 from workflow import planned, snakemake, table
 
@@ -59,7 +61,11 @@ def config(filters, products):
     def of(names="ab", **entry):
         own = {"products": [products[name].name for name in names], "pixel_scale": 0.05}
         own |= {"frame": [products["a"].name], **entry}
-        return {"associations": [str(filters[n]) for n in names], "fields": {"egs": own}}
+        return {
+            "associations": [str(filters[n]) for n in names],
+            "fields": {"egs": own},
+            "steps": {"tweakreg": {"minobj": 6, "abs_minobj": 6}},
+        }
 
     return of
 
@@ -110,12 +116,24 @@ def test_mosaics_lie_on_one_grid(made, products):
     assert headers[0]["PIXAR_SR"] == headers[1]["PIXAR_SR"]
 
 
+def test_what_is_beside_the_frame_is_aligned_to_its_stars(made, products):
+    own = made / f"results/{products['b'].name}/work/{products['b'].name}_alignment.json"
+    result = AlignmentResult.read(own)
+    assert [each.status for each in result.exposures.values()] == ["COMPLETE", "COMPLETE"]
+    (island,) = result.islands
+    assert island.status == "COMPLETE"
+    assert island.n_matches >= 3
+    assert island.rms < 5.0
+    assert result.reference["file"] == "egs_stars.ecsv"
+
+
 def test_the_catalogue_has_all_filters(made, products):
     catalog = QTable.read(made / f"results/{FIELD}_cat.ecsv", format="ascii.ecsv")
     assert len(catalog) > 5
     for name in ("F277W", "F356W"):
         assert np.isfinite(catalog[f"{name}_aper50_flux"].value).mean() > 0.9
         assert catalog.meta["filters"][name]["source"] == "a perfect telescope"
+    assert catalog.meta["source_catalog"]["reason"] == ""
     assert "F277W-F356W" in catalog.colnames
     labels = fits.getdata(made / f"results/{FIELD}_segm.fits", "SCI")
     assert set(np.unique(labels)) == {0, *catalog["label"]}
@@ -149,11 +167,11 @@ def test_it_runs_with_a_filter_of_another_instrument(made, config, products, tmp
     assert [header[k] for k in ("NAXIS1", "CRPIX2")] == [before[k] for k in ("NAXIS1", "CRPIX2")]
 
 
-@pytest.mark.parametrize(("name", "others"), [("b", set()), ("a", MOSAIC)])
+@pytest.mark.parametrize(("name", "others"), [("b", set()), ("a", ALIGNED | MOSAIC)])
 def test_a_changed_exposure_leaves_other_mosaics_alone(
     plan, config, products, filters, name, others
 ):
-    """Unless they lie on a grid that it spans."""
+    """Unless they are aligned to it, on a grid that it spans."""
     path = sorted(filters[name].parent.glob("*_cal.fits"))[0]
     content, times = path.read_bytes(), path.stat()
     with fits.open(path, mode="update") as hdus:
@@ -166,8 +184,8 @@ def test_a_changed_exposure_leaves_other_mosaics_alone(
     assert of_product(jobs, products[name]) == ALIGNED | MOSAIC | {"find_sources"}
     (other,) = {"a", "b"} - {name}
     assert of_product(jobs, products[other]) == others
-    grid = {("solve_field", "egs"), ("field_grid", "egs")} if name == "a" else set()
-    assert of_field(jobs) == OF_FIELD | grid
+    frame = {(rule, "egs") for rule in ("solve_field", "field_stars", "field_grid")}
+    assert of_field(jobs) == OF_FIELD | (frame if name == "a" else set())
     exposure = association.exposure_name(path)
     assert sum(job[0] == "find_sources" for job in jobs) == 1
     assert ("find_sources", products[name].name, exposure) in jobs
@@ -179,9 +197,12 @@ def test_parameters(plan, config, products):
     everything = [products[n].name for n in "ab"]
     changes = {
         "pixel_scale": config(pixel_scale=0.06),
-        "frame": config(frame=[]),
+        "frame": config(frame=everything[1:]),
         "detection": config(detection=everything[:1]),
-        "source_catalog": {**config(), "steps": {"source_catalog": {"ci1_star_threshold": 1.5}}},
+        "source_catalog": {
+            **(given := config()),
+            "steps": {**given["steps"], "source_catalog": {"ci1_star_threshold": 1.5}},
+        },
     }
     assert plan(**config(detection=everything)) == set(), "the default, written out"
     for key, change in changes.items():
@@ -206,3 +227,58 @@ def test_products_that_do_not_overlap(tmp_path, filters, products, observations)
     assert failed.returncode == 1
     assert f"{far}: does not overlap with {products['a'].name}: take it out of" in failed.stderr
     assert not Path(tmp_path, grid).exists()
+
+
+@pytest.fixture
+def mosaics(made, products, tmp_path):
+    """Copies of the mosaics of ``a`` and ``b``."""
+    copies = []
+    for name in "ab":
+        own = products[name].name
+        copies.append(shutil.copyfile(made / f"results/{own}/{own}_i2d.fits", tmp_path / name))
+    return copies
+
+
+def test_mosaics_of_other_grids_and_moving_targets_are_refused(mosaics):
+    from snakewebb.jobs.field_detection import open_mosaics
+
+    assert [image.instrument["filter"] for image in open_mosaics(mosaics, "ab")] == [
+        "F356W",
+        "F277W",
+    ]
+    with fits.open(mosaics[1], mode="update") as hdus:
+        hdus["SCI"].header["CRPIX1"] += 0.5
+    with pytest.raises(InputError, match="b: its mosaic lies on another grid than that of a"):
+        open_mosaics(mosaics, "ab")
+    fits.setval(mosaics[1], "TARGTYPE", value="MOVING")
+    with pytest.raises(InputError, match="b: follows a moving target: take its product out of"):
+        open_mosaics(mosaics, "ab")
+
+
+def test_a_mosaic_of_failed_alignment_is_told_of(made, mosaics, products, tmp_path):
+    from snakewebb.jobs.field_catalog import catalog_field
+
+    fits.setval(mosaics[1], "S_TWKREG", value="FAILED")
+    names = [products[name].name for name in "ab"]
+    detection = made / f"results/{FIELD}_detection.fits"
+    files = [tmp_path / name for name in ("cat.ecsv", "segm.fits")]
+    status = catalog_field(detection, mosaics, *files, products=names)
+    assert status["reason"].startswith(f"{names[1]}: tweakreg failed for some exposures")
+
+
+def test_a_catalogue_does_not_depend_on_threads(made, mosaics, tmp_path):
+    from snakewebb.jobs.field_catalog import catalog_field
+    from snakewebb.jobs.field_detection import combine_mosaics
+
+    contents = []
+    for threads in (1, 3):
+        paths = [tmp_path / f"{name}{threads}" for name in ("detection", "cat.ecsv", "segm")]
+        combine_mosaics(mosaics, paths[0], products="ab", threads=threads)
+        catalog_field(paths[0], mosaics, *paths[1:], products="ab", threads=threads)
+        images = [fits.getdata(paths[0], name) for name in ("SCI", "ERR", "WHT", "NOISE_CORR")]
+        contents.append((images, paths[1].read_text(), fits.getdata(paths[2], "SCI")))
+    (images, text, labels), (others, other_text, other_labels) = contents
+    for image, other in zip(images, others, strict=True):
+        assert np.array_equal(image, other, equal_nan=True)
+    assert text == other_text
+    assert np.array_equal(labels, other_labels)

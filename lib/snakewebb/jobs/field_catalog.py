@@ -8,8 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
 from snakewebb.io.provenance import read_notes
 from snakewebb.jobs.field_detection import open_mosaics
 from snakewebb.jobs.options import options_of
@@ -74,6 +72,11 @@ def catalog_field(
     radii = radii_for(seen, energies)
     with tempfile.TemporaryFile(dir=Path(segmentation).parent) as scratch:
         found = source_catalog(image, how, scratch=scratch, threads=threads)
-        measured = field_catalog(found, bands, energies, np.asarray(radii), how.kernel_fwhm)
+        doubts = [
+            f"{product}: tweakreg failed for some exposures: its fluxes may be of other places"
+            for product, each in images.items()
+            if each.headers[0].get("S_TWKREG") == "FAILED"
+        ]
+        measured = field_catalog(found, bands, energies, radii, how.kernel_fwhm, doubts)
         write_catalog(measured, image, catalog, segmentation)
     return measured.status

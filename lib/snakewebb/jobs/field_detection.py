@@ -57,11 +57,14 @@ def combine_mosaics(
     grid = images[0].grid
     height, width = grid.shape
     jansky = np.float32(1e6 * grid.pixel_area)
+    noise = combined.correlation(grid)
+    reach = 0 if noise is None else noise.kernels.shape[-1] // 2
+    alone = 1.0 if noise is None else float(np.median(noise.kernels[:, :, reach, reach]))
 
     def band(rows: slice) -> tuple[int, dict[str, np.ndarray | None]]:
         data, err, weight = combined.rows(rows.start, rows.stop)
         err /= jansky
-        planes = {"sci": data / jansky, "err": err, "wht": weight, "var_pixel": err**2}
+        planes = {"sci": data / jansky, "err": err, "wht": weight, "var_pixel": alone * err**2}
         return rows.start, planes
 
     bands = cut_rows(height, BYTES * width, threads)
@@ -80,7 +83,7 @@ def combine_mosaics(
             "weight_type": "ivm",
             "products": list(products),
         },
-        correlation=combined.correlation(grid),
+        correlation=noise,
     )
 
 
@@ -94,7 +97,9 @@ def open_mosaics(mosaics: Sequence[str | Path], products: Sequence[str]) -> list
     images = [MosaicFile(path) for path in mosaics]
     for image, product in zip(images, products, strict=True):
         if image.headers[0].get("TARGTYPE") == "MOVING":
-            raise InputError(f"{product}: follows a moving target: take it out of 'fields'")
+            raise InputError(
+                f"{product}: follows a moving target: take its product out of 'fields'"
+            )
         if not _same(image.grid, images[0].grid):
             raise InputError(
                 f"{product}: its mosaic lies on another grid than that of {products[0]}: remove "

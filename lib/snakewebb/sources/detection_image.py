@@ -167,7 +167,7 @@ class DetectionImage:
                 with np.errstate(invalid="ignore"):
                     square = np.nan_to_num((weight * err.astype(float)) ** 2)[0]
                 share = np.add.reduceat(square, np.arange(0, nx, step))
-                near = each.kernels[each.cell(x, np.full(len(x), middle))]
+                near = each.kernels[_cells(each, middle, x)]
                 edge = reach - near.shape[-1] // 2
                 inner = slice(edge, side - edge)
                 kernels[row, :, inner, inner] += share[:, None, None] * near
@@ -175,3 +175,11 @@ class DetectionImage:
         nothing = sums == 0
         kernels[nothing, reach, reach] = sums[nothing] = 1
         return NoiseCorrelation((kernels / sums[:, :, None, None]).astype(np.float32), step)
+
+
+def _cells(noise: NoiseCorrelation, y: float, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return row and column of the cells that pixels of a row are in."""
+    rows, columns = noise.kernels.shape[:2]
+    column = np.floor((x + 0.5) / noise.step).astype(int).clip(0, columns - 1)
+    row = min(int((y + 0.5) / noise.step), rows - 1)
+    return np.full_like(column, row), column

@@ -102,7 +102,12 @@ def radii_for(bands: Sequence[Band], energies: Sequence[int]) -> np.ndarray:
 
 
 def field_catalog(
-    found: Catalog, bands: Sequence[Band], energies: Sequence[int], radii: np.ndarray, fwhm: float
+    found: Catalog,
+    bands: Sequence[Band],
+    energies: Sequence[int],
+    radii: np.ndarray,
+    fwhm: float,
+    doubts: Sequence[str] = (),
 ) -> Catalog:
     """Measure the sources of a detection image in all mosaics.
 
@@ -118,6 +123,8 @@ def field_catalog(
         Of these, pixels.
     fwhm : float
         See `snakewebb.sources.photometry.photometry`.
+    doubts : sequence of str, optional
+        What else is to be told of the mosaics.
 
     Returns
     -------
@@ -131,7 +138,7 @@ def field_catalog(
     for name in SHAPES:
         if name in found.table.colnames:
             table[name] = found.table[name]
-    reasons = [found.status["reason"]]
+    reasons = [found.status["reason"], *doubts]
     notes: dict[str, dict[str, Any]] = {}
     x, y = (np.asarray(table[name], float) for name in ("xcentroid", "ycentroid"))
     spread = np.column_stack(

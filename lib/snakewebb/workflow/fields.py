@@ -101,15 +101,29 @@ class Fields:
     def align_options(self, product: str) -> Options:
         """Return how a product's exposures are aligned, and were searched for stars."""
         options = self.plan.options
+        tweakreg = options(product, "tweakreg", "align")
+        if stars := self.stars(product):
+            tweakreg["abs_refcat"] = stars
         return {
-            "tweakreg": options(product, "tweakreg", "align"),
+            "tweakreg": tweakreg,
             "find_sources": options(product, "tweakreg", "find_sources"),
             "assign_mtwcs": options(product, "assign_mtwcs", "align"),
         }
 
+    def stars(self, product: str) -> str | None:
+        """Return the catalogue of a field's stars, if a product beside its frame has no other."""
+        field = self.of_product(product)
+        if field is None or product in self.frame[field]:
+            return None
+        step = self.plan.steps(product)["tweakreg"]
+        own = step["skip"] or step["abs_refcat"]
+        return None if own else f"<results>/{FOLDER}/{field}/work/{field}_stars.ecsv"
+
     def own_catalog(self, product: str) -> str | None:
         """Return the reference catalogue that a product is aligned to by itself."""
-        return None if self.solution(product) else self.plan.reference_catalog(product)
+        if self.solution(product):
+            return None
+        return self.stars(product) or self.plan.reference_catalog(product)
 
     # --- grid
 
@@ -189,9 +203,17 @@ class Fields:
     def targets(self) -> list[str]:
         """Return the files of fields that are made when none is asked for."""
         files = []
-        for field in self.products:
-            if self.shown(field) and not self.plan.config["steps"]["source_catalog"]["skip"]:
-                own = f"<results>/{FOLDER}/{field}/{field}"
+        for field, products in self.products.items():
+            own = f"<results>/{FOLDER}/{field}/{field}"
+            work = f"<results>/{FOLDER}/{field}/work/{field}"
+            shown = self.shown(field)
+            # Files between jobs, too: see `Plan.targets`.
+            files.append(f"<results>/{FOLDER}/{field}.json")
+            if any(map(self.stars, products)):
+                files.append(f"{work}_stars.ecsv")
+            if shown and not self.plan.output_wcs(shown[0]):
+                files.append(f"{work}_grid.asdf")
+            if shown and not self.plan.config["steps"]["source_catalog"]["skip"]:
                 files += [f"{own}_{name}" for name in ("detection.fits", "cat.ecsv", "segm.fits")]
                 files.append(f"{own}_rgb.png")
         return files
