@@ -117,7 +117,8 @@ def align_relative(detections, how, candidates):
     ordered = how.enforce_user_order
     overlaps = None
     if not ordered:
-        overlaps = overlap_counts([detections.points[r] for r in detections.rows], how.reach)
+        rows = [r if g in waiting else r[:0] for g, r in enumerate(detections.rows)]
+        overlaps = overlap_counts([detections.points[r] for r in rows], how.reach)
     islands = []
     while len(waiting) > 1:
         start = waiting[0]
