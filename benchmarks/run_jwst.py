@@ -42,6 +42,7 @@ def make_pipeline(
     for name, value in SETTINGS[settings].items():
         setattr(pipeline.outlier_detection, name, value)
         setattr(pipeline.resample, name, value)
+    pipeline.tweakreg.save_results = steps == ["tweakreg"]
     pipeline.source_catalog.override_apcorr = str(references / "apcorr.fits")
     pipeline.source_catalog.override_abvegaoffset = str(references / "abvegaoffset.asdf")
     return pipeline

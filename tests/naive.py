@@ -395,12 +395,11 @@ def centroid_error(image, err, sigma, x, y):
     edge = np.maximum(abs(rows - np.rint(y)), abs(columns - np.rint(x))) == half
     square = (columns - x) ** 2 + (rows - y) ** 2
     window = np.exp(-square / (2 * sigma**2)) * (square <= (4 * sigma) ** 2) * np.isfinite(image)
-    light = np.nansum(window * (image - np.nanmedian(image[edge])))
-    errors = [
-        2 * np.sqrt(np.nansum((window * err * offset) ** 2)) / light
-        for offset in (columns - x, rows - y)
-    ]
-    return np.sqrt(np.mean(np.square(errors)))
+    light = window * (image - np.nanmedian(image[edge]))
+    across = columns - x, rows - y
+    noise = [np.nansum((window * err * offset) ** 2) for offset in across]
+    slopes = [np.nansum(light * (1 - offset**2 / sigma**2)) for offset in across]
+    return np.sqrt(np.mean(noise)) / np.mean(slopes)
 
 
 def windowed_centroid(image, sigma, x, y):

@@ -19,7 +19,7 @@ from snakewebb.io.planes import read_planes
 from snakewebb.simulate import __main__ as command_line
 from snakewebb.simulate import apertures, detector, scene
 from snakewebb.simulate.model import Observation
-from snakewebb.simulate.observation import believed_frames, draw_truth, filter_psf, write
+from snakewebb.simulate.observation import believed_frames, draw_truth, filter_psf, placed, write
 from snakewebb.simulate.presets import MIRI_FIELD, NIRCAM_FIELD, NIRCAM_SHORT_A, PRESETS, preset
 from snakewebb.simulate.references import write_references
 from snakewebb.wcs.geometry import Correction
@@ -503,3 +503,36 @@ def test_reference_files_of_a_simulated_filter(tmp_path):
     # The sky annulus holds some light of the star too.
     np.testing.assert_allclose(1 / table["apcorr"], table["eefraction"], rtol=0.03)
     assert (tmp_path / "references" / "abvegaoffset.asdf").is_file()
+
+
+def test_detectors_are_off_their_places_alike_in_all_exposures():
+    observation = Observation(
+        detectors=("NRCA1", "NRCA3"),
+        filter="F200W",
+        dithers=((0, 0), (30, -20)),
+        npix=200,
+        pointing_error=80.0,
+        roll_error=5.0,
+        placement_error=50.0,
+    )
+    offs = []
+    for index, frames in enumerate(believed_frames(observation)):
+        truth = draw_truth(observation, index, frames)
+        for frame in frames:
+            own = placed(observation, frame, truth).pointing
+            plane = own.ra0, own.dec0
+            ends = [np.stack(to_plane(*p.apply(*frame.corners()), *plane), -1)
+                    for p in (truth.pointing, own)]  # fmt: skip
+            roll = np.radians(frame.wcsinfo["roll_ref"]) - np.arctan2(
+                truth.pointing.matrix[1][0], truth.pointing.matrix[0][0]
+            )
+            axes = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
+            offs.append((ends[1] - ends[0]) @ axes)  # along V2 and V3
+    one, other, again, another = offs
+    assert_allclose(again, one, atol=1e-5)
+    assert_allclose(another, other, atol=1e-5)
+    assert np.abs(one - other).max() > 0.01
+    size = np.abs(offs).max()
+    assert 0.02 < size < 0.3
+    still = replace(observation, placement_error=0.0)
+    assert placed(still, frames[0], truth) is truth

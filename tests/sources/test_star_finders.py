@@ -357,18 +357,20 @@ def test_errors_of_positions(x, y, seed):
     np.testing.assert_allclose(error, naive.centroid_error(image, err, 1.06, x, y), rtol=1e-4)
 
 
-def test_positions_scatter_by_their_errors():
+@pytest.mark.parametrize("fwhm", [1.6, 2.2, 3.6])
+def test_positions_scatter_by_their_errors(fwhm):
+    """Also where the window is wider or narrower than the star."""
     rng = np.random.default_rng(1)
-    clean, found = star(20.2, 19.9), []
+    clean, found = star(20.2, 19.9, fwhm=fwhm), []
     noise = np.sqrt(4.0 + clean / 5).astype(np.float32)
     error = np.empty(1)
     centroid_errors(clean, noise, 1.06, np.array([20.2]), np.array([19.9]), error)
-    for _ in range(400):
+    for _ in range(800):
         image = clean + noise * rng.standard_normal(clean.shape, np.float32)
         x, y = np.array([20.0]), np.array([20.0])
         windowed_centroids(image, 1.06, x, y)
         found.append((x[0] - 20.2, y[0] - 19.9))
-    assert 0.85 < np.std(found, axis=0).mean() / error[0] < 1.15
+    assert 0.93 < np.std(found, axis=0).mean() / error[0] < 1.07
 
 
 def test_positions_without_an_error():

@@ -23,6 +23,8 @@ from snakewebb.wcs.sphere import mean_direction, to_plane, unit_vectors
 log = logging.getLogger(__name__)
 
 MAS = 1000.0  # in an arcsecond
+BLOCK = 250
+"""Stars that are looked through together."""
 
 
 @dataclass
@@ -117,7 +119,8 @@ def align_relative(detections, how, candidates):
     ordered = how.enforce_user_order
     overlaps = None
     if not ordered:
-        overlaps = overlap_counts([detections.points[r] for r in detections.rows], how.reach)
+        rows = [r if g in waiting else r[:0] for g, r in enumerate(detections.rows)]
+        overlaps = overlap_counts([detections.points[r] for r in rows], how.reach)
     islands = []
     while len(waiting) > 1:
         start = waiting[0]
@@ -183,19 +186,31 @@ def overlap_counts(points: Sequence[np.ndarray], reach: float) -> np.ndarray:
 
 
 class _Stars:
-    """A growing list of stars: the means of the positions measured so far."""
+    """A growing list of stars: the means of the positions measured so far.
 
-    def __init__(self, capacity):
+    They are kept in blocks of what was appended together, with the boxes that these lie in, so that
+    what is near is found without a look at all stars.
+    """
+
+    def __init__(self, capacity, n_appended):
         self._mean = np.zeros((capacity, 2))
         self._weight = np.zeros(capacity)
-        self._n = 0
+        self._n = self._blocks = 0
+        most = capacity // BLOCK + n_appended
+        self._start = np.zeros(most + 1, dtype=int)
+        self._box = np.zeros((most, 4))  # of means and negative means, the largest
 
     def near(self, points, margin):
         """Return the numbers, positions and weights of the stars around some points."""
-        mean = self._mean[: self._n]
         low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
-        inside = np.flatnonzero(((mean >= low) & (mean <= high)).all(axis=1))
-        return inside, mean[inside], self._weight[inside]
+        touched = (self._box[: self._blocks] >= np.concatenate((low, -high))).all(axis=1)
+        runs = [
+            np.arange(self._start[k], self._start[k + 1]) for k in np.flatnonzero(touched).tolist()
+        ]
+        inside = np.concatenate(runs) if runs else np.zeros(0, dtype=int)
+        mean = self._mean[inside]
+        inside = inside[((mean >= low) & (mean <= high)).all(axis=1)]
+        return inside, self._mean[inside], self._weight[inside]
 
     def measure(self, stars, points, weight):
         """Add measurements of known stars; those of weight 0 change nothing."""
@@ -203,13 +218,25 @@ class _Stars:
         self._weight[stars] += weight
         step = (points - self._mean[stars]) * weight[:, np.newaxis]
         self._mean[stars] += step / self._weight[stars, np.newaxis]
+        block = np.searchsorted(self._start[: self._blocks], stars, side="right") - 1
+        self._widen(block, stars)
 
     def append(self, points, weight):
         """Add new stars and return their numbers."""
         stars = np.arange(self._n, self._n + len(points))
         self._n += len(points)
         self._mean[stars], self._weight[stars] = points, weight
+        for part in range(0, len(stars), BLOCK):
+            own = stars[part : part + BLOCK]
+            self._start[self._blocks : self._blocks + 2] = own[0], own[-1] + 1
+            self._box[self._blocks] = -np.inf
+            self._widen(np.full(len(own), self._blocks), own)
+            self._blocks += 1
         return stars
+
+    def _widen(self, block, stars):
+        mean = self._mean[stars]
+        np.maximum.at(self._box, block, np.column_stack((mean, -mean)))
 
 
 def _join(detections, start, candidates, overlaps, how):
@@ -220,7 +247,7 @@ def _join(detections, start, candidates, overlaps, how):
     association. Returns the maps onto the first group and the reasons of failures, by group.
     """
     n_groups = len(detections.rows)
-    stars = _Stars(len(detections.points))
+    stars = _Stars(len(detections.points), n_groups)
     weighted = detections.weight is not None
     weight = detections.weight if weighted else np.ones(len(detections.points))
     offset = detections.star.max(initial=-1) + 1
@@ -291,7 +318,7 @@ def adopt(detections, fits, tolerance):
     if not new:
         return
     known, star = np.unique(detections.star[own], return_inverse=True)
-    stars = _Stars(len(known) + sum(map(len, new)))
+    stars = _Stars(len(known) + sum(map(len, new)), len(new) + 1)
     stars.append(*mean_places(star, corrected[own]))
     offset = detections.star.max(initial=-1) + 1
     for rows in new:

@@ -99,8 +99,10 @@ def windowed_centroids(image, sigma, x, y):
 def centroid_errors(image, err, sigma, x, y, error):
     """Compute the standard errors of what `windowed_centroids` finds.
 
-    Those that the noise of pixels makes, if it is not correlated: SExtractor's ERRX2WIN and
-    ERRY2WIN, of which this is the root of the mean.
+    Those that the noise of pixels makes, if it is not correlated: the error of the light's first
+    moment under the window over what that moment changes by as the window moves. For a Gaussian as
+    wide as the window the latter is half the light, and this the root of the mean of SExtractor's
+    ERRX2WIN and ERRY2WIN; it is more for narrower sources and less for wider ones.
 
     Parameters
     ----------
@@ -120,15 +122,15 @@ def centroid_errors(image, err, sigma, x, y, error):
         if np.isnan(sky):
             continue
         bottom, right = top + 2 * half, left + 2 * half
-        light = 0.0
+        slope = 0.0
         noise = 0.0
         for i in range(top, bottom + 1):
             for j in range(left, right + 1):
                 square = (j - x[k]) ** 2 + (i - y[k]) ** 2
                 if square <= (REACH * sigma) ** 2 and not np.isnan(image[i, j]):
                     window = np.exp(-0.5 * square / sigma**2)
-                    light += window * (image[i, j] - sky)
+                    slope += window * (image[i, j] - sky) * (1.0 - 0.5 * square / sigma**2)
                     if np.isfinite(err[i, j]):
                         noise += (window * err[i, j]) ** 2 * square
-        if light > 0.0 and noise > 0.0:
-            error[k] = np.sqrt(2.0 * noise) / light
+        if slope > 0.0 and noise > 0.0:
+            error[k] = np.sqrt(0.5 * noise) / slope

@@ -23,7 +23,7 @@ from snakewebb.simulate.guiding import (
     velocity,
 )
 from snakewebb.wcs.geometry import Correction
-from snakewebb.wcs.sphere import from_plane, unit_vectors
+from snakewebb.wcs.sphere import from_plane, to_plane, unit_vectors
 
 NIRCAM = tuple(f"NRC{m}{k}" for m in "AB" for k in ("1", "2", "3", "4", "LONG"))
 SHORT, LONG = 0.031, 0.063
@@ -164,6 +164,8 @@ def observe(survey: Survey, stars: dict[str, np.ndarray] | None = None) -> Seen:
         shift = rng.normal(0, survey.placement / 1000, 2)
         placements[name] = np.array([*shift, rng.normal(0, survey.placement / 1000 / half)])
     seen = Seen({}, {}, {}, {}, {}, stars, placements, {})
+    plane = np.stack(to_plane(stars["RA"], stars["DEC"], survey.ra, survey.dec), -1)
+    field = max(np.hypot(r.v2_ref - v2, r.v3_ref - v3) + 1600 * _scale(n) for n, r in rows.items())
     common = [_pointing_error(survey) for _ in survey.epochs]
     for number, (offset, epoch) in enumerate(survey.dithers):
         year, roll, va_scale = survey.epochs[epoch]
@@ -179,7 +181,9 @@ def observe(survey: Survey, stars: dict[str, np.ndarray] | None = None) -> Seen:
             error = shift + rng.normal(0, survey.guiding / 1000, 2), turn
         true = _tilt(believed, *error) @ turn_between(star, aberrated(star, motion))
         true = true @ believed.attitude
-        where = _positions(stars, year)
+        # those that may be in the field, whose corners are 1448 pixels from its detectors' middles
+        close = np.flatnonzero(np.abs(plane - offset).max(axis=1) < field)
+        where = _positions({key: column[close] for key, column in stars.items()}, year)
         directions = aberrated(unit_vectors(*where), motion) @ true
         at = 3600 * np.degrees(
             np.stack(
@@ -192,8 +196,9 @@ def observe(survey: Survey, stars: dict[str, np.ndarray] | None = None) -> Seen:
             angle = np.radians(row.v3yangle)
             axes = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
             place = np.array([row.v2_ref, row.v3_ref])
-            inside = np.flatnonzero((np.abs((at - place) @ axes) < half).all(axis=1))
-            inside = inside[np.argsort(stars["magnitude"][inside])[: survey.brightest]]
+            own = np.flatnonzero((np.abs((at - place) @ axes) < half).all(axis=1))
+            own = own[np.argsort(stars["magnitude"][close[own]])[: survey.brightest]]
+            inside, spot = close[own], at[own]
             info = apertures.wcsinfo(row, believed)
             scale = aberration_scale(motion, info["ra_ref"], info["dec_ref"])
             exposure = f"e{number:05d}_{name.lower()}"
@@ -204,7 +209,7 @@ def observe(survey: Survey, stars: dict[str, np.ndarray] | None = None) -> Seen:
             bad = rng.random(len(inside)) < survey.outliers
             off[bad] += 20 * rng.normal(0, 1, (bad.sum(), 2)) * noise[bad, None]
             moved, turn = placements[name][:2], placements[name][2]
-            own = _rotated(at[inside] - place, -turn) + place - moved + off
+            own = _rotated(spot - place, -turn) + place - moved + off
             sky = _sky(believed.attitude, scale * own + (1 - scale) * pivot)
             seen.catalogs[exposure] = {
                 "RA": sky[:, 0],

@@ -53,6 +53,9 @@ class Observation:
         Milliarcsec, rms of either axis; shared by the detectors of an exposure.
     roll_error : float
         Arcsec, rms.
+    placement_error : float
+        Milliarcsec, rms: by how much each detector is off its place along V2 and V3, and what a
+        roll moves its sides by; the same in all exposures.
     sky : float, optional
         MJy/sr; that of the filter by default.
     sky_scatter : float
@@ -100,6 +103,7 @@ class Observation:
     sources: Table | None = None
     pointing_error: float = 0.0
     roll_error: float = 0.0
+    placement_error: float = 0.0
     sky: float | None = None
     sky_scatter: float = 0.1
     cosmic_ray_rate: float = 300.0

@@ -115,10 +115,11 @@ def write_exposures(observation: Observation, folder: Path, save: Save) -> list[
             )
         for frame in frames:
             name = exposure_name(observation, index, frame.detector)
-            model, rays = simulate(observation, frame, truth, seen)
+            own = placed(observation, frame, truth)
+            model, rays = simulate(observation, frame, own, seen)
             save(model, folder, name)
             np.savez_compressed(folder / "truth" / f"{name}_cosmic_rays.npz", **vars(rays))
-            write_json(folder / "truth" / f"{name}.json", truth.to_dict())
+            write_json(folder / "truth" / f"{name}.json", own.to_dict())
             members.append(name)
             log.info("%s simulated", name)
     sources.write(
@@ -297,6 +298,27 @@ def draw_truth(observation: Observation, exposure: int, frames: list[Frame]) -> 
     c, s = float(np.cos(roll)), float(np.sin(roll))
     pointing = Correction(*middle(frames), ((c, s), (-s, c)), (float(east), float(north)))
     return Truth(pointing, float(sky))
+
+
+def placed(observation: Observation, frame: Frame, truth: Truth) -> Truth:
+    """Return the truth of one detector, which is not quite where it is believed to be."""
+    if not observation.placement_error:
+        return truth
+    rng = np.random.default_rng([observation.seed, 7, crc32(frame.detector.encode())])
+    *move, turn = rng.standard_normal(3) * observation.placement_error / 1000
+    pointing = truth.pointing
+    corners = np.stack(to_plane(*frame.corners(), pointing.ra0, pointing.dec0), -1)
+    centre = corners.mean(axis=0)
+    angle = turn / (np.hypot(*(corners - centre).T).mean() / np.sqrt(2))
+    roll = np.radians(frame.wcsinfo["roll_ref"])
+    axes = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])  # V2, V3
+    c, s = np.cos(angle), np.sin(angle)
+    own, whole = np.array([[c, -s], [s, c]]), np.array(pointing.matrix)
+    shift = whole @ (centre - own @ centre + axes @ move) + pointing.shift
+    (a, b), (d, e) = (whole @ own).tolist()
+    east, north = shift.tolist()
+    moved = Correction(pointing.ra0, pointing.dec0, ((a, b), (d, e)), (east, north))
+    return Truth(moved, truth.sky)
 
 
 def middle(frames: list[Frame]) -> tuple[float, float]:
