@@ -18,7 +18,6 @@ if LIBRARY.is_dir():
     own_paths = filter(None, [str(LIBRARY), os.environ.get("PYTHONPATH")])
     os.environ.update(PYTHONPATH=os.pathsep.join(own_paths))
 
-from snakewebb.archive.lock import FILES
 from snakewebb.errors import InputError, give_up, tell
 from snakewebb.io import provenance, strict
 from snakewebb.workflow import warm

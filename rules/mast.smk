@@ -1,4 +1,5 @@
 # From MAST: lists of files, when they are asked for, and the files.
+from snakewebb.archive.lock import FILES
 
 
 # It has no output, so that nothing ever asks for it but a user.

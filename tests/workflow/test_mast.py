@@ -73,7 +73,7 @@ def test_from_the_question_to_the_mosaic(tmp_path, mast, exposures):
     snakemake(folder, "query", products=products)
     assert "as before" in snakemake(folder, "query", products=products).stderr
     mast.asked.clear()
-    assert "Nothing to be done" in snakemake(folder, *targets, products=products).stderr
+    assert "nothing to do" in snakemake(folder, *targets, products=products).stderr
     assert not mast.asked
 
 
@@ -130,8 +130,9 @@ def test_what_is_known_before_any_job(tmp_path, mast, exposures):
     mast.observations[0]["t_obs_release"] = 80000.0
     mast.secret.add(first)
     snakemake(tmp_path, "query", products={"one": wanting()})
-    done = snakemake(tmp_path, "-n", products={"one": wanting()}, check=False)
+    done = snakemake(tmp_path, products={"one": wanting()}, check=False)
     assert done.returncode == 1
+    assert f"snakewebb: {first}: is proprietary (MAST answers 401): set MAST_API" in done.stderr
     assert (
         f"one: {first} is proprietary until 2077-11-28 (1 files): set MAST_API_TOKEN" in done.stderr
     )
