@@ -99,10 +99,11 @@ def _check_product(plan: Plan, field: str, product: str) -> None:
 
 def _check_alike(plan: Plan, field: str, products: list[str]) -> None:
     """Raise where products are not aligned alike."""
+    for name in products:
+        if not plan.runs(name, "tweakreg"):
+            raise InputError(f"fields.{field}: {name} skips tweakreg: take it out")
     first, *others = products
     own = plan.options(first, "tweakreg", "align")
-    if own["skip"]:
-        raise InputError(f"fields.{field}: {first} skips tweakreg: take it out")
     for other in others:
         theirs = plan.options(other, "tweakreg", "align")
         for key in own:
