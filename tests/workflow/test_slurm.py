@@ -126,7 +126,7 @@ def test_the_run_ends_well(run, cluster):
         command(run.folder), env=cluster.environment, cwd=run.folder, capture_output=True, text=True
     )
     assert done.returncode == 0
-    assert "Nothing to be done" in done.stdout + done.stderr
+    assert "nothing to do: all that was asked for is made" in done.stdout + done.stderr
 
 
 def test_products_equal_those_of_a_local_run(run, local):

@@ -3,12 +3,14 @@
 Importing a module does it, since kernels have signatures.
 """
 
+import logging
 import os
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
 
+log = logging.getLogger(__name__)
 MODULES = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
 
 
@@ -27,9 +29,11 @@ def compile_kernels(processes: int) -> None:
 
 def compile_from(first: int) -> None:
     """Compile all kernels, beginning with those of one of the modules."""
-    for name in MODULES[first:] + MODULES[:first]:
+    for number, name in enumerate(MODULES[first:] + MODULES[:first], 1):
+        log.info("kernels of %s, %d of %d", name, number, len(MODULES))
         import_module(f"{__package__}.{name}")
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     compile_kernels(os.cpu_count() or 1)
