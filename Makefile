@@ -62,7 +62,7 @@ lock:
 docs: .venv/docs
 	PYTHONPATH=lib $(BIN)/python -m snakewebb.workflow.config config/schema.yaml > config/README.md
 	PYTHONPATH=lib $(BIN)/python -m snakewebb.io.make_schema_table > lib/snakewebb/io/schema_table.py
-	PYTHONPATH=lib $(BIN)/python -m pdoc --docformat numpy --output-directory docs/api snakewebb '!snakewebb.simulate.make_apertures' '!snakewebb.workflow.warm_shell'
+	PYTHONPATH=lib $(BIN)/python -m pdoc --docformat numpy --output-directory docs/api snakewebb '!snakewebb.simulate.make_apertures'
 
 wheel: env
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
