@@ -19,7 +19,9 @@ def compile_kernels(processes: int) -> None:
 
     They come to wait for each other where they meet, see `snakewebb.kernels.cache`.
     """
-    program = f"from {__spec__.name} import compile_from; compile_from"
+    # Ctrl-C ends them without a word: the job, or the user, knows.
+    quiet = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)"
+    program = f"{quiet}; from {__spec__.name} import compile_from; compile_from"
     firsts = [len(MODULES) * number // processes for number in range(1, processes)]
     others = [subprocess.Popen([sys.executable, "-c", f"{program}({first})"]) for first in firsts]
     compile_from(0)
