@@ -9,14 +9,14 @@ import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-# Beside a checkout lies its library; one that is fetched by URL asks for an installed library.
+# A checkout has its library beside it; if the workflow is fetched by URL it is an installed one.
 # Not workflow.basedir, which is that of a workflow that imports this one.
 HERE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
 LIBRARY = (HERE.parent / "lib").resolve()
 if LIBRARY.is_dir():
     sys.path.insert(0, str(LIBRARY))
-    own_paths = filter(None, [str(LIBRARY), os.environ.get("PYTHONPATH")])
-    os.environ.update(PYTHONPATH=os.pathsep.join(own_paths))
+    others = os.environ.get("PYTHONPATH") or LIBRARY
+    os.environ.update(PYTHONPATH=f"{LIBRARY}{os.pathsep}{others}")
 
 from snakewebb.errors import InputError, give_up, tell
 from snakewebb.io import provenance, strict
@@ -29,6 +29,7 @@ from snakewebb.workflow.logs import Failures
 from snakewebb.workflow.plan import read_plan
 from snakewebb.workflow.wildcards import names_of, numbered_names_of
 
+LIBRARY = LIBRARY if LIBRARY.is_dir() else Path(strict.__file__).parents[2]
 CONFIGFILE = "config/config.yaml"
 
 
@@ -84,8 +85,7 @@ FIELDS = names_of(fields.products)
 
 wildcard_constraints:
     product=names_of(plan.products),
-    # Thousands of names in full make Snakemake take minutes.
-    exposure=numbered_names_of(plan.exposures()),
+    exposure=numbered_names_of(plan.exposures()),  # in full it would take minutes
     background=r"[^/]+-[0-9a-f]{8}",
     asn_id=names_of({product.asn_id for product in plan.products.values()}),
     modes=r"|_k\d+",
@@ -111,15 +111,14 @@ def optional(method):
 
 
 def options(step, rule):
-    """Return a function of the wildcards: the parameters of a step that a rule uses."""
+    """Return a function of the wildcards: parameters of a step, see Plan.options."""
     return of(plan.options, step=step, rule=rule)
 
 
 @cache
 def code(script):
     """Return a digest of a script and of the library's modules that it imports."""
-    own = LIBRARY if LIBRARY.is_dir() else Path(strict.__file__).parents[2]
-    return code_digest(source(f"scripts/{script}.py"), own)
+    return code_digest(source(f"scripts/{script}.py"), LIBRARY)
 
 
 def megabytes(files):

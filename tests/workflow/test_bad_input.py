@@ -1130,5 +1130,6 @@ def test_a_failing_job_says_what_to_do(tmp_path, exposures):
         assert line.count("\n") == 0
     assert "same command again" in told[-1]
     assert "Traceback" not in done.stderr
+    assert "CalledProcessError" not in done.stderr
     assert [path.name for path in tmp_path.glob("results/*/*_i2d.fits")] == ["good_i2d.fits"]
     assert not list(tmp_path.glob("results/**/.*.partial"))

@@ -69,6 +69,18 @@ def test_a_dry_run_says_what_a_change_makes_again(first, names):
     assert "nothing to do: all that was asked for is made, and up to date" in lines
 
 
+def test_a_parameter_of_a_skipped_step_makes_nothing_again(tmp_path, monkeypatch):
+    (tmp_path / "a_cal.fits").touch()
+    config = {"associations": ["a_cal.fits"]}
+    schema = yaml.safe_load((REPO / "config" / "schema.yaml").read_text())
+    step = {"skip": True, "snr_threshold": 5, "searchrad": 3}
+    monkeypatch.chdir(tmp_path)
+    for rule in ("find_sources", "align"):
+        plan = read_plan({**config, "steps": {"tweakreg": step}}, schema)
+        assert plan.options("a", "tweakreg", rule) == {"skip": True}
+        assert len(read_plan(config, schema).options("a", "tweakreg", rule)) > 9
+
+
 def test_names_are_targets(first, names):
     folder, config, _ = first
     own = names["field"]

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import random
 import signal
@@ -25,7 +26,7 @@ from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
 from snakewebb.workflow import lock as folders
 from snakewebb.workflow.associations import read
-from snakewebb.workflow.logs import DONE, last_words
+from snakewebb.workflow.logs import DONE, Failures, last_words
 from workflow import REPO, snakemake
 
 FIELD = replace(preset("nircam-f356w", npix=96), stars=40, galaxies=0)
@@ -346,3 +347,22 @@ def test_last_words(tmp_path, text, words):
     log.write_text(text)
     said = last_words(log)
     assert said is None if words is None else said.endswith(words)
+
+
+def test_what_ends_after_ctrl_c_is_no_failure():
+    """Numba takes an interrupt of its compiler for another error."""
+
+    def told(message, **extra):
+        return logging.makeLogRecord({"msg": message, **extra})
+
+    def failed(log):
+        return told("Error", event="job_error", log=[log], output=["lost"])
+
+    failures = Failures()
+    failures.emit(told("Terminating processes on user request, this might take some time."))
+    failures.emit(failed("a.log"))
+    assert failures.messages() == ["stopped; the same command goes on"]
+    failures = Failures()
+    failures.emit(failed("a.log"))
+    failures.emit(told("Terminating processes on user request, this might take some time."))
+    assert failures.messages()[-1].startswith("mend this and give the same command again")

@@ -66,6 +66,7 @@ def command(folder, *arguments):
         *("--directory", str(folder), "--configfile", str(folder / "config.yaml")),
         *("--workflow-profile", "slurm", "--slurm-init-seconds-before-status-checks", "3"),
         *("--max-status-checks-per-second", "1", "--max-threads", str(os.cpu_count())),
+        "--printshellcmds",  # for Snakemake's own words
         *arguments,
     ]
 

@@ -3,12 +3,14 @@
 Importing a module does it, since kernels have signatures.
 """
 
+import logging
 import os
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
 
+log = logging.getLogger(__name__)
 MODULES = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
 
 
@@ -17,7 +19,9 @@ def compile_kernels(processes: int) -> None:
 
     They come to wait for each other where they meet, see `snakewebb.kernels.cache`.
     """
-    program = f"from {__spec__.name} import compile_from; compile_from"
+    # Ctrl-C ends them without a word: the job, or the user, knows.
+    quiet = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)"
+    program = f"{quiet}; from {__spec__.name} import compile_from; compile_from"
     firsts = [len(MODULES) * number // processes for number in range(1, processes)]
     others = [subprocess.Popen([sys.executable, "-c", f"{program}({first})"]) for first in firsts]
     compile_from(0)
@@ -27,9 +31,11 @@ def compile_kernels(processes: int) -> None:
 
 def compile_from(first: int) -> None:
     """Compile all kernels, beginning with those of one of the modules."""
-    for name in MODULES[first:] + MODULES[:first]:
+    for number, name in enumerate(MODULES[first:] + MODULES[:first], 1):
+        log.info("kernels of %s, %d of %d", name, number, len(MODULES))
         import_module(f"{__package__}.{name}")
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     compile_kernels(os.cpu_count() or 1)

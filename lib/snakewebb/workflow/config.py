@@ -179,6 +179,8 @@ def _kind_in_words(kind: str, schema: Schema) -> str:
     count = f"{' or '.join(counts)} " if "maxItems" in schema else ""
     limits = [_bounds(item) for item in schema.get("prefixItems", [items])]
     once = ", each once" if schema.get("uniqueItems") else ""
+    if "minItems" in schema and not count:
+        once = f", at least {schema['minItems']}{once}"
     return f"a list of {count}{nouns[items['type']][2:]}s{' and'.join(limits)}{once}"
 
 
@@ -228,6 +230,8 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def options(steps: Mapping[str, Any], schema: Schema, step: str, rule: str) -> dict[str, Any]:
     """Return the parameters of a step that a rule of the workflow uses, keys sorted.
 
+    Of a step that is skipped that alone, so that a change of the others makes nothing again.
+
     Parameters
     ----------
     steps : mapping
@@ -237,7 +241,8 @@ def options(steps: Mapping[str, Any], schema: Schema, step: str, rule: str) -> d
     step, rule : str
         Such as ``outlier_detection`` and ``median``.
     """
-    return used(steps[step], schema["properties"]["steps"]["properties"][step], rule)
+    own = used(steps[step], schema["properties"]["steps"]["properties"][step], rule)
+    return {"skip": True} if own.get("skip") else own
 
 
 def used(parameters: Mapping[str, Any], schema: Schema, rule: str) -> dict[str, Any]:

@@ -21,8 +21,12 @@ PERIOD = 0.5
 """Seconds between two looks at the clock."""
 CHATTER = ("Assuming unrestricted shared filesystem usage", "Config file config/config.yaml is")
 NOTHING = "Nothing to be done"
-FAILED = "At least one job did not complete"
-OF_JOB = "CalledProcessError"
+OF_JOBS = (
+    "CalledProcessError",
+    "Exiting because a job execution failed",
+    "At least one job did not",
+)
+"""Of jobs that failed; the log of each is quoted at the end."""
 
 
 class Console(logging.Handler):
@@ -132,8 +136,8 @@ class Console(logging.Handler):
     _on_progress = _on_resources_info = _on_rulegraph = _ignore
 
     def _pass_on(self, record: logging.LogRecord, text: str) -> None:
-        if self._progress and ("event" not in vars(record) or OF_JOB in text or FAILED in text):
-            return  # the log of each job that failed is quoted at the end
+        if any(words in text for words in OF_JOBS):
+            return
         with self._line_cleared():
             if words := self._explain(text):
                 print(f"snakewebb: {words}", file=self._stream, flush=True)
@@ -198,7 +202,7 @@ class Console(logging.Handler):
             self._stream.flush()
         elif now >= self._next:
             # Seldom in a long run, often enough in a short one.
-            self._next = now + min(max(2.0, (now - progress.begin) / 4), 300.0)
+            self._next = now + min(max(2.0, (now - progress.begin) / 2), 300.0)
             print(words[:WIDTH], file=self._stream, flush=True)
 
 

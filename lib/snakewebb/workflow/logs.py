@@ -116,7 +116,8 @@ class Failures(logging.Handler):
             self.logs.update(dict.fromkeys(told["log"][:1]))
         elif record.msg and str(record.msg).startswith("Terminating processes on user request"):
             self.interrupted = True
-        if told.get("event") == "job_error" and told["log"]:
+        # What ends after Ctrl-C, ends because of it, whatever it says.
+        if told.get("event") == "job_error" and told["log"] and not self.interrupted:
             self._jobs[told["log"][0]] = told["output"]
 
     def reasons(self) -> list[tuple[str, str]]:

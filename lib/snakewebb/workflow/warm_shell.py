@@ -52,4 +52,5 @@ def ask(path: str, script: str) -> None:
     sys.exit(code if code >= 0 else 128 - code)
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])
