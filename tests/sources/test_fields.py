@@ -1,5 +1,7 @@
 """A detection image, circles of one size, and the catalogue of all filters."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -160,6 +162,30 @@ def test_corrections_of_a_file_hold_between_its_radii(apcorr):
     )
 
 
+def test_corrections_of_a_file_hold_on_smaller_pixels(apcorr):
+    """Which spread a star less than those that the file is for: by 6 % of the flux of 50 %."""
+    path, star, table = apcorr
+    grid = replace(make_grid(SHAPE, side=0.063 / 2), pixel_scale_ratio=0.5)
+    image = replace(mosaic(np.random.default_rng(4), 1e-9), grid=grid)
+    n = len(star.image)
+    f = np.fft.fftfreq(n, 1 / star.oversample)
+    squares = np.sinc(f) * np.sinc(f / 2) ** 2  # drop, pixel, and part of a pixel
+    spectrum = np.fft.rfft2(np.fft.ifftshift(star.image)) * squares[:, None] * squares[: n // 2 + 1]
+    seen = replace(star, image=np.fft.fftshift(np.fft.irfft2(spectrum, s=(n, n))))
+    radii = np.array([1.3, 1.8, 2.6])  # of the detector's pixels
+    inner, outer = table["skyin"][0], table["skyout"][0]
+    around = [energy_within(seen, r) for r in (inner, outer)]
+    plain = [energy_within(smoothed(star, 3), r) for r in (inner, outer)]
+    assert around == pytest.approx(plain, rel=0.01)
+    y, x = np.indices((star.size, star.size)) - star.size // 2
+    ring = smoothed(star, 2).stamp(star.size, 0.0, 0.0)
+    ring = np.median(ring[(inner < np.hypot(x, y)) & (np.hypot(x, y) < outer)])
+    truth = np.array([1 / (energy_within(seen, r) - np.pi * r**2 * ring) for r in radii])
+    found = common_apertures(image, (30, 50, 70), 2 * radii, path)
+    assert found.annulus == pytest.approx((2 * inner, 2 * outer))
+    assert found.corrections == pytest.approx(truth, rel=0.006)
+
+
 def test_corrections_without_a_file():
     rng = np.random.default_rng(5)
     image = mosaic(rng, 1e-9)
@@ -244,8 +270,6 @@ def test_filters_that_two_have_go_by_their_products():
 
 
 def test_a_mosaic_in_another_unit_has_no_fluxes():
-    from dataclasses import replace
-
     rng = np.random.default_rng(8)
     counts = replace(mosaic(rng, 1e-9), flaw="no fluxes: the mosaic is in DN/s, not MJy/sr")
     found = QTable({"label": [1], "xcentroid": [50.0], "ycentroid": [60.0]})
