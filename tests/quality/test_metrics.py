@@ -42,6 +42,17 @@ def test_each_threshold_marks_what_is_beyond_it_and_says_why(name):
     )
 
 
+def test_a_threshold_is_passed_by_more_than_the_error():
+    for value, status in ((4.0, "OK"), (5.9, "OK"), (6.1, "WARN")):
+        number = Number(value, 9, error=1.0)
+        found = by_name({**GOOD, "separation_rms_5": number}, max_separation_rms=5.0)
+        assert found["separation_rms_5"].status == status
+        assert found["separation_rms_5"].error == 1.0
+    assert found["separation_rms_5"].reason == "6.1 ± 1 is more than max_separation_rms 5"
+    deep = by_name({**GOOD, "depth": Number(27.5, 9, error=0.6)}, min_depth=28.0)["depth"]
+    assert deep.status == "OK"
+
+
 def test_exposures_that_stand_out_are_named():
     numbers = {**GOOD, "outlying_exposures": Number(2.0, 9)}
     found = by_name(numbers, outlying=["a: its sky", "b: its stars"])["outlying_exposures"]

@@ -42,9 +42,9 @@ def sightings(offsets, *, error=1.0, gains=None, skies=None, stars=400, share=1.
 
 def test_noise_alone_has_pulls_of_one_and_no_offsets():
     repeats = compare(sightings([(0, 0)] * 4))
-    assert number_of(np.ravel(repeats.pull), "").value == pytest.approx(1.0, abs=0.05)
-    assert number_of(repeats.flux_pull, "").value == pytest.approx(1.0, abs=0.06)
-    assert number_of(repeats.flux, "").value == pytest.approx(0.01, rel=0.07)
+    assert number_of(repeats.star, repeats.pull, "").value == pytest.approx(1.0, abs=0.05)
+    assert number_of(repeats.star, repeats.flux_pull, "").value == pytest.approx(1.0, abs=0.06)
+    assert number_of(repeats.star, repeats.flux, "").value == pytest.approx(0.01, rel=0.07)
     own = by_exposure(repeats, 4)
     assert rms_beyond(np.ravel(own.offset), np.ravel(own.offset_err), "").value < 0.06
     assert_array_equal(own.stars, 400)
@@ -113,6 +113,42 @@ def test_a_wrong_scale_shows_in_wide_separations():
         assert number.value == pytest.approx(expected, rel=0.1)
 
 
+@pytest.mark.parametrize(("stars", "exposures"), [(12, 4), (60, 2), (60, 9)])
+def test_numbers_are_off_by_as_much_as_their_errors_tell(stars, exposures):
+    """Of few stars as well: errors over the scatter of numbers from draw to draw."""
+    found = []
+    for seed in range(150):
+        repeats = compare(sightings([(0, 0)] * exposures, stars=stars, seed=seed))
+        numbers = (
+            number_of(repeats.star, repeats.pull, ""),
+            number_of(repeats.star, repeats.flux_pull, ""),
+        )
+        found.append([(number.value, number.error) for number in numbers])
+    values, errors = np.moveaxis(found, -1, 0)
+    assert_allclose(errors.mean(axis=0) / values.std(axis=0), 1.0, atol=0.3)
+
+
+@pytest.mark.parametrize("stars", [20, 80])
+def test_separations_are_off_by_as_much_as_their_errors_tell(stars):
+    found = []
+    for seed in range(100):
+        repeats = compare(sightings([(0, 0)] * 4, stars=stars, seed=seed))
+        number = separation_scatter(repeats, RA, DEC, "")[20]
+        found.append((number.value, number.error))
+    values, errors = np.transpose(found)
+    assert 0.7 < errors.mean() / values.std() < 1.7
+
+
+def test_pairs_of_few_stars_say_nothing():
+    """Five pairs, but of four stars."""
+    xi, eta = np.array([0.0, 4.0, 0.0, 4.0]), np.array([0.0, 0.0, 4.0, 4.0])
+    ra, dec = from_plane(xi, eta, 150.0, 2.0)
+    repeats = compare(sightings([(0, 0)] * 4, stars=4))
+    number = separation_scatter(repeats, ra, dec, "")[5]
+    assert number.reason == "6 pairs of 4 stars that two exposures see"
+    assert np.isnan(number.value)
+
+
 def test_the_order_of_exposures_does_not_matter():
     seen = sightings([(0, 1), (2, 0), (-1, -1)], share=0.7)
     one, other = compare(seen), compare(seen[::-1])
@@ -142,7 +178,7 @@ def test_without_errors_there_are_differences_but_no_pulls():
     repeats = compare(seen)
     assert np.isnan(repeats.pull).all()
     assert np.isnan(repeats.flux_pull).all()
-    assert number_of(repeats.flux, "").value == pytest.approx(0.01, rel=0.1)
+    assert number_of(repeats.star, repeats.flux, "").value == pytest.approx(0.01, rel=0.1)
 
 
 def test_deviations_by_hand():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import ndtr
 
 import naive
 from geometries import make_geometry
@@ -154,6 +155,28 @@ def test_places_within_an_exposure():
 
 
 # --- kernels ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [0.3, 0.5, 0.8])
+def test_the_phase_of_pixels_shows_in_centroids_as_it_is_told(tmp_path, width):
+    """Of stars that pixels add up, without noise."""
+    at = np.arange(14.0, SIZE - 14, 12)
+    x, y = (
+        c.ravel() + np.random.default_rng(6).uniform(-0.5, 0.5, c.size) for c in np.meshgrid(at, at)
+    )
+    edges = np.arange(SIZE + 1) - 0.5
+    across, up = (np.diff(ndtr((edges - c[:, None]) / width), axis=1) for c in (x, y))
+    image = (1000.0 * up.T @ across).astype(np.float32)
+    path = write(tmp_path / "a.fits", image, np.full_like(image, 1e-6))
+    geometry = make_geometry()
+    middle = (geometry.shape[1] - 1) / 2
+    stars = Places.on(GRID, *from_plane(SCALE * (middle - x), SCALE * (y - middle), 10.0, 20.0))
+    optics = 2.3548 * width * SCALE
+    plain, told = (look(path, geometry, stars, NOWHERE, FWHM, w) for w in (None, optics))
+    assert len(plain.star) == len(x)
+    scatter = np.std(plain.offset)
+    assert_allclose(told.offset_err, scatter, rtol=0.1, atol=0.01)
+    assert np.max(plain.offset_err) < 0.1 * max(scatter, 0.01)
 
 
 def test_a_star_is_measured_as_by_the_twin():

@@ -131,7 +131,10 @@ def test_texts_and_numbers_come_back(tmp_path):
 
 def test_the_table_is_safe_html():
     row = {"description": "a<b", "unit": "", "value": np.nan, "threshold": np.nan, "n": 0}
+    row["error"] = np.nan
     table = quality_table([{**row, "status": "ABSENT", "reason": "x & y"}])
     assert "a&lt;b" in table
     assert "x &amp; y" in table
     assert "nan" not in table
+    known = {**row, "value": 3.14159, "error": 0.1234, "unit": "mas", "status": "OK", "reason": ""}
+    assert "<td>3.142 ± 0.12 mas</td>" in quality_table([known])

@@ -22,7 +22,7 @@ from snakewebb.quality.metrics import Thresholds
 from snakewebb.quality.quality_file import write_quality
 from snakewebb.quality.repeats import compare
 from snakewebb.quality.sightings import Places, Sightings, look
-from snakewebb.quality.stars import find_stars
+from snakewebb.quality.stars import diffraction_fwhm, find_stars
 from snakewebb.references.photometry import aperture_parameters
 from snakewebb.sources.mosaic import MosaicFile
 from snakewebb.wcs.exposure import open_exposures
@@ -78,6 +78,7 @@ def measure_quality(
     seen = Places.on(layout.grid, *((np.empty(0),) * 2 if moving else (stars.ra, stars.dec)))
     lattice = Places.on(layout.grid, *_lattice(image))
     fwhm = float(np.median(stars.fwhm)) if len(stars) else 0.0
+    optics = diffraction_fwhm(image.instrument)
     files = {product_exposure(path): path for path in exposures}
     with open_exposures(facts) as known:
 
@@ -85,7 +86,7 @@ def measure_quality(
             placement = layout.placements[name]
             geometry = known(name).geometry.corrected(placement.correction)
             here, there = seen.within(placement), lattice.within(placement)
-            return look(files[name], geometry, here, there, fwhm)
+            return look(files[name], geometry, here, there, fwhm, optics)
 
         found = list(in_order(sightings, files, threads))
     energies = tuple(step.get("apertures", {}).values()) or ENERGIES

@@ -8,6 +8,7 @@ from snakewebb.kernels.photometry import overlap
 
 REACH = 3.5  # standard deviations of the window
 PASSES = 50
+STRIDE = 1.5
 CLOSE = 1e-5  # pixels
 
 
@@ -86,12 +87,13 @@ def measure_stars(image, err, x, y, sky, sky_err, sigma, radius, measured):
                         dy += value * (i - cy)
             if not total > 0.0:
                 break
-            # Under a window as wide as the source, its centroid is half way only.
-            cx += 2.0 * dx / total
-            cy += 2.0 * dy / total
+            # The centroid is half way only under a window as wide as the source, and all the way
+            # of a source that is far narrower: twice the step would never settle there.
+            cx += STRIDE * dx / total
+            cy += STRIDE * dy / total
             if not (cx - x[k]) ** 2 + (cy - y[k]) ** 2 <= 4.0:
                 break
-            if 2.0 * (abs(dx) + abs(dy)) < CLOSE * total:
+            if STRIDE * (abs(dx) + abs(dy)) < CLOSE * total:
                 settled = True
                 break
         if not settled:

@@ -19,6 +19,7 @@ from snakewebb.quality.repeats import (
     Repeats,
     by_exposure,
     detector_scatter,
+    median_error,
     number_of,
     rms_beyond,
     separation_scatter,
@@ -167,12 +168,13 @@ def _of_repeats(evidence: Evidence, own: ExposureRepeats) -> dict[str, Number]:
     no_detectors = "every exposure is of one detector" if one else each
     numbers["detector_offset"] = detector_scatter(own, evidence.groups, few or no_detectors)
     unknown = few or "errors are not known, or " + stars
-    numbers["position_pull"] = number_of(np.ravel(repeats.pull), unknown)
-    bright = repeats.flux[repeats.snr > BRIGHT]
+    numbers["position_pull"] = number_of(repeats.star, repeats.pull, unknown)
+    bright = repeats.snr > BRIGHT
     faint = few or f"fewer than {FEWEST} stars of signal-to-noise ratio {BRIGHT:g}"
-    relative = number_of(bright, faint)
-    numbers["flux_repeatability"] = Number(MAG * relative.value, relative.n, relative.reason)
-    numbers["flux_pull"] = number_of(repeats.flux_pull, unknown)
+    numbers["flux_repeatability"] = number_of(
+        repeats.star[bright], MAG * repeats.flux[bright], faint
+    )
+    numbers["flux_pull"] = number_of(repeats.star, repeats.flux_pull, unknown)
     alone = "no two exposures see the same sky"
     step = rms_beyond(own.sky, own.sky_err, alone)
     numbers["sky_step"] = step
@@ -200,7 +202,11 @@ def _of_stars(evidence: Evidence) -> dict[str, Number]:
         none = Number(reason=MOVING if evidence.moving else few)
         return {"psf_fwhm": none, "psf_ellipticity": none}
     fwhm, ellipticity, _ = psf_shape(evidence.stars)
-    return {"psf_fwhm": Number(fwhm, number), "psf_ellipticity": Number(ellipticity, number)}
+    error = median_error(evidence.stars.fwhm, number)
+    return {
+        "psf_fwhm": Number(fwhm, number, error=error),
+        "psf_ellipticity": Number(ellipticity, number),
+    }
 
 
 def _of_headers(evidence: Evidence, reasons: Sequence[str]) -> dict[str, Number]:

@@ -88,8 +88,8 @@ class Metric:
     Attributes
     ----------
     name, unit, description : str
-    value : float
-        NaN where it could not be measured.
+    value, error : float
+        NaN where it could not be measured; its standard error, NaN where it is not known.
     n : int
         Of how many stars, pairs, apertures, … it is made.
     threshold : float or None
@@ -102,6 +102,7 @@ class Metric:
     unit: str
     description: str
     value: float
+    error: float
     n: int
     threshold: float | None
     status: str
@@ -114,7 +115,7 @@ def judge(
     unit: str,
     outlying: Sequence[str] = (),
 ) -> list[Metric]:
-    """Compare numbers with what is asked for.
+    """Compare numbers with what is asked for; a threshold is passed by more than the error.
 
     Parameters
     ----------
@@ -136,17 +137,29 @@ def judge(
         elif name == "outlying_exposures":
             status, reason = ("WARN", "; ".join(outlying)) if number.value else (status, reason)
         elif threshold is not None:
-            reason = _trouble(number.value, str(key), threshold)
+            reason = _trouble(number, str(key), threshold)
             status = "WARN" if reason else "OK"
-        unit_here = units.format(unit=unit)
         found.append(
-            Metric(name, unit_here, description, number.value, number.n, threshold, status, reason)
+            Metric(
+                name=name,
+                unit=units.format(unit=unit),
+                description=description,
+                value=number.value,
+                error=number.error,
+                n=number.n,
+                threshold=threshold,
+                status=status,
+                reason=reason,
+            )
         )
     return found
 
 
-def _trouble(value: float, key: str, threshold: float) -> str:
-    """Return what is wrong with a number, "" if nothing is."""
-    if key.startswith("min_"):
-        return f"{value:.4g} is less than {key} {threshold:g}" if value < threshold else ""
-    return f"{value:.4g} is more than {key} {threshold:g}" if value > threshold else ""
+def _trouble(number: Number, key: str, threshold: float) -> str:
+    """Return what is wrong with a number, "" if nothing is or its error may be why."""
+    known = np.isfinite(number.error)
+    margin, told = (number.error, f" ± {number.error:.2g}") if known else (0.0, "")
+    least = key.startswith("min_")
+    beyond = threshold - number.value if least else number.value - threshold
+    word = "less" if least else "more"
+    return f"{number.value:.4g}{told} is {word} than {key} {threshold:g}" if beyond > margin else ""

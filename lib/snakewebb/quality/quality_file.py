@@ -56,6 +56,7 @@ def write_quality(assessment: Assessment, unit: str, out: Any) -> None:
         {
             "metric": [metric.name for metric in metrics],
             "value": np.array([metric.value for metric in metrics], float),
+            "error": np.array([metric.error for metric in metrics], float),
             "unit": [metric.unit for metric in metrics],
             "n": [metric.n for metric in metrics],
             "threshold": np.array(
@@ -66,7 +67,7 @@ def write_quality(assessment: Assessment, unit: str, out: Any) -> None:
             "description": [metric.description for metric in metrics],
         }
     )
-    table["value"].format = ".6g"
+    table["value"].format, table["error"].format = ".6g", ".2g"
     warnings = [f"{m.name}: {m.reason}" for m in metrics if m.status == "WARN"]
     table.meta = {"quality": noted({"status": assessment.status, "warnings": warnings})}
     write_ecsv(out.metrics, table)

@@ -64,11 +64,12 @@ class Repeats:
 
 @dataclass(frozen=True)
 class Number:
-    """A measured number, of how many it is made, and why there is none."""
+    """A measured number, of how many it is made, why there is none, and its standard error."""
 
     value: float = np.nan
     n: int = 0
     reason: str = ""
+    error: float = np.nan
 
 
 def compare(sightings: Sequence[Sightings]) -> Repeats:
@@ -150,10 +151,43 @@ def scatter(values: np.ndarray) -> float:
     return 1.4826 * float(np.median(known)) if known.size else np.nan
 
 
-def number_of(values: np.ndarray, reason: str) -> Number:
-    """Return the `scatter` of values, or why there are too few."""
-    known = values[np.isfinite(values)]
-    return Number(scatter(known), len(known)) if len(known) >= FEWEST else Number(reason=reason)
+def median_error(values: np.ndarray, freedom: int) -> float:
+    """Return the standard error of the median of values.
+
+    Half of what lies between the values whose ranks are a standard deviation of the number below
+    the median to both sides of it, whatever they are distributed as (David & Nagaraja 2003, Order
+    Statistics, section 7.1).
+
+    Parameters
+    ----------
+    values : (n,) float64
+    freedom : int
+        How many of them are independent.
+    """
+    if freedom < 1:
+        return np.nan
+    reach = min(0.5 / np.sqrt(freedom), 0.5)
+    low, high = np.quantile(values, (0.5 - reach, 0.5 + reach))
+    return float(high - low) / 2.0
+
+
+def number_of(star: np.ndarray, values: np.ndarray, reason: str) -> Number:
+    """Return the `scatter` of what exposures see of stars, or why there is too little.
+
+    Parameters
+    ----------
+    star : (n,) int
+    values : (n,) or (n, 2) float64
+        Of each sighting, off the star's mean, which takes one degree of freedom.
+    reason : str
+    """
+    known = np.isfinite(values)
+    if known.sum() < FEWEST:
+        return Number(reason=reason)
+    columns = np.reshape(known, (len(known), -1)).T
+    freedom = known.sum() - sum(len(np.unique(star[column])) for column in columns)
+    error = 1.4826 * median_error(np.abs(values[known]), int(freedom))
+    return Number(scatter(values), int(known.sum()), error=error)
 
 
 def separation_scatter(
@@ -202,12 +236,16 @@ def separation_scatter(
         good = np.isfinite(std)
         # The median of chi-squared over its degrees of freedom (Wilson & Hilferty 1931).
         expected = (1.0 - 2.0 / (9.0 * np.maximum(count - 1, 1))) ** 1.5
-        enough = good.sum() >= FEWEST
-        found[nominal] = (
-            Number(float(np.median((std / expected)[good])), int(good.sum()))
-            if enough
-            else Number(reason=few or f"{good.sum()} pairs of stars that two exposures see")
-        )
+        pairs = int(good.sum())
+        # Of pairs that share stars no more are independent than there are stars.
+        stars = len(np.unique((first[good], second[good])))
+        if min(pairs, stars) < FEWEST:
+            why = f"{pairs} pairs of {stars} stars that two exposures see"
+            found[nominal] = Number(reason=few or why)
+            continue
+        values = (std / expected)[good]
+        error = median_error(values, min(pairs, stars))
+        found[nominal] = Number(float(np.median(values)), pairs, error=error)
     return found
 
 
@@ -304,7 +342,6 @@ def detector_scatter(of_exposures: ExposureRepeats, groups: Sequence[str], reaso
     change, error = [], []
     for k in (0, 1):
         values, errors = of_exposures.offset[:, k], of_exposures.offset_err[:, k]
-        values = np.where(np.isfinite(values), values, np.nan)
         scaled, _, _ = deviations(group, values, np.full(len(values), np.nan))
         change.append(scaled)
         error.append(np.where(np.isfinite(scaled), errors, np.nan))

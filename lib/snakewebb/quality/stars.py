@@ -129,12 +129,18 @@ def expected_fwhm(
     pixel_scale_ratio : float
         Mosaic pixel over detector pixel.
     """
+    optics = diffraction_fwhm(instrument)
+    if optics is None:
+        return None
+    return float(np.hypot(optics, BROADENED * side * np.hypot(1.0, 1.0 / pixel_scale_ratio)))
+
+
+def diffraction_fwhm(instrument: Mapping[str, str | None]) -> float | None:
+    """Return the FWHM of Airy's pattern, arcsec; None where the filter is not known."""
     for key in ("pupil", "filter"):
         band = passband(str(instrument["name"]), str(instrument.get(key)))
         if band:
-            optics = 1.03 * np.degrees(band.wavelength / APERTURE) * 3600.0
-            pixels = BROADENED * side * np.hypot(1.0, 1.0 / pixel_scale_ratio)
-            return float(np.hypot(optics, pixels))
+            return float(1.03 * np.degrees(band.wavelength / APERTURE) * 3600.0)
     return None
 
 

@@ -60,9 +60,10 @@ def quality_table(metrics: Iterable[Mapping[str, Any]]) -> str:
     rows = []
     for metric in sorted(metrics, key=lambda metric: ENDS.index(str(metric["status"]))):
         unit = f" {metric['unit']}" if metric["unit"] else ""
+        error = f" ± {metric['error']:.2g}" if math.isfinite(metric["error"]) else ""
         value, limit = (
-            f"{number:.4g}{unit}" if math.isfinite(number) else ""
-            for number in (metric["value"], metric["threshold"])
+            f"{number:.4g}{told}{unit}" if math.isfinite(number) else ""
+            for number, told in ((metric["value"], error), (metric["threshold"], ""))
         )
         rows.append(
             f'<tr><td class="left">{escape(str(metric["description"]))}</td>'
