@@ -68,13 +68,14 @@ def score(folder: Path) -> None:
 
 def placed_observations() -> dict[str, Observation]:
     """Return what is observed: two filters at once, dithered so that all detectors overlap."""
-    steps = ((0, 0), (6, 4), (68, 3), (-4, 68), (66, 70), (108, 2), (-105, 5), (3, -64))
+    small, large = ((0, 0), (6, 4), (-5, 7)), ((0, 0), (68, 3), (2, 67), (108, 2))
+    steps = tuple((x + dx, y + dy) for x, y in large for dx, dy in small)
     short = Observation(
         detectors=tuple(name for name in NIRCAM if not name.endswith("LONG")),
         filter="F200W",
         dithers=steps,
         npix=700,
-        stars=60,
+        stars=120,
         galaxies=10,
         cosmic_ray_rate=100.0,
         pointing_error=80.0,
