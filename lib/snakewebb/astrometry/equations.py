@@ -234,7 +234,7 @@ class Equations:
         solved = Solved.of(normal, self.n_sparse)
         gain = np.zeros(free.size)
         gain[free] = solved.solve(right)
-        size = float(np.sqrt(max(right @ gain[free], 0.0) / max(len(right), 1)))
+        size = float(np.sqrt(np.maximum(right @ gain[free], 0.0) / max(len(right), 1)))
         n_poses = state.poses.size
         return solved, gain[:n_poses].reshape(-1, 3), gain[n_poses:].reshape(-1, 3), size
 
