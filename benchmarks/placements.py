@@ -1,6 +1,6 @@
 r"""Align ten detectors that are not quite in their places, with pixels; and score it.
 
-    PYTHONPATH=lib python benchmarks/placements.py FOLDER
+    PYTHONPATH=lib python benchmarks/placements.py FOLDER [--seed N]
     $JWST_PYTHON benchmarks/run_jwst.py FOLDER/short/*_asn.json FOLDER/jwst --references . \
         --steps tweakreg
 
@@ -28,14 +28,14 @@ from snakewebb.wcs.sphere import to_plane
 STILL = Correction(*PLANE, ((1.0, 0.0), (0.0, 1.0)), (0.0, 0.0))
 
 
-def score(folder: Path) -> None:
+def score(folder: Path, seed: int) -> None:
     """Simulate exposures, if they are not there, align them, and score.
 
     What jwst has made of the association of F200W, ``*_tweakreg.fits`` in ``jwst`` of the folder,
     is scored beside it.
     """
     known, truths = {}, {}
-    for name, own in placed_observations().items():
+    for name, own in placed_observations(seed).items():
         if not (folder / name).exists():
             observation.write(own, folder / name)
         known[name] = []
@@ -66,19 +66,21 @@ def score(folder: Path) -> None:
         print("F200W jwst", *scores_of_pixels(corrected, truths, used, None))
 
 
-def placed_observations() -> dict[str, Observation]:
+def placed_observations(seed: int) -> dict[str, Observation]:
     """Return what is observed: two filters at once, dithered so that all detectors overlap."""
-    steps = ((0, 0), (6, 4), (68, 3), (-4, 68), (66, 70), (108, 2), (-105, 5), (3, -64))
+    small, large = ((0, 0), (6, 4), (-5, 7)), ((0, 0), (68, 3), (2, 67), (108, 2))
+    steps = tuple((x + dx, y + dy) for x, y in large for dx, dy in small)
     short = Observation(
         detectors=tuple(name for name in NIRCAM if not name.endswith("LONG")),
         filter="F200W",
         dithers=steps,
         npix=700,
-        stars=60,
+        stars=120,
         galaxies=10,
         cosmic_ray_rate=100.0,
         pointing_error=80.0,
         placement_error=1.5,
+        seed=seed,
     )
     frames = [f for each in observation.believed_frames(short) for f in each]
     short = replace(short, sources=observation.random_sources(short, frames))
@@ -121,4 +123,6 @@ def scores_of_pixels(corrected, truths, exposures, told) -> list[str]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    score(parser.parse_args().folder)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    score(options.folder, options.seed)

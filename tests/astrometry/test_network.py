@@ -108,7 +108,7 @@ def test_a_step_is_that_of_a_dense_twin(known, epochs):
         known_weight=np.ones(known),
     )
     equations = Equations(measured, seen, prior)
-    solved, turned, placed = equations.step(state)
+    solved, turned, placed, size = equations.step(state)
     gain, covariance = naive.network_step(
         measured,
         seen,
@@ -118,6 +118,9 @@ def test_a_step_is_that_of_a_dense_twin(known, epochs):
         state.weight / (measured.variance + 3e-7),
     )
     spread = np.sqrt(np.diag(covariance))
+    move = gain[equations.free]
+    precision = np.linalg.inv(covariance[np.ix_(equations.free, equations.free)])
+    assert_allclose(size, np.sqrt(move @ precision @ move / len(move)), rtol=0.02)
     off = np.concatenate((turned.ravel(), placed.ravel())) - gain
     assert (np.abs(off) <= 0.02 * (spread + np.abs(gain)) + 1e-12).all()
     free = np.flatnonzero(equations.free)

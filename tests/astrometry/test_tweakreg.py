@@ -13,7 +13,7 @@ from snakewebb.astrometry import catalogs as catalogs_module
 from snakewebb.astrometry import catalogs as refcat
 from snakewebb.astrometry import rigid
 from snakewebb.astrometry.alignment import AlignmentResult
-from snakewebb.astrometry.joining import overlap_counts
+from snakewebb.astrometry.joining import BLOCK, _Stars, overlap_counts
 from snakewebb.astrometry.matching import Affine
 from snakewebb.astrometry.options import AbsoluteMatching, Matching, NoCatalogue
 from snakewebb.astrometry.rigid import adjust, residuals
@@ -437,6 +437,33 @@ def test_islands_are_fitted_each_and_the_rest_goes_along():
     best = max(alignment.islands, key=lambda fit: fit.n_matches)
     frame = next(g for g in alignment.groups if alignment.islands[g.island] == best)
     assert_allclose(first_of(alignment, last).offset, first_of(alignment, frame).offset)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_stars_near_are_those_of_all_stars(seed):
+    """Whatever block they are in, and however far they were moved since they were appended."""
+    rng = np.random.default_rng(seed)
+    n = 3 * BLOCK
+    stars, mean, weight = _Stars(4 * n, 4), np.zeros((0, 2)), np.zeros(0)
+    for _ in range(4):
+        points, own = rng.uniform(-100, 100, (n, 2)), rng.uniform(0.5, 2.0, n)
+        assert_array_equal(stars.append(points, own), len(mean) + np.arange(n))
+        mean, weight = np.concatenate((mean, points)), np.concatenate((weight, own))
+        again = rng.permutation(len(mean))[:50]
+        moved, much = mean[again] + rng.normal(0, 30, (50, 2)), rng.uniform(0, 5, 50)
+        much[:5] = 0.0
+        stars.measure(again, moved, much)
+        total = weight[again] + much
+        mean[again] += (moved - mean[again]) * (much / total)[:, None]
+        weight[again] = total
+        for _ in range(5):
+            box = rng.uniform(-100, 100, 2) + rng.uniform(-10, 10, (4, 2))
+            inside, places, sure = stars.near(box, 1.0)
+            low, high = box.min(axis=0) - 1, box.max(axis=0) + 1
+            near = np.flatnonzero(((mean >= low) & (mean <= high)).all(axis=1))
+            assert_array_equal(inside, near)
+            assert_allclose(places, mean[near])
+            assert_allclose(sure, weight[near])
 
 
 def test_overlaps_count_possible_matches():

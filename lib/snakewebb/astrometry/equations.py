@@ -202,8 +202,19 @@ class Equations:
             found[k] = _level(q[inside], variance[inside], np.mean, mean, self._prior.scaled)
         return found
 
-    def step(self, state: State) -> tuple[Solved, np.ndarray, np.ndarray]:
-        """Make one step: return the factored normal equations, and what poses and places gain."""
+    def step(self, state: State) -> tuple[Solved, np.ndarray, np.ndarray, float]:
+        """Make one step.
+
+        Returns
+        -------
+        solved : Solved
+            The factored normal equations.
+        poses, placements : (p, 3), (q, 3)
+            What they gain.
+        size : float
+            Root mean square of this in units of its standard errors: in the directions in which
+            these are independent of each other.
+        """
         prior, free = self._prior, self.free
         points, precision = self.corrected(state), state.weight / self.variance(state.noise)
         number = np.full(free.size, -1)
@@ -223,8 +234,9 @@ class Equations:
         solved = Solved.of(normal, self.n_sparse)
         gain = np.zeros(free.size)
         gain[free] = solved.solve(right)
+        size = float(np.sqrt(np.maximum(right @ gain[free], 0.0) / max(len(right), 1)))
         n_poses = state.poses.size
-        return solved, gain[:n_poses].reshape(-1, 3), gain[n_poses:].reshape(-1, 3)
+        return solved, gain[:n_poses].reshape(-1, 3), gain[n_poses:].reshape(-1, 3), size
 
     def _jacobian(
         self, run: _Run, points: np.ndarray, root: np.ndarray, state: State, number: np.ndarray

@@ -24,8 +24,8 @@ from snakewebb.astrometry.unknowns import Exposures, Measurements, Prior
 PASSES = 20
 FIRST_NOISE = 0.002
 """Arcsec, before it is estimated."""
-CLOSE = 1e-6
-"""Arcsec: a step that is no step."""
+CLOSE = 0.01
+"""Standard errors: a step that is no step, whatever a field's size makes of them."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ def adjust(
         pull = _pulls(residual, leverage, work.variance(noise))
         state = replace(state, noise=noise, weight=work.tied * _weights(pull))
         state = replace(state, known_weight=_weights(work.known_pulls(state)))
-        solved, turned, placed = work.step(state)
+        solved, turned, placed, size = work.step(state)
         state = replace(state, poses=state.poses + turned, placements=state.placements + placed)
-        if max(np.abs(step[:, :2]).max(initial=0.0) for step in (turned, placed)) < CLOSE:
+        if size < CLOSE:
             break
     residual, leverage = work.residuals(state)
     pull = _pulls(residual, leverage, work.variance(state.noise))
