@@ -28,7 +28,7 @@ from snakewebb.mosaicking.noise_correlation import (
     cell_side,
     correlation_rows,
     finish,
-    typical_noise,
+    sample_noise,
 )
 from snakewebb.mosaicking.resample import Band, DrizzleOptions, Input, drizzle_band
 from snakewebb.simulate import apertures, detector, observation, scene
@@ -103,9 +103,9 @@ class Field:
     def correlation(self) -> NoiseCorrelation | None:
         """Return how the noise of the mosaics is correlated."""
         inputs = self.inputs(0)
-        typical = {each.name: typical_noise(each, self.how) for each in inputs}
+        samples = {each.name: sample_noise(each, self.how) for each in inputs}
         rows = range(-(-self.grid.shape[0] // cell_side(self.grid)))
-        cells = correlation_rows(inputs, self.grid, self.how, typical, rows)
+        cells = correlation_rows(inputs, self.grid, self.how, samples, rows)
         return finish(cells, self.grid)
 
 
@@ -162,7 +162,7 @@ def blank_sky(field: Field, realisations: int) -> dict[str, float]:
             sigma, err = deviations(band)
             place = correlation.kernels, correlation.step, 0, 0
             for radius, row in zip(RADII, errors, strict=True):
-                circle_errors(sigma, x, y, radius, *place, row)
+                circle_errors(err, x, y, radius, *place, row)
             sky = np.nanmedian(band.sci) * np.isfinite(band.sci)
         seen = band.wht[inner] > 0
         pixels.append(np.mean((band.sci - sky)[inner][seen] ** 2 / sigma[inner][seen] ** 2))
@@ -173,11 +173,18 @@ def blank_sky(field: Field, realisations: int) -> dict[str, float]:
             old.append(flux / flux_err)
     shape = realisations, len(RADII), CIRCLES
     found = {"pixels": float(np.sqrt(np.mean(pixels)))}
-    for mark, values in (("", pulls), (" | ERR", old)):
+    for mark, values in (("", pulls), (" | ERR alone", old)):
         each = np.reshape(values, shape)
         spread = each - each.mean(axis=0)
         rms = np.sqrt(np.nanmean(spread**2, axis=(0, 2)) * realisations / (realisations - 1))
         found |= {f"r = {r:g}{mark}": float(v) for r, v in zip(RADII, rms, strict=True)}
+        # From place to place, besides that of so many realisations.
+        each = np.sqrt((spread**2).sum(axis=0) / (realisations - 1))
+        excess = each.var(axis=1) / each.mean(axis=1) ** 2 - 0.5 / (realisations - 1)
+        found |= {
+            f"s = {r:g}{mark}": float(np.sign(v) * np.sqrt(abs(v)))
+            for r, v in zip(RADII, excess, strict=True)
+        }
     return found
 
 
@@ -276,10 +283,10 @@ def stars(
     values = {kind: np.full((2, realisations, len(COLUMNS), x.size), np.nan) for kind in kinds}
     for realisation, band in enumerate(field.mosaics(realisations)):
         for kind, known in kinds.items():
-            sigma = deviations(band)[known is None] * np.float32(jansky)
+            err = deviations(band)[1] * np.float32(jansky)
             mask = band.wht == 0
             image = Mosaic(
-                band.sci * np.float32(jansky), sigma, mask, field.grid, instrument, "", known
+                band.sci * np.float32(jansky), err, mask, field.grid, instrument, "", known
             )
             table = source_catalog(image, CatalogOptions(), apcorr=apcorr).table
             distance = np.hypot(
