@@ -6,7 +6,8 @@
 ways. ``sky``: the same with the simulator's own noise on its blank sky. ``stars``: stars of the
 simulator, catalogued again and again, over the errors that the catalogue gives them; each star is
 compared with its own mean, so that what is no noise (phases of pixels, aperture corrections,
-neighbours) does not count. Errors of today (VAR_PIXEL, NOISE_CORR) and, after the bar, of ERR.
+neighbours) does not count. Of circles also how much it scatters from place to place (±). Errors of
+today (ERR, NOISE_CORR) and, after the bar, of ERR alone.
 """
 
 from __future__ import annotations
@@ -178,13 +179,11 @@ def blank_sky(field: Field, realisations: int) -> dict[str, float]:
         spread = each - each.mean(axis=0)
         rms = np.sqrt(np.nanmean(spread**2, axis=(0, 2)) * realisations / (realisations - 1))
         found |= {f"r = {r:g}{mark}": float(v) for r, v in zip(RADII, rms, strict=True)}
-        # From place to place, besides that of so many realisations.
+        # Besides that of so many realisations; below 0 if it is less.
         each = np.sqrt((spread**2).sum(axis=0) / (realisations - 1))
         excess = each.var(axis=1) / each.mean(axis=1) ** 2 - 0.5 / (realisations - 1)
-        found |= {
-            f"s = {r:g}{mark}": float(np.sign(v) * np.sqrt(abs(v)))
-            for r, v in zip(RADII, excess, strict=True)
-        }
+        places = np.sign(excess) * np.sqrt(np.abs(excess))
+        found |= {f"±{r:g}{mark}": float(v) for r, v in zip(RADII, places, strict=True)}
     return found
 
 
