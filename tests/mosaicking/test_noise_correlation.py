@@ -287,6 +287,9 @@ def test_a_sample_is_of_good_pixels():
     assert_allclose(
         found.noise(3)[0, 0], planes[0, 68, 64] * np.sqrt(planes[1:, 68, 64] @ [1, 1, 3])
     )
+    # What is below 0 or infinite is not known, and nothing.
+    odd = Sample(np.array([2, 4, -1, np.inf], "f4").reshape(4, 1, 1), 0.0)
+    assert odd.noise(5) == 4
     # The middle is bad: the rest tells.
     source["DQ"][50:150] = 1
     del source["VAR_FLAT"]
