@@ -1,12 +1,14 @@
 """Noise over error: of pixels, of apertures on blank sky, of stars and their positions.
 
-    PYTHONPATH=lib python benchmarks/errors.py blank|sky|stars [--realisations N] [--json FILE]
+    PYTHONPATH=lib python benchmarks/errors.py blank|sky|stars|weights [--realisations N] [--json F]
 
 ``blank``: white noise, drizzled again and again, from exposures that lie as dithers do and in odder
 ways. ``sky``: the same with the simulator's own noise on its blank sky. ``stars``: stars of the
 simulator, catalogued again and again, over the errors that the catalogue gives them; each star is
 compared with its own mean, so that what is no noise (phases of pixels, aperture corrections,
-neighbours) does not count. Errors of today (VAR_PIXEL, NOISE_CORR) and, after the bar, of ERR.
+neighbours) does not count. Of circles also how much it scatters from place to place (±). Errors of
+today (ERR, NOISE_CORR) and, after the bar, of ERR alone. ``weights``: by how many magnitudes stars
+scatter because pixels weigh 1 / VAR_RNOISE instead of alike, without noise.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from snakewebb.mosaicking.noise_correlation import (
     cell_side,
     correlation_rows,
     finish,
-    typical_noise,
+    sample_noise,
 )
 from snakewebb.mosaicking.resample import Band, DrizzleOptions, Input, drizzle_band
 from snakewebb.simulate import apertures, detector, observation, scene
@@ -49,6 +51,8 @@ SCALE = 0.06
 Planes = dict[str, np.ndarray]
 Draw = Callable[[int], list[Planes]]
 """Takes the number of a realisation and returns the planes of its exposures."""
+NOISELESS = 1_000_000
+"""A realisation whose images are without noise."""
 
 DITHERS = [
     (0.0, (0.0, 0.0)),
@@ -103,9 +107,9 @@ class Field:
     def correlation(self) -> NoiseCorrelation | None:
         """Return how the noise of the mosaics is correlated."""
         inputs = self.inputs(0)
-        typical = {each.name: typical_noise(each, self.how) for each in inputs}
+        samples = {each.name: sample_noise(each, self.how) for each in inputs}
         rows = range(-(-self.grid.shape[0] // cell_side(self.grid)))
-        cells = correlation_rows(inputs, self.grid, self.how, typical, rows)
+        cells = correlation_rows(inputs, self.grid, self.how, samples, rows)
         return finish(cells, self.grid)
 
 
@@ -162,7 +166,7 @@ def blank_sky(field: Field, realisations: int) -> dict[str, float]:
             sigma, err = deviations(band)
             place = correlation.kernels, correlation.step, 0, 0
             for radius, row in zip(RADII, errors, strict=True):
-                circle_errors(sigma, x, y, radius, *place, row)
+                circle_errors(err, x, y, radius, *place, row)
             sky = np.nanmedian(band.sci) * np.isfinite(band.sci)
         seen = band.wht[inner] > 0
         pixels.append(np.mean((band.sci - sky)[inner][seen] ** 2 / sigma[inner][seen] ** 2))
@@ -173,11 +177,16 @@ def blank_sky(field: Field, realisations: int) -> dict[str, float]:
             old.append(flux / flux_err)
     shape = realisations, len(RADII), CIRCLES
     found = {"pixels": float(np.sqrt(np.mean(pixels)))}
-    for mark, values in (("", pulls), (" | ERR", old)):
+    for mark, values in (("", pulls), (" | ERR alone", old)):
         each = np.reshape(values, shape)
         spread = each - each.mean(axis=0)
         rms = np.sqrt(np.nanmean(spread**2, axis=(0, 2)) * realisations / (realisations - 1))
         found |= {f"r = {r:g}{mark}": float(v) for r, v in zip(RADII, rms, strict=True)}
+        # Besides that of so many realisations; below 0 if it is less.
+        each = np.sqrt((spread**2).sum(axis=0) / (realisations - 1))
+        excess = each.var(axis=1) / each.mean(axis=1) ** 2 - 0.5 / (realisations - 1)
+        places = np.sign(excess) * np.sqrt(np.abs(excess))
+        found |= {f"±{r:g}{mark}": float(v) for r, v in zip(RADII, places, strict=True)}
     return found
 
 
@@ -243,6 +252,8 @@ def simulated(
             rng = np.random.default_rng([realisation, index])
             scene_and_time = image, made.instrument, made.filter, made.exposure_time
             planes, _ = detector.expose(rng, *scene_and_time, replace(flaw, flat=flat), 0.0)
+            if realisation == NOISELESS:
+                planes["data"] = image
             drawn.append({"SCI" if n == "data" else n.upper(): p for n, p in planes.items()})
         return drawn
 
@@ -276,10 +287,10 @@ def stars(
     values = {kind: np.full((2, realisations, len(COLUMNS), x.size), np.nan) for kind in kinds}
     for realisation, band in enumerate(field.mosaics(realisations)):
         for kind, known in kinds.items():
-            sigma = deviations(band)[known is None] * np.float32(jansky)
+            err = deviations(band)[1] * np.float32(jansky)
             mask = band.wht == 0
             image = Mosaic(
-                band.sci * np.float32(jansky), sigma, mask, field.grid, instrument, "", known
+                band.sci * np.float32(jansky), err, mask, field.grid, instrument, "", known
             )
             table = source_catalog(image, CatalogOptions(), apcorr=apcorr).table
             distance = np.hypot(
@@ -306,10 +317,29 @@ def stars(
     return result
 
 
+def weights(
+    exposures: dict[str, Exposure], draw: Draw, where: np.ndarray, ratio: float
+) -> dict[str, float]:
+    """Return the scatter of stars' magnitudes with ``ivm`` about those with ``exptime``."""
+    geometries = {name: each.geometry for name, each in exposures.items()}
+    radii, found = (2.0 / ratio, 4.0 / ratio), []
+    for kind in ("ivm", "exptime"):
+        field = Field.of(geometries, draw, ratio, weight_type=kind)
+        x, y = field.grid.sky_to_pixel(*where)
+        sci = drizzle_band(field.inputs(NOISELESS), field.grid, slice(None), field.how).sci
+        flux, unused = np.empty((2, len(radii), x.size))
+        for radius, own in zip(radii, flux, strict=True):
+            circle_sums(sci - np.nanmedian(sci), sci, x, y, radius, own, unused[0])
+        found.append(flux)
+    change = -2.5 * np.log10(found[0] / found[1])
+    scatter = np.nanstd(change, axis=1)
+    return {f"r = {r:g}": float(s) for r, s in zip(radii, scatter, strict=True)}
+
+
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=["blank", "sky", "stars"])
+    parser.add_argument("what", choices=["blank", "sky", "stars", "weights"])
     parser.add_argument("--realisations", type=int, default=60)
     parser.add_argument("--presets", nargs="*", default=["nircam-f356w", "nircam-short"])
     parser.add_argument("--ratios", nargs="*", type=float, default=[0.5, 1.0, 2.0])
@@ -341,6 +371,8 @@ def main() -> None:
                 if options.what == "sky":
                     field = Field.of(geometries, draw, ratio)
                     tell(label, blank_sky(field, options.realisations))
+                elif options.what == "weights":
+                    tell(label, weights(exposures, draw, where, ratio))
                 else:
                     files = Path(folder) / "apcorr.fits"
                     observed = exposures, draw, where

@@ -237,29 +237,38 @@ def drizzle(u, v, pixfrac, weight, planes, shape):
     return np.moveaxis([(all_shares * p).sum(axis=(2, 3)) for p in (ones, *planes)], 0, -1)
 
 
-def covariance(all_shares, variances):
-    """Covariances of output pixels p (first two axes) and q, and what of p has weight."""
-    total = sum(each.sum(axis=(2, 3)) for each in all_shares)
+def mosaic_error(all_shares, variances, ratio):
+    """ERR of a mosaic of exposures with weights 1 / VAR_RNOISE, the first of their variances."""
+    square = np.zeros(all_shares[0].shape[:2])
     with np.errstate(divide="ignore", invalid="ignore"):
-        parts = [each / total[:, :, None, None] for each in all_shares]
-    pairs = zip(parts, variances, strict=True)
-    return sum(np.einsum("abji,cdji,ji->abcd", a, a, v) for a, v in pairs), total > 0
+        drizzled = [
+            [((each * np.sqrt(v)).sum(axis=(2, 3)) / each.sum(axis=(2, 3))) ** 2 for v in own]
+            for each, own in zip(all_shares, variances, strict=True)
+        ]
+        for k in range(len(variances[0])):
+            sums = [(v[k] / v[0] ** 2, 1 / v[0]) for v in drizzled]
+            above, below = np.nansum(sums, axis=0)
+            square += above / (ratio * below) ** 2
+    return np.sqrt(square)
 
 
-def noise_correlation(covariances, known, reach):
-    """Mean covariance of output pixels by lag over the mean product of their deviations."""
-    ny, nx = known.shape
-    found = np.empty((2 * reach + 1, 2 * reach + 1))
-    for dy, dx in np.ndindex(found.shape):
-        dy, dx = dy - reach, dx - reach
-        joint, product = [0.0], [0.0]
-        for y, x in np.ndindex(ny, nx):
-            if 0 <= y + dy < ny and 0 <= x + dx < nx and known[y, x] and known[y + dy, x + dx]:
-                own, other = covariances[y, x, y, x], covariances[y + dy, x + dx, y + dy, x + dx]
-                joint.append(covariances[y, x, y + dy, x + dx])
-                product.append(np.sqrt(own * other))
-        found[dy + reach, dx + reach] = sum(joint) / sum(product) if sum(product) else np.nan
-    return found
+def noise_correlation(all_shares, weights, sigmas, err, reach):
+    """Mean covariance over err² of output pixels by lag, of drops by the part that lies within."""
+    total = sum(each.sum(axis=(2, 3)) for each in all_shares)
+    inner = slice(reach, -reach), slice(reach, -reach)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = np.where(total > 0, 1 / (total * err), 0)
+    found = np.zeros((2 * reach + 1, 2 * reach + 1))
+    for each, weight, sigma in zip(all_shares, weights, sigmas, strict=True):
+        part = each[inner].sum(axis=(0, 1)) / weight
+        noise = np.pad(
+            each * sigma * scale[:, :, None, None], 2 * ((reach, reach),) + 2 * ((0, 0),)
+        )
+        ny, nx = total.shape
+        own = noise[reach:-reach, reach:-reach]
+        for dy, dx in np.ndindex(found.shape):
+            found[dy, dx] += (part * own * noise[dy : dy + ny, dx : dx + nx]).sum()
+    return found / np.sum(total[inner] > 0) if np.any(total[inner] > 0) else np.nan * found
 
 
 # --- outlier_detection ---------------------------------------------------------------------------

@@ -182,7 +182,7 @@ def test_the_noise_of_a_mosaic_is_optional_and_the_same_however_it_is_made(
             assert {hdu.name for hdu in hdus} == whole - noise
     with fits.open(tmp_path / "no_err.fits") as hdus:
         assert not noise & {hdu.name for hdu in hdus}
-    assert QTable.read(made / "x_cat.ecsv").meta["errors"] == "of VAR_PIXEL and NOISE_CORR"
+    assert QTable.read(made / "x_cat.ecsv").meta["errors"] == "of ERR and NOISE_CORR"
 
 
 def test_the_error_of_a_sum_is_what_the_page_says(made, tmp_path, monkeypatch):
@@ -195,13 +195,16 @@ def test_the_error_of_a_sum_is_what_the_page_says(made, tmp_path, monkeypatch):
     with fits.open("product_i2d.fits") as hdus:
         y, x = np.indices(hdus["SCI"].shape)
         side = int(hdus["NOISE_CORR"].header["CDELT3"])
-    weights = np.clip(5.5 - np.hypot(x - 1.4 * side, y - 1.6 * side), 0, 1)
-    space = {"weights": weights, "j": 1, "i": 1}
-    exec(own, space)
-    expected = space["error"]
-    exec(plain, space)
-    assert space["error"] == pytest.approx(expected, rel=1e-5)
-    with pytest.raises(InputError, match="has no VAR_PIXEL and NOISE_CORR: make it with"):
+    radius = np.hypot(x - 1.4 * side, y - 1.6 * side)
+    circle = np.clip(5.5 - radius, 0, 1)
+    annulus = (radius > 9) & (radius < 13)
+    for weights in (circle, circle - circle.sum() * annulus / annulus.sum()):
+        space = {"weights": weights, "j": 1, "i": 1}
+        exec(own, space)
+        expected = space["error"]
+        exec(plain, space)
+        assert space["error"] == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(InputError, match="has no ERR and NOISE_CORR: make it with"):
         read_covariance(next(made.glob("*_crf.fits")))
 
 

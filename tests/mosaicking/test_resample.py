@@ -21,6 +21,7 @@ from snakewebb.mosaicking.resample import (
     band_inputs,
     drizzle_band,
     fill_value,
+    tell_missing,
 )
 from snakewebb.wcs.geometry import Geometry
 from snakewebb.wcs.grid import output_grid
@@ -277,13 +278,16 @@ def test_bad_pixels_are_never_used():
         (30, 40): ("VAR_RNOISE", -1.0),
         (40, 20): ("VAR_RNOISE", np.inf),
         (40, 30): ("SCI", np.nan),
+        (20, 10): ("VAR_POISSON", np.inf),
+        (30, 10): ("ERR", np.inf),
     }
     for at, (name, value) in spoilt.items():
         planes[name][at] = value
         planes["SCI"][at] = 1e6 if name != "SCI" else np.nan
     band = drizzled(inputs, grid, ALL)
     assert_allclose(band.sci[band.wht > 0], 1.0)
-    assert np.isfinite(band.var_poisson[band.wht > 0]).all()
+    for variance in (band.var_poisson, band.var_pixel):
+        assert np.isfinite(variance[band.wht > 0]).all()
     # What good_bits lets pass is used, but never a pixel flagged DO_NOT_USE.
     planes["SCI"][20, 20] = 1e12
     band = drizzled(inputs, grid, ALL, good_bits=None, weight_type="exptime")
@@ -370,6 +374,30 @@ def test_rows_without_exposures():
         assert drizzled(exposures, grid, slice(5, 5)).sci.shape == (0, grid.shape[1])
 
 
+def test_what_is_missing_is_told_once(tmp_path, caplog):
+    """The job tells; bands, of which each reads all exposures, do not."""
+    caplog.set_level(logging.WARNING)
+    grid, inputs = mosaic(DITHERS[:3])
+    del inputs[1].source["VAR_RNOISE"]
+    for name in ("ERR", "VAR_RNOISE", "VAR_POISSON", "VAR_FLAT"):
+        inputs[2].source.pop(name, None)
+    paths = [tmp_path / f"{each.name}.fits" for each in inputs]
+    for path, exposure in zip(paths, inputs, strict=True):
+        hdus = [fits.ImageHDU(plane, name=name) for name, plane in exposure.source.items()]
+        fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
+    drizzled(inputs, grid, ALL)
+    assert not caplog.messages
+    tell_missing(paths, DrizzleOptions())
+    assert [message.split(": ")[0] for message in caplog.messages] == [
+        f"{paths[1]} has no VAR_RNOISE",
+        f"{paths[2]} has no VAR_RNOISE",
+        f"{paths[2]} has no errors",
+    ]
+    caplog.clear()
+    tell_missing(paths, DrizzleOptions(weight_type="exptime", enable_err=False))
+    assert not caplog.messages
+
+
 def test_missing_planes(caplog):
     caplog.set_level(logging.WARNING)
     grid, inputs = mosaic(DITHERS[:2])
@@ -383,7 +411,6 @@ def test_missing_planes(caplog):
     assert not caplog.messages
     del inputs[0].source["VAR_RNOISE"], inputs[1].source["VAR_RNOISE"]
     equal = drizzled(inputs, grid, ALL)
-    assert "0 has no VAR_RNOISE" in caplog.text
     unit = drizzled(inputs, grid, ALL, weight_type=None)
     for name in PLANES:
         assert_array_equal(getattr(equal, name), getattr(unit, name))

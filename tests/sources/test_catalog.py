@@ -26,9 +26,9 @@ from snakewebb.kernels.photometry import annulus_sky
 from snakewebb.products.mosaic_file import grid_keywords
 from snakewebb.references.photometry import aperture_parameters
 from snakewebb.sources import catalog as step
-from snakewebb.sources import catalog_file, photometry
+from snakewebb.sources import catalog_file, photometry, segmentation_map
 from snakewebb.sources import mosaic as mosaic_module
-from snakewebb.sources.covariance import Covariance
+from snakewebb.sources.covariance import Covariance, read_covariance
 from snakewebb.wcs.grid import Grid
 
 SIZE = 160
@@ -304,14 +304,18 @@ def test_errors_are_those_of_the_pixels(catalog, stars):
 BLUR = np.array([[0.3, 0.5, 0.1], [0.6, 1.0, 0.4], [0.0, 0.5, 0.2]])
 
 
+MIDDLE = 0.6
+"""Variance of a pixel over its squared ERR."""
+
+
 def correlated(reach=2, step=50):
-    """The correlation of white noise that was convolved with `BLUR`, in cells."""
+    """The covariance over ERR² of white noise that was convolved with `BLUR`, in cells."""
     padded = np.pad(BLUR, 2 * reach)
     rho = [
         [np.sum(padded * np.roll(padded, (i, j), (0, 1))) for j in range(-reach, reach + 1)]
         for i in range(-reach, reach + 1)
     ]
-    kernel = (np.array(rho) / np.sum(BLUR**2)).astype(np.float32)
+    kernel = (MIDDLE * np.array(rho) / np.sum(BLUR**2)).astype(np.float32)
     cells = -(-SIZE // step)
     return NoiseCorrelation(np.tile(kernel, (cells, cells, 1, 1)), step)
 
@@ -329,10 +333,11 @@ def test_errors_hold_where_noise_is_correlated(stars, apcorr):
         image = dataclasses.replace(
             make_mosaic(),
             data=((SKY + noise + light) * JANSKY).astype(np.float32),
+            err=np.full((SIZE, SIZE), NOISE * JANSKY / np.sqrt(MIDDLE), np.float32),
             correlation=correlated(),
         )
         found = by_position(catalog_of(image, apcorr=apcorr).table, *stars[:2], within=1)
-        assert found.meta["errors"] == "of VAR_PIXEL and NOISE_CORR"
+        assert found.meta["errors"] == "of ERR and NOISE_CORR"
         values.append([u.Quantity(found[name]).value for name in names])
         errors.append([u.Quantity(found[f"{name}_err"]).value for name in names])
     scatter = np.std(values, axis=0, ddof=1) / np.sqrt(np.mean(np.square(errors), axis=0))
@@ -348,18 +353,21 @@ def test_errors_hold_where_noise_is_correlated(stars, apcorr):
     np.testing.assert_allclose(np.sum(squares, axis=0), side**2 * expected, rtol=1e-6)
 
 
-def test_errors_of_apertures_are_those_of_the_covariance(starfield, apcorr):
-    """The catalogue and what `Covariance` says of the same pixels."""
+def test_errors_of_apertures_are_those_of_the_covariance(starfield, monkeypatch):
+    """The catalogue and what `Covariance` says of the same pixels, in windows of some rows."""
+    monkeypatch.setattr(segmentation_map, "PIECE", 10 * SIZE)
     rng = np.random.default_rng(5)
     sigma = (NOISE * JANSKY * rng.uniform(0.5, 2, (SIZE, SIZE))).astype(np.float32)
-    known = dataclasses.replace(starfield, err=sigma, correlation=correlated())
+    correlation = correlated()
+    correlation.kernels[:] *= rng.uniform(0.5, 2, (*correlation.kernels.shape[:2], 1, 1))
+    known = dataclasses.replace(starfield, err=sigma, correlation=correlation)
     radii, x, y = (2.3, 7.1), np.array([40.2, 77.7]), np.array([101.6, 49.5])
     apertures = {
         "aperture_ee": (1, 2), "aperture_radii": radii, "aperture_corrections": (1, 1),
         "bkg_aperture_inner_radius": 9.0, "bkg_aperture_outer_radius": 14.0,
     }  # fmt: skip
     found = photometry.photometry(known, x, y, apertures, 2.0)
-    covariance = Covariance(sigma**2, known.correlation)
+    covariance = Covariance(sigma, known.correlation)
     for energy, size in zip((1, 2), radii, strict=True):
         for k in range(2):
             circle = (
@@ -370,8 +378,30 @@ def test_errors_of_apertures_are_those_of_the_covariance(starfield, apcorr):
             assert found[f"aper{energy}_flux_err"][k] == pytest.approx(expected, rel=1e-6)
 
 
-def test_without_the_correlation_errors_are_those_of_err(catalog):
+def test_errors_of_sums_hold_that_of_the_place_of_the_aperture(starfield):
+    """On a slope the sum changes by slope × area where the aperture moves by a pixel."""
+    y, x = np.indices((SIZE, SIZE))
+    image = (0.3 * x - 0.2 * y).astype(np.float32)
+    apertures = {
+        "aperture_ee": (1, 2), "aperture_radii": (3.0, 5.0), "aperture_corrections": (1, 2),
+        "bkg_aperture_inner_radius": 9.0, "bkg_aperture_outer_radius": 14.0,
+    }  # fmt: skip
+    place = image, np.ones_like(image), np.array([40.2, 77.7]), np.array([101.6, 49.5]), apertures
+    spread = np.array([[0.04, 0.09, 0.0], [0.04, 0.09, 0.05]])
+    known, moved = (
+        photometry.aperture_photometry(*place, correlation=correlated(), spread=each)
+        for each in (None, spread)
+    )
+    square = 0.3**2 * spread[:, 0] - 2 * 0.3 * 0.2 * spread[:, 2] + 0.2**2 * spread[:, 1]
+    for name, area in (("aper1", 9 * np.pi), ("aper2", 25 * np.pi), ("aper_total", 50 * np.pi)):
+        added = moved[f"{name}_flux_err"] ** 2 - known[f"{name}_flux_err"] ** 2
+        np.testing.assert_allclose(np.sqrt(added), area * np.sqrt(square), rtol=0.03)
+
+
+def test_without_the_correlation_errors_are_those_of_err(catalog, starfield, apcorr):
     assert catalog.table.meta["errors"].startswith("of ERR, as if")
+    bare = dataclasses.replace(starfield, err=np.full((SIZE, SIZE), np.nan, np.float32))
+    assert catalog_of(bare, apcorr=apcorr).table.meta["errors"] == "none: the mosaic has no ERR"
 
 
 def test_vega_magnitudes_are_offset(catalog):
@@ -844,6 +874,22 @@ def test_a_mosaic_is_read_by_rows(tmp_path, starfield):
     x, y = np.array([0.0, 100.0]), np.array([3.0, 159.0])
     np.testing.assert_allclose(mosaic.grid.pixel_to_sky(x, y), tangent_wcs(SIZE)(x, y))
     assert mosaic.instrument == NIRCAM
+    assert mosaic.correlation is None
+
+
+def test_errors_are_err_whatever_the_variance_of_a_pixel_is(tmp_path, starfield):
+    path, known = write_i2d(tmp_path / "jw_i2d.fits", starfield), correlated()
+    with fits.open(path, "append") as hdus:
+        hdus.append(fits.ImageHDU((starfield.err / JANSKY) ** 2 / 4, name="VAR_PIXEL"))
+        header = fits.Header([tuple(card) for card in known.cards()])
+        hdus.append(fits.ImageHDU(known.kernels, header, "NOISE_CORR"))
+    mosaic = mosaic_module.MosaicFile(path)
+    np.testing.assert_allclose(mosaic.rows(20, 90)[1], starfield.err[20:90], rtol=1e-6)
+    np.testing.assert_array_equal(mosaic.correlation.kernels, known.kernels)
+    weights = np.zeros((SIZE, SIZE))
+    weights[40, 30:32] = 1, -2
+    expected = Covariance(starfield.err / np.float32(JANSKY), known).error_of_sum(weights)
+    assert read_covariance(path).error_of_sum(weights) == pytest.approx(expected, rel=1e-6)
 
 
 def test_pixels_without_weight_or_without_error_are_masked(tmp_path):

@@ -13,18 +13,15 @@ import numpy as np
 from snakewebb.coronagraphy.injection import Cubes, Reduction
 from snakewebb.coronagraphy.klip import Subtracted
 from snakewebb.errors import InputError
-from snakewebb.io.dq import DO_NOT_USE, bad_mask
 from snakewebb.io.names import product_exposure
-from snakewebb.io.planes import Planes, read_planes
+from snakewebb.io.planes import read_planes
 from snakewebb.io.provenance import read_notes
+from snakewebb.mosaicking.drizzle import UNUSED, weights
 from snakewebb.mosaicking.resample import DrizzleOptions, Input, drizzle_band
 from snakewebb.wcs.exposure import locate
 from snakewebb.wcs.grid import output_grid
 from snakewebb.wcs.layout import Layout, lay_out
 from snakewebb.wcs.pixel_map import PixelMap
-
-UNUSED = np.uint32(bad_mask("~DO_NOT_USE+NON_SCIENCE") | DO_NOT_USE)
-"""Flags of pixels that are not drizzled by default."""
 
 
 def combiner(inputs: Sequence[Input], how: DrizzleOptions = DrizzleOptions()) -> Reduction:
@@ -47,9 +44,7 @@ def combiner(inputs: Sequence[Input], how: DrizzleOptions = DrizzleOptions()) ->
     """
     rows = slice(0, inputs[0].pixel_map.grid.shape[0])
     exposures = [list(group) for _, group in groupby(inputs, lambda each: id(each.pixel_map))]
-    names = {name for each in inputs for name, plane in _planes(each).items() if plane is not None}
-    weight_type = how.weight_type if how.weight_type != "ivm" or "VAR_RNOISE" in names else None
-    weights = [np.array([_weight(each, weight_type) for each in group]) for group in exposures]
+    every_weight = [np.array([_weight(each, how) for each in group]) for group in exposures]
     how = replace(how, weight_type="ivm", enable_err=False, enable_ctx=False, fillval="NAN")
 
     def drizzle(means: Sequence[np.ndarray], totals: Sequence[np.ndarray]) -> np.ndarray:
@@ -61,7 +56,9 @@ def combiner(inputs: Sequence[Input], how: DrizzleOptions = DrizzleOptions()) ->
         return drizzle_band(stacked, inputs[0].pixel_map.grid, rows, how).sci
 
     def whole(cubes: Cubes) -> np.ndarray:
-        used = [weight * np.isfinite(cube) for weight, cube in zip(weights, cubes, strict=True)]
+        used = [
+            weight * np.isfinite(cube) for weight, cube in zip(every_weight, cubes, strict=True)
+        ]
         totals = [weight.sum(axis=0) for weight in used]
         sums = [
             np.einsum("tyx,tyx->yx", weight, np.nan_to_num(cube, posinf=0.0, neginf=0.0))
@@ -73,29 +70,16 @@ def combiner(inputs: Sequence[Input], how: DrizzleOptions = DrizzleOptions()) ->
         ]
         return drizzle(means, totals)
 
-    every = [weight.sum(axis=0) for weight in weights]
+    every = [weight.sum(axis=0) for weight in every_weight]
     return Reduction(whole, lambda added: drizzle(added, every))
 
 
-def _planes(exposure: Input) -> Planes:
+def _weight(exposure: Input, how: DrizzleOptions) -> np.ndarray:
+    """Return what the pixels of an integration weigh, whatever its image, float64."""
     assert isinstance(exposure.source, dict)  # not a file
-    return exposure.source
-
-
-def _weight(exposure: Input, weight_type: str | None) -> np.ndarray:
-    """Return what the pixels of an integration weigh, as `drizzle_band` has it, float64."""
-    planes = _planes(exposure)
-    known = {name: plane for name, plane in planes.items() if plane is not None and name != "SCI"}
-    weight = np.ones(exposure.pixel_map.geometry.shape)
-    if weight_type == "ivm":
-        variance = known["VAR_RNOISE"].astype(np.float64)
-        good = (variance > 0) & (variance < np.inf)
-        weight = np.divide(1.0, variance, out=np.zeros_like(variance), where=good)
-    elif weight_type == "exptime":
-        weight *= exposure.measurement_time or exposure.exposure_time or 0.0
-    for name, plane in known.items():
-        weight[(plane & UNUSED) != 0 if name == "DQ" else np.isnan(plane)] = 0
-    return weight
+    image = np.zeros(exposure.pixel_map.geometry.shape, np.float32)
+    planes = {"VAR_RNOISE": None, **exposure.source, "SCI": image}
+    return weights(exposure, planes, how.weight_type, UNUSED)[0].astype(np.float64)
 
 
 def reducer(

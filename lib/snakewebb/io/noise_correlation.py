@@ -19,28 +19,22 @@ LARGEST = 1 << 31
 
 @dataclass(frozen=True)
 class NoiseCorrelation:
-    """Correlation of the noise of two pixels by the way from one to the other.
+    """Covariance of the noise of two pixels over their ERR, by the way from one to the other.
 
     The mosaic is cut into square cells, from its first pixel on. In each the noise of pixels p and
-    q has the covariance σ_p σ_q ρ(q - p), with the roots σ of VAR_PIXEL.
+    q has the covariance ERR_p ERR_q κ(q - p).
 
     Attributes
     ----------
     kernels : (my, mx, 2 L + 1, 2 L + 1) float32
-        ρ in cells, by rows and columns; by the lags -L to L in y and x. 1 in the middle,
-        symmetric about it.
+        κ in cells, by rows and columns; by the lags -L to L in y and x. Symmetric about its middle,
+        which is the mean of VAR_PIXEL / ERR²; positive semidefinite. The sum is about 1.
     step : int
         Side of a cell in pixels.
     """
 
     kernels: np.ndarray
     step: int
-
-    def cell(self, x: np.ndarray | float, y: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-        """Return row and column in ``kernels`` of the cells of 0-based pixel coordinates."""
-        my, mx = self.kernels.shape[:2]
-        row, column = (np.floor((np.asarray(c) + 0.5) / self.step).astype(int) for c in (y, x))
-        return row.clip(0, my - 1), column.clip(0, mx - 1)
 
     def cards(self) -> list[list[Any]]:
         """Return keyword, value and comment of what says in a header where the numbers are."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from snakewebb.coronagraphy.combine import integrations
 from snakewebb.jobs.options import options_of, record_of
-from snakewebb.mosaicking.resample import DrizzleOptions, drizzle_band, has_errors
+from snakewebb.mosaicking.resample import DrizzleOptions, drizzle_band, has_errors, tell_missing
 from snakewebb.products.mosaic_file import FileOptions, write_i2d
 
 
@@ -50,6 +50,7 @@ def combine_exposures(
     how = options_of(DrizzleOptions, drizzle)
     if not has_errors(each.source for each in inputs):
         how = replace(how, enable_err=False)
+    tell_missing(exposures, how)
     band = drizzle_band(inputs, layout.grid, slice(0, layout.grid.shape[0]), how)
     write_i2d(
         target,

@@ -20,13 +20,20 @@ from snakewebb.io.names import product_exposure
 from snakewebb.io.noise_correlation import NoiseCorrelation
 from snakewebb.jobs.options import options_of, record_of
 from snakewebb.mosaicking.noise_correlation import (
+    Sample,
     cell_side,
     correlation_rows,
     finish,
     is_computed,
-    typical_noise,
+    sample_noise,
 )
-from snakewebb.mosaicking.resample import DrizzleOptions, band_inputs, drizzle_band, has_errors
+from snakewebb.mosaicking.resample import (
+    DrizzleOptions,
+    band_inputs,
+    drizzle_band,
+    has_errors,
+    tell_missing,
+)
 from snakewebb.products.mosaic_file import FileOptions, write_i2d
 from snakewebb.wcs.exposure import Exposures, locate, open_exposures
 from snakewebb.wcs.grid import mean_pixel_side, output_grid
@@ -146,6 +153,7 @@ def _resample(
     how = options_of(DrizzleOptions, step.get("drizzle", {}))
     if not has_errors(exposures):
         how = replace(how, enable_err=False)
+    tell_missing(exposures, how)
 
     def band(rows: slice) -> tuple[int, dict[str, np.ndarray | None]]:
         inputs = band_inputs(layout, exposures, known, rows, lambda exposure: sky(exposure.name))
@@ -183,17 +191,17 @@ def _noise_correlation(
     height, step = grid.shape[0], cell_side(grid)
     files = dict(zip(layout.placements, exposures, strict=True))
 
-    def typical(name: str) -> tuple[float, float]:
+    def sample(name: str) -> Sample | None:
         alone = Layout(grid, {name: layout.placements[name]})
         (exposure,) = band_inputs(alone, [files[name]], known, slice(0, height), lambda _: None)
-        return typical_noise(exposure, how) if exposure else (0.0, 0.0)
+        return sample_noise(exposure, how) if exposure else None
 
-    noise = dict(zip(files, in_order(typical, files, threads), strict=True))
+    samples = dict(zip(files, in_order(sample, files, threads), strict=True))
 
     def some(rows: range) -> np.ndarray:
         band = slice(rows.start * step, rows.stop * step)
         inputs = band_inputs(layout, exposures, known, band, lambda _: None)
-        return correlation_rows(inputs, grid, how, noise, rows)
+        return correlation_rows(inputs, grid, how, samples, rows)
 
     number = -(-height // step)
     bands = [range(start, min(start + CELLS, number)) for start in range(0, number, CELLS)]

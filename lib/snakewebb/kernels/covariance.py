@@ -12,11 +12,16 @@ def quadratic_form(values, kernels, step, top, left):
     Parameters
     ----------
     values : (h, w) float64
-        For the variance of a sum: weights times standard deviations.
+        For the variance of a sum: weights times ERR.
     kernels, step
         See `snakewebb.io.noise_correlation.NoiseCorrelation`.
     top, left : int
         Row and column of the first pixel in the mosaic.
+
+    Returns
+    -------
+    float
+        Not below 0; NaN if a value is.
     """
     height, width = values.shape
     my, mx, size, _ = kernels.shape
@@ -34,5 +39,6 @@ def quadratic_form(values, kernels, step, top, left):
                 first = j + 1 if k == i else max(j - reach, 0)
                 for m in range(first, min(j + reach, width - 1) + 1):
                     near += values[k, m] * kernel[reach + k - i, reach + m - j]
-            total += values[i, j] * (values[i, j] + 2.0 * near)
-    return total
+            total += values[i, j] * (values[i, j] * kernel[reach, reach] + 2.0 * near)
+    # Where cells differ, or by rounding, it might come out below.
+    return 0.0 if total < 0.0 else total

@@ -3,8 +3,9 @@
 import numpy as np
 
 from snakewebb.kernels.cache import njit
-from snakewebb.kernels.drizzle import NOISE, drop_areas
+from snakewebb.kernels.drizzle import MARGIN, NOISE, drizzle_square, drop_areas
 from snakewebb.kernels.pixel_map import bicubic_lattice
+from snakewebb.kernels.resample import add_exposure
 
 PASSES = 4  # of Newton's method, from an affine map that is right to a few pixels
 BEYOND = 8.0  # input pixels by which a patch's middle may lie outside an exposure, besides its own
@@ -51,17 +52,29 @@ def _window(spline, steps, inverse, limits, u0, v0, side):
     )
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def _extent(u, v, pixfrac):
+    """Return the extent of the largest drop along either axis."""
+    extent = 0.0
+    for j in range(u.shape[0] - 1):
+        for i in range(u.shape[1] - 1):
+            wide = max(abs(u[j, i + 1] - u[j, i]), abs(u[j + 1, i + 1] - u[j + 1, i]))
+            wide += max(abs(u[j + 1, i] - u[j, i]), abs(u[j + 1, i + 1] - u[j, i + 1]))
+            high = max(abs(v[j, i + 1] - v[j, i]), abs(v[j + 1, i + 1] - v[j + 1, i]))
+            high += max(abs(v[j + 1, i] - v[j, i]), abs(v[j + 1, i + 1] - v[j, i + 1]))
+            extent = max(extent, pixfrac * max(wide, high))
+    return extent
+
+
 @njit(
-    "void(float64[:, :, :, ::1], float64[::1], float64[:, ::1], int64[::1], float64, float64, "
-    "float64, int64[:, ::1], float64[:, :, ::1], float64[:, :, :, ::1])",
+    "void(float64[:, :, :, ::1], float64[::1], float64[:, ::1], int64[::1], float64, "
+    "float32[:, :, ::1], float64, float64, int64[:, ::1], float64[:, :, :, ::1])",
     cache=True,
     nogil=True,
     error_model="numpy",
 )
-def add_covariances(
-    spline, steps, inverse, limits, pixfrac, weight, variance, corners, totals, covariances
-):
-    """Add what an exposure adds to the covariances of pixels in patches of the output.
+def add_totals(spline, steps, inverse, limits, pixfrac, sample, repeats, time, corners, totals):
+    """Drizzle onto squares of the output what an exposure's pixels weigh, and their variances.
 
     Parameters
     ----------
@@ -73,93 +86,104 @@ def add_covariances(
         First and end column, first and end row of what is used of the exposure.
     pixfrac : float
         See `snakewebb.kernels.drizzle.drizzle_square`.
-    weight, variance : float
-        Of all the exposure's pixels.
+    sample : (4, h, w) float32
+        Weight, VAR_RNOISE, VAR_POISSON and VAR_FLAT of pixels, which repeat all over the exposure.
+    repeats, time : float
+        See `snakewebb.kernels.drizzle.drizzle_square`, `snakewebb.kernels.resample.add_exposure`.
     corners : (n, 2) int64
-        Column and row of the first pixel of each patch.
-    totals : (n, side, side) float64
-        Gets Σ a w, see `snakewebb.mosaicking.resample.drizzle_band`.
-    covariances : (n, side², reach + 1, 2 reach + 1) float64
-        Gets Σ (a w)_p (a w)_q σ² of a pixel p and those, q, that lie 0 to reach rows above and
-        -reach to reach columns beside it, in the patch; in the same row only those after p.
+        Column and row of the first pixel of each square.
+    totals : (n, side, side, 9) float64
+        See `snakewebb.kernels.resample.add_exposure`. Added to.
     """
-    side, reach = totals.shape[1], covariances.shape[2] - 1
-    rows = np.empty(side * side, np.int64)
-    columns = np.empty(side * side, np.int64)
-    shares = np.empty(side * side)
-    for patch in range(corners.shape[0]):
-        left, bottom = corners[patch]
-        middle = (side - 1) / 2.0
+    side = totals.shape[1]
+    middle = (side - 1) / 2.0
+    context = np.empty((0, 0), np.uint32)
+    for k in range(corners.shape[0]):
+        left, bottom = corners[k]
         x0, x1, y0, y1 = _window(
             spline, steps, inverse, limits, left + middle, bottom + middle, float(side)
         )
         if x0 >= x1 or y0 >= y1:
             continue
         u, v = _lattice(spline, steps, np.arange(x0, x1 + 1) - 0.5, np.arange(y0, y1 + 1) - 0.5)
-        extent = 0.0
+        here = np.empty((4, y1 - y0, x1 - x0), np.float32)
         for j in range(y1 - y0):
             for i in range(x1 - x0):
-                wide = max(abs(u[j, i + 1] - u[j, i]), abs(u[j + 1, i + 1] - u[j + 1, i]))
-                wide += max(abs(u[j + 1, i] - u[j, i]), abs(u[j + 1, i + 1] - u[j, i + 1]))
-                high = max(abs(v[j, i + 1] - v[j, i]), abs(v[j + 1, i + 1] - v[j + 1, i]))
-                high += max(abs(v[j + 1, i] - v[j, i]), abs(v[j + 1, i + 1] - v[j, i + 1]))
-                extent = max(extent, pixfrac * max(wide, high))
+                here[:, j, i] = sample[:, (y0 + j) % sample.shape[1], (x0 + i) % sample.shape[2]]
+        # The image does not count.
+        planes = here[0], here[1], here[2], here[3]
+        sums = np.zeros((side + 2 * MARGIN, side + 2 * MARGIN, 6))
+        drizzle_square(u, v, pixfrac, here[0], planes, 0.0, repeats, bottom, left, sums)
+        add_exposure(sums, 0, 0, time, totals[k], context, np.uint32(0))
+
+
+@njit(
+    "void(float64[:, :, :, ::1], float64[::1], float64[:, ::1], int64[::1], float64, "
+    "float64[:, ::1], int64[:, ::1], float64[:, :, ::1], float64[:, :, ::1])",
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def add_pairs(spline, steps, inverse, limits, pixfrac, noise, corners, scale, pairs):
+    """Add up the covariances of output pixels by lag, of the noise of an exposure's pixels.
+
+    Parameters
+    ----------
+    spline, steps, inverse, limits, pixfrac, corners
+        See `add_totals`.
+    noise : (h, w) float64
+        Weight times standard deviation of pixels, which repeat all over the exposure.
+    scale : (n, side, side) float64
+        Of the pixels of each square, what noise that falls on them is multiplied by.
+    pairs : (n, reach + 1, 2 reach + 1) float64
+        Gets the mean product of two pixels' noise in the unit of ``scale``, the second 0 to reach
+        rows above and -reach to reach columns beside the first. Only drops count that touch pixels
+        which lie at least reach from the rim of the square, by the part that does; of these all
+        pairs, so that the Fourier transform over lags is nowhere negative.
+    """
+    side, reach = scale.shape[1], pairs.shape[1] - 1
+    middle = (side - 1) / 2.0
+    rows = np.empty(side * side, np.int64)
+    columns = np.empty(side * side, np.int64)
+    shares = np.empty(side * side)
+    for k in range(corners.shape[0]):
+        left, bottom = corners[k]
+        inner = scale[k, reach : side - reach, reach : side - reach]
+        known = np.sum(inner > 0.0)
+        x0, x1, y0, y1 = _window(
+            spline, steps, inverse, limits, left + middle, bottom + middle, float(side)
+        )
+        if x0 >= x1 or y0 >= y1 or known == 0:
+            continue
+        u, v = _lattice(spline, steps, np.arange(x0, x1 + 1) - 0.5, np.arange(y0, y1 + 1) - 0.5)
         # All at once, as if rows followed each other; what comes of their ends is left out.
         u0, u1, v0, v1 = u[:-1].ravel(), u[1:].ravel(), v[:-1].ravel(), v[1:].ravel()
         col = np.empty(u0.size - 1)
         row = np.empty(u0.size - 1)
-        areas = drop_areas(u0, u1, v0, v1, pixfrac, extent, col, row)
+        areas = drop_areas(u0, u1, v0, v1, pixfrac, _extent(u, v, pixfrac), col, row)
         size = int(np.sqrt(areas.shape[0]))
         for i in range(col.size):
+            y, x = np.divmod(i, u.shape[1])
+            own = noise[(y0 + y) % noise.shape[0], (x0 + x) % noise.shape[1]]
             drop = areas[:, i].sum()
-            at_x, at_y = int(col[i]) - left, int(row[i]) - bottom
-            if i % u.shape[1] == u.shape[1] - 1 or drop == 0.0:
+            if x == u.shape[1] - 1 or drop == 0.0 or own == 0.0:
                 continue
+            at_x, at_y = int(col[i]) - left, int(row[i]) - bottom
             number = 0
+            part = 0.0
             for r in range(max(0, -at_y), min(size, side - at_y)):
                 for c in range(max(0, -at_x), min(size, side - at_x)):
-                    share = areas[r * size + c, i]
-                    if abs(share) > NOISE:
+                    share = areas[r * size + c, i] / drop
+                    if abs(share * drop) > NOISE:
                         rows[number], columns[number] = at_y + r, at_x + c
-                        shares[number] = weight * share / drop
+                        shares[number] = share * own * scale[k, at_y + r, at_x + c]
                         number += 1
+                        if reach <= at_y + r < side - reach and reach <= at_x + c < side - reach:
+                            part += share
+            if part == 0.0:
+                continue
             for p in range(number):
-                totals[patch, rows[p], columns[p]] += shares[p]
-                own = covariances[patch, rows[p] * side + columns[p]]
                 for q in range(p, number):
                     up, along = rows[q] - rows[p], columns[q] - columns[p]
                     if up <= reach and abs(along) <= reach:
-                        own[up, reach + along] += shares[p] * shares[q] * variance
-
-
-@njit("void(float64[:, :, ::1], float64[:, :, :, ::1], float64[:, :, ::1])", cache=True, nogil=True)
-def correlate(totals, covariances, correlations):
-    """Make correlations out of what all exposures add to covariances.
-
-    Parameters
-    ----------
-    totals, covariances
-        From `add_covariances`.
-    correlations : (n, 2 reach + 1, 2 reach + 1) float64
-        Filled: by lags in y and x, the mean covariance of pixels in a patch over the mean product
-        of their standard deviations; NaN where no exposure lies.
-    """
-    side, reach = totals.shape[1], covariances.shape[2] - 1
-    for patch in range(totals.shape[0]):
-        total, covariance = totals[patch].ravel(), covariances[patch]
-        for up in range(reach + 1):
-            for along in range(-reach, reach + 1):
-                joint = product = 0.0
-                for r in range(side - up):
-                    for c in range(max(0, -along), side - max(0, along)):
-                        p, q = r * side + c, (r + up) * side + c + along
-                        if total[p] == 0.0 or total[q] == 0.0:
-                            continue
-                        own, other = covariance[p, 0, reach], covariance[q, 0, reach]
-                        joint += covariance[p, up, reach + along] / (total[p] * total[q])
-                        product += np.sqrt(own * other) / (total[p] * total[q])
-                if up == 0 and along < 0:
-                    continue
-                found = joint / product if product > 0.0 else np.nan
-                correlations[patch, reach + up, reach + along] = found
-                correlations[patch, reach - up, reach - along] = found
+                        pairs[k, up, reach + along] += part / known * shares[p] * shares[q]

@@ -93,7 +93,7 @@ def circle_errors(err, x, y, radius, kernels, step, top, left, flux_err):
     Parameters
     ----------
     err : (ny, nx) float32
-        Standard deviations of pixels.
+        ERR of pixels.
     x, y : (n,) float64
         Centres in 0-based pixels.
     radius : float
@@ -153,9 +153,11 @@ def annulus_sky(image, x, y, inner, outer, kernels, step, top, left, sky, sky_er
     values = np.empty((2 * reach + 1) ** 2)
     used = np.empty((2 * reach + 1, 2 * reach + 1))
     angles = np.empty_like(kernels)
-    for k in range(kernels.size):
-        # The form's own pairs count 1: an angle of π/2 there.
-        angles.ravel()[k] = np.arcsin(min(max(kernels.ravel()[k], -1.0), 1.0)) / (np.pi / 2)
+    middle = kernels.shape[2] // 2
+    for cell in np.ndindex(kernels.shape[:2]):
+        for lag in np.ndindex(kernels.shape[2:]):
+            ratio = kernels[cell][lag] / kernels[cell][middle, middle]
+            angles[cell][lag] = np.arcsin(min(max(ratio, -1.0), 1.0)) / (np.pi / 2)
     for k in range(x.size):
         sky[k] = sky_err[k] = np.nan
         if not (np.isfinite(x[k]) and np.isfinite(y[k])):

@@ -127,7 +127,7 @@ def propagate(smoothed, err, bad, ids, sources, sums, kernel, kernels, step, top
     Parameters
     ----------
     smoothed, err, bad, ids, sources, sums
-        See `measure`; `err` are the standard deviations of the pixels of the image.
+        See `measure`.
     kernel : (2 m + 1,) float64
         With which `smoothed` was made, see `snakewebb.kernels.detection.smooth`.
     kernels, step, top, left
@@ -150,7 +150,7 @@ def propagate(smoothed, err, bad, ids, sources, sums, kernel, kernels, step, top
                 if ids[i, j] == label and smoothed[i, j] > 0.0:
                     light += smoothed[i, j]
         threshold = _threshold(smoothed, ids, sources[k])
-        # Of a smoothed pixel's noise over that of a pixel.
+        # Of a smoothed pixel's noise over its ERR.
         less = np.sqrt(quadratic_form(both, kernels, step, top + first_row, left + first))
         # What a pixel counts in the flux, in x and in y, by way of the smoothed image; and of that
         # in the flux directly.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import warnings
 from dataclasses import dataclass
@@ -11,18 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from snakewebb.errors import InputError
+from snakewebb.io.dq import DO_NOT_USE, bad_mask
 from snakewebb.io.planes import PLANES, Planes, read_planes
 from snakewebb.kernels.drizzle import MARGIN, drizzle_square
 from snakewebb.wcs.geometry import Geometry
 from snakewebb.wcs.grid import Grid
 from snakewebb.wcs.pixel_map import PixelMap
 
-log = logging.getLogger(__name__)
-
 KERNELS = ("square", "point", "turbo", "gaussian", "lanczos2", "lanczos3")
 WEIGHT_TYPES = ("ivm", "exptime", None)
 VARIANCES = ("VAR_RNOISE", "VAR_POISSON", "VAR_FLAT")
 NEEDED = ("SCI", "ERR", "DQ", *VARIANCES)
+UNUSED = bad_mask("~DO_NOT_USE+NON_SCIENCE") | DO_NOT_USE
+"""Flags of pixels that are not drizzled by default."""
 POINT_PIXFRAC = 0.001  # drops this small are points
 
 
@@ -146,12 +146,10 @@ def weights(
             )
         weight = np.full(shape, time, np.float32)
     else:
-        if weight_type == "ivm":
-            log.warning("%s has no VAR_RNOISE: all its pixels weigh 1", exposure.name)
         weight = np.ones(shape, np.float32)
     for name, plane in planes.items():
         if plane is not None:
-            bad = (plane & np.uint32(bad_bits)) != 0 if name == "DQ" else np.isnan(plane)
+            bad = (plane & np.uint32(bad_bits)) != 0 if name == "DQ" else ~np.isfinite(plane)
             weight[bad] = 0
     return weight, time
 

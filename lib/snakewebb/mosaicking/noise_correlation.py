@@ -3,9 +3,12 @@
 Drops fall on several pixels of the output, which so share their noise. With the shares a and the
 weights w of input pixels i of variance σ², two output pixels p and q have the covariance
 Σ (a w)_ip (a w)_iq σ_i² / (W_p W_q), W = Σ a w (Casertano et al. 2000, AJ 120, 2747, appendix, for
-an even coverage). It changes from pixel to pixel with the phases of the drops. What counts in sums
-over many pixels is its mean by the lag q - p: in the middle of each cell of the mosaic it is
-computed for all pixels of a patch, from where the exposures' pixels lie there.
+an even coverage). It changes from pixel to pixel with the phases of the drops; but the sum over q
+does not, nor does ERR, so that neither do the errors of apertures. What counts in sums over many
+pixels is the mean of covariance / (ERR_p ERR_q) by the lag q - p: in the middle of each cell of the
+mosaic it is computed for all pixels of a patch, from where the exposures' pixels lie there, and how
+pixels of these exposures weigh. A drop's pairs of pixels all count, as much as of it lies in the
+patch: so the mean is positive semidefinite, as each drop's own pattern is.
 """
 
 from __future__ import annotations
@@ -13,14 +16,15 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from snakewebb.io.dq import DO_NOT_USE, bad_mask
 from snakewebb.io.noise_correlation import NoiseCorrelation
-from snakewebb.kernels.noise_correlation import add_covariances, correlate
+from snakewebb.kernels.noise_correlation import add_pairs, add_totals
 from snakewebb.mosaicking.drizzle import (
     POINT_PIXFRAC,
+    UNUSED,
     VARIANCES,
     DrizzleOptions,
     Input,
@@ -38,12 +42,34 @@ PATCH = 8, 16
 """Side of a patch in output pixels, which are larger or smaller than those of the input."""
 FARTHEST = 32
 """Pixels; where drops reach farther, no correlation is computed."""
-NEGLIGIBLE = 1e-3
+NEGLIGIBLE = 1e-5
 """Lags with no correlation above that are left out."""
 MEMORY = 10_000_000
 """Bytes for the patches of some cells."""
-SAMPLE = 32
-"""Rows of an exposure that tell how its pixels typically weigh."""
+SAMPLE = 64
+"""Rows and columns of an exposure that tell how its pixels weigh."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How the pixels of an exposure weigh, and how noisy they are.
+
+    Attributes
+    ----------
+    planes : (4, h, w) float32
+        Weight, VAR_RNOISE, VAR_POISSON and VAR_FLAT of some of its pixels; NaN for a variance that
+        it does not have.
+    time : float
+        See `snakewebb.mosaicking.drizzle.weights`.
+    """
+
+    planes: np.ndarray
+    time: float
+
+    def noise(self, repeats: int) -> np.ndarray:
+        """Return weight times standard deviation of the pixels, see `Input.repeats`."""
+        weight, rnoise, poisson, flat = np.maximum(np.nan_to_num(self.planes, posinf=0.0), 0.0)
+        return weight.astype(float) * np.sqrt(rnoise + poisson + np.float64(repeats) * flat)
 
 
 def cell_side(grid: Grid) -> int:
@@ -51,40 +77,37 @@ def cell_side(grid: Grid) -> int:
     return max(2 * round(CELL / 2 / grid.pixel_scale_ratio), PATCH[0])
 
 
-def typical_noise(
-    exposure: Input, how: DrizzleOptions, good_bits: str | int | None = "~DO_NOT_USE+NON_SCIENCE"
-) -> tuple[float, float]:
-    """Return the median weight and variance of an exposure's pixels that are used; 0, 0 of none.
+def sample_noise(exposure: Input, how: DrizzleOptions) -> Sample | None:
+    """Take a sample of an exposure's pixels; None if it has no variance, or no good pixel.
 
-    They are those of some rows in its middle, if one pixel there is good.
-
-    Parameters
-    ----------
-    exposure : Input
-    how : DrizzleOptions
-    good_bits : str, int or None, optional
-        See `snakewebb.mosaicking.resample.drizzle_band`.
+    Of the squares of pixels in its middle rows it is the one with the median number of good ones.
     """
-    bad_bits = bad_mask(good_bits) | DO_NOT_USE
     columns, rows = usable(exposure.pixel_map.geometry)
     middle = (rows.start + rows.stop) // 2
-    sample = slice(max(middle - SAMPLE // 2, rows.start), min(middle + SAMPLE // 2, rows.stop))
-    for part in (sample, rows):
+    some = slice(max(middle - SAMPLE // 2, rows.start), min(middle + SAMPLE // 2, rows.stop))
+    for part in (some, rows):
         planes = read_part(exposure, part, columns)
-        weight, _ = weights(exposure, planes, how.weight_type, bad_bits)
-        good = weight > 0
-        known = [planes[name] for name in VARIANCES if planes[name] is not None]
-        if good.any() and known:
-            variance = np.sum([plane[good] for plane in known], axis=0, dtype=float)
-            return float(np.median(weight[good])), float(np.median(variance))
-    return 0.0, 0.0
+        weight, time = weights(exposure, planes, how.weight_type, UNUSED)
+        variances = [planes[name] for name in VARIANCES]
+        if all(plane is None for plane in variances):
+            return None
+        starts = np.mgrid[tuple(slice(0, max(n - SAMPLE, 0) + 1, SAMPLE) for n in weight.shape)]
+        squares = [np.s_[j : j + SAMPLE, i : i + SAMPLE] for j, i in starts.reshape(2, -1).T]
+        good = np.array([np.count_nonzero(weight[square]) for square in squares])
+        order = np.argsort(good, kind="stable")[np.count_nonzero(good == 0) :]
+        if len(order):
+            square = squares[order[len(order) // 2]]
+            blank = np.full_like(weight, np.nan)
+            found = [weight, *(blank if plane is None else plane for plane in variances)]
+            return Sample(np.array([plane[square] for plane in found]), time)
+    return None
 
 
 def correlation_rows(
     inputs: Sequence[Input | None],
     grid: Grid,
     how: DrizzleOptions,
-    typical: Mapping[str, tuple[float, float]],
+    samples: Mapping[str, Sample | None],
     rows: range,
 ) -> np.ndarray:
     """Find the correlations in some rows of cells.
@@ -97,8 +120,8 @@ def correlation_rows(
         The mosaic's.
     how : DrizzleOptions
         With the square kernel.
-    typical : mapping
-        By exposure name, what `typical_noise` found.
+    samples : mapping
+        By exposure name, what `sample_noise` found.
     rows : range
         Of the cells.
 
@@ -116,24 +139,34 @@ def correlation_rows(
     side = max(side, 2 * reach)
     number = -(-grid.shape[1] // step)
     row, column = np.divmod(np.arange(rows.start * number, rows.stop * number), number)
-    corners = np.column_stack([column, row]) * step + (step - side) // 2
+    corners = np.column_stack([column, row]) * step + (step - side) // 2 - reach
+    side += 2 * reach
     exposures = []
     for each in inputs:
-        weight, variance = typical[each.name] if each else (0.0, 0.0)
-        if each and weight > 0:
-            ends = [(cut.start, cut.stop) for cut in usable(each.pixel_map.geometry)]
-            placed = *each.pixel_map.spline(), each.pixel_map.inverse(), np.array(ends).ravel()
-            exposures.append((*placed, how.pixfrac, weight, variance))
+        if each and (sample := samples[each.name]):
+            ends = np.array([(cut.start, cut.stop) for cut in usable(each.pixel_map.geometry)])
+            spline, steps = each.pixel_map.spline()
+            placed = spline, steps, each.pixel_map.inverse(), ends.ravel(), how.pixfrac
+            exposures.append((placed, sample, each.repeats))
     correlations = np.empty((len(corners), 2 * reach + 1, 2 * reach + 1))
-    lags = (reach + 1) * (2 * reach + 1)
-    at_once = max(MEMORY // (8 * side**2 * lags), 1)
+    at_once = max(MEMORY // (72 * side**2), 1)
     for start in range(0, len(corners), at_once):
         part = corners[start : start + at_once]
-        totals = np.zeros((len(part), side, side))
-        covariances = np.zeros((len(part), side**2, reach + 1, 2 * reach + 1))
-        for exposure in exposures:
-            add_covariances(*exposure, part, totals, covariances)
-        correlate(totals, covariances, correlations[start : start + at_once])
+        totals = np.zeros((len(part), side, side, 9))
+        for placed, sample, repeats in exposures:
+            add_totals(*placed, sample.planes, float(repeats), sample.time, part, totals)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            parts = totals[..., 2:8:2] / (grid.pixel_scale_ratio * totals[..., 3:8:2]) ** 2
+            scale = 1.0 / (totals[..., 0] * np.sqrt(np.nansum(parts, axis=-1)))
+        scale[~np.isfinite(scale)] = 0.0
+        pairs = np.zeros((len(part), reach + 1, 2 * reach + 1))
+        for placed, sample, repeats in exposures:
+            add_pairs(*placed, sample.noise(repeats), part, scale, pairs)
+        # A pixel and one above it is the same pair as that one and one below it.
+        pairs[:, 0, :reach] = pairs[:, 0, :reach:-1]
+        found = np.concatenate([pairs[:, :0:-1, ::-1], pairs], axis=1)
+        found[found[:, reach, reach] == 0.0] = np.nan
+        correlations[start : start + at_once] = found
     return correlations.reshape(len(rows), number, *correlations.shape[1:])
 
 
@@ -160,8 +193,6 @@ def finish(cells: np.ndarray, grid: Grid) -> NoiseCorrelation | None:
     """
     if np.isnan(cells).all():
         return None
-    # No pair of pixels so far apart, in any cell, is no correlation.
-    cells = np.where(np.isnan(cells).all(axis=(0, 1)), 0.0, cells)
     while (unknown := np.isnan(cells)).any():
         padded = np.pad(cells, ((1, 1), (1, 1), (0, 0), (0, 0)), constant_values=np.nan)
         for neighbours in (
@@ -171,6 +202,7 @@ def finish(cells: np.ndarray, grid: Grid) -> NoiseCorrelation | None:
     reach = cells.shape[-1] // 2
     lag = np.abs(np.arange(-reach, reach + 1))
     farthest = np.maximum(lag[:, None], lag)
-    kept = int(farthest[(np.abs(cells) > NEGLIGIBLE).any(axis=(0, 1))].max())
+    least = NEGLIGIBLE * cells[..., reach : reach + 1, reach : reach + 1]
+    kept = int(farthest[(cells > least).any(axis=(0, 1))].max())
     inner = slice(reach - kept, reach + kept + 1)
     return NoiseCorrelation(cells[..., inner, inner].astype(np.float32), cell_side(grid))

@@ -10,7 +10,7 @@ import numpy as np
 
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE, bad_mask
-from snakewebb.io.planes import ERRORS, Planes, has_error
+from snakewebb.io.planes import ERRORS, Planes, has_error, has_plane
 from snakewebb.kernels.resample import add_exposure, divide_totals
 from snakewebb.mosaicking.drizzle import (
     KERNELS,
@@ -30,9 +30,6 @@ from snakewebb.wcs.layout import Layout
 from snakewebb.wcs.pixel_map import PixelMap
 
 log = logging.getLogger(__name__)
-
-SAME_PIXELS = 0.5
-"""Exposures so many of their pixels apart, or less, see the sky with the same ones."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ def drizzle_band(
     how : DrizzleOptions, optional
     good_bits : str, int or None, optional
         DQ bits to ignore, see `snakewebb.io.dq.bad_mask`. A pixel that is flagged DO_NOT_USE, or
-        NaN in any plane, is never used.
+        NaN or infinite in any plane, is never used.
 
     Raises
     ------
@@ -184,8 +181,6 @@ def band_inputs(
         ``sky(exposure)`` returns the level to subtract from its pixels, or None.
     """
     margin = reach_of("lanczos3", layout.grid)
-    corners = np.array([placement.corners for placement in layout.placements.values()])
-    near = SAME_PIXELS / layout.grid.pixel_scale_ratio
     inputs: list[Input | None] = []
     for (name, placement), source in zip(layout.placements.items(), sources, strict=True):
         if not placement.meets_rows(rows.start - margin, rows.stop + margin):
@@ -200,7 +195,7 @@ def band_inputs(
                 sky(exposure),
                 exposure.header.measurement_time,
                 exposure.header.exposure_time,
-                int(np.sum(np.abs(corners - placement.corners).max(axis=(1, 2)) <= near)),
+                layout.repeats[name],
             )
         )
     return inputs
@@ -217,6 +212,15 @@ def has_errors(sources: Iterable[str | Path | Planes]) -> bool:
         else has_error(source)
         for source in sources
     )
+
+
+def tell_missing(paths: Iterable[str | Path], how: DrizzleOptions) -> None:
+    """Log which exposures lack what their weights, or the variance of the mosaic, are made of."""
+    for path in paths:
+        if how.weight_type == "ivm" and not has_plane(path, "VAR_RNOISE"):
+            log.warning("%s has no VAR_RNOISE: all its pixels weigh 1", path)
+        if how.enable_err and not has_error(path):
+            log.warning("%s has no errors: ERR is of the others, VAR_PIXEL is NaN there", path)
 
 
 def fill_value(fillval: str | float | None) -> float:

@@ -2,7 +2,7 @@
 
 Parameters, columns and units are those of jwst's ``source_catalog`` step, the numbers those of
 photutils, which it uses. A mosaic is read in pieces of rows, so that it may be of any size. Only
-its planes SCI, ERR, WHT, VAR_PIXEL and NOISE_CORR are read.
+its planes SCI, ERR, WHT and NOISE_CORR are read.
 """
 
 from __future__ import annotations
@@ -68,8 +68,9 @@ FOUND_BY_FILTER = {
     },
 }
 """Columns that `matched_filter` has beside the others: kind and description."""
-CORRELATION = "of VAR_PIXEL and NOISE_CORR"
+CORRELATION = "of ERR and NOISE_CORR"
 NO_CORRELATION = "of ERR, as if the noise of pixels was not correlated"
+NO_ERRORS = "none: the mosaic has no ERR"
 PACKAGES = ("numpy", "numba", "astropy")
 
 
@@ -294,6 +295,13 @@ def _north(grid):
     return np.degrees(np.arctan2(y - grid.crpix[1], x - grid.crpix[0]))
 
 
+def _errors(mosaic):
+    """Return what errors are made of."""
+    if not mosaic.has_errors:
+        return NO_ERRORS
+    return NO_CORRELATION if mosaic.correlation is None else CORRELATION
+
+
 def _catalog(columns, mosaic, apertures, offset, outcome, how, segmentation=None):
     """Put the columns in order and add magnitudes and metadata; columns not given are NaN."""
     number = outcome["sources"]
@@ -328,7 +336,7 @@ def _catalog(columns, mosaic, apertures, offset, outcome, how, segmentation=None
     versions = {"Python": platform.python_version()} | {name: version(name) for name in PACKAGES}
     table.meta = {
         "versions": versions,
-        "errors": NO_CORRELATION if mosaic.correlation is None else CORRELATION,
+        "errors": _errors(mosaic),
         "aperture_params": apertures,
         "abvega_offset": offset,
         "source_catalog": outcome,

@@ -20,12 +20,12 @@ class Covariance:
 
     Attributes
     ----------
-    variance : (ny, nx) float32
-        VAR_PIXEL, in the unit of SCI squared.
+    err : (ny, nx) float32
+        ERR, in the unit of SCI.
     correlation : NoiseCorrelation
     """
 
-    variance: np.ndarray
+    err: np.ndarray
     correlation: NoiseCorrelation
 
     def error_of_sum(self, weights: np.ndarray) -> float:
@@ -48,8 +48,7 @@ class Covariance:
         top, left = rows.min(), columns.min()
         box = slice(top, rows.max() + 1), slice(left, columns.max() + 1)
         kernels, step = self.correlation.kernels, self.correlation.step
-        with np.errstate(invalid="ignore"):
-            values = np.where(weights[box] != 0, weights[box] * np.sqrt(self.variance[box]), 0.0)
+        values = np.where(weights[box] != 0, weights[box] * self.err[box], 0.0)
         values = np.ascontiguousarray(values, float)
         kernels = np.ascontiguousarray(kernels, np.float32)
         return float(np.sqrt(quadratic_form(values, kernels, step, int(top), int(left))))
@@ -63,10 +62,9 @@ def read_covariance(path: str | Path) -> Covariance:
     InputError
         The mosaic has none (``report_noise`` of the step ``resample``), or cannot be read.
     """
-    unit, correlation = find(path, "VAR_PIXEL"), read_noise_correlation(path)
+    unit, correlation = find(path, "ERR"), read_noise_correlation(path)
     if unit is None or correlation is None:
         raise InputError(
-            f"{path}: has no VAR_PIXEL and NOISE_CORR: make it with report_noise and the square "
-            "kernel"
+            f"{path}: has no ERR and NOISE_CORR: make it with report_noise and the square kernel"
         )
     return Covariance(read_pixels(path, unit), correlation)

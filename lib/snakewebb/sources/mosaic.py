@@ -25,8 +25,8 @@ class Mosaic:
     Attributes
     ----------
     data, err : ndarray of float32, (ny, nx)
-        Flux of a pixel and its error, in Jy; the sky may still be in `data`. `err` is all NaN
-        where the mosaic has no errors; with `correlation` it is the root of VAR_PIXEL, else ERR.
+        Flux of a pixel and its error, in Jy; the sky may still be in `data`. `err` is ERR, all NaN
+        where the mosaic has none.
     mask : ndarray of bool, (ny, nx)
         True where the mosaic has no weight, or no error though it has errors elsewhere.
     grid : Grid
@@ -37,7 +37,7 @@ class Mosaic:
     flaw : str
         Why `data` is in an unknown unit instead; "" if it is not.
     correlation : NoiseCorrelation or None
-        Of the noise of pixels; None if it is not known.
+        Of the noise of pixels, with `err`; None if it is not known.
     weight : ndarray of float32, (ny, nx), optional
         As drizzle has it: how the variance changes from pixel to pixel, in any unit.
     pixfrac : float
@@ -58,6 +58,11 @@ class Mosaic:
     def shape(self) -> tuple[int, int]:
         """(ny, nx)."""
         return self.data.shape
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the mosaic has errors."""
+        return bool(np.isfinite(self.err).any())
 
     def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return some rows of data, err and mask."""
@@ -99,7 +104,7 @@ class MosaicFile:
                 raise InputError(f"{path}: has no ASDF extension: give an _i2d file")
             if is_packed(path):
                 raise InputError(f"{path}: is compressed: unpack it")
-            names = ("SCI", "WHT", "ERR", "VAR_PIXEL")
+            names = ("SCI", "WHT", "ERR")
             planes = {name: hdus[name] for name in names if name in hdus}
             for name, plane in planes.items():
                 if plane.shape != hdus["SCI"].shape:
@@ -120,11 +125,11 @@ class MosaicFile:
         if not is_within(ratio, 0.01, 100.0):
             log.warning("%s: has no pixel_scale_ratio: apertures as for detector pixels", path)
             ratio = 1.0
-        if "ERR" not in self._units:
+        self.correlation = read_noise_correlation(path) if self.has_errors else None
+        if not self.has_errors:
             log.warning("%s: has no ERR: the catalogue is without errors", path)
-        self.correlation = read_noise_correlation(path) if "VAR_PIXEL" in self._units else None
-        if self.correlation is None and "ERR" in self._units:
-            log.warning("%s: has no VAR_PIXEL and NOISE_CORR: errors are made of ERR", path)
+        elif self.correlation is None:
+            log.warning("%s: has no NOISE_CORR: errors are made of ERR alone", path)
         self.grid = header_grid(header, ratio, path)
         area = value(header, "PIXAR_SR", path)
         if not is_within(area, 0.5 * self.grid.pixel_area, 2.0 * self.grid.pixel_area):
@@ -147,12 +152,9 @@ class MosaicFile:
         mask = self._read("WHT", start, stop) == 0
         data = self._read("SCI", start, stop)
         data *= self._to_jansky
-        if "ERR" in self._units:
+        if self.has_errors:
             err = self._read("ERR", start, stop)
             mask |= np.isnan(err)
-            if self.correlation is not None:
-                with np.errstate(invalid="ignore"):  # what is below 0 is not known
-                    err = np.sqrt(self._read("VAR_PIXEL", start, stop))
             err *= self._to_jansky
         else:
             mask |= np.isnan(data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import numpy as np
 from snakewebb.wcs.geometry import Correction, Geometry
 from snakewebb.wcs.grid import Grid
 
+SAME_PIXELS = 0.5
+"""Exposures so many of their pixels apart, or less, see the sky with the same ones."""
 OUTLINE_SIDES = 8
 """So many straight pieces follow the side of a detector, which is bent by a few pixels."""
 
@@ -61,6 +64,16 @@ class Layout:
 
     grid: Grid
     placements: dict[str, Placement]
+
+    @cached_property
+    def repeats(self) -> dict[str, int]:
+        """How many exposures, each one itself among them, see the same sky with the same pixels."""
+        corners = np.array([placement.corners for placement in self.placements.values()])
+        near = SAME_PIXELS / self.grid.pixel_scale_ratio
+        return {
+            name: int(np.sum(np.abs(corners - placement.corners).max(axis=(1, 2)) <= near))
+            for name, placement in self.placements.items()
+        }
 
     def columns_per_row(self) -> int:
         """Return how many columns of exposures, one above the other, a grid row has at most."""
