@@ -21,6 +21,7 @@ def make_catalog(
     *,
     apcorr: str | Path | None = None,
     abvegaoffset: str | Path | None = None,
+    names: Mapping[str, str] = MappingProxyType({}),
     step: Mapping[str, Any] = MappingProxyType({}),
     threads: int = 1,
 ) -> dict[str, Any]:
@@ -34,6 +35,9 @@ def make_catalog(
         The catalogue (ECSV) and the segmentation map (FITS) to write.
     apcorr, abvegaoffset : path, optional
         Reference files, see `source_catalog`.
+    names : mapping, optional
+        What the catalogue calls those that CRDS has chosen, by type; ``pars-source_catalog`` is the
+        file that parameters are from.
     step : mapping, optional
         Options of `snakewebb.sources.catalog.CatalogOptions`.
     threads : int, optional
@@ -56,6 +60,7 @@ def make_catalog(
             options_of(CatalogOptions, step),
             apcorr=apcorr,
             abvegaoffset=abvegaoffset,
+            names=names,
             scratch=scratch,
             threads=threads,
         )
