@@ -135,6 +135,45 @@ def test_products_name_what_they_are_made_with(tmp_path, plan_of):
     assert remarks(plan) == []
 
 
+def asked(plan):
+    """All that rules of stage 3 ask of a plan that CRDS has a part in."""
+    steps = {
+        "tweakreg": ("find_sources", "align", "crf"),
+        "skymatch": ("skymatch", "crf"),
+        "outlier_detection": ("median", "crf"),
+        "resample": ("drizzle", "grid", "i2d"),
+        "source_catalog": ("source_catalog", "quality"),
+    }
+    found = {
+        (step, rule): plan.options("field", step, rule)
+        for step, rules in steps.items()
+        for rule in rules
+    }
+    names = ("apcorr", "abvegaoffset", "pars-source_catalog")
+    found["files"] = {
+        path.rpartition("/")[2] for path in plan.references("field", names[:2]).values()
+    }
+    return found | {
+        "names": plan.reference_names("field", names),
+        "mosaic": plan.mosaic_options("field", "grid")["crds"],
+    }
+
+
+def test_what_is_made_again_is_what_is_chosen_otherwise(tmp_path, plan_of):
+    first = asked(plan_of(make_cache(tmp_path / "a")))
+    assert asked(plan_of(make_cache(tmp_path / "b"))) == first
+    changes = {(2, 1, 1): {"mosaic"}, (1, 2, 1): {"mosaic"}, (1, 1, 2): {"files", "names"}}
+    for number, (numbers, changed) in enumerate(changes.items()):
+        other = asked(plan_of(make_cache(tmp_path / str(number), numbers)))
+        assert {key for key in first if first[key] != other[key]} == changed
+    other = make_cache(
+        tmp_path / "c",
+        **{"jwst_nircam_pars-outlierdetectionstep_0001.asdf": pars({"snr": "4.0 3.0"})},
+    )
+    different = asked(plan_of(other))
+    assert {key for key in first if first[key] != different[key]} == {("outlier_detection", "crf")}
+
+
 @pytest.mark.parametrize("given", ["my_apcorr.fits", "N/A"])
 def test_a_file_that_is_given_replaces_that_of_crds(tmp_path, plan_of, given):
     plan = plan_of(make_cache(tmp_path / "crds"), {"reference_files": {"apcorr": given}})
