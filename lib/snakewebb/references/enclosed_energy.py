@@ -11,11 +11,12 @@ from __future__ import annotations
 import csv
 import sys
 from functools import cache
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
 import numpy as np
 from scipy.special import j1
 
+from snakewebb.references.detectors import Detector, detector_of
 from snakewebb.references.filters import FILTERS, Filter
 from snakewebb.references.photometry import NATIVE
 from snakewebb.references.psf import FGS
@@ -51,38 +52,6 @@ LARGEST = 8.0
 """Radius to which encircled energies are tabulated, arcsec."""
 
 
-class Detector(NamedTuple):
-    """What else a star's image depends on.
-
-    Attributes
-    ----------
-    scale : float
-        Arcsec a pixel.
-    blur : float
-        Sigma of what charges diffuse and pixels share, arcsec: those of STPSF 2 (its constants);
-        MIRI's from the same stars as `CROSS`.
-    error : float
-        Of total fluxes, as a fraction: what is left of that fit, 1 % from 0.06 to 2 arcsec but for
-        2 to 3 % of some filters, and how wavefronts vary from week to week; more where it hangs on
-        the blur.
-    """
-
-    scale: float
-    blur: float
-    error: float = 0.02
-
-
-DETECTORS = {
-    "NIRCAM short": Detector(0.0311, 0.0062),
-    "NIRCAM long": Detector(0.0629, 0.018),
-    "NIRISS": Detector(0.0656, 0.0202, error=0.03),
-    "FGS": Detector(0.0687, 0.07, error=0.05),
-    "MIRI": Detector(0.1106, 0.060),
-}
-LONG = 2.4e-6
-"""Where NIRCam's long channel begins, metres."""
-
-
 @cache
 def _pupil_transfer() -> tuple[np.ndarray, np.ndarray]:
     """Return baselines (m) and the optical transfer function of the pupil, mean over angles."""
@@ -95,12 +64,6 @@ def _pupil_transfer() -> tuple[np.ndarray, np.ndarray]:
     mean = np.bincount(ring, transfer.ravel()) / np.bincount(ring)
     reach = int(np.argmax(mean < 1e-6 * mean[0])) + 1
     return step * np.arange(reach), mean[:reach] / mean[0]
-
-
-def detector_of(instrument: str, band: Filter) -> Detector:
-    """Return the detector that a filter is used with."""
-    channel = {True: " long", False: " short"}[band.wavelength > LONG]
-    return DETECTORS[instrument + channel if instrument == "NIRCAM" else instrument]
 
 
 def encircled_energy(
