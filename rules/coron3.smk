@@ -142,6 +142,7 @@ rule coron_i2d:
         grid=options("resample", "grid"),
         drizzle=options("resample", "drizzle"),
         step=options("resample", "i2d"),
+        crds=of(plan.tuned_by),
         max_megapixels=config["max_mosaic_megapixels"],
         asn=of(plan.asn_metadata),
     message:

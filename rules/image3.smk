@@ -273,6 +273,10 @@ rule source_catalog:
     params:
         code=code("source_catalog"),
         step=options("source_catalog", "source_catalog"),
+        names=of(
+            plan.reference_names,
+            names=("apcorr", "abvegaoffset", "pars-source_catalog"),
+        ),
     message:
         "Catalogue the sources of {wildcards.product}"
     script:

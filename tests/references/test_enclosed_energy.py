@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from snakewebb.references import enclosed_energy
+from snakewebb.references.detectors import DETECTORS, detector_of, star_fwhm
 from snakewebb.references.enclosed_energy import (
     CROSS,
-    DETECTORS,
     aperture_rows,
-    detector_of,
     encircled_energy,
     write_table,
 )
@@ -159,3 +158,22 @@ def test_the_filter_that_makes_the_image(instrument, known):
 def test_guiders_have_one_aperture():
     fgs = {"name": "FGS", "filter": None, "pupil": None, "detector": "GUIDER1"}
     assert aperture_parameters(None, fgs, (30, 50, 70), 1.0)[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("instrument", "name", "fwhm"),
+    [
+        *(("NIRCAM", "F200W", 2.14), ("NIRCAM", "F444W", 2.30), ("MIRI", "F1000W", 2.89)),
+        *(("MIRI", "F1130W", 3.32), ("MIRI", "F1500W", 4.35), ("MIRI", "F2550W", 7.31)),
+    ],
+)
+def test_widths_of_stars_are_those_of_crds(instrument, name, fwhm):
+    """``kernel_fwhm`` of pars-tweakregstep files; MIRI's as STScI-MIRI/ImagingFluxCal has them."""
+    scale = detector_of(instrument, FILTERS[instrument][name]).scale
+    setup = {"name": instrument, "filter": name, "pupil": "CLEAR"}
+    assert star_fwhm(setup, scale) == pytest.approx(fwhm, rel=0.15)
+
+
+def test_the_width_of_stars_behind_a_lens_is_not_known():
+    assert star_fwhm({"name": "NIRCAM", "filter": "F212N", "pupil": "WLP8"}, 0.031) is None
+    assert star_fwhm({"name": None, "filter": None, "pupil": None}, 0.031) is None

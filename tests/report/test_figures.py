@@ -179,7 +179,7 @@ def test_sources_are_circled_where_they_are(tmp_path):
             "ycentroid": [y for _, y in stars],
             "is_extended": list(stars.values()),
         },
-        meta={"source_catalog": {"reason": ""}},
+        meta={"source_catalog": {"reason": "", "apcorr": "a model"}},
     )
     catalog.write(tmp_path / "cat.ecsv", format="ascii.ecsv")
     plot_sources(path, tmp_path / "cat.ecsv", tmp_path / "sources.png")

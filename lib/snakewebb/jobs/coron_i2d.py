@@ -21,6 +21,7 @@ def combine_exposures(
     grid: Mapping[str, Any] = MappingProxyType({}),
     drizzle: Mapping[str, Any] = MappingProxyType({}),
     step: Mapping[str, Any] = MappingProxyType({}),
+    crds: Mapping[str, str] = MappingProxyType({}),
     max_megapixels: float | None = None,
     asn: Mapping[str, Any] | None = None,
 ) -> None:
@@ -36,6 +37,8 @@ def combine_exposures(
         Options of `snakewebb.wcs.grid.output_grid`, of
         `snakewebb.mosaicking.resample.DrizzleOptions` and of
         `snakewebb.products.mosaic_file.FileOptions`.
+    crds : mapping, optional
+        Files of CRDS that parameters are from, by step, for the metadata.
     max_megapixels : float, optional
         See `snakewebb.wcs.grid.output_grid`.
     asn : mapping, optional
@@ -58,6 +61,6 @@ def combine_exposures(
         [(0, vars(band))],
         exposures,
         options_of(FileOptions, step),
-        parameters={**record_of(how), **grid},
+        parameters={**record_of(how), **grid, **({"crds": dict(crds)} if crds else {})},
         asn=asn,
     )

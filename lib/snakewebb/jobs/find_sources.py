@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from snakewebb.errors import InputError
+from snakewebb.io.fits_structure import first_header
 from snakewebb.io.planes import check_exposure, read_planes
 from snakewebb.jobs.options import options_of
 from snakewebb.mosaicking.weights import typical_weights
+from snakewebb.references.detectors import star_fwhm
 from snakewebb.sources.star_finders import FinderOptions, Sources, find_sources, refine, table_of
 from snakewebb.wcs.cutout import cut_corner, is_part
 from snakewebb.wcs.exposure import Exposure, locate
@@ -47,7 +49,8 @@ def describe_exposure(
     dva_pivot : str, optional
         See `snakewebb.wcs.exposure.locate`.
     step : mapping, optional
-        Options of `snakewebb.sources.star_finders.FinderOptions`, and ``skip``.
+        Options of `snakewebb.sources.star_finders.FinderOptions`, and ``skip``. Without
+        ``kernel_fwhm`` it is jwst's, or the width of stars in the filter, if that is more.
 
     Raises
     ------
@@ -61,6 +64,9 @@ def describe_exposure(
             f"{exposure}: is cut out of the frame of its gWCS at {corner[0]}, {corner[1]}: give "
             "the whole frame"
         )
+    step = {"kernel_fwhm": None, **step}
+    if step["kernel_fwhm"] is None:
+        step["kernel_fwhm"] = _kernel_fwhm(exposure, known)
     how = None if step.get("skip") else options_of(FinderOptions, step, others=["skip"])
     found = replace(
         known,
@@ -69,6 +75,18 @@ def describe_exposure(
         sources=sources_of_exposure(exposure, known, sky, catalog, how),
     )
     found.write(target)
+
+
+def _kernel_fwhm(exposure: str | Path, known: Exposure) -> float:
+    """Return the width of the kernel with which stars of an exposure are found, pixels.
+
+    For MIRI's filters jwst's own default is that much too narrow that stars are not sharp enough.
+    """
+    header = first_header(exposure)
+    keys = {"name": "INSTRUME", "filter": "FILTER", "pupil": "PUPIL"}
+    instrument = {name: header.get(key, "").strip() for name, key in keys.items()}
+    width = star_fwhm(instrument, 3600.0 * known.geometry.pixel_scale)
+    return max(FinderOptions.kernel_fwhm, width or 0.0)
 
 
 def sources_of_exposure(

@@ -75,7 +75,8 @@ def write_mosaic(
     step : mapping, optional
         ``grid`` and ``max_megapixels``: options of `snakewebb.wcs.grid.output_grid`; ``drizzle``:
         of `snakewebb.mosaicking.resample.DrizzleOptions`; ``i2d``: of
-        `snakewebb.products.mosaic_file.FileOptions`.
+        `snakewebb.products.mosaic_file.FileOptions`; ``crds``: files of CRDS that parameters are
+        from, by step, for the metadata.
     asn : mapping, optional
         For ``meta.asn``.
     threads : int, optional
@@ -171,7 +172,11 @@ def _resample(
         in_order(band, bands, threads),
         exposures,
         form,
-        parameters={**record_of(how), **step.get("grid", {})},
+        parameters={
+            **record_of(how),
+            **step.get("grid", {}),
+            **({"crds": dict(step["crds"])} if step.get("crds") else {}),
+        },
         correlation=correlation,
         asn=asn,
     )

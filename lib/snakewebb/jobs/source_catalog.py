@@ -27,6 +27,7 @@ def make_catalog(
     *,
     apcorr: str | Path | None = None,
     abvegaoffset: str | Path | None = None,
+    names: Mapping[str, str] = MappingProxyType({}),
     step: Mapping[str, Any] = MappingProxyType({}),
     threads: int = 1,
 ) -> dict[str, Any]:
@@ -41,6 +42,9 @@ def make_catalog(
         written as FITS table (``.fits``) and as regions of DS9 (``.reg``), too.
     apcorr, abvegaoffset : path, optional
         Reference files, see `source_catalog`.
+    names : mapping, optional
+        What the catalogue calls those that CRDS has chosen, by type; ``pars-source_catalog`` is the
+        file that parameters are from.
     step : mapping, optional
         Options of `snakewebb.sources.catalog.CatalogOptions`.
     threads : int, optional
@@ -63,6 +67,7 @@ def make_catalog(
             options_of(CatalogOptions, step),
             apcorr=apcorr,
             abvegaoffset=abvegaoffset,
+            names=names,
             scratch=scratch,
             threads=threads,
         )

@@ -21,6 +21,10 @@ KEYWORDS = {known.name.upper(): known.keyword for known in schema.attributes()}
 """FITS keywords by data-model path in capitals."""
 
 
+class AbsentError(InputError):
+    """A cache, or the rules in it, have nothing of a type for an exposure."""
+
+
 class CrdsCache:
     """A local cache of CRDS, and a context: the rules that held at some time.
 
@@ -58,8 +62,9 @@ class CrdsCache:
         Raises
         ------
         InputError
-            The cache lacks a file, or holds a broken one; the rules are not understood, or have
-            none for this exposure.
+            The cache holds a broken file, or the rules are not understood.
+        AbsentError
+            The cache lacks a file, or the rules have none for this exposure.
         """
         place = header.get("INSTRUME", "").strip().upper(), reftype.upper()
         if place not in self._rules:
@@ -76,7 +81,7 @@ class CrdsCache:
         try:
             name = rules.choose(values)
         except NoRowError as error:
-            raise InputError(
+            raise AbsentError(
                 f"{rules.name} of {self.context} has none for {error}: give "
                 f"reference_files.{reftype}, or take a later context"
             ) from None
@@ -97,7 +102,7 @@ class CrdsCache:
             )
         rmap = self._named(imap, mapping="INSTRUMENT", instrument=instrument).get(reftype)
         if rmap is None:
-            raise InputError(
+            raise AbsentError(
                 f"{imap} of {self.context} knows no such type: give "
                 f"reference_files.{reftype.lower()}, or take a later context"
             )
@@ -147,7 +152,7 @@ class CrdsCache:
         for path in (folder / instrument / name, folder / name):
             if path.is_file():
                 return path
-        raise InputError(
+        raise AbsentError(
             f"crds: {self.path} lacks {name}, which {self.context} chooses: fetch it: crds sync "
             f"--contexts {self.context} --dataset-files *_rate*.fits --fetch-references"
         )

@@ -11,11 +11,12 @@ from __future__ import annotations
 import csv
 import sys
 from functools import cache
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
 import numpy as np
 from scipy.special import j1
 
+from snakewebb.references.detectors import Detector, detector_of
 from snakewebb.references.filters import FILTERS, Filter
 from snakewebb.references.photometry import NATIVE
 from snakewebb.references.psf import FGS
@@ -35,49 +36,20 @@ stacked (github.com/jensmelinder/miripsfs), the others by the ratios of amplitud
 (stpsf.detectors, after Gaspar et al. 2021, PASP 133, 014504)."""
 CROSS_LENGTH = 1.4
 
-ERROR = 0.02
-"""Of total fluxes, as a fraction: what is left of that fit, 1 % from 0.06 to 2 arcsec but for 2 to 3 % in
-some filters, and how wavefronts vary from week to week."""
 CROSS_ERROR = 0.05
-"""The same, where there is a cross of a hundredth or more: it varies over the detector."""
+"""Of total fluxes where the cross has a hundredth or more of the light: it varies over the
+detector."""
+ANNULUS = (0.865, 0.908)
+"""Encircled energies at the edges of the annulus for the sky: those of jwst_nircam_apcorr_0005
+(F444W: 8 to 13 pixels). That of MIRI's files (0.80 and 0.85) has so much of the star's light that
+its median, which the catalogue takes, differs from its mean by up to 1.5 % of the flux."""
 
 COLOURS = 11
 ANGLES = np.radians(np.arange(1.5, 45, 3))
 ENERGIES = np.arange(5, 85, 5)
 """Percent."""
-LARGEST = 4.0
+LARGEST = 8.0
 """Radius to which encircled energies are tabulated, arcsec."""
-
-
-class Detector(NamedTuple):
-    """What else a star's image depends on.
-
-    Attributes
-    ----------
-    scale : float
-        Arcsec a pixel.
-    blur : float
-        Sigma of what charges diffuse and pixels share, arcsec: those of STPSF 2 (its constants);
-        MIRI's from the same stars as `CROSS`.
-    annulus : tuple of float
-        Encircled energies at the edges of the annulus for the sky: those of jwst_nircam_apcorr_0005
-        (F444W: 8 to 13 pixels), and of MIRI (Gordon et al. 2025, AJ 169, 6).
-    """
-
-    scale: float
-    blur: float
-    annulus: tuple[float, float] = (0.865, 0.908)
-
-
-DETECTORS = {
-    "NIRCAM short": Detector(0.0311, 0.0062),
-    "NIRCAM long": Detector(0.0629, 0.018),
-    "NIRISS": Detector(0.0656, 0.0202),
-    "FGS": Detector(0.0687, 0.07),
-    "MIRI": Detector(0.1106, 0.060, (0.80, 0.85)),
-}
-LONG = 2.4e-6
-"""Where NIRCam's long channel begins, metres."""
 
 
 @cache
@@ -92,12 +64,6 @@ def _pupil_transfer() -> tuple[np.ndarray, np.ndarray]:
     mean = np.bincount(ring, transfer.ravel()) / np.bincount(ring)
     reach = int(np.argmax(mean < 1e-6 * mean[0])) + 1
     return step * np.arange(reach), mean[:reach] / mean[0]
-
-
-def detector_of(instrument: str, band: Filter) -> Detector:
-    """Return the detector that a filter is used with."""
-    channel = {True: " long", False: " short"}[band.wavelength > LONG]
-    return DETECTORS[instrument + channel if instrument == "NIRCAM" else instrument]
 
 
 def encircled_energy(
@@ -176,13 +142,13 @@ def aperture_rows(instrument: str, name: str, band: Filter) -> list[tuple[str, .
         encircled_energy(fine, band, detector, cross=cross, smear=smear) for smear in (NATIVE, 0.0)
     )
     radii = np.interp(ENERGIES / 100, native, fine)
-    edges = np.interp(detector.annulus, native, fine)
+    edges = np.interp(ANNULUS, native, fine)
     corrections = []
     for curve in (native, unsmeared):
         inside = np.interp(radii, fine, curve)
         sky = np.diff(np.interp(edges, fine, curve))[0] / np.diff(edges**2)[0]
         corrections.append(1 / (inside - sky * radii**2))
-    error = CROSS_ERROR if cross >= 0.01 else ERROR
+    error = CROSS_ERROR if cross >= 0.01 else detector.error
     return [
         (
             *(instrument, name, f"{energy / 100:.2f}", f"{radius / detector.scale:.4f}"),

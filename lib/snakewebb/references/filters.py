@@ -79,8 +79,9 @@ FILTERS = {
     for instrument, filters in _MICROMETRES.items()
 }
 """By instrument and name: pivot wavelength and bandwidth of JWST User Documentation
-(jwst-docs.stsci.edu), "NIRCam Filters" and its like. MIRI's coronagraphs: nominal central wavelength and width, Boccaletti et
-al. 2015 (PASP 127, 633); measured curves are up to a quarter narrower, which hardly shows."""
+(jwst-docs.stsci.edu), "NIRCam Filters" and its like. MIRI's coronagraphs: nominal central
+wavelength and width, Boccaletti et al. 2015 (PASP 127, 633); measured curves are up to a quarter
+narrower, which hardly shows."""
 
 NOMINAL_WIDTHS = {"W2": 0.45, "W": 0.22, "M": 0.1, "N": 0.01, "C": 0.08}
 """Typical bandwidths over wavelength, by the letters at the end of a filter's name."""

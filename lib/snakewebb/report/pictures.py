@@ -80,7 +80,9 @@ def plot_sources(i2d: str | Path, catalog: str | Path, picture: str | Path) -> N
     x, y = np.asarray(sources["xcentroid"]), np.asarray(sources["ycentroid"])
     extended = np.asarray(sources["is_extended"], bool)
     with matplotlib.rc_context(STYLE):
-        figure, axes, factor = _draw(i2d, "gray_r", sources.meta["source_catalog"]["reason"])
+        status = sources.meta["source_catalog"]
+        note = status["reason"] or f"apertures: {status['apcorr']}"
+        figure, axes, factor = _draw(i2d, "gray_r", note)
         # Together the circles take a fifth of the image at most.
         area = math.prod(axes.bbox.size / figure.dpi * 72)
         size = np.clip(0.2 * area / max(len(x), 1), 3.5**2, 13**2)

@@ -84,6 +84,9 @@ class Observation:
         Where exposures of the sky beside the field are, arcsec from it; with `_rate` only.
     is_background : bool
         Whether these are those exposures.
+    wavefront : int, optional
+        Seed of a wavefront as it is in flight (`snakewebb.simulate.wavefront`); by default the
+        telescope is perfect.
     wcs : tuple of dict, optional
         In place of the SIAF's: for each exposure, (gWCS with bounding box, wcsinfo) by detector.
         ``dithers``, ``ra``, ``dec``, ``roll`` and ``npix`` have no effect then.
@@ -119,6 +122,7 @@ class Observation:
     activity: int = 1
     background: tuple[float, float] | None = None
     is_background: bool = False
+    wavefront: int | None = None
     wcs: tuple[Mapping[str, tuple[WCS, dict[str, Any]]], ...] | None = None
 
     @property

@@ -14,11 +14,14 @@ import numpy as np
 from astropy.table import Table, vstack
 from stdatamodels.jwst import datamodels
 
+from snakewebb.references.enclosed_energy import CROSS
+from snakewebb.references.filters import Filter
 from snakewebb.simulate import apertures, detector, scene
 from snakewebb.simulate.guiding import GuidedSky, Guiding, aberration_scale
 from snakewebb.simulate.metadata import stage2_metadata
 from snakewebb.simulate.model import Frame, Observation
 from snakewebb.simulate.psf import Psf, make_psf
+from snakewebb.simulate.wavefront import flight_psf
 from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.sphere import from_plane, to_plane, unit_vectors
 
@@ -185,6 +188,10 @@ def filter_psf(observation: Observation, pixel_area: float) -> Psf:
     """Return the PSF of the observation's filter for a pixel of given area, steradians."""
     band = detector.FILTERS[observation.instrument][observation.filter]
     scale = round(float(np.degrees(np.sqrt(pixel_area)) * 3600), 4)
+    if observation.wavefront is not None:
+        metres = Filter(band.wavelength * 1e-6, band.bandwidth * 1e-6)
+        cross = CROSS.get(observation.filter, 0.0) if observation.instrument == "MIRI" else 0.0
+        return flight_psf(metres, scale, observation.wavefront, cross)
     return make_psf(band.wavelength * 1e-6, band.bandwidth * 1e-6, scale)
 
 

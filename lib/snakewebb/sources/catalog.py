@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
 import numpy as np
@@ -118,6 +120,7 @@ def source_catalog(
     *,
     apcorr: str | Path | None = None,
     abvegaoffset: str | Path | None = None,
+    names: Mapping[str, str] = MappingProxyType({}),
     scratch: BinaryIO | None = None,
     threads: int = 1,
 ) -> Catalog:
@@ -133,6 +136,9 @@ def source_catalog(
         model of the PSF (`snakewebb.references.enclosed_energy`).
     abvegaoffset : path, optional
         ABVEGAOFFSET reference file (ASDF). Without it there are no Vega magnitudes.
+    names : mapping, optional
+        What the status calls these, and where else something is from, by type; by default the
+        names of the files.
     scratch : binary file, optional
         Open for reading and writing, to keep 4 bytes a pixel in; by default in memory. The
         catalogue's segmentation reads from it.
@@ -160,7 +166,7 @@ def source_catalog(
     )
     reasons = [mosaic.flaw, reason]
     status = "FAILED" if any(reasons) else "COMPLETE"
-    offset, vega = None, Path(abvegaoffset or "").name
+    offset = None
     try:
         if abvegaoffset is not None:
             offset = vega_offset(abvegaoffset, mosaic.instrument)
@@ -204,8 +210,8 @@ def source_catalog(
         columns = {}
         reasons.append(nothing)
     outcome = {"status": status, "sources": len(columns.get("label", ()))}
-    outcome["apcorr"] = apertures["source"]
-    outcome["abvegaoffset"] = "none: no Vega magnitudes" if offset is None else vega
+    vega = "none: no Vega magnitudes" if offset is None else Path(abvegaoffset or "").name
+    outcome |= {"apcorr": apertures["source"], "abvegaoffset": vega, **names}
     outcome["reason"] = "; ".join(filter(None, reasons))
     if outcome["reason"]:
         log.warning("the catalogue: %s", outcome["reason"])

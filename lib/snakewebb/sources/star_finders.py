@@ -160,9 +160,12 @@ def _starfind(image, mask, threshold, how):
 def _star(fwhm, sigma_radius):
     """Return which pixels of a small image belong to a star, and a star less its mean on these."""
     sigma = fwhm * FWHM_TO_SIGMA
-    reach = int(max(2, sigma_radius * sigma))
+    radius = max(2.0, sigma_radius * sigma)
+    reach = int(radius)
+    if 2 * reach**2 <= radius**2:  # the corners are for the sky
+        reach += 1
     square = np.add.outer(*2 * [np.arange(-reach, reach + 1.0) ** 2])
-    disc = square <= max((sigma_radius * sigma) ** 2, 4.0)
+    disc = square <= radius**2
     gaussian = np.where(disc, np.exp(-square / (2 * sigma**2)), 0.0)
     kernel = np.where(disc, gaussian - gaussian[disc].mean(), 0.0)
     return disc, kernel / np.sum(kernel**2)

@@ -117,6 +117,7 @@ def remarks(plan: Plan) -> list[str]:
         for chosen in plan.stage2.chosen(known.name, known.kind).values()
     )
     found += dict.fromkeys(filter(None, doubts))
+    found += [remark for own in plan.chosen.values() for remark in own.remarks]
     if itself:
         found.append(
             f"{', '.join(itself[:3])}{' …' if itself[3:] else ''}: left out of its own backgrounds "

@@ -50,7 +50,7 @@ def complete(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
             **product,
             **{
                 section: _fill(
-                    _merged(config.get(section) or {}, product.get(section) or {}),
+                    merged(config.get(section) or {}, product.get(section) or {}),
                     schema["properties"][section],
                     f"products.{name}.{section}",
                     schema.get("without", ()),
@@ -217,14 +217,19 @@ def _unknown(key: str, known: Iterable[str], without: Sequence[str]) -> str:
     return f"unknown key: {hint}"
 
 
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Return base with over laid upon it, object by object."""
-    merged = dict(base)
+    found = dict(base)
     for key, value in over.items():
-        below = merged.get(key)
+        below = found.get(key)
         both = isinstance(below, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merged(below, value) if both else value
-    return merged
+        found[key] = merged(below, value) if both else value
+    return found
+
+
+def complete_steps(steps: Mapping[str, Any], schema: Schema, where: str) -> dict[str, Any]:
+    """Return a section ``steps`` with all defaults filled in; see `complete`."""
+    return _fill(steps, schema["properties"]["steps"], where, schema.get("without", ()))
 
 
 def options(steps: Mapping[str, Any], schema: Schema, step: str, rule: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from snakewebb.workflow.associations import Product
 from snakewebb.workflow.catfile import catalogs_of
 from snakewebb.workflow.product_names import by_product_name, check_names
 from snakewebb.workflow.stage2 import SELF, Stage2, read_stage2
+from snakewebb.workflow.stage3 import Chosen, read_chosen
 
 Options = dict[str, Any]
 
@@ -43,6 +44,8 @@ class Plan:
         The exposures that are made of ``_rate``.
     archived : Archived
         The files that are fetched from MAST.
+    chosen : mapping of str to Chosen
+        What CRDS has for products.
     """
 
     config: Mapping[str, Any]
@@ -51,6 +54,7 @@ class Plan:
     catalogs: Mapping[str, Mapping[str, str]]
     stage2: Stage2 = field(default_factory=Stage2)
     archived: Archived = field(default_factory=Archived)
+    chosen: Mapping[str, Chosen] = field(default_factory=dict)
 
     def steps(self, product: str) -> Mapping[str, Any]:
         """Return the parameters of all steps that hold for a product."""
@@ -103,12 +107,23 @@ class Plan:
         return {"": first, **{f"_k{number}": number for number in others}}
 
     def reference_files(self, product: str) -> Mapping[str, Any]:
-        """Return the paths of reference files that hold for a product."""
+        """Return the paths of reference files that hold for a product: given, else of CRDS."""
         files = self.config["products"].get(product, self.config)["reference_files"]
-        if not isinstance(files["psfmask"], dict):
-            return files
-        first = self.products[product].members[0].source
-        return {**files, "psfmask": select.choose(files["psfmask"], first)}
+        if isinstance(files["psfmask"], dict):
+            first = self.products[product].members[0].source
+            files = {**files, "psfmask": select.choose(files["psfmask"], first)}
+        given = {name: None if path == "N/A" else path for name, path in files.items()}
+        return given | self.chosen[product].files
+
+    def reference_names(self, product: str, names: tuple[str, ...]) -> dict[str, str]:
+        """Return what a product's metadata call those of some reference files that are CRDS's."""
+        own = self.chosen[product]
+        known = own.names | {f"pars-{step}": file for step, file in own.tuned.items()}
+        return {name: known[name] for name in names if name in known}
+
+    def tuned_by(self, product: str) -> dict[str, str]:
+        """Return the files of CRDS that a product's parameters are from, by step."""
+        return self.chosen[product].tuned
 
     def stage2_file(
         self,
@@ -210,6 +225,7 @@ class Plan:
     def mosaic_options(self, product: str, grid: str) -> Options:
         """Return how exposures are resampled, onto the ``grid`` of all or that of one."""
         return {
+            "crds": self.tuned_by(product),
             "drizzle": self.options(product, "resample", "drizzle"),
             "grid": self.options(product, "resample", grid),
             "i2d": self.options(product, "resample", "i2d"),
@@ -372,7 +388,7 @@ def read_plan(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Plan:
     InputError
         Something of it is wrong.
     """
-    config = configuration.complete(config, schema)
+    given, config = config, configuration.complete(config, schema)
     config["products"] = by_product_name(config["products"])
     archived = read_archived(config)
     config = without_waiting(config, archived)
@@ -382,7 +398,9 @@ def read_plan(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Plan:
     products, stage2 = read_stage2(config, schema, found)
     check_names(config["products"], products, stage2)
     by_name = {product.name: product for product in products}
-    plan = replace(plan, products=by_name, stage2=stage2)
+    given = {**given, "products": by_product_name(given.get("products") or {})}
+    config, chosen = read_chosen(config, given, schema, by_name)
+    plan = Plan(config, schema, by_name, {}, stage2, chosen)
     catalogs = {
         name: catalogs_of(product, plan.steps(name)["tweakreg"])
         for name, product in plan.products.items()

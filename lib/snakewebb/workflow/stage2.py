@@ -157,7 +157,7 @@ class Stage2:
             self._chosen[known.key] = select.references_of(
                 known.rate,
                 given,
-                _cache(crds["path"], crds["context"]),
+                crds_cache(crds["path"], crds["context"]),
                 [
                     reftype
                     for step, names in REFERENCES.items()
@@ -320,7 +320,14 @@ def _first_header(path: str, version: tuple[int, int]) -> Mapping[str, str]:
 
 
 @cache
-def _cache(path: str | None, context: str | None) -> CrdsCache | None:
+def crds_cache(path: str | None, context: str | None) -> CrdsCache | None:
+    """Return the cache that a configuration names; None if it names none.
+
+    Raises
+    ------
+    InputError
+        There is no such context.
+    """
     if not path:
         return None
     if not context:
