@@ -18,9 +18,9 @@ from snakewebb.io.bands import in_order
 from snakewebb.kernels import detection
 from snakewebb.references.psf import PointSpread
 from snakewebb.sources.detection import joined, touching
-from snakewebb.sources.groups import DESCRIBED, RING, Resolver
+from snakewebb.sources.groups import DESCRIBED, LOW_COVERAGE, RING, Resolver
 from snakewebb.sources.kron import kron_fluxes
-from snakewebb.sources.peaks import Peaks, star_sharpness
+from snakewebb.sources.peaks import Peaks, star_shape
 from snakewebb.sources.segmentation_map import Image, Segmentation, piece_rows, windows
 from snakewebb.sources.shapes import ordered_columns
 from snakewebb.sources.significance import Significance
@@ -38,13 +38,15 @@ LOWEST_BROAD = 3.5
 """The same of the broad filter."""
 EDGE = 0.9
 """A source with less of the filter on pixels that have data is cut by an edge or a gap."""
-SHARPNESS = 1.06
-"""No source is sharper than stars on average times this: their places in pixels make the rest."""
-SHARPNESS_ERRORS = (0.9, 1.5)
-"""And as many times 1 / significance more by noise, of which the standard error is 0.45: where
-coverage is low and cosmic rays are many, and elsewhere."""
-LOW_COVERAGE = 0.5
-"""Weight, over that of most pixels, below which coverage is low."""
+SHARPNESS = (1.06, 1.5)
+"""No source is sharper than stars on average times the first: their places in pixels make the rest.
+And by the second over its significance: three standard errors."""
+MISFIT = (0.25, 2.5)
+"""Likewise by how much sources are not like stars that only few exposures see."""
+NARROW = (0.1, 1.0)
+"""And by how much less of them than of stars the broad filter sees."""
+EXTENDED = 1.5
+"""What it sees as many times a star's more of may be a galaxy."""
 
 
 def find_peaks(
@@ -100,7 +102,7 @@ def find_peaks(
     rank[groups] = np.arange(1, len(groups) + 1)
     parents, boxes = rank[parents], boxes[groups - 1, :4]
     peaks = peaks.in_groups(rank)
-    resolver = Resolver(peaks, boxes, len(parents), psf, threshold, deblend, image.correlation)
+    resolver = Resolver(peaks, boxes, len(parents), significance, psf, threshold, deblend)
 
     def seen(window):
         columns = slice(window.left, window.right)
@@ -121,9 +123,9 @@ def find_peaks(
     rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 2] > 0))]
     own = dict(zip(DESCRIBED, rows[:, 19:].T, strict=True))
     own["low"] = own["weight"] < LOW_COVERAGE * significance.typical_weight
-    sharp = _sharper_than_stars(own, psf)
-    # and so no stars with wings
-    rows, own = rows[~sharp], {name: values[~sharp] for name, values in own.items()}
+    wrong = _cosmic_rays(own, psf)
+    # which have no wings
+    rows, own = rows[~wrong], {name: values[~wrong] for name, values in own.items()}
     part, own["near"] = part_of_stars(own, everything, threshold, envelope, psf.fwhm)
     rows, own = rows[~part], {name: values[~part] for name, values in own.items()}
     if not len(rows):
@@ -134,16 +136,26 @@ def find_peaks(
     columns["saturated"] = own["saturated"] > 0
     columns["near_bright_star"] = own["near"]
     columns["edge"] = own["coverage"] < EDGE
-    columns |= kron_fluxes(significance, segmentation, columns, psf, kron_params, image.correlation)
+    columns |= kron_fluxes(significance, segmentation, columns, psf, kron_params)
     columns["low_coverage"] = own["low"]
     return columns, segmentation
 
 
-def _sharper_than_stars(own, psf):
-    """Tell which sources are sharper than noise may make a star: cosmic rays."""
-    limit = SHARPNESS * star_sharpness(psf)
-    limit *= 1 + np.where(own["low"], *SHARPNESS_ERRORS) / own["significance"]
-    return (own["sharpness"] > limit) & (own["saturated"] == 0)
+def _cosmic_rays(own, psf):
+    """Tell which sources are no image that the telescope makes.
+
+    They are sharper than a star. Where many exposures see a place, others are found in these
+    already; elsewhere so are those that are unlike a star and not larger.
+    """
+    sharpness, breadth = star_shape(psf)
+
+    def limit(numbers):
+        return numbers[0] + numbers[1] / own["significance"]
+
+    sharp = own["sharpness"] > sharpness * (SHARPNESS[0] + SHARPNESS[1] / own["significance"])
+    unlike = (own["misfit"] > limit(MISFIT)) & (own["breadth"] < EXTENDED * breadth)
+    narrow = own["breadth"] < breadth - limit(NARROW)
+    return (sharp | own["low"] & (unlike | narrow)) & (own["saturated"] == 0)
 
 
 def _scan(significance, shape, segmentation, threads):

@@ -140,19 +140,26 @@ def list_peaks(image: np.ndarray, threshold: float, rows: slice) -> np.ndarray:
             return found[:room]
 
 
-def star_sharpness(psf: PointSpread) -> float:
-    """Return how sharp stars are without noise, see `Peaks`: the mean over places in a pixel."""
-    star, narrow = (kernel(SCALES[name] * psf.filter_fwhm) for name in ("star", "narrow"))
-    small = psf.cut(4 * len(star))
+def star_shape(psf: PointSpread) -> tuple[float, float]:
+    """Return sharpness and breadth of stars without noise, see `Peaks`: means over places in pixels.
+
+    As they are measured: a peak between pixels is higher than parabolas tell.
+    """
+    kernels = [kernel(scale * psf.filter_fwhm) for scale in SCALES.values()]
+    small = psf.cut(2 * max(map(len, kernels)))
     offsets = (np.arange(PHASES) + 0.5) / PHASES - 0.5
-    found = np.empty((PHASES**2, 2))
-    for k, (dy, dx) in enumerate((dy, dx) for dy in offsets for dx in offsets):
+    found = []
+    for dy, dx in ((dy, dx) for dy in offsets for dx in offsets):
         image = small.stamp(dx, dy).astype(np.float32)
-        weight, maps = np.ones_like(image), np.empty((2, 2, *image.shape), np.float32)
-        for each, (out, flux) in zip((star, narrow), maps, strict=True):
+        weight, maps = np.ones_like(image), np.empty((3, 2, *image.shape), np.float32)
+        for each, (out, flux) in zip(kernels, maps, strict=True):
             matched_filter.weighted(image, weight, each, 0, out, flux)
-        (high, _), (sharp, _) = maps
-        place = np.array([np.unravel_index(np.argmax(high), high.shape)])
-        matched_filter.heights(high, sharp, place, found[k : k + 1])
-        found[k, 0] *= high[tuple(place[0])]
-    return float(np.mean(found[:, 1] / found[:, 0]))
+        star, broad, narrow = maps[:, 0]
+        row, column = np.unravel_index(np.argmax(star), star.shape)
+        shape = np.empty((1, 2))
+        matched_filter.heights(star, narrow, np.array([[row, column]]), shape)
+        found.append(
+            np.array([shape[0, 1], broad[row, column]]) / (shape[0, 0] * star[row, column])
+        )
+    sharpness, breadth = np.mean(found, axis=0)
+    return float(sharpness), float(breadth)

@@ -97,7 +97,7 @@ class Significance:
         self, image: Image, fwhm: float, filter_fwhm: float, boxsize: int, threads: int = 1
     ):
         self._image, self._threads = image, threads
-        self.shape = image.shape
+        self.shape, self.correlation = image.shape, image.correlation
         self.kernels = {name: kernel(scale * filter_fwhm) for name, scale in SCALES.items()}
         self.margin = max(LEAST_MARGIN, *(each.size // 2 for each in self.kernels.values()))
         side = min(max(round(MESH * fwhm), 32), boxsize)
