@@ -141,9 +141,9 @@ def list_peaks(image: np.ndarray, threshold: float, rows: slice) -> np.ndarray:
 
 
 def star_shape(psf: PointSpread) -> tuple[float, float]:
-    """Return sharpness and breadth of stars without noise, see `Peaks`: means over places in pixels.
+    """Return sharpness and breadth of stars without noise, see `Peaks`.
 
-    As they are measured: a peak between pixels is higher than parabolas tell.
+    As they are measured, on average over places in a pixel: peaks are higher than parabolas tell.
     """
     kernels = [kernel(scale * psf.filter_fwhm) for scale in SCALES.values()]
     small = psf.cut(2 * max(map(len, kernels)))
@@ -156,10 +156,9 @@ def star_shape(psf: PointSpread) -> tuple[float, float]:
             matched_filter.weighted(image, weight, each, 0, out, flux)
         star, broad, narrow = maps[:, 0]
         row, column = np.unravel_index(np.argmax(star), star.shape)
-        shape = np.empty((1, 2))
-        matched_filter.heights(star, narrow, np.array([[row, column]]), shape)
-        found.append(
-            np.array([shape[0, 1], broad[row, column]]) / (shape[0, 0] * star[row, column])
-        )
+        out = np.empty((1, 2))
+        matched_filter.heights(star, narrow, np.array([[row, column]]), out)
+        gain, sharp = out[0]
+        found.append(np.array([sharp, broad[row, column]]) / (gain * star[row, column]))
     sharpness, breadth = np.mean(found, axis=0)
     return float(sharpness), float(breadth)
