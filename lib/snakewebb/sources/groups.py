@@ -22,6 +22,7 @@ RING = (1.5, 4.0)
 """Radii, in FWHM, between which the light around a source is looked at."""
 NARROW = 5.0
 """The same for pairs that only the narrow filter parts, and the significance of each."""
+NARROW_DEPTH = 3.0
 NARROW_SHARE = 0.1
 FAINTER = 0.15
 """The fainter one of such a pair has at least this share of the brighter one's peak."""
@@ -243,7 +244,7 @@ class Resolver:
             parts, shares = places[k : k + 1], [1.0]
             if cores[k] is None and not own.broad[k] and len(near) > 1:
                 value = maps.narrow_flux[near[:, 0], near[:, 1]].astype(float)
-                depth = NARROW * own.excess[k] * _errors(maps.narrow_flux, maps.narrow, near)
+                depth = NARROW_DEPTH * own.excess[k] * _errors(maps.narrow_flux, maps.narrow, near)
                 strong = value > np.maximum(depth, FAINTER * value.max())
                 near, value = near[strong], value[strong]
                 order = np.argsort(-value, kind="stable")

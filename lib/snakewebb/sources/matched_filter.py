@@ -24,7 +24,7 @@ from snakewebb.sources.peaks import Peaks, star_shape
 from snakewebb.sources.segmentation_map import Image, Segmentation, piece_rows, windows
 from snakewebb.sources.shapes import ordered_columns
 from snakewebb.sources.significance import Significance
-from snakewebb.sources.wings import part_of_stars
+from snakewebb.sources.wings import STEP, part_of_stars
 
 SNR_THRESHOLD = 4.8
 """Significance of the faintest source: an empty NIRCam detector has about six such peaks."""
@@ -90,9 +90,8 @@ def find_peaks(
     """
     segmentation = Segmentation(image.shape, scratch)
     significance = Significance(image, psf.fwhm, psf.filter_fwhm, boxsize, threads)
-    everything, boxes, parents = _scan(significance, image.shape, segmentation, threads)
+    everything, boxes, parents, seen = _scan(significance, image.shape, segmentation, threads)
     everything = everything.calibrated()
-    envelope = psf.envelope(psf.filter_fwhm)
     limit = np.where(everything.broad, threshold + BROAD, threshold)
     peaks = everything[(everything.significance > limit) & (everything.group > 0)]
     groups = np.unique(peaks.group)
@@ -104,7 +103,7 @@ def find_peaks(
     peaks = peaks.in_groups(rank)
     resolver = Resolver(peaks, boxes, len(parents), significance, psf, threshold, deblend)
 
-    def seen(window):
+    def read(window):
         columns = slice(window.left, window.right)
         return window, significance.maps(window.top, window.bottom, columns, with_broad=False)
 
@@ -112,7 +111,7 @@ def find_peaks(
     known = len(parents)
     reach = int(np.ceil(RING[1] * psf.fwhm)) + 1
     around = boxes + np.array([-reach, reach, -reach, reach])
-    for window, maps in in_order(seen, windows(around, image.shape), threads):
+    for window, maps in in_order(read, windows(around, image.shape), threads):
         ids = segmentation.window(window, parents)
         sources = resolver.sources(window, maps, ids)
         if ids.max() >= known:
@@ -126,7 +125,9 @@ def find_peaks(
     wrong = _cosmic_rays(own, psf)
     # which have no wings
     rows, own = rows[~wrong], {name: values[~wrong] for name, values in own.items()}
-    part, own["near"] = part_of_stars(own, everything, threshold, envelope, psf.fwhm)
+    part, own["near"] = part_of_stars(
+        own, everything, seen, threshold, psf.envelope(psf.filter_fwhm), psf.fwhm
+    )
     rows, own = rows[~part], {name: values[~part] for name, values in own.items()}
     if not len(rows):
         return {"label": np.empty(0, int)}, segmentation
@@ -168,6 +169,8 @@ def _scan(significance, shape, segmentation, threads):
         Of the groups of connected pixels that have peaks, see `extents`.
     parents : ndarray of int32
         Group (from 1; 0 for none) by the id of a pixel.
+    seen : ndarray of bool
+        See `part_of_stars`.
     """
     ny, nx = shape
     step = piece_rows(shape)
@@ -189,16 +192,18 @@ def _scan(significance, shape, segmentation, threads):
         kept[labels[0]] |= start > 0
         kept[labels[-1]] |= stop < ny
         kept[0] = False
-        return start, labels, boxes, kept, peaks
+        seen = maps.weight[maps.inner][own][-start % STEP :: STEP, ::STEP] > 0
+        return start, labels, boxes, kept, peaks, seen
 
-    found, joins, listed, above_seam, total = [], [], [], None, 0
-    for start, labels, boxes, kept, peaks in in_order(label, range(0, ny, step), threads):
+    found, joins, listed, lines, above_seam, total = [], [], [], [], None, 0
+    for start, labels, boxes, kept, peaks, seen in in_order(label, range(0, ny, step), threads):
         ids = np.zeros(len(boxes) + 1, np.int32)
         ids[kept] = total + 1 + np.arange(kept.sum())
         labels = ids[labels]
         segmentation.write(start, labels)
         peaks.group = ids[peaks.group].astype(int)
         listed.append(peaks)
+        lines.append(seen)
         boxes = boxes[kept[1:]]
         boxes[:, :2] += start
         boxes[:, 5] += boxes[:, 0] * nx
@@ -214,4 +219,4 @@ def _scan(significance, shape, segmentation, threads):
     parents = np.concatenate([np.zeros(1, np.int32), rank[group]])
     peaks = Peaks.joined(listed)
     peaks.group = parents[peaks.group].astype(int)
-    return peaks, boxes[order], parents
+    return peaks, boxes[order], parents, np.concatenate(lines)
