@@ -30,7 +30,7 @@ def test_bright_stars_are_found_and_faint_ones_are_not(table):
 
 
 def test_half_are_found_where_the_signal_to_noise_is_that_of_the_threshold(table):
-    limit = 8.9 - 2.5 * np.log10(4.8 * FAINT)
+    limit = 8.9 - 2.5 * np.log10(5 * FAINT)
     assert table.meta["completeness"]["depth_50%"] == pytest.approx(limit, abs=0.3)
 
 
