@@ -85,7 +85,7 @@ class CatalogOptions(FinderOptions):
     Attributes
     ----------
     snr_threshold : float, optional
-        By default 3, and 5 for ``matched_filter``.
+        By default 3, and 4.8 for ``matched_filter``.
     aperture_ee1, aperture_ee2, aperture_ee3 : int
         Encircled energies of the apertures in percent, increasing.
     ci1_star_threshold, ci2_star_threshold : float

@@ -26,8 +26,8 @@ from snakewebb.sources.shapes import ordered_columns
 from snakewebb.sources.significance import Significance
 from snakewebb.sources.wings import STEP, part_of_stars
 
-SNR_THRESHOLD = 5.0
-"""Significance of the faintest source: an empty NIRCam detector has about two such peaks."""
+SNR_THRESHOLD = 4.8
+"""Significance of the faintest source: an empty NIRCam detector has about six such peaks."""
 BROAD = 0.3
 """As much more significant is a source that only the broad filter shows."""
 FAINTEST = 3.0

@@ -13,6 +13,7 @@ from snakewebb.sources.significance import SCALES, Maps, Significance, kernel
 
 PHASES = 4
 """As many places in a pixel along each axis are tried."""
+WIDER = 2.0
 NOISE = 3.5
 """Most peaks of less significance are noise."""
 
@@ -40,7 +41,8 @@ class Peaks:
     broad : bool
         Whether it is a peak of the broad filter.
     wide : bool
-        Whether it is more significant in the broad filter.
+        Whether it is more significant in the broad filter, by ``WIDER`` at least: noise makes few
+        stars so.
     group : int
         Which connected pixels it belongs to.
     """
@@ -102,7 +104,7 @@ class Peaks:
                     sharpness=narrow * narrow_noise / (gain * values * noise),
                     breadth=maps.broad[row, column] * broad_noise / (gain * values * noise),
                     broad=np.full(number, name == "broad"),
-                    wide=maps.broad[row, column] >= values,
+                    wide=(maps.broad[row, column] >= values + WIDER) | (name == "broad"),
                     group=np.zeros(number, int),
                 )
             )
