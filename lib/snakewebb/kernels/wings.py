@@ -19,20 +19,6 @@ FALL = -2.5
 """Beyond the envelope, a star's light falls as this power of distance."""
 
 
-@njit("int64(float64[::1], int64[::1], float64)", cache=True, nogil=True)
-def first_above(y, rows, low):
-    """Return how many of some places, in the order of `rows`, are below a row."""
-    left = 0
-    right = rows.size
-    while left < right:
-        middle = (left + right) // 2
-        if y[rows[middle]] < low:
-            left = middle + 1
-        else:
-            right = middle
-    return left
-
-
 @njit(
     "void(float64[::1], float64[::1], float64[::1], float64[::1], int64[::1], float64[:, ::1], "
     "boolean[:, ::1], int64, float64[::1], float64, boolean[::1], boolean[::1])",
@@ -66,8 +52,7 @@ def in_wings(x, y, amplitude, faintest, rows, counterparts, seen, step, envelope
     near[:] = False
     lowest = faintest.min() if faintest.size else 0.0
     last = envelope.size - 1
-    every = np.arange(counterparts.shape[0])
-    heights = counterparts[:, 1].copy()
+    heights, lines = counterparts[:, 1].copy(), y[rows]
     for star in range(x.size):
         if not kept[star]:
             continue
@@ -79,7 +64,7 @@ def in_wings(x, y, amplitude, faintest, rows, counterparts, seen, step, envelope
             reach = last * (POSSIBLE * envelope[last] * amplitude[star] / lowest) ** (-1.0 / FALL)
         if reach < 1.2 * fwhm:
             continue
-        for k in range(first_above(y, rows, y[star] - reach), rows.size):
+        for k in range(np.searchsorted(lines, y[star] - reach), rows.size):
             peak = rows[k]
             if y[peak] > y[star] + reach:
                 break
@@ -111,7 +96,7 @@ def in_wings(x, y, amplitude, faintest, rows, counterparts, seen, step, envelope
             slack = max(1.5, 0.5 * fwhm) + 0.02 * distance
             farthest = (1.0 + ALONG) * distance + slack
             low, high = y[star] - farthest, y[star] + farthest
-            for m in range(first_above(heights, every, low), every.size):
+            for m in range(np.searchsorted(heights, low), heights.size):
                 if counterparts[m, 1] > high:
                     break
                 dx, dy = counterparts[m, 0] - x[star], counterparts[m, 1] - y[star]

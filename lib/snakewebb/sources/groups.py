@@ -1,4 +1,9 @@
-"""Groups of connected peaks: which of them are sources, and what these are like."""
+"""Groups of connected peaks: which of them are sources, and what these are like.
+
+In this order: what is no more than its surroundings is dropped, then what no valley parts from
+brighter peaks; what is around a lost core is one saturated star; the rest is parted where the
+narrow filter shows two.
+"""
 
 from __future__ import annotations
 

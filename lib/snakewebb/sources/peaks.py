@@ -78,8 +78,11 @@ class Peaks:
             matched_filter.describe(maps.data, maps.err, maps.weight, kernel, places + shift, out)
             row, column = places.T
             amplitude, error, variance, _ = out.T
-            wide, whole = significance.kernels["broad"], np.empty_like(out)
-            matched_filter.describe(maps.data, maps.err, maps.weight, wide, places + shift, whole)
+            whole = out
+            if name == "star":
+                wide, whole = significance.kernels["broad"], np.empty_like(out)
+                planes = maps.data, maps.err, maps.weight
+                matched_filter.describe(*planes, wide, places + shift, whole)
             noise, narrow_noise, broad_noise = (
                 significance.noise(row + first, column, each) for each in (name, "narrow", "broad")
             )
