@@ -725,3 +725,158 @@ def pairs(values, correlation):
             if max(abs(k - i), abs(m - j)) <= reach:
                 total += values[i, j] * values[k, m] * correlation[reach + k - i, reach + m - j]
     return total
+
+
+def describe(image, err, weight, kernel, place):
+    """What is under a kernel at a place (kernels.matched_filter.describe)."""
+    m = len(kernel) // 2
+    planes = [np.pad(plane.astype(float), m) for plane in (image, err, weight)]
+    inside = np.s_[place[0] : place[0] + 2 * m + 1, place[1] : place[1] + 2 * m + 1]
+    image, err, weight = (plane[inside] for plane in planes)
+    both = np.outer(kernel, kernel)
+    data = weight > 0
+    image, err, weight = (np.where(data, plane, 0) for plane in (image, err, weight))
+    covered = (both * data).sum() / both.sum()
+    if not data.any():
+        return np.nan, np.nan, np.nan, covered
+    power = (both**2 * weight).sum()
+    return (
+        (both * weight * image).sum() / (both * weight).sum(),
+        np.sqrt(power) / (both * weight).sum(),
+        (both**2 * weight**2 * err**2).sum() / power,
+        covered,
+    )
+
+
+def height_above(image, i, j):
+    """By how much parabolas through a pixel and its neighbours are higher (kernels.…gain)."""
+    total = 0.0
+    for line, k in ((image[i], j), (image[:, j], i)):
+        if 0 < k < len(line) - 1:
+            a, b, c = np.polyfit([-1, 0, 1], line[k - 1 : k + 2].astype(float), 2)
+            if a < 0 and line[k] >= max(line[k - 1], line[k + 1]):
+                total += c - b**2 / (4 * a) - line[k]
+    return total
+
+
+def heights(image, narrow, i, j):
+    """Gain of a peak, and the narrow image's height beside it (kernels.matched_filter.heights)."""
+    near = [
+        (narrow[y, x], y, x)
+        for y in range(max(i - 1, 0), min(i + 2, image.shape[0]))
+        for x in range(max(j - 1, 0), min(j + 2, image.shape[1]))
+    ]
+    value, y, x = max(near)
+    return 1 + height_above(image, i, j) / image[i, j], value + height_above(narrow, y, x)
+
+
+def around(image, i, j, inner, outer):
+    """Median in a ring (kernels.groups.around)."""
+    y, x = np.indices(image.shape)
+    square = (y - i) ** 2 + (x - j) ** 2
+    ring = image[(square >= inner**2) & (square < outer**2)]
+    ring = ring[~np.isnan(ring)]
+    return float(np.median(ring.astype(float))) if len(ring) else 0.0
+
+
+def separate(image, places, depth, share):
+    """Which peaks a valley parts from all brighter ones that are kept (kernels.groups.separate)."""
+    kept = []
+    for k, (i, j) in enumerate(places):
+        limit = image[i, j] - max(depth[k], share * image[i, j])
+        kept.append(all(saddle(image, i, j, *places[o]) <= limit for o in range(k) if kept[o]))
+    return kept
+
+
+def share_out(image, member, places):
+    """Pixels to peaks, the highest first, each to a neighbour's (kernels.groups.share_out)."""
+    ny, nx = image.shape
+    out = np.zeros(image.shape, int)
+    for k, (i, j) in enumerate(places):
+        out[i, j] = k + 1
+    left = {(i, j) for i, j in zip(*np.nonzero(member), strict=True) if not out[i, j]}
+    while left:
+        edge = []
+        for i, j in left:
+            near = [
+                (image[y, x], out[y, x])
+                for y in range(max(i - 1, 0), min(i + 2, ny))
+                for x in range(max(j - 1, 0), min(j + 2, nx))
+                if out[y, x]
+            ]
+            if near:
+                edge.append((image[i, j], i, j, near))
+        if not edge:
+            break
+        _, i, j, near = max(edge)
+        out[i, j] = max(near)[1]
+        left.remove((i, j))
+    return out
+
+
+def spline_at(coefficients, below_y, weights_y, below_x, weights_x, low, high):
+    """A bicubic spline at one pixel (kernels.surface.spline)."""
+    part = coefficients[below_y : below_y + 4, below_x : below_x + 4]
+    return float(np.clip(weights_y @ part @ weights_x, low, high))
+
+
+def position_variances(image, err, sigma, x, y, correlation):
+    """By moving each pixel (kernels.groups.position_variances); without NaN pixels."""
+    i, j = np.indices(image.shape)
+
+    def middle(image):
+        place = np.array([x, y], float)
+        for _ in range(60):
+            square = (j - place[0]) ** 2 + (i - place[1]) ** 2
+            light = (
+                np.where(square <= (4 * sigma) ** 2, np.exp(-0.5 * square / sigma**2), 0) * image
+            )
+            slope = np.array([(light * (j - place[0])).sum(), (light * (i - place[1])).sum()])
+            place = place + slope / light.sum()
+        return place
+
+    start, step = middle(image), 1e-3
+    response = np.zeros((2, *image.shape))
+    for r in range(image.shape[0]):
+        for c in range(image.shape[1]):
+            moved = image.astype(float).copy()
+            moved[r, c] += step
+            response[:, r, c] = (middle(moved) - start) / step * err[r, c]
+    xx, yy, both = (pairs(each, correlation) for each in (*response, response.sum(axis=0)))
+    return xx, yy, (both - xx - yy) / 2
+
+
+def in_wings(peaks, counterparts, envelope, fwhm, constants):
+    """Which peaks are own, and near a star (kernels.wings.in_wings); all of the sky is seen.
+
+    Peaks as x, y, amplitude, the brightest first.
+    """
+    core, ring, spike_share, possible, counterpart, along, fall = constants
+    kept, near = [True] * len(peaks), [False] * len(peaks)
+    last = len(envelope) - 1
+
+    def spike_at(distance):
+        if distance < last:
+            return np.interp(distance, np.arange(last + 1), envelope)
+        return envelope[last] * (distance / last) ** fall
+
+    for star, (sx, sy, light) in enumerate(peaks):
+        for k in range(star + 1, len(peaks)):
+            x, y, amplitude = peaks[k]
+            distance = np.hypot(x - sx, y - sy)
+            if not kept[star] or not kept[k] or distance < 1.2 * fwhm:
+                continue
+            spike = spike_at(distance) * light
+            near[k] |= spike > 0.1 * amplitude
+            if amplitude > possible * spike:
+                continue
+            if amplitude <= (ring if distance < core * fwhm else spike_share) * spike:
+                kept[k] = False
+                continue
+            slack = max(1.5, 0.5 * fwhm) + 0.02 * distance
+            for cx, cy, other in counterparts:
+                u = ((cx - sx) * (sx - x) + (cy - sy) * (sy - y)) / distance
+                v = abs((cx - sx) * (sy - y) - (cy - sy) * (sx - x)) / distance
+                if v <= slack and abs(u - distance) <= along * distance:
+                    kept[k] &= not counterpart < other / amplitude < 1 / counterpart
+    return kept, near

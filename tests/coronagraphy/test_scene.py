@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from snakewebb.coronagraphy.frame import Frame
-from snakewebb.coronagraphy.psf import PointSpread
+from snakewebb.coronagraphy.psf import EffectivePsf
 from snakewebb.coronagraphy.scene import Scene
 from snakewebb.wcs.grid import Grid
 
@@ -19,7 +19,7 @@ FRAMES = [
 @pytest.fixture
 def psf():
     y, x = np.indices((81, 81)) - 40
-    return PointSpread.from_array(np.exp(-(x**2 + y**2) / 200), 8)
+    return EffectivePsf.from_array(np.exp(-(x**2 + y**2) / 200), 8)
 
 
 def test_the_combined_image_has_its_own_frame_and_psf(psf):

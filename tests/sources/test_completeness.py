@@ -113,7 +113,7 @@ def test_small_mosaics_are_filled_again(table):
     small = measure_completeness(field([], 220), HOW)
     assert small["number"].sum() > 2.5 * 220**2 / (15 * PSF.fwhm) ** 2
     depth = small.meta["completeness"]["depth_50%"]
-    assert depth == pytest.approx(table.meta["completeness"]["depth_50%"], abs=0.15)
+    assert depth == pytest.approx(table.meta["completeness"]["depth_50%"], abs=0.3)
 
 
 def test_segmentations_are_kept_in_the_scratch():

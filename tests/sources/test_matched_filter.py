@@ -16,6 +16,7 @@ from snakewebb.sources import matched_filter as step
 from snakewebb.sources import segmentation_map
 from snakewebb.sources.background import Background, NoPixel
 from snakewebb.sources.catalog import CatalogOptions, source_catalog
+from snakewebb.sources.peaks import star_shape
 from snakewebb.sources.surface import Surface
 from sources_fields import FAINT, NIRCAM, PSF, SCALE, SIGMA, SKY, field, lattice, mosaic_of
 
@@ -447,3 +448,79 @@ def test_errors_are_the_scatter():
         assert kron == pytest.approx(1, abs=0.15)
         # the broad filter's noise, too, decides which pixels are a galaxy's
         assert 0.9 < isophotal < 1.45
+
+
+def single_exposures(mosaic, rows):
+    """The first rows are seen by one exposure of four, twice as noisy."""
+    weight, data = mosaic.weight.copy(), mosaic.data.copy()
+    weight[:rows] = 0.25
+    noise = np.random.default_rng(11).standard_normal((rows, data.shape[1]))
+    data[:rows] += (np.sqrt(3) * SIGMA * noise).astype(np.float32)
+    return data, np.broadcast_to(SIGMA / np.sqrt(weight), data.shape), weight
+
+
+def test_where_one_exposure_sees_the_sky_stars_stay_and_cosmic_rays_go():
+    stars = [(x, y, 120.0) for x, y, _ in lattice(40, 0, 400)]
+    data, err, weight = single_exposures(field(stars, 400), 180)
+    rng, rays = np.random.default_rng(2), 0
+    for _ in range(60):
+        row, column = rng.integers(8, 170, 2)
+        if min(np.hypot(column - x, row - y) for x, y, _ in stars) > 9:
+            rays += 1
+            length = rng.integers(2, 6)
+            dy, dx = rng.choice([-1, 0, 1], 2)
+            for k in range(length):
+                # as drizzle smooths it
+                data[row + k * dy, column + k * dx : column + k * dx + 2] += 30 * SIGMA
+    columns, _ = found(mosaic_of(data, err, weight))
+    assert rays > 20
+    kept = [nearest(columns, x, y).min() < 1 for x, y, _ in stars]
+    assert np.mean(kept) > 0.95
+    assert len(columns["label"]) <= sum(kept) + 0.15 * rays
+
+
+def test_the_redness_of_noise_drops_no_stars():
+    """Confusion or 1/f noise: the narrow filter then has less noise of its own."""
+    rng = np.random.default_rng(6)
+    places = lattice(30, 40, 300)
+    mosaic = field(places, 300)
+    f = np.hypot(*np.meshgrid(np.fft.fftfreq(300), np.fft.rfftfreq(300), indexing="ij"))
+    red = np.fft.rfft2(rng.standard_normal((300, 300))) / np.maximum(f, 0.01)
+    red = np.fft.irfft2(red * np.exp(-2 * (np.pi * f * 2) ** 2))
+    data = mosaic.data + (1.5 * SIGMA * red / red.std()).astype(np.float32)
+    columns, _ = found(mosaic_of(data, SIGMA), threshold=4.0)
+    assert np.mean([nearest(columns, x, y).min() < 1.5 for x, y, _ in places]) > 0.97
+
+
+def test_a_cosmic_ray_has_no_wings():
+    """Beside it, a star is a star."""
+    mosaic = field([(100.0, 100.0, 40)])
+    data = mosaic.data.copy()
+    data[92, 96] += 3000 * SIGMA
+    columns, _ = found(mosaic_of(data, mosaic.err))
+    assert nearest(columns, 100, 100).min() < 0.5
+
+
+def test_spikes_have_no_counterpart_beyond_the_mosaics_edge():
+    for y in (100.0, 12.0):
+        columns, _ = found(field([(100.0, y, 6e4)]))
+        assert len(columns["label"]) == 1
+
+
+def test_shapes_of_stars_are_as_they_are_measured():
+    sharpness, breadth = star_shape(PSF)
+    assert 0.4 < sharpness < 1
+    assert 0.5 < breadth < 1.2
+
+
+def test_errors_that_are_0_or_infinite_are_no_trouble():
+    mosaic = field(lattice(30, 30))
+    expected, _ = found(mosaic)
+    err = np.array(mosaic.err)
+    for value in (0.0, np.inf, np.nan):
+        err[60:90, 60:90] = value
+        columns, _ = found(mosaic_of(mosaic.data, err))
+        assert np.isfinite(columns["significance"]).all()
+        assert len(columns["label"]) == len(expected["label"])
+    columns, _ = found(mosaic_of(mosaic.data, np.float32(0)))
+    assert len(columns["label"]) == len(expected["label"])

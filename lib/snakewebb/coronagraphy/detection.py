@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates, maximum_filter, spline_filter
 
 from snakewebb.coronagraphy.noise import CORE, NEIGHBOURS, Rings, flux_map, significance
-from snakewebb.coronagraphy.psf import PointSpread
+from snakewebb.coronagraphy.psf import EffectivePsf
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Detections:
 def detect(
     image: np.ndarray,
     center: tuple[float, float],
-    psf: PointSpread,
+    psf: EffectivePsf,
     *,
     threshold: float = 5.0,
     most: int = MOST_SOURCES,
@@ -71,7 +71,7 @@ def detect(
         The star's light subtracted.
     center : (x, y)
         The star, 0-based pixels.
-    psf : PointSpread
+    psf : EffectivePsf
         Round, at the image's pixels.
     threshold : float
         Normal sigma of the rarity of a false alarm at one place, few places taken into account.
@@ -113,7 +113,7 @@ def detect(
     return Detections(sources, snr, residual, mask)
 
 
-def _likeness(image: np.ndarray, psf: PointSpread, x: float, y: float) -> float:
+def _likeness(image: np.ndarray, psf: EffectivePsf, x: float, y: float) -> float:
     """Return the correlation of an image's pixels with those of a star at a place."""
     stamp, rows, columns = psf.stamp(image.shape, x, y)
     v, u = np.ogrid[rows, columns]
@@ -126,7 +126,7 @@ def without_source(
     flux: np.ndarray,
     mask: np.ndarray,
     center: tuple[float, float],
-    psf: PointSpread,
+    psf: EffectivePsf,
     x: float,
     y: float,
 ) -> tuple[np.ndarray, float]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from snakewebb.coronagraphy.frame import Frame
 from snakewebb.coronagraphy.noise import flux_at
-from snakewebb.coronagraphy.psf import PointSpread
+from snakewebb.coronagraphy.psf import EffectivePsf
 from snakewebb.coronagraphy.scene import Scene
 
 Cubes = Sequence[np.ndarray]
@@ -51,7 +51,7 @@ class Reduction:
 
 
 def companion_image(
-    shape: tuple[int, int], frame: Frame, psf: PointSpread, companion: Companion
+    shape: tuple[int, int], frame: Frame, psf: EffectivePsf, companion: Companion
 ) -> np.ndarray:
     """Return a companion on an exposure, (ny, nx) float64, MJy/sr.
 
@@ -60,7 +60,7 @@ def companion_image(
     shape : (ny, nx)
     frame : Frame
         The exposure's.
-    psf : PointSpread
+    psf : EffectivePsf
         At the exposure's pixels.
     companion : Companion
     """

@@ -9,7 +9,7 @@ from scipy.ndimage import binary_dilation, map_coordinates, spline_filter
 from scipy.signal import fftconvolve
 from scipy.stats import norm, t
 
-from snakewebb.coronagraphy.psf import PointSpread
+from snakewebb.coronagraphy.psf import EffectivePsf
 from snakewebb.kernels.noise import ring_statistics
 
 CORE = 1.5
@@ -22,14 +22,14 @@ PHASES = 8
 """Noise is averaged over so many sets of places on a ring."""
 
 
-def flux_map(image: np.ndarray, psf: PointSpread) -> np.ndarray:
+def flux_map(image: np.ndarray, psf: EffectivePsf) -> np.ndarray:
     """Return the flux of the point source that fits best, for each pixel as its place.
 
     Parameters
     ----------
     image : (ny, nx) array
         NaN where there are no data.
-    psf : PointSpread
+    psf : EffectivePsf
         Round; its core is fitted.
 
     Returns
@@ -45,7 +45,7 @@ def flux_map(image: np.ndarray, psf: PointSpread) -> np.ndarray:
     return np.where(squares > least, total / np.maximum(squares, least), np.nan)
 
 
-def flux_at(image: np.ndarray, psf: PointSpread, x: float, y: float) -> float:
+def flux_at(image: np.ndarray, psf: EffectivePsf, x: float, y: float) -> float:
     """Return the flux of the point source that fits best at a place; NaN if that has no data."""
     stamp, rows, columns = psf.stamp(image.shape, x, y)
     v, u = np.ogrid[rows, columns]
@@ -58,7 +58,7 @@ def flux_at(image: np.ndarray, psf: PointSpread, x: float, y: float) -> float:
     return float((stamp[good] * cut[good]).sum() / squares)
 
 
-def _core(psf: PointSpread) -> np.ndarray:
+def _core(psf: EffectivePsf) -> np.ndarray:
     radius = CORE * psf.fwhm
     half = math.floor(radius)
     stamp, rows, columns = psf.stamp((2 * half + 1, 2 * half + 1), half, half)

@@ -15,7 +15,7 @@ from scipy.ndimage import distance_transform_edt, map_coordinates, spline_filter
 from snakewebb.errors import InputError
 from snakewebb.io.headers import value
 from snakewebb.io.tables import read_image
-from snakewebb.references.pupil import CHARGE_DIFFUSION, DIAMETER, make_pupil
+from snakewebb.references.pupil import CHARGE_DIFFUSION, DIAMETER, make_pupil, star_image
 from snakewebb.wcs.sphere import ARCSEC
 
 MOST_OVERSAMPLED = 100
@@ -24,7 +24,7 @@ BRIGHTEST = 1e20
 
 
 @dataclass(frozen=True)
-class PointSpread:
+class EffectivePsf:
     """An effective PSF: what fraction of a star's flux a pixel holds, by its place to the star.
 
     Attributes
@@ -43,7 +43,7 @@ class PointSpread:
     oversample: float
 
     @classmethod
-    def from_array(cls, image: np.ndarray, oversample: int = 1) -> PointSpread:
+    def from_array(cls, image: np.ndarray, oversample: int = 1) -> EffectivePsf:
         """Make a PSF from an image of a star at its middle, of any flux, without background.
 
         The image is normalised to all that is in it. One of few samples is resampled by its
@@ -109,7 +109,7 @@ class PointSpread:
         grid = (half + self.oversample * np.outer(f(angle), radius) for f in (np.sin, np.cos))
         return map_coordinates(self._coefficients, list(grid), prefilter=False).mean(axis=0)
 
-    def drizzled(self, pixfrac: float = 1.0, pixel_scale_ratio: float = 1.0) -> PointSpread:
+    def drizzled(self, pixfrac: float = 1.0, pixel_scale_ratio: float = 1.0) -> EffectivePsf:
         """Return the PSF of a mosaic: convolved with the drop and with the output pixel.
 
         The mean over subpixel phases and position angles, so it is round. Fruchter & Hook 2002
@@ -120,12 +120,12 @@ class PointSpread:
         frequency = np.fft.fftfreq(size, 1 / self.oversample)
         box = np.sinc(frequency * pixfrac) * np.sinc(frequency * pixel_scale_ratio)
         spectrum = np.fft.fft2(self.image, (size, size)) * box[:, None] * box
-        smooth = PointSpread(np.fft.ifft2(spectrum).real[:n, :n], self.oversample)
+        smooth = EffectivePsf(np.fft.ifft2(spectrum).real[:n, :n], self.oversample)
         samples = np.arange(n // 2 + 1)
         profile = smooth.profile(samples / self.oversample)
         offset = np.arange(n) - n // 2
         image = np.interp(np.hypot(offset[:, None], offset), samples, profile, right=0.0)
-        return PointSpread(image * pixel_scale_ratio**2, self.oversample * pixel_scale_ratio)
+        return EffectivePsf(image * pixel_scale_ratio**2, self.oversample * pixel_scale_ratio)
 
     @cached_property
     def fwhm(self) -> float:
@@ -160,7 +160,7 @@ def model_psf(
     *,
     margin: float = 0.0,
     size: int = 101,
-) -> PointSpread:
+) -> EffectivePsf:
     """Compute the PSF of JWST's segmented pupil, behind a Lyot stop but beside the mask.
 
     Parameters
@@ -173,10 +173,6 @@ def model_psf(
         The stop passes what is farther than this from all edges of the pupil, metres.
     size : int, optional
         Side, pixels, odd. What light falls outside, some per cent, is not in the PSF.
-
-    Notes
-    -----
-    Matrix Fourier transform: Soummer et al. 2007 (Optics Express 15, 15935).
     """
     x, pupil = make_pupil()
     step = x[1] - x[0]
@@ -186,19 +182,16 @@ def model_psf(
     oversample = 2 * math.ceil(2 * pixel * DIAMETER / wavelength)
     half = size // 2 * oversample
     angle = np.arange(-half, half + 1) / oversample * pixel
-    image = np.zeros((2 * half + 1, 2 * half + 1))
-    for colour in wavelength + bandwidth * np.linspace(-0.5, 0.5, 9):
-        wave = np.exp(-2j * np.pi / colour * np.outer(angle, x))
-        image += np.abs(wave @ stop @ wave.T) ** 2 / colour**2
+    image = star_image(x, stop, angle, wavelength + bandwidth * np.linspace(-0.5, 0.5, 9))
     frequency = np.fft.fftfreq(len(image), 1 / oversample)
     pixels = np.sinc(frequency) * np.exp(-2 * (np.pi * CHARGE_DIFFUSION * frequency) ** 2)
     image = np.fft.ifft2(np.fft.fft2(image) * pixels[:, None] * pixels).real
     # By Parseval's theorem this is all of the light, on the stamp and off it.
     whole = 9 * (stop**2).sum() / (pixel * step) ** 2
-    return PointSpread(image / whole, float(oversample))
+    return EffectivePsf(image / whole, float(oversample))
 
 
-def read_psf(path: str | Path) -> PointSpread:
+def read_psf(path: str | Path) -> EffectivePsf:
     """Read an image of a star, or of the PSF that a model gives.
 
     The first image of the file, with the star in the middle of a square of an odd number of
@@ -217,6 +210,6 @@ def read_psf(path: str | Path) -> PointSpread:
             f"{path}: OVERSAMP is {oversample!r}: give a whole number from 1 to {MOST_OVERSAMPLED}"
         )
     try:
-        return PointSpread.from_array(array, int(oversample))
+        return EffectivePsf.from_array(array, int(oversample))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None

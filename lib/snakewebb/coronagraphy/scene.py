@@ -10,7 +10,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from snakewebb.coronagraphy.frame import Frame
-from snakewebb.coronagraphy.psf import PointSpread
+from snakewebb.coronagraphy.psf import EffectivePsf
 from snakewebb.wcs.grid import Grid
 
 
@@ -24,7 +24,7 @@ class Scene:
         Exposures of the target, repaired, MJy/sr.
     frames : sequence of Frame
         Theirs.
-    psf : PointSpread
+    psf : EffectivePsf
         Of a companion, at their pixels.
     grid : Grid
         The combined image's.
@@ -38,7 +38,7 @@ class Scene:
 
     cubes: Sequence[np.ndarray]
     frames: Sequence[Frame]
-    psf: PointSpread
+    psf: EffectivePsf
     grid: Grid
     star: tuple[float, float]
     transmission: np.ndarray | None = None
@@ -50,7 +50,7 @@ class Scene:
         return Frame.of_grid(self.grid, *self.star)
 
     @cached_property
-    def image_psf(self) -> PointSpread:
+    def image_psf(self) -> EffectivePsf:
         """Of a companion in the combined image."""
         ratio = self.frame.pixel_scale / self.frames[0].pixel_scale
         return self.psf.drizzled(self.pixfrac, ratio)

@@ -16,7 +16,7 @@ from snakewebb.coronagraphy.contrast_file import write_contrast
 from snakewebb.coronagraphy.frame import Frame
 from snakewebb.coronagraphy.klip import KlipOptions
 from snakewebb.coronagraphy.noise_curve import Unmeasurable
-from snakewebb.coronagraphy.psf import PointSpread, model_psf, read_psf
+from snakewebb.coronagraphy.psf import EffectivePsf, model_psf, read_psf
 from snakewebb.coronagraphy.reduction import Target, read_target
 from snakewebb.coronagraphy.repair import RepairOptions
 from snakewebb.coronagraphy.scene import Scene
@@ -203,7 +203,7 @@ def _band(setup: Mapping[str, str]) -> Filter:
 
 def _psf(
     path: str | Path | None, setup: Mapping[str, str], band: Filter, pixel_scale: float
-) -> tuple[PointSpread, str]:
+) -> tuple[EffectivePsf, str]:
     """Return the PSF, and where it is from."""
     if path:
         return read_psf(path), Path(path).name

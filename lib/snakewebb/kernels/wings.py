@@ -7,7 +7,8 @@ from snakewebb.kernels.cache import njit
 CORE = 8.0
 """How far the rings of a star reach, in FWHM."""
 CERTAIN_RING, CERTAIN_SPIKE = 1.5, 0.4
-"""What is fainter than as many spikes, among rings and farther out, is not told from them."""
+"""What is fainter than as many spikes, among rings and farther out, is not told from them. Farther
+out, too, the first counts where the mosaic ends on the star's other side."""
 POSSIBLE = 2.5
 """What is brighter than as many spikes is none."""
 COUNTERPART = 0.3
@@ -18,27 +19,13 @@ FALL = -2.5
 """Beyond the envelope, a star's light falls as this power of distance."""
 
 
-@njit("int64(float64[::1], int64[::1], float64)", cache=True, nogil=True)
-def first_above(y, rows, low):
-    """Return how many of some places, in the order of `rows`, are below a row."""
-    left = 0
-    right = rows.size
-    while left < right:
-        middle = (left + right) // 2
-        if y[rows[middle]] < low:
-            left = middle + 1
-        else:
-            right = middle
-    return left
-
-
 @njit(
     "void(float64[::1], float64[::1], float64[::1], float64[::1], int64[::1], float64[:, ::1], "
-    "float64[::1], float64, boolean[::1], boolean[::1])",
+    "boolean[:, ::1], int64, float64[::1], float64, boolean[::1], boolean[::1])",
     cache=True,
     nogil=True,
 )
-def in_wings(x, y, amplitude, faintest, rows, counterparts, envelope, fwhm, kept, near):
+def in_wings(x, y, amplitude, faintest, rows, counterparts, seen, step, envelope, fwhm, kept, near):
     """Keep the peaks that are not in spikes, rings or halos of brighter ones that are kept.
 
     Parameters
@@ -51,6 +38,10 @@ def in_wings(x, y, amplitude, faintest, rows, counterparts, envelope, fwhm, kept
         Peaks in the order of y.
     counterparts : (m, 3) float64
         x, y and amplitude of all peaks, in the order of y.
+    seen : (my, mx) bool
+        Where there is data: at every so many rows and columns.
+    step : int
+        So many.
     envelope : (m,) float64
         Brightness of spikes at 0, 1, 2, … pixels from a star, over the star's.
     fwhm : float
@@ -61,8 +52,7 @@ def in_wings(x, y, amplitude, faintest, rows, counterparts, envelope, fwhm, kept
     near[:] = False
     lowest = faintest.min() if faintest.size else 0.0
     last = envelope.size - 1
-    every = np.arange(counterparts.shape[0])
-    heights = counterparts[:, 1].copy()
+    heights, lines = counterparts[:, 1].copy(), y[rows]
     for star in range(x.size):
         if not kept[star]:
             continue
@@ -74,7 +64,7 @@ def in_wings(x, y, amplitude, faintest, rows, counterparts, envelope, fwhm, kept
             reach = last * (POSSIBLE * envelope[last] * amplitude[star] / lowest) ** (-1.0 / FALL)
         if reach < 1.2 * fwhm:
             continue
-        for k in range(first_above(y, rows, y[star] - reach), rows.size):
+        for k in range(np.searchsorted(lines, y[star] - reach), rows.size):
             peak = rows[k]
             if y[peak] > y[star] + reach:
                 break
@@ -92,7 +82,12 @@ def in_wings(x, y, amplitude, faintest, rows, counterparts, envelope, fwhm, kept
                 near[peak] = True
             if amplitude[peak] > POSSIBLE * spike:
                 continue
-            certain = CERTAIN_RING if distance < CORE * fwhm else CERTAIN_SPIKE
+            # where the other side is not seen, no counterpart tells spikes from sources
+            column = int(2.0 * x[star] - x[peak]) // step
+            row = int(2.0 * y[star] - y[peak]) // step
+            inside = 0 <= row < seen.shape[0] and 0 <= column < seen.shape[1]
+            symmetric = inside and seen[row, column]
+            certain = CERTAIN_SPIKE if symmetric and distance >= CORE * fwhm else CERTAIN_RING
             kept[peak] = amplitude[peak] > certain * spike
             if not kept[peak]:
                 continue
@@ -101,7 +96,7 @@ def in_wings(x, y, amplitude, faintest, rows, counterparts, envelope, fwhm, kept
             slack = max(1.5, 0.5 * fwhm) + 0.02 * distance
             farthest = (1.0 + ALONG) * distance + slack
             low, high = y[star] - farthest, y[star] + farthest
-            for m in range(first_above(heights, every, low), every.size):
+            for m in range(np.searchsorted(heights, low), heights.size):
                 if counterparts[m, 1] > high:
                     break
                 dx, dy = counterparts[m, 0] - x[star], counterparts[m, 1] - y[star]

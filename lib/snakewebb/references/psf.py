@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from snakewebb.references.filters import Filter, passband
-from snakewebb.references.pupil import CHARGE_DIFFUSION, DIAMETER, make_pupil
+from snakewebb.references.pupil import CHARGE_DIFFUSION, DIAMETER, make_pupil, star_image
 
 FGS = Filter(2.5e-6, 3.0e-6)
 """The guiders have no filters."""
@@ -23,8 +23,6 @@ RINGS = 45
 """As many λ/D is the image wide at most: the pupil's samples tell no more."""
 PUPIL = 128
 COLOURS = 5
-SLOPE = -2.5
-"""Beyond its image, a star's light falls as this power of the distance."""
 
 
 @dataclass(frozen=True)
@@ -179,10 +177,6 @@ def mosaic_psf(
         Mosaic pixel over detector pixel.
     pixfrac : float, optional
         Of drizzle.
-
-    Notes
-    -----
-    Matrix Fourier transform: Soummer et al. 2007 (Optics Express 15, 15935).
     """
     pixel = np.radians(pixel_scale / 3600)
     oversample = max(2, int(np.ceil(2 * pixel * DIAMETER / band.wavelength)))
@@ -190,10 +184,8 @@ def mosaic_psf(
     n = 2 * reach * oversample
     x, pupil = make_pupil(PUPIL)
     angle = (np.arange(n) - n // 2) / oversample * pixel
-    image = np.zeros((n, n))
-    for colour in band.wavelength + band.bandwidth * np.linspace(-0.45, 0.45, COLOURS):
-        wave = np.exp(-2j * np.pi / colour * np.outer(angle, x))
-        image += np.abs(wave @ pupil @ wave.T) ** 2 / colour**2
+    colours = band.wavelength + band.bandwidth * np.linspace(-0.45, 0.45, COLOURS)
+    image = star_image(x, pupil, angle, colours)
     optics = np.fft.rfft2(np.fft.ifftshift(image / image.sum())).real
     return _sampled(optics, oversample, 1 / pixel_scale_ratio, pixfrac)
 

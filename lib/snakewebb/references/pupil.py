@@ -1,5 +1,6 @@
-"""The telescope's point-spread function, as its Fourier transform."""
+"""The telescope's pupil, and what it makes of a star."""
 
+from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
@@ -43,3 +44,32 @@ def make_pupil(n: int = 384) -> tuple[np.ndarray, np.ndarray]:
         across = np.clip(0.5 + (STRUT / 2 - np.abs(-s * X + c * Y)) / step, 0, 1)
         pupil *= 1 - across * (c * X + s * Y > 0)
     return x, pupil
+
+
+def star_image(
+    x: np.ndarray, pupil: np.ndarray, angle: np.ndarray, wavelengths: Iterable[float]
+) -> np.ndarray:
+    """Return the image of a star in the light of some wavelengths, in arbitrary units.
+
+    Parameters
+    ----------
+    x, pupil : (m,), (m, m)
+        Sample positions in metres, and the transmission there.
+    angle : (n,)
+        Along both axes, from the star, radians.
+    wavelengths : iterable of float
+        Metres; each has the same share of photons.
+
+    Returns
+    -------
+    (n, n) float64
+
+    Notes
+    -----
+    Matrix Fourier transform: Soummer et al. 2007 (Optics Express 15, 15935).
+    """
+    image = np.zeros((len(angle), len(angle)))
+    for wavelength in wavelengths:
+        wave = np.exp(-2j * np.pi / wavelength * np.outer(angle, x))
+        image += np.abs(wave @ pupil @ wave.T) ** 2 / wavelength**2
+    return image

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from snakewebb.references.pupil import CHARGE_DIFFUSION, DIAMETER, make_pupil
+from snakewebb.references.pupil import CHARGE_DIFFUSION, DIAMETER, make_pupil, star_image
 
 
 @dataclass(frozen=True)
@@ -108,20 +108,13 @@ def make_psf(wavelength: float, bandwidth: float, pixel_scale: float, size: int 
     -------
     Psf
         Faded to nothing at the stamp's inscribed circle, and of sum 1 there.
-
-    Notes
-    -----
-    Matrix Fourier transform: Soummer et al. 2007 (Optics Express 15, 15935).
     """
     pixel = np.radians(pixel_scale / 3600)
     oversample = max(2, int(np.ceil(2 * pixel * DIAMETER / wavelength)))
     n = size * oversample
     x, pupil = make_pupil()
     angle = (np.arange(n) - n // 2) / oversample * pixel
-    image = np.zeros((n, n))
-    for colour in wavelength + bandwidth * np.linspace(-0.5, 0.5, 9):
-        wave = np.exp(-2j * np.pi / colour * np.outer(angle, x))
-        image += np.abs(wave @ pupil @ wave.T) ** 2 / colour**2
+    image = star_image(x, pupil, angle, wavelength + bandwidth * np.linspace(-0.5, 0.5, 9))
     r = np.hypot(angle[:, None], angle[None, :]) / (angle[-1] + angle[1] - angle[0])
     image *= np.cos(np.clip((r - 0.8) / 0.2, 0, 1) * np.pi / 2) ** 2
     return Psf(size, oversample, image / image.sum())

@@ -148,7 +148,8 @@ def measure_completeness(
         return _table({}, {"reason": str(reason)})
     options: dict[str, Any] = {"apcorr": apcorr, "scratch": scratch, "threads": threads}
     before = source_catalog(mosaic, how, **options)
-    rng, rounds = np.random.default_rng(seed), []
+    rng = np.random.default_rng(seed)
+    rounds: list[tuple[np.ndarray, ...]] = []
     while len(rounds) < ROUNDS and sum(len(stars[0]) for stars in rounds) < ENOUGH:
         x, y, flux, error = _draw(significance, psf, rng)
         if not len(x):

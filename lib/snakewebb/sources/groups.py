@@ -1,10 +1,15 @@
-"""Groups of connected peaks: which of them are sources, and what these are like."""
+"""Groups of connected peaks: which of them are sources, and what these are like.
+
+In this order: what is no more than its surroundings is dropped, then what no valley parts from
+brighter peaks; what is around a lost core is one saturated star; the rest is parted where the
+narrow filter shows two.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from snakewebb.io.noise_correlation import UNCORRELATED, NoiseCorrelation
+from snakewebb.io.noise_correlation import UNCORRELATED
 from snakewebb.kernels import detection, shapes
 from snakewebb.kernels import groups as kernels
 from snakewebb.kernels.centroids import windowed_centroids
@@ -12,7 +17,7 @@ from snakewebb.references.psf import PointSpread
 from snakewebb.sources.peaks import Peaks, list_peaks
 from snakewebb.sources.segmentation_map import Window
 from snakewebb.sources.shapes import FWHM_TO_SIGMA
-from snakewebb.sources.significance import SCALES, Maps, kernel
+from snakewebb.sources.significance import SCALES, Maps, Significance
 
 DEPTH = 4.0
 """As many errors deep is the valley between two sources."""
@@ -22,6 +27,7 @@ RING = (1.5, 4.0)
 """Radii, in FWHM, between which the light around a source is looked at."""
 NARROW = 5.0
 """The same for pairs that only the narrow filter parts, and the significance of each."""
+NARROW_DEPTH = 3.0
 NARROW_SHARE = 0.1
 FAINTER = 0.15
 """The fainter one of such a pair has at least this share of the brighter one's peak."""
@@ -35,12 +41,17 @@ RIM_OF_PART = 300.0
 """The same where some exposures are not lost."""
 LARGEST = 12.0
 """Side of the largest saturated core, FWHM."""
+LOW_COVERAGE = 0.5
+"""Weight, over that of most pixels, below which coverage is low."""
+LIKENESS = 1.0
+"""Radius, in FWHM, in which it is seen whether a source is like a star."""
 DESCRIBED = (
     *("x", "y", "significance", "amplitude", "error", "coverage", "weight", "sharpness"),
     "breadth",
-    *("saturated", "broad", "wide"),
+    *("misfit", "saturated", "broad", "wide"),
 )
 """What `Resolver.sources` tells of a source beside its segment."""
+MISFIT = DESCRIBED.index("misfit")
 
 
 class Resolver:
@@ -54,13 +65,12 @@ class Resolver:
         Of the groups: first and end row, first and end column.
     known : int
         The first id that parts of groups can have.
+    significance : Significance
     psf : PointSpread
     threshold : float
         Significance of the faintest sources.
     deblend : bool
         Whether groups are parted.
-    correlation : NoiseCorrelation, optional
-        Of the noise of pixels.
     """
 
     def __init__(
@@ -68,16 +78,19 @@ class Resolver:
         peaks: Peaks,
         boxes: np.ndarray,
         known: int,
+        significance: Significance,
         psf: PointSpread,
         threshold: float,
         deblend: bool,
-        correlation: NoiseCorrelation | None = None,
     ):
         self._peaks, self._boxes, self._next = peaks, boxes, known
         self._psf, self._fwhm = psf, psf.fwhm
         self._peak = psf.image(psf.gaussian(psf.filter_fwhm)).max()
         self._threshold, self._deblend = threshold, deblend
-        self._correlation, self._kernel = correlation, kernel(psf.filter_fwhm)
+        self._noise = significance.correlation
+        self._kernel = significance.kernels["star"]
+        self._low = LOW_COVERAGE * significance.typical_weight
+        self._small = psf.cut(int(np.ceil(LIKENESS * psf.fwhm)) + 1)
         self._first = np.searchsorted(peaks.group, np.arange(1, len(boxes) + 2))
 
     def sources(self, window: Window, maps: Maps, ids: np.ndarray) -> np.ndarray:
@@ -123,15 +136,16 @@ class Resolver:
         # as exact as they are the same in any window
         columns[:, :2] = (columns[:, :2] + corner[::-1]).round(8)
         variances = np.empty((len(sources), 4))
-        noise = self._correlation or UNCORRELATED
+        noise = self._noise or UNCORRELATED
         place = noise.kernels, noise.step, *corner
         smoothed = maps.star_flux * np.float32(np.sum(self._kernel**2) ** 2)
         shapes.propagate(
             smoothed, err, inner_bad, ids, sources, sums, self._kernel, *place, variances
         )
-        if self._correlation is None:  # as in the reference pipeline
+        if self._noise is None:  # as in the reference pipeline
             variances[:, 0] = sums[:, 2]
         variances[:, 1:] = self._spread(maps, bad, columns, corner)
+        columns[:, MISFIT] = self._misfits(maps, ids, sources, columns, corner)
         sources[:, 3:5] += window.top
         sources[:, 5:7] += window.left
         return np.column_stack([sources, sums, variances, columns])
@@ -154,9 +168,31 @@ class Resolver:
         inside[inside] = ids[row[inside], column[inside]] == sources[inside, 0]
         columns[inside, :2] = place[inside]
 
+    def _misfits(self, maps, ids, sources, columns, corner):
+        """Return how little sources where coverage is low are like stars.
+
+        The root of the power that a star leaves in the source's pixels, over its own there.
+        """
+        data, weight = maps.data[maps.inner], maps.weight[maps.inner]
+        place = columns[:, :2] - corner[::-1]
+        half, found = self._small.size // 2, np.zeros(len(columns))
+        for k in np.flatnonzero(columns[:, DESCRIBED.index("weight")] < self._low):
+            column, row = np.rint(place[k]).astype(int)
+            stamp = self._small.stamp(*(place[k] - [column, row]))
+            y, x = np.indices(stamp.shape) + np.array([row - half, column - half])[:, None, None]
+            near = np.hypot(x - place[k, 0], y - place[k, 1]) < LIKENESS * self._fwhm
+            near &= (y >= 0) & (x >= 0) & (y < ids.shape[0]) & (x < ids.shape[1])
+            y, x, stamp = y[near], x[near], stamp[near]
+            own = (weight[y, x] > 0) & (ids[y, x] == sources[k, 0])
+            value, star = data[y[own], x[own]].astype(float), stamp[own]
+            power, light = np.sum(star**2), np.sum(value * star)
+            if light > 0:
+                found[k] = np.sqrt(np.sum((value * power / light - star) ** 2) / power)
+        return found
+
     def _spread(self, maps, bad, columns, corner):
         """Return the variances of positions, see `position_variances`."""
-        noise = self._correlation or UNCORRELATED
+        noise = self._noise or UNCORRELATED
         margin = np.array([maps.top, maps.left])
         image = np.where(bad, np.float32(np.nan), maps.data)
         x, y = (columns[:, :2] - (corner - margin)[::-1]).T.copy()
@@ -213,7 +249,7 @@ class Resolver:
             parts, shares = places[k : k + 1], [1.0]
             if cores[k] is None and not own.broad[k] and len(near) > 1:
                 value = maps.narrow_flux[near[:, 0], near[:, 1]].astype(float)
-                depth = NARROW * own.excess[k] * _errors(maps.narrow_flux, maps.narrow, near)
+                depth = NARROW_DEPTH * own.excess[k] * _errors(maps.narrow_flux, maps.narrow, near)
                 strong = value > np.maximum(depth, FAINTER * value.max())
                 near, value = near[strong], value[strong]
                 order = np.argsort(-value, kind="stable")
@@ -261,7 +297,7 @@ class Resolver:
         flux, point = maps.star_flux, ~own.broad
         place = x + point * _offsets(flux, y, x, 0, 1), y + point * _offsets(flux, y, x, 1, 0)
         out = np.column_stack([*place, *known, weight, own.sharpness, own.breadth])
-        out = np.column_stack([out, saturated, own.broad, own.wide])
+        out = np.column_stack([out, np.zeros(len(y)), saturated, own.broad, own.wide])
         for k in np.flatnonzero(saturated):
             out[k, :2] = cores[k][1], cores[k][0]
             out[k, 3] = max(self._amplitude(cores[k], maps), out[k, 3])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from snakewebb.io.noise_correlation import UNCORRELATED, NoiseCorrelation
+from snakewebb.io.noise_correlation import UNCORRELATED
 from snakewebb.kernels import kron as kernels
 from snakewebb.references.psf import PointSpread
 from snakewebb.sources.segmentation_map import Segmentation, piece_rows, windows
@@ -28,7 +28,6 @@ def kron_fluxes(
     columns: Mapping[str, np.ndarray],
     psf: PointSpread,
     parameters: tuple[float, ...] | None = None,
-    correlation: NoiseCorrelation | None = None,
 ) -> dict[str, np.ndarray]:
     """Measure sources in ellipses of some of their first moments of radius.
 
@@ -45,8 +44,6 @@ def kron_fluxes(
         What of a star's light is outside a circle of the ellipse's area is added.
     parameters : tuple of float, optional
         As ``DEFAULT``.
-    correlation : NoiseCorrelation, optional
-        Of the noise of pixels.
 
     Returns
     -------
@@ -54,7 +51,7 @@ def kron_fluxes(
         ``kron_flux``, ``kron_flux_err``, ``kron_radius`` (semimajor axis of the ellipse, pixels).
     """
     scale, least, circle = (*(parameters or DEFAULT), 0.0)[:3]
-    shape, noise = significance.shape, correlation or UNCORRELATED
+    shape, noise = significance.shape, significance.correlation or UNCORRELATED
     major = np.minimum(columns["semimajor_sigma"], FARTHEST / REACH * psf.fwhm)
     minor = np.minimum(columns["semiminor_sigma"], major)
     least = np.maximum(least, circle / np.sqrt(major * minor))

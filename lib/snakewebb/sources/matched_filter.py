@@ -18,13 +18,13 @@ from snakewebb.io.bands import in_order
 from snakewebb.kernels import detection
 from snakewebb.references.psf import PointSpread
 from snakewebb.sources.detection import joined, touching
-from snakewebb.sources.groups import DESCRIBED, RING, Resolver
+from snakewebb.sources.groups import DESCRIBED, LOW_COVERAGE, RING, Resolver
 from snakewebb.sources.kron import kron_fluxes
-from snakewebb.sources.peaks import Peaks, star_sharpness
+from snakewebb.sources.peaks import Peaks, star_shape
 from snakewebb.sources.segmentation_map import Image, Segmentation, piece_rows, windows
 from snakewebb.sources.shapes import ordered_columns
 from snakewebb.sources.significance import Significance
-from snakewebb.sources.wings import part_of_stars
+from snakewebb.sources.wings import STEP, part_of_stars
 
 SNR_THRESHOLD = 4.8
 """Significance of the faintest source: an empty NIRCam detector has about six such peaks."""
@@ -38,13 +38,15 @@ LOWEST_BROAD = 3.5
 """The same of the broad filter."""
 EDGE = 0.9
 """A source with less of the filter on pixels that have data is cut by an edge or a gap."""
-SHARPNESS = 1.06
-"""No source is sharper than stars on average times this: their places in pixels make the rest."""
-SHARPNESS_ERRORS = (0.9, 1.5)
-"""And as many times 1 / significance more by noise, of which the standard error is 0.45: where
-coverage is low and cosmic rays are many, and elsewhere."""
-LOW_COVERAGE = 0.5
-"""Weight, over that of most pixels, below which coverage is low."""
+SHARPNESS = (1.06, 1.5)
+"""No source is sharper than stars on average times the first: their places in pixels make the rest.
+And by the second over its significance: three standard errors."""
+MISFIT = (0.25, 2.5)
+"""Likewise by how much sources are not like stars that only few exposures see."""
+NARROW = (0.1, 1.0)
+"""And by how much less of them than of stars the broad filter sees."""
+EXTENDED = 1.5
+"""What it sees as many times a star's more of may be a galaxy."""
 
 
 def find_peaks(
@@ -88,9 +90,8 @@ def find_peaks(
     """
     segmentation = Segmentation(image.shape, scratch)
     significance = Significance(image, psf.fwhm, psf.filter_fwhm, boxsize, threads)
-    everything, boxes, parents = _scan(significance, image.shape, segmentation, threads)
+    everything, boxes, parents, seen = _scan(significance, image.shape, segmentation, threads)
     everything = everything.calibrated()
-    envelope = psf.envelope(psf.filter_fwhm)
     limit = np.where(everything.broad, threshold + BROAD, threshold)
     peaks = everything[(everything.significance > limit) & (everything.group > 0)]
     groups = np.unique(peaks.group)
@@ -100,9 +101,9 @@ def find_peaks(
     rank[groups] = np.arange(1, len(groups) + 1)
     parents, boxes = rank[parents], boxes[groups - 1, :4]
     peaks = peaks.in_groups(rank)
-    resolver = Resolver(peaks, boxes, len(parents), psf, threshold, deblend, image.correlation)
+    resolver = Resolver(peaks, boxes, len(parents), significance, psf, threshold, deblend)
 
-    def seen(window):
+    def read(window):
         columns = slice(window.left, window.right)
         return window, significance.maps(window.top, window.bottom, columns, with_broad=False)
 
@@ -110,7 +111,7 @@ def find_peaks(
     known = len(parents)
     reach = int(np.ceil(RING[1] * psf.fwhm)) + 1
     around = boxes + np.array([-reach, reach, -reach, reach])
-    for window, maps in in_order(seen, windows(around, image.shape), threads):
+    for window, maps in in_order(read, windows(around, image.shape), threads):
         ids = segmentation.window(window, parents)
         sources = resolver.sources(window, maps, ids)
         if ids.max() >= known:
@@ -121,10 +122,12 @@ def find_peaks(
     rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 2] > 0))]
     own = dict(zip(DESCRIBED, rows[:, 19:].T, strict=True))
     own["low"] = own["weight"] < LOW_COVERAGE * significance.typical_weight
-    sharp = _sharper_than_stars(own, psf)
-    # and so no stars with wings
-    rows, own = rows[~sharp], {name: values[~sharp] for name, values in own.items()}
-    part, own["near"] = part_of_stars(own, everything, threshold, envelope, psf.fwhm)
+    wrong = _cosmic_rays(own, psf)
+    # which have no wings
+    rows, own = rows[~wrong], {name: values[~wrong] for name, values in own.items()}
+    part, own["near"] = part_of_stars(
+        own, everything, seen, threshold, psf.envelope(psf.filter_fwhm), psf.fwhm
+    )
     rows, own = rows[~part], {name: values[~part] for name, values in own.items()}
     if not len(rows):
         return {"label": np.empty(0, int)}, segmentation
@@ -134,16 +137,26 @@ def find_peaks(
     columns["saturated"] = own["saturated"] > 0
     columns["near_bright_star"] = own["near"]
     columns["edge"] = own["coverage"] < EDGE
-    columns |= kron_fluxes(significance, segmentation, columns, psf, kron_params, image.correlation)
+    columns |= kron_fluxes(significance, segmentation, columns, psf, kron_params)
     columns["low_coverage"] = own["low"]
     return columns, segmentation
 
 
-def _sharper_than_stars(own, psf):
-    """Tell which sources are sharper than noise may make a star: cosmic rays."""
-    limit = SHARPNESS * star_sharpness(psf)
-    limit *= 1 + np.where(own["low"], *SHARPNESS_ERRORS) / own["significance"]
-    return (own["sharpness"] > limit) & (own["saturated"] == 0)
+def _cosmic_rays(own, psf):
+    """Tell which sources are no image that the telescope makes.
+
+    They are sharper than a star. Where many exposures see a place, others are found in these
+    already; elsewhere so are those that are unlike a star and not larger.
+    """
+    sharpness, breadth = star_shape(psf)
+
+    def limit(numbers):
+        return numbers[0] + numbers[1] / own["significance"]
+
+    sharp = own["sharpness"] > sharpness * (SHARPNESS[0] + SHARPNESS[1] / own["significance"])
+    unlike = (own["misfit"] > limit(MISFIT)) & (own["breadth"] < EXTENDED * breadth)
+    narrow = own["breadth"] < breadth - limit(NARROW)
+    return (sharp | own["low"] & (unlike | narrow)) & (own["saturated"] == 0)
 
 
 def _scan(significance, shape, segmentation, threads):
@@ -156,6 +169,8 @@ def _scan(significance, shape, segmentation, threads):
         Of the groups of connected pixels that have peaks, see `extents`.
     parents : ndarray of int32
         Group (from 1; 0 for none) by the id of a pixel.
+    seen : ndarray of bool
+        See `part_of_stars`.
     """
     ny, nx = shape
     step = piece_rows(shape)
@@ -177,16 +192,18 @@ def _scan(significance, shape, segmentation, threads):
         kept[labels[0]] |= start > 0
         kept[labels[-1]] |= stop < ny
         kept[0] = False
-        return start, labels, boxes, kept, peaks
+        seen = maps.weight[maps.inner][own][-start % STEP :: STEP, ::STEP] > 0
+        return start, labels, boxes, kept, peaks, seen
 
-    found, joins, listed, above_seam, total = [], [], [], None, 0
-    for start, labels, boxes, kept, peaks in in_order(label, range(0, ny, step), threads):
+    found, joins, listed, lines, above_seam, total = [], [], [], [], None, 0
+    for start, labels, boxes, kept, peaks, seen in in_order(label, range(0, ny, step), threads):
         ids = np.zeros(len(boxes) + 1, np.int32)
         ids[kept] = total + 1 + np.arange(kept.sum())
         labels = ids[labels]
         segmentation.write(start, labels)
         peaks.group = ids[peaks.group].astype(int)
         listed.append(peaks)
+        lines.append(seen)
         boxes = boxes[kept[1:]]
         boxes[:, :2] += start
         boxes[:, 5] += boxes[:, 0] * nx
@@ -202,4 +219,4 @@ def _scan(significance, shape, segmentation, threads):
     parents = np.concatenate([np.zeros(1, np.int32), rank[group]])
     peaks = Peaks.joined(listed)
     peaks.group = parents[peaks.group].astype(int)
-    return peaks, boxes[order], parents
+    return peaks, boxes[order], parents, np.concatenate(lines)

@@ -13,6 +13,7 @@ from snakewebb.sources.significance import SCALES, Maps, Significance, kernel
 
 PHASES = 4
 """As many places in a pixel along each axis are tried."""
+WIDER = 2.0
 NOISE = 3.5
 """Most peaks of less significance are noise."""
 
@@ -40,7 +41,8 @@ class Peaks:
     broad : bool
         Whether it is a peak of the broad filter.
     wide : bool
-        Whether it is more significant in the broad filter.
+        Whether it is more significant in the broad filter, by ``WIDER`` at least: noise makes few
+        stars so.
     group : int
         Which connected pixels it belongs to.
     """
@@ -76,8 +78,11 @@ class Peaks:
             matched_filter.describe(maps.data, maps.err, maps.weight, kernel, places + shift, out)
             row, column = places.T
             amplitude, error, variance, _ = out.T
-            wide, whole = significance.kernels["broad"], np.empty_like(out)
-            matched_filter.describe(maps.data, maps.err, maps.weight, wide, places + shift, whole)
+            whole = out
+            if name == "star":
+                wide, whole = significance.kernels["broad"], np.empty_like(out)
+                planes = maps.data, maps.err, maps.weight
+                matched_filter.describe(*planes, wide, places + shift, whole)
             noise, narrow_noise, broad_noise = (
                 significance.noise(row + first, column, each) for each in (name, "narrow", "broad")
             )
@@ -102,7 +107,7 @@ class Peaks:
                     sharpness=narrow * narrow_noise / (gain * values * noise),
                     breadth=maps.broad[row, column] * broad_noise / (gain * values * noise),
                     broad=np.full(number, name == "broad"),
-                    wide=maps.broad[row, column] >= values,
+                    wide=(maps.broad[row, column] >= values + WIDER) | (name == "broad"),
                     group=np.zeros(number, int),
                 )
             )
@@ -140,19 +145,25 @@ def list_peaks(image: np.ndarray, threshold: float, rows: slice) -> np.ndarray:
             return found[:room]
 
 
-def star_sharpness(psf: PointSpread) -> float:
-    """Return how sharp stars are without noise, see `Peaks`: the mean over places in a pixel."""
-    star, narrow = (kernel(SCALES[name] * psf.filter_fwhm) for name in ("star", "narrow"))
-    small = psf.cut(4 * len(star))
+def star_shape(psf: PointSpread) -> tuple[float, float]:
+    """Return sharpness and breadth of stars without noise, see `Peaks`.
+
+    As they are measured, on average over places in a pixel: peaks are higher than parabolas tell.
+    """
+    kernels = [kernel(scale * psf.filter_fwhm) for scale in SCALES.values()]
+    small = psf.cut(2 * max(map(len, kernels)))
     offsets = (np.arange(PHASES) + 0.5) / PHASES - 0.5
-    found = np.empty((PHASES**2, 2))
-    for k, (dy, dx) in enumerate((dy, dx) for dy in offsets for dx in offsets):
+    found = []
+    for dy, dx in ((dy, dx) for dy in offsets for dx in offsets):
         image = small.stamp(dx, dy).astype(np.float32)
-        weight, maps = np.ones_like(image), np.empty((2, 2, *image.shape), np.float32)
-        for each, (out, flux) in zip((star, narrow), maps, strict=True):
+        weight, maps = np.ones_like(image), np.empty((3, 2, *image.shape), np.float32)
+        for each, (out, flux) in zip(kernels, maps, strict=True):
             matched_filter.weighted(image, weight, each, 0, out, flux)
-        (high, _), (sharp, _) = maps
-        place = np.array([np.unravel_index(np.argmax(high), high.shape)])
-        matched_filter.heights(high, sharp, place, found[k : k + 1])
-        found[k, 0] *= high[tuple(place[0])]
-    return float(np.mean(found[:, 1] / found[:, 0]))
+        star, broad, narrow = maps[:, 0]
+        row, column = np.unravel_index(np.argmax(star), star.shape)
+        out = np.empty((1, 2))
+        matched_filter.heights(star, narrow, np.array([[row, column]]), out)
+        gain, sharp = out[0]
+        found.append(np.array([sharp, broad[row, column]]) / (gain * star[row, column]))
+    sharpness, breadth = np.mean(found, axis=0)
+    return float(sharpness), float(breadth)

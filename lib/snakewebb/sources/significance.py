@@ -1,7 +1,8 @@
 """How significant a source at each place of a mosaic would be: matched filtering.
 
 A mosaic less its background is filtered by Gaussians: one that finds stars best, one for what is
-larger, and one so narrow that close pairs stay two. Pixels count by their weight (WHT), which
+larger, and one so narrow that close pairs stay two. The background is then measured again without
+what these filters see. Pixels count by their weight (WHT), which
 tells how noise changes from pixel to pixel, at gaps and edges, but neither its size nor how
 neighbours are correlated: so each filtered map is divided by its own noise on blank sky, which
 varies slowly.
@@ -31,6 +32,12 @@ LINES = 0.4
 SKY_SAMPLES = 8000
 SAMPLES = 2500
 """About as many pixels of a mesh are looked at."""
+MASKED = {"star": 3.0, "broad": 4.0}
+"""Significance of sources that sky and noise shall not see, as they are measured in a mesh."""
+AROUND = 2.5
+"""Nor what is so near these, in FWHM."""
+LEAST_BLANK = 0.1
+"""A mesh where less is left is taken as a whole."""
 LEAST_SHARE = 0.3
 """A mesh of fewer blank pixels has no noise of its own."""
 
@@ -97,14 +104,16 @@ class Significance:
         self, image: Image, fwhm: float, filter_fwhm: float, boxsize: int, threads: int = 1
     ):
         self._image, self._threads = image, threads
-        self.shape = image.shape
+        self.shape, self.correlation = image.shape, image.correlation
         self.kernels = {name: kernel(scale * filter_fwhm) for name, scale in SCALES.items()}
         self.margin = max(LEAST_MARGIN, *(each.size // 2 for each in self.kernels.values()))
         side = min(max(round(MESH * fwhm), 32), boxsize)
         self._box = min(side, image.shape[0]), min(side, image.shape[1])
         self._sky, self._variance, weight = self._measure(self._unfiltered, SKY_SAMPLES)
         self.typical_weight = weight[0].median
-        self._noise = self._measure(self._filtered, SAMPLES, LINES)
+        self._reach = int(np.ceil(AROUND * fwhm))
+        *self._noise, (more, _) = self._measure(self._filtered, SAMPLES, LINES)
+        self._sky[0] += more
 
     def maps(
         self, start: int, stop: int, columns: slice = slice(None), *, with_broad: bool = True
@@ -200,11 +209,32 @@ class Significance:
     def _filtered(self, start, stop):
         nx = self._image.shape[1]
         data, _, weight, margin, _ = self._planes(start, stop, 0, nx)
-        good = weight[margin : margin + stop - start] > 0
-        for each in self.kernels.values():
-            out, flux = np.empty((2, stop - start, nx), np.float32)
-            kernels.weighted(data, weight, each, margin, out, flux)
-            yield out, good
+        rows = slice(margin, margin + stop - start)
+        good = weight[rows] > 0
+        maps = {name: np.empty(good.shape, np.float32) for name in self.kernels}
+        for name, out in maps.items():
+            kernels.weighted(data, weight, self.kernels[name], margin, out, np.empty_like(out))
+        blank = self._blank(maps, good)
+        for out in maps.values():
+            yield out, blank
+        yield np.ascontiguousarray(data[rows]), blank
+
+    def _blank(self, maps, good):
+        """Tell which good pixels are not near sources; all of a mesh that is full of these."""
+        width, nx = self._box[1], good.shape[1]
+        step = max(int(np.sqrt(len(good) * width / SAMPLES)), 1)
+        found = np.empty((-(-nx // width), 3))
+        sources = np.zeros(good.shape, bool)
+        for name, limit in MASKED.items():
+            kernels.mesh_noise(maps[name], good, width, step, found)
+            level, noise, _ = found.T
+            sources |= maps[name] > np.repeat(level + limit * noise, width)[:nx]
+        blank = good & ~grown(sources, self._reach)
+        number, most = (
+            np.add.reduceat(each.sum(axis=0), np.arange(0, nx, width)) for each in (blank, good)
+        )
+        full = np.repeat(number < LEAST_BLANK * most, width)[:nx]
+        return blank | (good & full)
 
     def _measure(self, images, samples, share=1.0):
         """Return level and noise, as surfaces, of each of the images that a function gives.
@@ -248,3 +278,11 @@ def kernel(fwhm: float) -> np.ndarray:
     half = max(int(np.ceil(3.7 * sigma)), 1)
     values = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
     return values / values.sum()
+
+
+def grown(mask: np.ndarray, reach: int) -> np.ndarray:
+    """Return which pixels have one of a mask in the square of some pixels around them."""
+    for _ in range(2):
+        number = np.cumsum(np.pad(mask, ((reach + 1, reach), (0, 0))), axis=0, dtype=np.int32)
+        mask = (number[2 * reach + 1 :] > number[: -2 * reach - 1]).T
+    return mask

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 
 from snakewebb.kernels import surface as kernels
@@ -39,6 +41,14 @@ class Surface:
             mesh = np.linalg.solve(_values_of(len(mesh)), mesh)
             mesh = np.pad(mesh, ((2, 2), (0, 0)), mode="symmetric" if len(mesh) > 1 else "edge").T
         self._coefficients = np.ascontiguousarray(mesh)
+
+    def __add__(self, other: Surface) -> Surface:
+        """Return the sum with another one of the same meshes."""
+        total = copy(self)
+        total._coefficients = self._coefficients + other._coefficients
+        total._low, total._high = self._low + other._low, self._high + other._high
+        total.median = self.median + other.median
+        return total
 
     def rows(self, start: int, stop: int, columns: slice = slice(None)) -> np.ndarray:
         """Return some rows, or some columns of these: float32."""

@@ -9,10 +9,14 @@ import numpy as np
 from snakewebb.kernels.wings import in_wings
 from snakewebb.sources.peaks import Peaks
 
+STEP = 8
+"""Pixels."""
+
 
 def part_of_stars(
     sources: Mapping[str, np.ndarray],
     peaks: Peaks,
+    seen: np.ndarray,
     threshold: float,
     envelope: np.ndarray,
     fwhm: float,
@@ -29,6 +33,8 @@ def part_of_stars(
         ``x``, ``y``, ``amplitude``, ``error``: see `snakewebb.sources.peaks.Peaks`.
     peaks : Peaks
         What may be a counterpart.
+    seen : (ny, nx) bool
+        Where there is data, at every ``STEP`` rows and columns of the mosaic.
     threshold : float
         Significance of the faintest sources.
     envelope : (m,)
@@ -50,7 +56,8 @@ def part_of_stars(
     counterparts = np.column_stack([narrow.column, narrow.row, narrow.amplitude]).astype(float)
     kept, near = np.zeros((2, len(x)), bool)
     rows = np.argsort(y, kind="stable")
-    in_wings(x, y, amplitude, threshold * error, rows, counterparts, envelope, fwhm, kept, near)
+    places = x, y, amplitude, threshold * error, rows, counterparts, seen, STEP
+    in_wings(*places, envelope, fwhm, kept, near)
     part, bright = np.zeros((2, len(x)), bool)
     part[order], bright[order] = ~kept, near
     return part, bright
