@@ -174,14 +174,12 @@ def test_the_report_has_its_figures(results, product):
 
 def test_a_deleted_picture_is_drawn_again(results, product, config):
     plots = results / product.name / "plots"
-    rules = ("plot_coron", "plot_coron_page")
+    wanted = {(rule, product.name) for rule in ("plot_coron", "plot_coron_page")} | {("all",)}
     for kind in ("subtraction.png", "shifts.png", "eigenvalues.png", "coron_status.html"):
         path = plots / f"{product.name}_{kind}"
         away = path.rename(path.with_suffix(".away"))
         try:
-            assert planned(results.parent, **config) == {(rule, product.name) for rule in rules} | {
-                ("all",)
-            }
+            assert planned(results.parent, **config) == wanted
         finally:
             away.rename(path)
 
