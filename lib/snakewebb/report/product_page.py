@@ -29,7 +29,7 @@ from snakewebb.report.layers import (
     source_layers,
 )
 from snakewebb.report.outlier_pictures import plot_worst
-from snakewebb.report.page import attempt, drawn_figure, shown, write_page, zoomable
+from snakewebb.report.page import attempt, drawn_figure, filled, shown, write_page, zoomable
 from snakewebb.report.pictures import block_average, stretch
 from snakewebb.report.tiles import cut_tiles, reduction
 from snakewebb.wcs.grid import header_grid
@@ -49,7 +49,7 @@ SECTIONS = {
 """What is in a section, by the end of its file's name."""
 SAMPLE = 1e6
 """Pixels that a stretch is found of."""
-NUMBERS = {"depth": "5σ depth, {:.2f} mag", "psf_fwhm": "FWHM, {:.3g}″"}
+NUMBERS = {"depth": ("5σ depth", "{:.2f} mag"), "psf_fwhm": ("FWHM", "{:.3g}″")}
 
 
 class _Mosaic:
@@ -67,11 +67,12 @@ class _Mosaic:
         """The finest scale, and pixels on a side of one of its."""
         return block_average(self.path, reduction(self.shape))
 
-    @cached_property
-    def norm(self):
-        """Its stretch."""
-        every = max(1, math.isqrt(int(self.image[0].size / SAMPLE)))
-        return stretch(self.image[0][::every, ::every])[0]
+    def picture(self, layers: Iterable[Layer]) -> str:
+        """Return the HTML that shows it."""
+        image, factor = self.image
+        every = max(1, math.isqrt(int(image.size / SAMPLE)))
+        norm, _ = stretch(image[::every, ::every])
+        return zoomable(cut_tiles(image, norm, factor), self.grid, layers)
 
     @property
     def area(self) -> float:
@@ -127,17 +128,18 @@ def plot_page(
     name = Path(path).stem.removesuffix("_page")
     aligned = AlignmentResult.read(alignment)
     metrics = read_rows(quality[0]) if quality else []
-    facts, warnings = {}, [*_failures(aligned), *_warned(metrics)]
+    facts = {"exposures": str(len(exposures))}
+    warnings = [*_failures(aligned), *_warned(metrics)]
     html = {
         Path(f).stem.removeprefix(f"{name}_"): attempt(str(f), partial(shown, f)) for f in figures
     }
     html["worst"] = drawn_figure("worst", lambda to: plot_worst(exposures, originals, to))
+    makers: list[Callable[[], Iterable[Layer | None]]] = []
     picture = ""
     if mosaic:
-        seen = _Mosaic(mosaic)
-        facts = seen.facts
         warnings += _failed_steps(mosaic, aligned.step)
-        makers: list[Callable[[], Iterable[Layer | None]]] = []
+        seen = _Mosaic(mosaic)
+        facts |= seen.facts
         if catalog:
             sources, reason = read_catalog(catalog)
             facts["sources"] = str(len(sources))
@@ -149,27 +151,17 @@ def plot_page(
         if find(mosaic, "CON"):
             makers.append(lambda: [coverage_layer(*coverage(mosaic))])
         if quality:
-            _, table_, depth, repeats = quality
+            _, each, depth, repeats = quality
             makers.append(lambda: [depth_layer(depth, seen.grid)])
-            makers.append(lambda: [residual_layer(repeats, read_rows(table_), seen.grid)])
-        image, factor = seen.image
-        picture = zoomable(cut_tiles(image, seen.norm, factor), seen.grid, _layers(makers))
-    numbers = {row["metric"]: float(row["value"]) for row in metrics}
-    for metric, form in NUMBERS.items():
-        if math.isfinite(numbers.get(metric, math.nan)):
-            title, _, value = form.partition(", ")
-            facts[title] = value.format(numbers[metric])
-    sections = [
-        (title, "\n".join(html[own] for own in names if own in html))
-        for title, names in SECTIONS.items()
-    ]
+            makers.append(lambda: [residual_layer(repeats, read_rows(each), seen.grid)])
+        picture = attempt("mosaic", lambda: seen.picture(_layers(makers)))
     write_page(
         path,
         title=name,
-        facts={"exposures": str(len(exposures))} | facts,
+        facts=facts | _measured(metrics),
         warnings=warnings or ['<span class="OK">no warnings</span>'],
         picture=picture,
-        sections=[section for section in sections if section[1]],
+        sections=filled(SECTIONS, html),
     )
 
 
@@ -201,6 +193,13 @@ def _failed_steps(mosaic: str | Path, but: str) -> list[str]:
         for step, counts in statuses.items()
         if step != but and counts.get("FAILED")
     ]
+
+
+def _measured(metrics: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what is said of a mosaic first of all that was measured."""
+    values = {row["metric"]: float(row["value"]) for row in metrics}
+    known = {name: values[name] for name in NUMBERS if math.isfinite(values.get(name, math.nan))}
+    return {NUMBERS[name][0]: NUMBERS[name][1].format(value) for name, value in known.items()}
 
 
 def _warned(metrics: Iterable[Mapping[str, Any]]) -> list[str]:
