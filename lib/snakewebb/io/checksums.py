@@ -1,7 +1,8 @@
 """DATASUM and CHECKSUM of what is written, by which others see that a file is whole.
 
-Astropy's take a second of a file of 100 MB; these take a fiftieth. Source: FITS standard 4.0 (Pence
-et al. 2010, A&A 524, A42), sections 4.4.2.7 and appendix J.
+Of any file, however it is written, in place: astropy would have to write it anew, notes the time of
+day beside each sum, and knows nothing of the number in an ASDF tree that depends on all headers.
+Source: FITS standard 4.0 (Pence et al. 2010, A&A 524, A42), section 4.4.2.7 and appendix J.
 """
 
 from __future__ import annotations
