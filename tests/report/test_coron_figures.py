@@ -153,13 +153,14 @@ def test_the_page_has_the_image_its_sources_and_each_roll(tmp_path):
     snr = write_image(tmp_path / "snr.fits", rng.normal(size=(60, 70)), "SNR")
     write_stars(tmp_path / "stars.json", stars)
     plot_eigenvalues({"a": [np.ones(3)]}, [2], tmp_path / "y_eigenvalues.png")
-    page = tmp_path / "y_page.html"
+    pages = SimpleNamespace(page=tmp_path / "y_page.html", picture=tmp_path / "y_picture.html")
     plot_coron_page(
-        page, stars=tmp_path / "stars.json", subtracted=paths, mosaic=i2d, snr=snr,
+        pages, stars=tmp_path / "stars.json", subtracted=paths, mosaic=i2d, snr=snr,
         detections=write_sources(tmp_path / "s.ecsv", 3), figures=[tmp_path / "y_eigenvalues.png"],
     )  # fmt: skip
+    assert pages.picture.stat().st_size < 5e5
     seen = look(
-        page,
+        pages.page,
         """
         while (document.body.dataset.tiles !== "loaded") await wait(20);
         const layers = Object.values(map._layers);

@@ -167,7 +167,9 @@ def test_the_report_has_its_figures(results, product):
     made = {path.name for path in (results / product.name / "plots").iterdir()}
     kinds = ("mosaic", "contrast", "subtraction", "shifts", "eigenvalues")
     wanted = {f"{product.name}_{kind}.png" for kind in kinds}
-    assert made == wanted | {f"{product.name}_{kind}.html" for kind in ("coron_status", "page")}
+    assert made == wanted | {
+        f"{product.name}_{kind}.html" for kind in ("coron_status", "page", "picture")
+    }
     page = (results / product.name / "plots" / f"{product.name}_coron_status.html").read_text()
     assert page.count('class="COMPLETE"') == 4 + 2 + 2 + 3
 

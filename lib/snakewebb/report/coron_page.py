@@ -33,7 +33,7 @@ SNR_ENDS = -5.0, 15.0
 
 
 def plot_coron_page(
-    path: str | Path,
+    out: Any,
     *,
     stars: str | Path,
     subtracted: Sequence[str | Path],
@@ -46,8 +46,9 @@ def plot_coron_page(
 
     Parameters
     ----------
-    path : path
-        The HTML to write.
+    out : namespace
+        HTML to write: ``page``, and ``picture``, which has the picture alone, small enough for a
+        report.
     stars : path
         What `snakewebb.jobs.find_stars.stars_of_product` wrote.
     subtracted : sequence of paths
@@ -59,7 +60,7 @@ def plot_coron_page(
     detections, snr : path, optional
         The table of point sources, ECSV, and the SNR map.
     """
-    name = Path(path).stem.removesuffix("_page")
+    name = Path(out.page).stem.removesuffix("_page")
     known = read_stars(stars)
     star = next(iter(known.values())).sky
     html = {
@@ -83,14 +84,9 @@ def plot_coron_page(
         facts["band"] = " ".join(str(primary[key]) for key in keys if key in primary)
         facts["target"] = str(primary.get("TARGPROP") or primary.get("TARGNAME") or "unknown")
         picture = attempt("mosaic", lambda: _picture(mosaic, star, found, snr))
-    write_page(
-        path,
-        title=name,
-        facts=facts,
-        warnings=warnings or ['<span class="OK">no warnings</span>'],
-        picture=picture,
-        sections=filled(SECTIONS, html),
-    )
+    said: dict[str, Any] = {"title": name, "facts": facts, "warnings": warnings, "picture": picture}
+    write_page(out.page, **said, sections=filled(SECTIONS, html))
+    write_page(out.picture, **said, sections=[])
 
 
 def _picture(

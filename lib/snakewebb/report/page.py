@@ -26,6 +26,8 @@ HERE = Path(__file__).parent
 SKELETON, SCRIPT = "page.html", "page.js"
 LEAFLET, STYLE_SHEET = "leaflet.js", "leaflet.css"
 
+NO_WARNINGS = '<span class="OK">no warnings</span>'
+
 Section = tuple[str, str]
 """Title and HTML."""
 
@@ -35,7 +37,7 @@ def write_page(
     *,
     title: str,
     facts: Mapping[str, str],
-    warnings: Iterable[str],
+    warnings: Sequence[str],
     picture: str,
     sections: Sequence[Section],
 ) -> None:
@@ -48,7 +50,7 @@ def write_page(
     title : str
     facts : mapping
         What is said of the product first: text by name.
-    warnings : iterable of str
+    warnings : sequence of str
         Lines, HTML.
     picture : str
         Of `zoomable`; may be empty.
@@ -61,7 +63,7 @@ def write_page(
         title=escape(title),
         links="".join(f'<a href="#{anchor}">{name}</a>' for anchor, name, _ in named),
         facts="".join(said),
-        warnings="\n".join(f"<p>{line}</p>" for line in warnings),
+        warnings="\n".join(f"<p>{line}</p>" for line in warnings or [NO_WARNINGS]),
         picture=picture,
         sections="\n".join(
             f'<section id="{anchor}"><h2>{name}</h2>{html}</section>'

@@ -21,6 +21,7 @@ from snakewebb.quality.quality_file import read_rows
 from snakewebb.report.catalog_figures import plot_counts, plot_cutouts
 from snakewebb.report.layers import (
     Layer,
+    brightest,
     coverage,
     coverage_layer,
     depth_layer,
@@ -31,7 +32,7 @@ from snakewebb.report.layers import (
 from snakewebb.report.outlier_pictures import plot_worst
 from snakewebb.report.page import attempt, drawn_figure, filled, shown, write_page, zoomable
 from snakewebb.report.pictures import block_average, stretch
-from snakewebb.report.tiles import cut_tiles, reduction
+from snakewebb.report.tiles import MOST_PIXELS, cut_tiles, halve, reduction
 from snakewebb.wcs.grid import header_grid
 from snakewebb.wcs.sphere import ARCSEC
 
@@ -47,6 +48,8 @@ SECTIONS = {
     "Steps": ("status", "stage2_status"),
 }
 """What is in a section, by the end of its file's name."""
+SMALL = 6e5
+"""Pixels of a picture in a report, of which a browser shows pages of 1.5 MB at most."""
 SAMPLE = 1e6
 """Pixels that a stretch is found of."""
 NUMBERS = {"depth": ("5σ depth", "{:.2f} mag"), "psf_fwhm": ("FWHM", "{:.3g}″")}
@@ -67,9 +70,11 @@ class _Mosaic:
         """The finest scale, and pixels on a side of one of its."""
         return block_average(self.path, reduction(self.shape))
 
-    def picture(self, layers: Iterable[Layer]) -> str:
-        """Return the HTML that shows it."""
+    def picture(self, layers: Iterable[Layer], most: float = MOST_PIXELS) -> str:
+        """Return the HTML that shows it, in not more than so many pixels."""
         image, factor = self.image
+        while image.size > most:
+            image, factor = halve(image), 2 * factor
         every = max(1, math.isqrt(int(image.size / SAMPLE)))
         norm, _ = stretch(image[::every, ::every])
         return zoomable(cut_tiles(image, norm, factor), self.grid, layers)
@@ -98,7 +103,7 @@ class _Mosaic:
 
 
 def plot_page(
-    path: str | Path,
+    out: Any,
     *,
     alignment: str | Path,
     exposures: Sequence[str | Path],
@@ -112,8 +117,9 @@ def plot_page(
 
     Parameters
     ----------
-    path : path
-        The HTML to write.
+    out : namespace
+        HTML to write: ``page``, and ``picture``, which has the picture alone, small enough for a
+        report.
     alignment : path
         What `snakewebb.jobs.align` found.
     exposures, originals : sequence of paths
@@ -125,7 +131,7 @@ def plot_page(
     quality : sequence of paths, optional
         Metrics, exposures, depth and repeats, see `snakewebb.quality.quality_file.write_quality`.
     """
-    name = Path(path).stem.removesuffix("_page")
+    name = Path(out.page).stem.removesuffix("_page")
     aligned = AlignmentResult.read(alignment)
     metrics = read_rows(quality[0]) if quality else []
     facts = {"exposures": str(len(exposures))}
@@ -135,7 +141,7 @@ def plot_page(
     }
     html["worst"] = drawn_figure("worst", lambda to: plot_worst(exposures, originals, to))
     makers: list[Callable[[], Iterable[Layer | None]]] = []
-    picture = ""
+    picture = small = ""
     if mosaic:
         warnings += _failed_steps(mosaic, aligned.step)
         seen = _Mosaic(mosaic)
@@ -154,15 +160,16 @@ def plot_page(
             _, each, depth, repeats = quality
             makers.append(lambda: [depth_layer(depth, seen.grid)])
             makers.append(lambda: [residual_layer(repeats, read_rows(each), seen.grid)])
-        picture = attempt("mosaic", lambda: seen.picture(_layers(makers)))
-    write_page(
-        path,
-        title=name,
-        facts=facts | _measured(metrics),
-        warnings=warnings or ['<span class="OK">no warnings</span>'],
-        picture=picture,
-        sections=filled(SECTIONS, html),
-    )
+        layers = list(_layers(makers))
+        picture = attempt("mosaic", lambda: seen.picture(layers))
+        small = attempt("mosaic", lambda: seen.picture(map(brightest, layers), SMALL))
+    said: dict[str, Any] = {
+        "title": name,
+        "facts": facts | _measured(metrics),
+        "warnings": warnings,
+    }
+    write_page(out.page, **said, picture=picture, sections=filled(SECTIONS, html))
+    write_page(out.picture, **said, picture=small, sections=[])
 
 
 def _layers(makers: Iterable[Callable[[], Iterable[Layer | None]]]) -> Iterator[Layer]:
