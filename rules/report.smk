@@ -6,11 +6,12 @@ rule plot_page:
     input:
         unpack(of(shown, plan=plan)),
     output:
-        report(
-            "<results>/{product}/plots/{product}_page.html",
+        page="<results>/{product}/plots/{product}_page.html",
+        picture=report(
+            "<results>/{product}/plots/{product}_picture.html",
             caption="../report/page.rst",
             category="{product}",
-            labels={"figure": "Page"},
+            labels={"figure": "1 Picture to zoom into"},
         ),
     log:
         "<logs>/{product}/plot_page.log",
@@ -33,11 +34,12 @@ rule plot_coron_page:
     input:
         unpack(of(shown_of_star, plan=plan)),
     output:
-        report(
-            "<results>/{product}/plots/{product}_page.html",
+        page="<results>/{product}/plots/{product}_page.html",
+        picture=report(
+            "<results>/{product}/plots/{product}_picture.html",
             caption="../report/page.rst",
             category="{product}",
-            labels={"figure": "Page"},
+            labels={"figure": "1 Picture to zoom into"},
         ),
     log:
         "<logs>/{product}/plot_coron_page.log",

@@ -3,4 +3,4 @@ from snakewebb.report.figures import drawn
 from snakewebb.report.product_page import plot_page
 
 with job(snakemake.log[0]), drawn(*snakemake.output):
-    plot_page(snakemake.output[0], **named(snakemake.input))
+    plot_page(snakemake.output, **named(snakemake.input))

@@ -11,6 +11,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from scripts import options
+from sealed import check_sealed
 from snakewebb.coronagraphy.star_position import read_stars
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE, OUTLIER
@@ -100,6 +101,14 @@ def test_crfints_needs_exposures_of_one_size(product, tmp_path):
     with pytest.raises(InputError, match=r"b_calints\.fits: has 64 × 60 pixels, .*a_calints"):
         flag_integrations(paths[0], tmp_path / "a_o1_crfints.fits", others=paths[1:])
     assert not (tmp_path / "a_o1_crfints.fits").exists()
+
+
+def test_products_are_whole_and_say_who_made_them(product):
+    made = sorted(product.folder.glob("*_*.fits"))
+    assert {"p_psfstack.fits"} < {path.name for path in made}
+    for path in made:
+        if not path.stem.endswith("calints"):
+            check_sealed(path)
 
 
 def test_psfstack_holds_all_integrations(product):

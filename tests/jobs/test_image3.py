@@ -15,6 +15,7 @@ from astropy.table import QTable
 from numpy.testing import assert_array_equal
 
 from chain import image3
+from sealed import check_sealed
 from snakewebb.errors import InputError
 from snakewebb.io import bands
 from snakewebb.io.dq import OUTLIER
@@ -183,6 +184,13 @@ def test_the_noise_of_a_mosaic_is_optional_and_the_same_however_it_is_made(
     with fits.open(tmp_path / "no_err.fits") as hdus:
         assert not noise & {hdu.name for hdu in hdus}
     assert QTable.read(made / "x_cat.ecsv").meta["errors"] == "of ERR and NOISE_CORR"
+
+
+def test_products_are_whole_and_say_who_made_them(made):
+    products = sorted(made.glob("x_*.fits")) + sorted(made.glob("*_crf.fits"))
+    assert len(products) > 4
+    for path in products:
+        check_sealed(path)
 
 
 def test_the_error_of_a_sum_is_what_the_page_says(made, tmp_path, monkeypatch):

@@ -9,17 +9,25 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from matplotlib.image import imread
 
+from browser import CHROMIUM, look
 from snakewebb.coronagraphy.contrast import Contrast
 from snakewebb.coronagraphy.contrast_tables import DESCRIPTIONS, SOURCE_COLUMNS
 from snakewebb.coronagraphy.star_position import StarPosition, write_stars
-from snakewebb.report import coron_figures
+from snakewebb.report import coron_figures, roll_figures
 from snakewebb.report.alignment_figures import plot_eigenvalues, plot_shifts
 from snakewebb.report.contrast_figures import plot_contrast
 from snakewebb.report.coron_figures import plot_product
+from snakewebb.report.coron_page import plot_coron_page
 from snakewebb.report.coron_status import write_status
-from snakewebb.report.subtraction_figures import north_up, plot_companions, plot_subtraction
+from snakewebb.report.subtraction_figures import (
+    north_up,
+    plot_companions,
+    plot_subtraction,
+    show,
+)
 from snakewebb.wcs.geometry import Correction
 
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 STAR = (30.4, 24.8)
 PLACE = (150.0002, -29.9999)
 
@@ -98,6 +106,79 @@ def test_north_is_up_and_east_to_the_left(angle):
     assert (row - side // 2) * 0.05 == pytest.approx(0.75, abs=0.05)
     assert half == pytest.approx(side * 0.025)
     assert np.isnan(turned).any()
+
+
+def write_rolls(folder, angles):
+    """Write subtracted exposures of a companion to the North, at some rolls."""
+    paths, stars = [], {}
+    for k, angle in enumerate(angles):
+        image = np.random.default_rng(k).normal(size=(2, 60, 70))
+        world = wcs(angle)
+        ra, dec = place = world.wcs_pix2world([STAR], 0)[0]
+        x, y = world.wcs_world2pix([(ra, dec + 0.75 / 3600)], 0)[0]
+        image[:, round(y), round(x)] = 1e4
+        header = fits.Header()
+        matrix = 0.05 / 3600 * world.wcs.pc
+        header.update({f"CD{i + 1}_{j + 1}": matrix[i, j] for i in (0, 1) for j in (0, 1)})
+        path = folder / f"jw01_{k}_1_c1_psfsub.fits"
+        fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(image, header, name="SCI")]).writeto(path)
+        paths.append(path)
+        correction = Correction(*place, ((1.0, 0.0), (0.0, 1.0)), (0.0, 0.0))
+        stars[f"jw01_{k}_1"] = StarPosition(STAR, (0.01, 0.01), correction, angle, 0.05)
+    return paths, stars
+
+
+@pytest.mark.parametrize("number", [1, 2, 12])
+def test_all_rolls_are_north_up(tmp_path, number, monkeypatch):
+    paths, stars = write_rolls(tmp_path, 30.0 * np.arange(number))
+    drawn = []
+    monkeypatch.setattr(
+        roll_figures,
+        "show",
+        lambda axes, image, *rest: drawn.append(image) or show(axes, image, *rest),
+    )
+    roll_figures.plot_rolls(paths, stars, tmp_path / "a.png")
+    assert fits_the_report(tmp_path / "a.png")
+    assert len(drawn) == min(number, 6)
+    for image in drawn:
+        row, column = np.argwhere(image > 5e3).mean(axis=0) - len(image) // 2
+        assert (row, column) == pytest.approx((15, 0), abs=1.1)
+
+
+@needs_browser
+def test_the_page_has_the_image_its_sources_and_each_roll(tmp_path):
+    paths, stars = write_rolls(tmp_path, [10.0, 20.0])
+    rng = np.random.default_rng(2)
+    i2d = write_image(tmp_path / "i2d.fits", rng.normal(size=(60, 70)), "SCI")
+    snr = write_image(tmp_path / "snr.fits", rng.normal(size=(60, 70)), "SNR")
+    write_stars(tmp_path / "stars.json", stars)
+    plot_eigenvalues({"a": [np.ones(3)]}, [2], tmp_path / "y_eigenvalues.png")
+    pages = SimpleNamespace(page=tmp_path / "y_page.html", picture=tmp_path / "y_picture.html")
+    plot_coron_page(
+        pages, stars=tmp_path / "stars.json", subtracted=paths, mosaic=i2d, snr=snr,
+        detections=write_sources(tmp_path / "s.ecsv", 3), figures=[tmp_path / "y_eigenvalues.png"],
+    )  # fmt: skip
+    assert pages.picture.stat().st_size < 5e5
+    seen = look(
+        pages.page,
+        """
+        while (document.body.dataset.tiles !== "loaded") await wait(20);
+        const layers = Object.values(map._layers);
+        return {
+          circles: layers.filter((layer) => layer instanceof L.CircleMarker).length,
+          names: [...document.querySelectorAll(".leaflet-control-layers-overlays label")]
+            .map((label) => label.textContent.trim()),
+          figures: [...document.querySelectorAll("img.figure")].map((i) => i.alt),
+          text: document.body.innerText,
+        };
+        """,
+        tmp_path,
+    )
+    assert seen["problems"] == []
+    assert seen["circles"] == 3
+    assert seen["names"] == ["3 point sources", "signal to noise: -5 … 15"]
+    assert seen["figures"] == ["rolls", "y_eigenvalues"]
+    assert "FAILED" not in seen["text"]
 
 
 @pytest.mark.parametrize("number", [0, 6])

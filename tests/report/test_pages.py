@@ -19,16 +19,18 @@ from snakewebb.io.names import exposure_name
 from snakewebb.jobs.quality import measure_quality
 from snakewebb.report import product_page
 from snakewebb.report.exposure_figures import plot_exposures
-from snakewebb.report.layers import coverage, depth_layer, read_catalog, residual_layer
+from snakewebb.report.layers import brightest, coverage, depth_layer, read_catalog, residual_layer
 from snakewebb.report.page import shown, write_page
 from snakewebb.report.product_page import plot_page
 from snakewebb.report.quality_figures import plot_quality
 from snakewebb.report.tiles import SIDE, cut_tiles, halve, reduction
+from snakewebb.wcs.grid import Grid
 from snakewebb.workflow import associations
 from workflow import REPO
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 NAME = "x"
+GRID = Grid((150.0, 2.0), (0.0, 0.0), 1e-5, ((-1.0, 0.0), (0.0, 1.0)), (1500, 2000))
 
 
 # --- tiles ---------------------------------------------------------------------------------------
@@ -86,6 +88,10 @@ def test_a_page_of_any_mosaic_is_small():
     assert 24e6 / 2**20 * size < 19e6
 
 
+def pages_in(folder):
+    return SimpleNamespace(**{kind: folder / f"{NAME}_{kind}.html" for kind in ("page", "picture")})
+
+
 # --- the page of a product -----------------------------------------------------------------------
 
 
@@ -121,8 +127,9 @@ def made(tmp_path_factory, observations):
         "catalog": folder / "x_cat.fits",
         "quality": list(quality.values()),
     }
-    plot_page(folder / f"{NAME}_page.html", **given)
-    return SimpleNamespace(folder=folder, given=given, page=folder / f"{NAME}_page.html")
+    pages = pages_in(folder)
+    plot_page(pages, **given)
+    return SimpleNamespace(folder=folder, given=given, **vars(pages))
 
 
 SWITCHES = """
@@ -254,12 +261,48 @@ def test_arrows_point_as_residuals_do_on_the_sky(tmp_path, made):
 
 
 @needs_browser
+def test_a_report_shows_the_picture(made, tmp_path):
+    """Snakemake's report has it in a frame, of an address that holds all of it."""
+    text = made.picture.read_text()
+    assert len(text) < 1.5e6
+    told = 'document.body.dataset.tiles = "loaded";'
+    assert text.count(told) == 1
+    framed = text.replace(told, told + ' parent.postMessage("loaded", "*");')
+    address = "data:text/html;base64," + base64.b64encode(framed.encode()).decode()
+    report = tmp_path / "report.html"
+    report.write_text(
+        """<html><head></head><body><script>
+        const loaded = new Promise((done) => addEventListener("message", (e) => done(e.data)));
+        </script>"""
+        f'<iframe width="1000" height="700" src="{address}"></iframe></body></html>'
+    )
+    seen = look(report, "return { tiles: await loaded };", tmp_path)
+    assert seen["tiles"] == "loaded"
+
+
+def test_a_picture_for_a_report_is_small():
+    rows = [[1.0, 2.0, f"{k}"] for k in range(5000)]
+    layer = {"kind": "circles", "name": "5000 point-like sources", "rows": rows}
+    few = brightest(layer)
+    assert few["rows"] == rows[:1000]
+    assert few["name"] == "the brightest 1000 of 5000 point-like sources"
+    arrows = {"kind": "arrows", "rows": rows}
+    assert brightest(arrows) is arrows
+    mosaic = product_page._Mosaic.__new__(product_page._Mosaic)
+    noise = np.random.default_rng(1).normal(0, 1, (1500, 2000)).astype(np.float32)
+    mosaic.__dict__ |= {"image": (noise, 3), "grid": GRID}
+    size = len(mosaic.picture([], product_page.SMALL))
+    assert size < 0.8e6
+    assert len(mosaic.picture([])) > 2 * size
+
+
+@needs_browser
 @pytest.mark.parametrize("step", ["nothing", "mosaic alone"])
 def test_a_page_of_less(made, tmp_path, step):
     less = {key: made.given[key] for key in ("alignment", "exposures", "originals")}
     less |= {"figures": made.given["figures"][:1]}
     less |= {"mosaic": made.given["mosaic"]} if step == "mosaic alone" else {}
-    plot_page(tmp_path / "x_page.html", **less)
+    plot_page(pages_in(tmp_path), **less)
     seen = look(
         tmp_path / "x_page.html",
         'return { map: Boolean(document.getElementById("map")), text: document.body.innerText };',
@@ -276,7 +319,7 @@ def test_a_part_that_fails_stops_no_other(made, tmp_path, monkeypatch):
 
     for name in ("plot_cutouts", "plot_worst", "coverage"):
         monkeypatch.setattr(product_page, name, broken)
-    plot_page(tmp_path / "x_page.html", **made.given)
+    plot_page(pages_in(tmp_path), **made.given)
     text = (tmp_path / "x_page.html").read_text()
     assert text.count("FAILED</span> cutouts: no &lt;b&gt;luck") == 1
     assert text.count("FAILED</span> worst: no &lt;b&gt;luck") == 1
@@ -292,7 +335,7 @@ def test_a_thousand_exposures_are_readable(tmp_path):
         tmp_path / "x_page.html",
         title="a</script>b",
         facts={"exposures": "1000"},
-        warnings=["none"],
+        warnings=[],
         picture="",
         sections=[("Steps", shown(tmp_path / "x_status.html"))],
     )

@@ -53,7 +53,7 @@ QUALITY = {"x/x_quality.ecsv", "x/x_quality_exposures.ecsv", "x/x_depth.fits"}
 QUALITY |= {"x/work/x_repeats.npz"}
 QUALITY |= {f"x/plots/x_{name}" for name in ("quality.html", "residuals.png", "depth.png")}
 PLOTS = {"alignment.png", "placements.png", "sky.png", "outliers.png"}
-PLOTS |= {"status.html", "page.html"}
+PLOTS |= {"status.html", "page.html", "picture.html"}
 CATALOG = {"x/x_cat.ecsv", "x/x_cat.fits", "x/x_cat.reg", "x/x_segm.fits"}
 CUBES = {"s_c1001_crfints.fits", "t_c1001_crfints.fits"}
 
@@ -110,7 +110,7 @@ def test_targets_of_a_coron3_product(make):
         *(f"y/{e}_c1001{modes}_psfsub.fits" for e in "st" for modes in ("", "_k5")),
         *("y/y_i2d.fits", "y/y_k5_i2d.fits", "y/work/y_stars.json"),
         *("y/y_contrast.ecsv", "y/y_detections.ecsv", "y/y_snr.fits"),
-        *(f"y/plots/y_{name}" for name in (*plots, "contrast.png", "page.html")),
+        *(f"y/plots/y_{name}" for name in (*plots, "contrast.png", "page.html", "picture.html")),
     }
 
 

@@ -45,7 +45,13 @@ def read(path):
 
 
 PICTURES = ("mosaic", "sources", "alignment", "placements", "sky", "outliers", "residuals", "depth")
-PLOTS = (*(f"{name}.png" for name in PICTURES), "status.html", "quality.html", "page.html")
+PLOTS = (
+    *(f"{name}.png" for name in PICTURES),
+    "status.html",
+    "quality.html",
+    "page.html",
+    "picture.html",
+)
 QUALITY = ("quality.ecsv", "quality_exposures.ecsv", "depth.fits")
 
 

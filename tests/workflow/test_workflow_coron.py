@@ -167,21 +167,21 @@ def test_the_report_has_its_figures(results, product):
     made = {path.name for path in (results / product.name / "plots").iterdir()}
     kinds = ("mosaic", "contrast", "subtraction", "shifts", "eigenvalues")
     wanted = {f"{product.name}_{kind}.png" for kind in kinds}
-    assert made == wanted | {f"{product.name}_{kind}.html" for kind in ("coron_status", "page")}
+    assert made == wanted | {
+        f"{product.name}_{kind}.html" for kind in ("coron_status", "page", "picture")
+    }
     page = (results / product.name / "plots" / f"{product.name}_coron_status.html").read_text()
     assert page.count('class="COMPLETE"') == 4 + 2 + 2 + 3
 
 
 def test_a_deleted_picture_is_drawn_again(results, product, config):
     plots = results / product.name / "plots"
-    rules = ("plot_coron", "plot_coron_page")
+    wanted = {(rule, product.name) for rule in ("plot_coron", "plot_coron_page")} | {("all",)}
     for kind in ("subtraction.png", "shifts.png", "eigenvalues.png", "coron_status.html"):
         path = plots / f"{product.name}_{kind}"
         away = path.rename(path.with_suffix(".away"))
         try:
-            assert planned(results.parent, **config) == {(rule, product.name) for rule in rules} | {
-                ("all",)
-            }
+            assert planned(results.parent, **config) == wanted
         finally:
             away.rename(path)
 

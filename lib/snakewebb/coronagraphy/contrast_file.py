@@ -9,8 +9,9 @@ from astropy.io import fits
 
 from snakewebb.coronagraphy.contrast import Contrast
 from snakewebb.io.atomic import replacing, write_ecsv
+from snakewebb.io.checksums import make_room, seal
 from snakewebb.io.planes import open_fits
-from snakewebb.io.provenance import history
+from snakewebb.io.provenance import ORIGIN, date, history
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,10 @@ def write_contrast(
     outcome = contrast.curve.meta.get("contrast", {"status": "COMPLETE"})
     for line in history({"contrast": outcome}, {"contrast": outcome["status"]}):
         primary["HISTORY"] = line
-    image = fits.ImageHDU(contrast.snr, header, name="SNR")
+    primary["DATE"], primary["ORIGIN"] = date(), ORIGIN
+    hdus = [fits.PrimaryHDU(header=primary), fits.ImageHDU(contrast.snr, header, name="SNR")]
+    make_room(hdu.header for hdu in hdus)
     with replacing(snr) as file:
-        fits.HDUList([fits.PrimaryHDU(header=primary), image]).writeto(file)
+        fits.HDUList(hdus).writeto(file)
+        seal(file)
     log.info("wrote %s, %s and %s", curve, sources, snr)

@@ -24,6 +24,7 @@ from yaml.representer import SafeRepresenter
 from snakewebb import __version__
 from snakewebb.io.asdf_arrays import array, walk_blocks
 from snakewebb.io.atomic import BLOCK
+from snakewebb.io.checksums import make_room
 
 END = b"\n...\n"
 INDEX = b"#ASDF BLOCK INDEX"
@@ -248,6 +249,7 @@ def extension(content: bytes) -> bytes:
     header["PCOUNT"], header["GCOUNT"], header["TFIELDS"] = 0, 1, 1
     header["TTYPE1"], header["TFORM1"] = "ASDF_METADATA", f"{len(content)}B"
     header["EXTNAME"] = "ASDF"
+    make_room([header])
     return header.tostring().encode("ascii") + content + bytes(-len(content) % BLOCK)
 
 

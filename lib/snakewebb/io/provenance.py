@@ -51,6 +51,10 @@ class Provenance:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
+ORIGIN = "snakewebb"
+"""Who made a file: the keyword ORIGIN."""
+
+
 def date() -> str:
     """Return the time now as JWST's ``DATE`` keyword has it, in UTC.
 

@@ -18,9 +18,19 @@ from stdatamodels.jwst.datamodels import CubeModel, ImageModel
 
 from snakewebb.errors import InputError
 from snakewebb.io.atomic import replacing
+from snakewebb.io.checksums import make_room, seal
 from snakewebb.io.hdus import SUMS, forget_sums, open_copy, sound_hdu
 from snakewebb.io.planes import Planes, read_planes
-from snakewebb.io.provenance import Provenance, cards, date, history, log_statuses, noted, plain
+from snakewebb.io.provenance import (
+    ORIGIN,
+    Provenance,
+    cards,
+    date,
+    history,
+    log_statuses,
+    noted,
+    plain,
+)
 from snakewebb.wcs.change import Pointing
 from snakewebb.wcs.gwcs_library import corrected_wcs, moved_wcs, pixel_to_sky, sip_keywords
 from snakewebb.wcs.sampling import corners
@@ -81,7 +91,10 @@ def write_changed(
     _note(model, provenance)
     with replacing(target) as file, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
-        _header_list(model, target).writeto(file)
+        hdus = _header_list(model, target)
+        make_room(hdu.header for hdu in hdus)
+        hdus.writeto(file)
+        seal(file)
     log_statuses(target, provenance.statuses)
 
 
@@ -144,4 +157,5 @@ def _header_list(model: ImageModel | CubeModel, target: str | Path) -> fits.HDUL
     model.meta.filename = Path(target).name
     model.on_save(None)
     model.meta.date = date()
+    model.meta.origin = ORIGIN
     return fits_support.to_fits(model.instance, model.schema)

@@ -19,10 +19,20 @@ from astropy.io.fits.verify import VerifyWarning
 from snakewebb.errors import InputError
 from snakewebb.io.asdf_tree import EMPTY, AsdfTree, extension, fits_array, fits_hash
 from snakewebb.io.atomic import replacing
+from snakewebb.io.checksums import make_room, seal
 from snakewebb.io.exposure_file import ExposureFile, opened
 from snakewebb.io.hdus import forget_sums, open_copy, unknown_cards
 from snakewebb.io.planes import PLANES, Planes
-from snakewebb.io.provenance import Provenance, cards, date, history, log_statuses, noted, plain
+from snakewebb.io.provenance import (
+    ORIGIN,
+    Provenance,
+    cards,
+    date,
+    history,
+    log_statuses,
+    noted,
+    plain,
+)
 from snakewebb.io.schema import attributes
 from snakewebb.wcs.change import WcsChange
 
@@ -71,7 +81,7 @@ def write_copy(
     metadata = plain(metadata)
     model = MODELS[planes["SCI"].ndim]
     changes: dict[str, Any] = {"meta.date": date(), "meta.filename": Path(target).name}
-    changes |= {"meta.model_type": model}
+    changes |= {"meta.model_type": model, "meta.origin": ORIGIN}
     changes |= _places({**metadata, "cal_step": statuses}, "meta")
     own = cards(notes)
     source = opened(source)
@@ -104,6 +114,8 @@ def write_copy(
             dropped += [f"meta.wcsinfo.{name.lower()}" for name in wcs.forgotten]
             changes |= {} if wcs.wcs is None else {"meta.wcs": wcs.wcs}
             changes |= {} if wcs.steps is None else {"meta.wcs.steps": wcs.steps}
+        # The header of a compressed image is not the one that is written.
+        make_room(hdu.header for hdu in hdus if not isinstance(hdu, fits.CompImageHDU))
         unknown = unknown_cards(tree) if whole else {}
         changes |= {f"extra_fits.{name}.header": others for name, others in unknown.items()}
         if agree:
@@ -120,6 +132,7 @@ def write_copy(
                 reason = " ".join(str(error).split())
                 raise InputError(f"{source}: cannot be copied ({reason:.120}): mend it") from error
             file.write(extension(tree.change(changes, dropped).to_bytes()))
+            seal(file)
     source.forget()
     log_statuses(target, statuses)
 

@@ -26,12 +26,13 @@ from snakewebb.errors import InputError
 from snakewebb.io import schema_table
 from snakewebb.io.asdf_tree import AsdfTree, created, extension, fits_array, fits_hash
 from snakewebb.io.atomic import BLOCK, replacing
+from snakewebb.io.checksums import make_room, seal
 from snakewebb.io.fits_structure import read_tree
 from snakewebb.io.fits_table import table_hdu
 from snakewebb.io.names import exposure_suffix
 from snakewebb.io.noise_correlation import NAME as NOISE_CORR
 from snakewebb.io.noise_correlation import NoiseCorrelation
-from snakewebb.io.provenance import cards, date, noted, plain
+from snakewebb.io.provenance import ORIGIN, cards, date, noted, plain
 from snakewebb.io.schema import attributes
 from snakewebb.products.blend import (
     blend,
@@ -173,6 +174,7 @@ def write_i2d(
             )
         if row != ny:
             raise InputError(f"{name}: the bands end at row {row} of {ny}: make them all")
+        seal(file)
     log.info("%s: %d × %d pixels from %d exposures", name, nx, ny, len(inputs))
 
 
@@ -206,6 +208,7 @@ def _metadata(
         "meta.cal_step.resample": "COMPLETE",
         "meta.filename": name,
         "meta.date": date(),
+        "meta.origin": ORIGIN,
         "meta.model_type": "ImageModel",
     }
 
@@ -273,6 +276,7 @@ def _frame(
     if table is not None:
         headers["HDRTAB"], contents["HDRTAB"] = table_hdu("HDRTAB", table)
         tree["hdrtab"] = fits_array("HDRTAB", table.dtype, table.shape)
+    make_room(headers.values())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
         texts = {name: header.tostring() for name, header in headers.items()}

@@ -11,7 +11,8 @@ from astropy.io import fits
 
 from snakewebb.errors import InputError
 from snakewebb.io.atomic import replacing, write_ecsv
-from snakewebb.io.provenance import date, noted
+from snakewebb.io.checksums import make_room, seal
+from snakewebb.io.provenance import ORIGIN, date, noted
 from snakewebb.products.mosaic_file import grid_keywords
 from snakewebb.quality.assessment import Assessment
 
@@ -89,10 +90,13 @@ def _write_depth(assessment: Assessment, path: str | Path) -> None:
     header = fits.Header(grid_keywords(assessment.depth_grid))
     header["BUNIT"] = ("mag(AB)", "5-sigma depth in the standard aperture")
     primary = fits.PrimaryHDU()
-    primary.header["DATE"], primary.header["FILENAME"] = date(), Path(path).name
+    primary.header["DATE"], primary.header["ORIGIN"] = date(), ORIGIN
+    primary.header["FILENAME"] = Path(path).name
     image = fits.ImageHDU(assessment.depth, header, name="SCI")
     with replacing(path) as file:
+        make_room((primary.header, image.header))
         fits.HDUList([primary, image]).writeto(file)
+        seal(file)
 
 
 def _write_repeats(assessment: Assessment, path: str | Path) -> None:

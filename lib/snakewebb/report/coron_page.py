@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from snakewebb.coronagraphy.star_position import read_stars
 from snakewebb.io.planes import open_fits
 from snakewebb.report.axes import read_table
 from snakewebb.report.layers import Layer, picture_layer
-from snakewebb.report.page import attempt, drawn_figure, shown, write_page, zoomable
+from snakewebb.report.page import attempt, drawn_figure, filled, shown, write_page, zoomable
 from snakewebb.report.roll_figures import plot_rolls
 from snakewebb.report.subtraction_figures import noise_stretch, north_up
 from snakewebb.report.tiles import cut_tiles
@@ -32,7 +33,7 @@ SNR_ENDS = -5.0, 15.0
 
 
 def plot_coron_page(
-    path: str | Path,
+    out: Any,
     *,
     stars: str | Path,
     subtracted: Sequence[str | Path],
@@ -45,8 +46,9 @@ def plot_coron_page(
 
     Parameters
     ----------
-    path : path
-        The HTML to write.
+    out : namespace
+        HTML to write: ``page``, and ``picture``, which has the picture alone, small enough for a
+        report.
     stars : path
         What `snakewebb.jobs.find_stars.stars_of_product` wrote.
     subtracted : sequence of paths
@@ -58,7 +60,7 @@ def plot_coron_page(
     detections, snr : path, optional
         The table of point sources, ECSV, and the SNR map.
     """
-    name = Path(path).stem.removesuffix("_page")
+    name = Path(out.page).stem.removesuffix("_page")
     known = read_stars(stars)
     star = next(iter(known.values())).sky
     html = {
@@ -66,46 +68,45 @@ def plot_coron_page(
         for file in figures
     }
     html["rolls"] = drawn_figure("rolls", lambda to: plot_rolls(subtracted, known, to))
-    facts, warnings, picture = {"exposures": str(len(subtracted))}, [], ""
-    warnings += [
-        f'<span class="FAILED">FAILED</span> {exposure}: {own.reason}'
+    facts, picture = {"exposures": str(len(subtracted))}, ""
+    warnings = [
+        f'<span class="FAILED">FAILED</span> star of {escape(exposure)}: {escape(own.reason)}'
         for exposure, own in known.items()
         if own.reason
     ]
+    found = read_table(detections) if detections else None
+    if found is not None:
+        facts["point sources"] = str(len(found))
     if mosaic:
         with open_fits(mosaic) as hdus:
-            primary, header = hdus[0].header, hdus["SCI"].header
-            image, half = north_up(np.array(hdus["SCI"].data, float), header, star)
+            primary = hdus[0].header
         keys = ("INSTRUME", "PUPIL", "FILTER", "CORONMSK")
         facts["band"] = " ".join(str(primary[key]) for key in keys if key in primary)
         facts["target"] = str(primary.get("TARGPROP") or primary.get("TARGNAME") or "unknown")
-        grid = _grid(image.shape, half, star)
-        layers = []
-        if detections:
-            found = read_table(detections)
-            facts["point sources"] = str(len(found))
-            layers.append(_detected(found, grid))
-        if snr:
-            with open_fits(snr) as hdus:
-                map_, header = np.array(hdus["SNR"].data, float), hdus["SNR"].header
-            turned, half = north_up(map_, header, star)
-            corner = (-0.5, -0.5, half / (turned.shape[0] / 2) / (3600.0 * grid.cdelt))
-            name = f"signal to noise: {SNR_ENDS[0]:g} … {SNR_ENDS[1]:g}"
-            layers.append(picture_layer(turned, SNR_ENDS, corner, name))
-        tiles = cut_tiles(image.astype(np.float32), noise_stretch(image))
-        picture = zoomable(tiles, grid, layers)
-    sections = [
-        (title, "\n".join(html[own] for own in names if own in html))
-        for title, names in SECTIONS.items()
-    ]
-    write_page(
-        path,
-        title=name,
-        facts=facts,
-        warnings=warnings or ['<span class="OK">no warnings</span>'],
-        picture=picture,
-        sections=[section for section in sections if section[1]],
-    )
+        picture = attempt("mosaic", lambda: _picture(mosaic, star, found, snr))
+    said: dict[str, Any] = {"title": name, "facts": facts, "warnings": warnings, "picture": picture}
+    write_page(out.page, **said, sections=filled(SECTIONS, html))
+    write_page(out.picture, **said, sections=[])
+
+
+def _picture(
+    mosaic: str | Path, star: tuple[float, float], found: Any, snr: str | Path | None
+) -> str:
+    """Return the HTML that shows the combined image, North up."""
+    image, half = _turned(mosaic, "SCI", star)
+    grid = _grid(image.shape, half, star)
+    layers = [] if found is None else [_detected(found, grid)]
+    if snr:
+        turned, half = _turned(snr, "SNR", star)
+        corner = (-0.5, -0.5, half / (turned.shape[0] / 2) / (3600.0 * grid.cdelt))
+        name = f"signal to noise: {SNR_ENDS[0]:g} … {SNR_ENDS[1]:g}"
+        layers.append(picture_layer(turned, SNR_ENDS, corner, name))
+    return zoomable(cut_tiles(image.astype(np.float32), noise_stretch(image)), grid, layers)
+
+
+def _turned(path: str | Path, plane: str, star: tuple[float, float]) -> tuple[np.ndarray, float]:
+    with open_fits(path) as hdus:
+        return north_up(np.array(hdus[plane].data, float), hdus[plane].header, star)
 
 
 def _grid(shape: tuple[int, int], half: float, star: tuple[float, float]) -> Grid:

@@ -28,6 +28,8 @@ from snakewebb.wcs.grid import Grid, header_grid
 
 MOST_SOURCES = 20_000
 """Circles that a browser draws at once; the brightest."""
+FEW_SOURCES = 1000
+"""The same in a report."""
 RADIUS = 7
 """Of circles, dots of the screen."""
 COARSE = 600
@@ -60,6 +62,14 @@ def source_layers(sources: np.ndarray) -> list[Layer]:
             {"kind": "circles", "name": name, "color": color, "radius": RADIUS, "rows": rows}
         )
     return layers
+
+
+def brightest(layer: Layer) -> Layer:
+    """Return a layer with not more sources than a report has room for."""
+    if layer["kind"] != "circles" or len(layer["rows"]) <= FEW_SOURCES:
+        return layer
+    name = f"the brightest {FEW_SOURCES} of {layer['name']}"
+    return {**layer, "rows": layer["rows"][:FEW_SOURCES], "name": name}
 
 
 def by_brightness(sources: np.ndarray) -> np.ndarray:

@@ -26,6 +26,8 @@ HERE = Path(__file__).parent
 SKELETON, SCRIPT = "page.html", "page.js"
 LEAFLET, STYLE_SHEET = "leaflet.js", "leaflet.css"
 
+NO_WARNINGS = '<span class="OK">no warnings</span>'
+
 Section = tuple[str, str]
 """Title and HTML."""
 
@@ -35,7 +37,7 @@ def write_page(
     *,
     title: str,
     facts: Mapping[str, str],
-    warnings: Iterable[str],
+    warnings: Sequence[str],
     picture: str,
     sections: Sequence[Section],
 ) -> None:
@@ -48,38 +50,45 @@ def write_page(
     title : str
     facts : mapping
         What is said of the product first: text by name.
-    warnings : iterable of str
+    warnings : sequence of str
         Lines, HTML.
     picture : str
         Of `zoomable`; may be empty.
     sections : sequence of (title, HTML)
     """
-    lead = '<div id="map"></div>' if picture else ""
-    named = [(f"s{k}", *section) for k, section in enumerate(sections)]
-    page = (
-        (HERE / SKELETON)
-        .read_text(encoding="utf-8")
-        .format(
-            title=escape(title),
-            leaflet_css=(HERE / STYLE_SHEET).read_text(encoding="utf-8") if picture else "",
-            links="".join(f'<a href="#{anchor}">{escape(name)}</a>' for anchor, name, _ in named),
-            facts="".join(
-                f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items()
-            ),
-            warnings="\n".join(f"<p>{line}</p>" for line in warnings),
-            lead=lead,
-            sections="\n".join(
-                f'<section id="{anchor}"><h2>{escape(name)}</h2>{html}</section>'
-                for anchor, name, html in named
-            ),
-            data=picture,
-        )
+    named = [(f"s{k}", escape(name), html) for k, (name, html) in enumerate(sections)]
+    said = (f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items())
+    skeleton = (HERE / SKELETON).read_text(encoding="utf-8")
+    page = skeleton.format(
+        title=escape(title),
+        links="".join(f'<a href="#{anchor}">{name}</a>' for anchor, name, _ in named),
+        facts="".join(said),
+        warnings="\n".join(f"<p>{line}</p>" for line in warnings or [NO_WARNINGS]),
+        picture=picture,
+        sections="\n".join(
+            f'<section id="{anchor}"><h2>{name}</h2>{html}</section>'
+            for anchor, name, html in named
+        ),
     )
     write_text(path, page)
 
 
+def filled(names: Mapping[str, Sequence[str]], html: Mapping[str, str]) -> list[Section]:
+    """Return sections that have anything in them.
+
+    Parameters
+    ----------
+    names : mapping
+        By title of a section, what is in it.
+    html : mapping
+        HTML by these names, as far as there is any.
+    """
+    parts = {title: [html[name] for name in own if name in html] for title, own in names.items()}
+    return [(title, "\n".join(own)) for title, own in parts.items() if own]
+
+
 def zoomable(tiles: Tiles, grid: Grid, layers: Iterable[Mapping[str, Any]]) -> str:
-    """Return the scripts that show a picture with its layers.
+    """Return the HTML that shows a picture with its layers.
 
     Parameters
     ----------
@@ -96,11 +105,12 @@ def zoomable(tiles: Tiles, grid: Grid, layers: Iterable[Mapping[str, Any]]) -> s
         "grid": asdict(grid),
         "layers": list(layers),
     }
-    leaflet, script = (
+    style, leaflet, script = (
         (HERE / name).read_text(encoding="utf-8").partition("//# sourceMappingURL")[0]
-        for name in (LEAFLET, SCRIPT)
+        for name in (STYLE_SHEET, LEAFLET, SCRIPT)
     )
     return (
+        f'<style>{style}</style><div id="map"></div>\n'
         f'<script id="picture" type="application/json">{_json(known)}</script>\n'
         f'<script id="tiles" type="application/json">{_json(tiles.images)}</script>\n'
         f"<script>{leaflet}</script>\n<script>{script}</script>"

@@ -21,6 +21,7 @@ from snakewebb.quality.quality_file import read_rows
 from snakewebb.report.catalog_figures import plot_counts, plot_cutouts
 from snakewebb.report.layers import (
     Layer,
+    brightest,
     coverage,
     coverage_layer,
     depth_layer,
@@ -29,9 +30,9 @@ from snakewebb.report.layers import (
     source_layers,
 )
 from snakewebb.report.outlier_pictures import plot_worst
-from snakewebb.report.page import attempt, drawn_figure, shown, write_page, zoomable
+from snakewebb.report.page import attempt, drawn_figure, filled, shown, write_page, zoomable
 from snakewebb.report.pictures import block_average, stretch
-from snakewebb.report.tiles import cut_tiles, reduction
+from snakewebb.report.tiles import MOST_PIXELS, cut_tiles, halve, reduction
 from snakewebb.wcs.grid import header_grid
 from snakewebb.wcs.sphere import ARCSEC
 
@@ -47,9 +48,11 @@ SECTIONS = {
     "Steps": ("status", "stage2_status"),
 }
 """What is in a section, by the end of its file's name."""
+SMALL = 6e5
+"""Pixels of a picture in a report, of which a browser shows pages of 1.5 MB at most."""
 SAMPLE = 1e6
 """Pixels that a stretch is found of."""
-NUMBERS = {"depth": "5σ depth, {:.2f} mag", "psf_fwhm": "FWHM, {:.3g}″"}
+NUMBERS = {"depth": ("5σ depth", "{:.2f} mag"), "psf_fwhm": ("FWHM", "{:.3g}″")}
 
 
 class _Mosaic:
@@ -67,11 +70,14 @@ class _Mosaic:
         """The finest scale, and pixels on a side of one of its."""
         return block_average(self.path, reduction(self.shape))
 
-    @cached_property
-    def norm(self):
-        """Its stretch."""
-        every = max(1, math.isqrt(int(self.image[0].size / SAMPLE)))
-        return stretch(self.image[0][::every, ::every])[0]
+    def picture(self, layers: Iterable[Layer], most: float = MOST_PIXELS) -> str:
+        """Return the HTML that shows it, in not more than so many pixels."""
+        image, factor = self.image
+        while image.size > most:
+            image, factor = halve(image), 2 * factor
+        every = max(1, math.isqrt(int(image.size / SAMPLE)))
+        norm, _ = stretch(image[::every, ::every])
+        return zoomable(cut_tiles(image, norm, factor), self.grid, layers)
 
     @property
     def area(self) -> float:
@@ -97,7 +103,7 @@ class _Mosaic:
 
 
 def plot_page(
-    path: str | Path,
+    out: Any,
     *,
     alignment: str | Path,
     exposures: Sequence[str | Path],
@@ -111,8 +117,9 @@ def plot_page(
 
     Parameters
     ----------
-    path : path
-        The HTML to write.
+    out : namespace
+        HTML to write: ``page``, and ``picture``, which has the picture alone, small enough for a
+        report.
     alignment : path
         What `snakewebb.jobs.align` found.
     exposures, originals : sequence of paths
@@ -124,20 +131,21 @@ def plot_page(
     quality : sequence of paths, optional
         Metrics, exposures, depth and repeats, see `snakewebb.quality.quality_file.write_quality`.
     """
-    name = Path(path).stem.removesuffix("_page")
+    name = Path(out.page).stem.removesuffix("_page")
     aligned = AlignmentResult.read(alignment)
     metrics = read_rows(quality[0]) if quality else []
-    facts, warnings = {}, [*_failures(aligned), *_warned(metrics)]
+    facts = {"exposures": str(len(exposures))}
+    warnings = [*_failures(aligned), *_warned(metrics)]
     html = {
         Path(f).stem.removeprefix(f"{name}_"): attempt(str(f), partial(shown, f)) for f in figures
     }
     html["worst"] = drawn_figure("worst", lambda to: plot_worst(exposures, originals, to))
-    picture = ""
+    makers: list[Callable[[], Iterable[Layer | None]]] = []
+    picture = small = ""
     if mosaic:
-        seen = _Mosaic(mosaic)
-        facts = seen.facts
         warnings += _failed_steps(mosaic, aligned.step)
-        makers: list[Callable[[], Iterable[Layer | None]]] = []
+        seen = _Mosaic(mosaic)
+        facts |= seen.facts
         if catalog:
             sources, reason = read_catalog(catalog)
             facts["sources"] = str(len(sources))
@@ -149,28 +157,19 @@ def plot_page(
         if find(mosaic, "CON"):
             makers.append(lambda: [coverage_layer(*coverage(mosaic))])
         if quality:
-            _, table_, depth, repeats = quality
+            _, each, depth, repeats = quality
             makers.append(lambda: [depth_layer(depth, seen.grid)])
-            makers.append(lambda: [residual_layer(repeats, read_rows(table_), seen.grid)])
-        image, factor = seen.image
-        picture = zoomable(cut_tiles(image, seen.norm, factor), seen.grid, _layers(makers))
-    numbers = {row["metric"]: float(row["value"]) for row in metrics}
-    for metric, form in NUMBERS.items():
-        if math.isfinite(numbers.get(metric, math.nan)):
-            title, _, value = form.partition(", ")
-            facts[title] = value.format(numbers[metric])
-    sections = [
-        (title, "\n".join(html[own] for own in names if own in html))
-        for title, names in SECTIONS.items()
-    ]
-    write_page(
-        path,
-        title=name,
-        facts={"exposures": str(len(exposures))} | facts,
-        warnings=warnings or ['<span class="OK">no warnings</span>'],
-        picture=picture,
-        sections=[section for section in sections if section[1]],
-    )
+            makers.append(lambda: [residual_layer(repeats, read_rows(each), seen.grid)])
+        layers = list(_layers(makers))
+        picture = attempt("mosaic", lambda: seen.picture(layers))
+        small = attempt("mosaic", lambda: seen.picture(map(brightest, layers), SMALL))
+    said: dict[str, Any] = {
+        "title": name,
+        "facts": facts | _measured(metrics),
+        "warnings": warnings,
+    }
+    write_page(out.page, **said, picture=picture, sections=filled(SECTIONS, html))
+    write_page(out.picture, **said, picture=small, sections=[])
 
 
 def _layers(makers: Iterable[Callable[[], Iterable[Layer | None]]]) -> Iterator[Layer]:
@@ -201,6 +200,13 @@ def _failed_steps(mosaic: str | Path, but: str) -> list[str]:
         for step, counts in statuses.items()
         if step != but and counts.get("FAILED")
     ]
+
+
+def _measured(metrics: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what is said of a mosaic first of all that was measured."""
+    values = {row["metric"]: float(row["value"]) for row in metrics}
+    known = {name: values[name] for name in NUMBERS if math.isfinite(values.get(name, math.nan))}
+    return {NUMBERS[name][0]: NUMBERS[name][1].format(value) for name, value in known.items()}
 
 
 def _warned(metrics: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -14,8 +14,8 @@ from astropy.table import QTable
 
 from snakewebb.io.asdf_tree import AsdfTree, extension
 from snakewebb.io.atomic import BLOCK, replacing
-from snakewebb.io.hdus import forget_sums
-from snakewebb.io.provenance import date, history, plain
+from snakewebb.io.checksums import make_room, seal
+from snakewebb.io.provenance import ORIGIN, date, history, plain
 from snakewebb.sources.mosaic import MosaicFile
 from snakewebb.sources.segmentation_map import Segmentation, piece_rows
 
@@ -85,6 +85,7 @@ def write_catalog(catalog: Catalog, mosaic: MosaicFile, cat: str | Path, segm: s
             segm_file.write((labels ^ np.uint32(1 << 31)).astype(">u4").data)
         segm_file.write(bytes(-segm_file.tell() % BLOCK))
         segm_file.write(extension(tree))
+        seal(segm_file)
         cat_file.write(text.getvalue().encode())
     log.info("wrote %s and %s", cat, segm)
 
@@ -94,6 +95,7 @@ def _segmentation_hdus(catalog, mosaic, cat, segm):
     of_mosaic, of_sci = mosaic.headers
     cards = {
         "DATE": ("date", date(), ""),
+        "ORIGIN": ("origin", ORIGIN, ""),
         "FILENAME": ("filename", segm, ""),
         "DATAMODL": ("model_type", "SegmentationMapModel", ""),
         "S_SRCCAT": ("cal_step.source_catalog", catalog.status["status"], "Source Catalog"),
@@ -101,7 +103,7 @@ def _segmentation_hdus(catalog, mosaic, cat, segm):
         "SEGMFILE": ("segmentation_map", segm, "Segmentation map filename"),
     }
     primary = fits.PrimaryHDU(header=of_mosaic.copy())
-    forget_sums([primary])
+    primary.header.set("EXTEND", True, after="NAXIS")
     for key, (_, given, comment) in cards.items():
         primary.header[key] = (
             given,
@@ -120,6 +122,7 @@ def _segmentation_hdus(catalog, mosaic, cat, segm):
     for key in SKY_KEYS:
         if key in of_sci:
             image.append(of_sci.cards[key])
+    make_room((primary.header, image))
     shape = {"datatype": "uint32", "shape": [ny, nx]}
     changes = {f"data.{name}": value for name, value in shape.items()}
     changes |= {f"meta.{place}": given for place, given, _ in cards.values()}

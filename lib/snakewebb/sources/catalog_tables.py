@@ -11,7 +11,8 @@ from astropy.io import fits
 from astropy.table import QTable
 
 from snakewebb.io.atomic import replacing, write_text
-from snakewebb.io.provenance import date
+from snakewebb.io.checksums import make_room, seal
+from snakewebb.io.provenance import ORIGIN, date
 
 RADIUS = 3.0
 """Of a source without apertures, pixels: the largest aperture that jwst has by itself."""
@@ -38,12 +39,15 @@ def write_fits_table(table: QTable, path: str | Path) -> None:
     ]
     hdu = fits.BinTableHDU.from_columns(columns, name="CATALOG")
     primary = fits.PrimaryHDU()
-    primary.header["DATE"], primary.header["FILENAME"] = date(), Path(path).name
+    primary.header["DATE"], primary.header["ORIGIN"] = date(), ORIGIN
+    primary.header["FILENAME"] = Path(path).name
     outcome = table.meta["source_catalog"]
     primary.header["S_SRCCAT"] = (outcome["status"], "Source Catalog")
     primary.header["REASON"] = (outcome["reason"], "what of it is not known")
     with replacing(path) as file:
+        make_room((primary.header, hdu.header))
         fits.HDUList([primary, hdu]).writeto(file)
+        seal(file)
 
 
 def write_regions(table: QTable, path: str | Path, pixel_scale: float) -> None:

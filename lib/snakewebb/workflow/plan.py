@@ -323,7 +323,7 @@ class Plan:
         for name in self.products:
             files += [f"<results>/{name}/{name}_asn.json"] if name in self.of_files() else []
             files += self.product_files(name)
-            files.append(f"<results>/{name}/plots/{name}_page.html")
+            files += [f"<results>/{name}/plots/{name}_{kind}.html" for kind in ("page", "picture")]
         return files
 
     def product_files(self, product: str) -> list[str]:
