@@ -400,7 +400,7 @@ def read_plan(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Plan:
     by_name = {product.name: product for product in products}
     given = {**given, "products": by_product_name(given.get("products") or {})}
     config, chosen = read_chosen(config, given, schema, by_name)
-    plan = Plan(config, schema, by_name, {}, stage2, chosen)
+    plan = Plan(config, schema, by_name, {}, stage2, archived, chosen)
     catalogs = {
         name: catalogs_of(product, plan.steps(name)["tweakreg"])
         for name, product in plan.products.items()
