@@ -41,8 +41,6 @@ def source(path):
 
 
 SCHEMA = source("config/schema.yaml")
-
-
 FAILURES = Failures()
 try:
     if workflow.is_main_process:

@@ -66,7 +66,7 @@ def test_a_dry_run_says_what_a_change_makes_again(first, names):
     )
     assert " 11 jobs of 19, about 0:" in text
     lines = said(snakemake(folder, "-n", **config))
-    assert "nothing to do: all that was asked for is made, and up to date" in lines
+    assert "Nothing to be done: all that was asked for is made, and up to date" in lines
 
 
 def test_a_parameter_of_a_skipped_step_makes_nothing_again(tmp_path, monkeypatch):

@@ -80,3 +80,10 @@ def test_a_module_from_a_url_makes_products(tmp_path, installed, address, observ
             assert "Nothing to be done" in done.stdout + done.stderr
     assert (tmp_path / "results" / "x" / "x_i2d.fits").is_file()
     assert "source_catalog" in done.stdout
+
+
+def test_a_version_is_one_everywhere():
+    from snakewebb import __version__
+
+    assert f"\nversion: {__version__}\n" in (REPO / "CITATION.cff").read_text()
+    assert f"\n## {__version__}\n" in (REPO / "CHANGELOG.md").read_text()

@@ -15,6 +15,8 @@ from snakewebb.workflow.console import tasks_of
 from snakewebb.workflow.plan import Plan
 from snakewebb.workflow.progress import WIDTH, clock, expectations, many
 
+OF_ASSOCIATION = ("asn_id", "pool_name", "table_name")
+"""What products note of their association."""
 MOST = 6
 """Changes of one kind that are named each."""
 
@@ -63,17 +65,17 @@ def causes_of(job: Any, workflow: Any, schema: Mapping[str, Any]) -> list[str]:
     """
     rule, reason, words = job.rule.name, workflow.dag.reason(job), []
     if reason.forced:
-        words.append(f"{rule} is forced")
+        words.append("forced")
     if not reason.missing_output:
         # Snakemake does not ask, where there is another reason.
         change = workflow.persistence.params_changed(job)
         if change:
             name = partial(full_name, rule=rule, schema=schema)
             words += changes_of(change.only_old, change.only_new, name)
+        if reason.input_changed or workflow.persistence.input_changed(job):
+            words.append("other exposures or files")
     if reason.code_changed or reason.software_stack_changed:
         words.append("the code has changed")
-    if reason.input_changed:
-        words.append(f"other files for {rule}")
     if own := sorted(set(map(str, reason.updated_input)) - set(map(str, reason.updated_input_run))):
         words.append(f"new {own[0]}" + (f" and {len(own) - 1} more" if own[1:] else ""))
     if reason.incomplete_output:
@@ -109,6 +111,9 @@ def changes_of(old: Iterable[str], new: Iterable[str], name: Callable[[str], str
             other = max(others, key=lambda other: len(other.keys() & value.keys()), default={})
             was, now = dict(flat(other)), dict(flat(value))
             keys = sorted(key for key in was | now if was.get(key) != now.get(key))
+            if any(key.rpartition(".")[2] in OF_ASSOCIATION for key in keys):
+                words.append("another association")
+            keys = [key for key in keys if key.rpartition(".")[2] not in OF_ASSOCIATION]
             words += [f"{name(k)} {shown(was.get(k))} → {shown(now.get(k))}" for k in keys]
         else:
             words.append(f"{shown(value)} instead of what was")

@@ -98,7 +98,7 @@ class Console(logging.Handler):
             self._pass_on(record, text)
         elif event is None and self._at_work:
             if text.startswith(NOTHING):
-                self.say("nothing to do: all that was asked for is made, and up to date")
+                self.say("Nothing to be done: all that was asked for is made, and up to date")
         elif event is None and not text.startswith(CHATTER):
             self._pass_on(record, text)
 

@@ -59,8 +59,11 @@ def ending(files: Iterable[str], logs: Iterable[str], seconds: float, report: st
         Empty if there is none.
     """
     logs = list(logs)
-    lines = [*warned(logs), f"Done: {len(logs)} jobs in {clock(seconds)}. Made are"]
+    jobs = f"{len(logs)} job{'s' if len(logs) != 1 else ''}"
+    lines = [*warned(logs), f"Done: {jobs} in {clock(seconds)}."]
     folders: dict[str, list[str]] = {}
+    files = list(files)
+    lines[-1] += " Made are" if files else ""
     for path in map(PurePath, files):
         known = folders.setdefault(str(path.parent), [])
         known += [end for end in SHOWN if path.name == f"{path.parent.name}{end}"]
