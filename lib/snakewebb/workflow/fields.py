@@ -242,12 +242,11 @@ def _check_chosen(plan: Plan, field: str, key: str, product: str, products: Iter
 
 def _check_aligned_alike(plan: Plan, field: str, products: tuple[str, ...]) -> None:
     """Raise where products are not aligned alike."""
-    own = plan.options(products[0], "tweakreg", "align")
-    if own["skip"]:
-        raise InputError(f"fields.{field}: {products[0]} skips tweakreg: take it out")
-    _check_alike(
-        field, "tweakreg", {name: plan.options(name, "tweakreg", "align") for name in products}
-    )
+    for name in products:
+        if not plan.runs(name, "tweakreg"):
+            raise InputError(f"fields.{field}: {name} skips tweakreg: take it out")
+    step = {name: plan.options(name, "tweakreg", "align") for name in products}
+    _check_alike(field, "tweakreg", step)
 
 
 def _check_gridded_alike(
