@@ -245,9 +245,8 @@ def _check_aligned_alike(plan: Plan, field: str, products: tuple[str, ...]) -> N
     for name in products:
         if not plan.runs(name, "tweakreg"):
             raise InputError(f"fields.{field}: {name} skips tweakreg: take it out")
-    _check_alike(
-        field, "tweakreg", {name: plan.options(name, "tweakreg", "align") for name in products}
-    )
+    step = {name: plan.options(name, "tweakreg", "align") for name in products}
+    _check_alike(field, "tweakreg", step)
 
 
 def _check_gridded_alike(
