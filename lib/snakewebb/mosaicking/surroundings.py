@@ -16,8 +16,8 @@ BOX = tuple((down, right) for down in range(-2, 3) for right in range(-2, 3))
 """Ways to neighbours: rows down, columns right."""
 SHARPNESS = 1.4
 """How far an image may stand out of a model, in units of its curvature. Of the pixels of star cores
-in simulated images of NIRCam in F115W (seed 21) half stand out by less than 0.3, nine in ten by less
-than 0.7, and 99 % by less than 1.2 of 4 exposures, 1.7 of 2; slopes explain the rest."""
+in simulated images of NIRCam in F115W (seed 21) half stand out by less than 0.3, nine in ten by
+less than 0.7, and 99 % by less than 1.2 of 4 exposures, 1.7 of 2; slopes explain the rest."""
 NOISE = 2.0
 """So many errors of curvature are noise."""
 SPREAD = 6.0
