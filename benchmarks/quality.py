@@ -200,10 +200,10 @@ def true_width(crf):
 
 
 def score(folder, simulation, apcorr=None):
-    """Return measured number and truth by name."""
+    """Return measured number, its standard error and truth by name."""
     (table,) = folder.glob("*_quality.ecsv")
     name = table.name.removesuffix("_quality.ecsv")
-    measured = {row["metric"]: float(row["value"]) for row in read_rows(table)}
+    measured = {row["metric"]: (row["value"], row["error"]) for row in read_rows(table)}
     crfs = sorted(folder.glob("*_crf.fits"))
     alignment, facts = (
         folder / "work" / f"{name}_{end}" for end in ("alignment.json", "facts.zip")
@@ -226,11 +226,11 @@ def score(folder, simulation, apcorr=None):
     truth["sky_step"] = float(np.sqrt(np.mean(left**2) * len(left) / (len(left) - 1)))
     flagged = [np.mean(fits.getdata(p, "DQ").astype(np.uint32) & OUTLIER != 0) for p in crfs]
     truth["flagged"] = float(max(flagged))
-    return {key: (measured[key], truth[key]) for key in measured if key in truth}
+    return {key: (*map(float, measured[key]), truth[key]) for key in measured if key in truth}
 
 
 def main():
-    """Print measured number, truth and their ratio."""
+    """Print measured number, its error, truth, ratio, and difference over the error."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("product", type=Path)
     parser.add_argument("simulation", type=Path)
@@ -238,8 +238,10 @@ def main():
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     found = score(options.product, options.simulation, options.apcorr)
-    for name, (value, truth) in found.items():
-        print(f"{name:20} {value:12.5g} {truth:12.5g} {value / truth if truth else np.nan:8.3f}")
+    for name, (value, error, truth) in found.items():
+        ratio = value / truth if truth else np.nan
+        off = (value - truth) / error
+        print(f"{name:20} {value:12.5g} {error:9.2g} {truth:12.5g} {ratio:8.3f} {off:7.2f}")
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
 

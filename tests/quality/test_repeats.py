@@ -209,6 +209,19 @@ def test_pairs_are_those_of_the_twin():
     assert kernels.pair_up(x, y, 6.0, 9.0, 5000, first[:7], second[:7]) == 7
 
 
+def test_pairs_of_a_crowd_lie_in_all_directions():
+    """Or separations would tell of scale and distortion along one axis alone."""
+    rng = np.random.default_rng(4)
+    x, y = rng.uniform(0, 200, 4000), np.sort(rng.uniform(0, 200, 4000))
+    first, second = np.empty((2, 20 * len(x)), np.int64)
+    number = kernels.pair_up(x, y, 26.0, 34.0, 20, first, second)
+    first, second = first[:number], second[:number]
+    assert np.bincount(first).max() == 20
+    across, up = (c[second] - c[first] for c in (x, y))
+    inside = (x[first] > 34) & (x[first] < 166) & (y[first] < 166)
+    assert np.mean(up[inside] ** 2) == pytest.approx(np.mean(across[inside] ** 2), rel=0.05)
+
+
 def test_scatter_of_pairs_is_that_of_the_twin():
     rng = np.random.default_rng(5)
     star = np.repeat(np.arange(10), 6)

@@ -19,7 +19,8 @@ def pair_up(x, y, low, high, most, first, second):
         In order of y.
     low, high : float
     most : int
-        Pairs that a point has with points after it, at most: those nearest in y.
+        Pairs that a point has with points after it, at most. Of more every so many-th in order of y
+        is one, so that pairs lie in all directions.
     first, second : (m,) int64
         Filled.
 
@@ -30,16 +31,22 @@ def pair_up(x, y, low, high, most, first, second):
     """
     found = 0
     for i in range(x.size):
-        own = 0
-        for j in range(i + 1, x.size):
-            if y[j] - y[i] > high or own == most or found == first.size:
-                break
-            distance = np.hypot(x[j] - x[i], y[j] - y[i])
-            if low <= distance <= high:
-                first[found] = i
-                second[found] = j
-                found += 1
-                own += 1
+        stop, count = i + 1, 0
+        while stop < x.size and y[stop] - y[i] <= high:
+            square = (x[stop] - x[i]) ** 2 + (y[stop] - y[i]) ** 2
+            count += low * low <= square <= high * high
+            stop += 1
+        kept = min(count, most, first.size - found)
+        share = count // 2
+        for j in range(i + 1, stop):
+            square = (x[j] - x[i]) ** 2 + (y[j] - y[i]) ** 2
+            if low * low <= square <= high * high:
+                share += kept
+                if share >= count:
+                    share -= count
+                    first[found] = i
+                    second[found] = j
+                    found += 1
     return found
 
 

@@ -15,12 +15,14 @@ SQUARE = tuple((down, right) for down in range(-1, 2) for right in range(-1, 2))
 BOX = tuple((down, right) for down in range(-2, 3) for right in range(-2, 3))
 """Ways to neighbours: rows down, columns right."""
 SHARPNESS = 1.4
-"""How far an image may stand out of a model, in units of its curvature. In simulated images in
-F115W of NIRCam stars stand out by up to 1.1 of 4 exposures, by up to 1.4 of 2."""
+"""How far an image may stand out of a model, in units of its curvature. Of the pixels of star cores
+in simulated images of NIRCam in F115W (seed 21) half stand out by less than 0.3, nine in ten by
+less than 0.7, and 99 % by less than 1.2 of 4 exposures, 1.7 of 2; slopes explain the rest."""
 NOISE = 2.0
 """So many errors of curvature are noise."""
 SPREAD = 6.0
-"""So many of the standard deviations that others differ by an image may be off."""
+"""So many of the standard deviations that others differ by an image may be off: of four exposures
+three times the range of the other three, more than one that is among them by chance."""
 SOURCE = 2.0
 """Others differ by no more than so many times the light that is there, or one of them is struck."""
 VISIBLE = 3.0
