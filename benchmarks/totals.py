@@ -95,6 +95,7 @@ def measure(mosaic, stars, flux, apcorr):
     )
     row = np.argmin(distance, axis=1)[distance.min(axis=1) < MATCH]
     off = np.asarray(table["aper_total_abmag"])[row] - (8.9 - 2.5 * np.log10(flux))
+    off = off[np.isfinite(off)]  # of a star at an edge nothing is known
     low, high = np.percentile(off, [15.865, 84.135])
     return len(off), np.median(off), (high - low) / 2, np.mean(table["is_extended"][row])
 

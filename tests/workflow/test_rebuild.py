@@ -337,7 +337,7 @@ def test_layout_of_yaml_does_not_matter(plan, config):
         "steps": {
             "source_catalog": {"kernel_fwhm": 2, "npixels": 25},
             "resample": {"pixel_scale_ratio": 1, "crval": None},
-            "tweakreg": {"sigma": 3, "minobj": 15, "kernel_fwhm": 2.5},
+            "tweakreg": {"sigma": 3, "minobj": 15, "snr_threshold": 10},
         },
         "associations": config["associations"],
     }

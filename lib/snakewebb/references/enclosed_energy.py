@@ -131,6 +131,37 @@ COLUMNS = (
 )
 
 
+def corrections(
+    radii: np.ndarray,
+    annulus: tuple[float, float],
+    band: Filter,
+    detector: Detector,
+    *,
+    cross: float = 0.0,
+    smear: float = NATIVE,
+) -> np.ndarray:
+    """Return the total flux of a star over that in circles, less the mean in an annulus.
+
+    Parameters
+    ----------
+    radii : (n,) array
+        Detector pixels.
+    annulus : (inner, outer)
+        Of the sky, detector pixels.
+    band, detector, cross, smear
+        See `encircled_energy`.
+
+    Returns
+    -------
+    (n,) array
+    """
+    edges = np.array(annulus)
+    every = np.concatenate([radii, edges]) * detector.scale
+    energy = encircled_energy(every, band, detector, cross=cross, smear=smear)
+    sky = np.diff(energy[-2:])[0] / np.diff(edges**2)[0]
+    return 1 / (energy[:-2] - sky * np.asarray(radii) ** 2)
+
+
 def aperture_rows(instrument: str, name: str, band: Filter) -> list[tuple[str, ...]]:
     """Return the rows of a filter: what an APCORR file has, and the correction without smear.
 
@@ -138,25 +169,21 @@ def aperture_rows(instrument: str, name: str, band: Filter) -> list[tuple[str, .
     """
     detector, cross = detector_of(instrument, band), CROSS.get(name, 0.0)
     fine = np.geomspace(0.003, LARGEST, 400)
-    native, unsmeared = (
-        encircled_energy(fine, band, detector, cross=cross, smear=smear) for smear in (NATIVE, 0.0)
-    )
-    radii = np.interp(ENERGIES / 100, native, fine)
-    edges = np.interp(ANNULUS, native, fine)
-    corrections = []
-    for curve in (native, unsmeared):
-        inside = np.interp(radii, fine, curve)
-        sky = np.diff(np.interp(edges, fine, curve))[0] / np.diff(edges**2)[0]
-        corrections.append(1 / (inside - sky * radii**2))
+    native = encircled_energy(fine, band, detector, cross=cross, smear=NATIVE)
+    radii = np.interp(ENERGIES / 100, native, fine) / detector.scale
+    inner, outer = np.interp(ANNULUS, native, fine) / detector.scale
+    pairs = [
+        corrections(radii, (inner, outer), band, detector, cross=cross, smear=smear)
+        for smear in (NATIVE, 0.0)
+    ]
     error = CROSS_ERROR if cross >= 0.01 else detector.error
     return [
         (
-            *(instrument, name, f"{energy / 100:.2f}", f"{radius / detector.scale:.4f}"),
+            *(instrument, name, f"{energy / 100:.2f}", f"{radius:.4f}"),
             *(f"{correction:.4f}" for correction in pair),
-            *(f"{edge / detector.scale:.3f}" for edge in edges),
-            f"{error:g}",
+            *(f"{inner:.3f}", f"{outer:.3f}", f"{error:g}"),
         )
-        for energy, radius, *pair in zip(ENERGIES, radii, *corrections, strict=True)
+        for energy, radius, *pair in zip(ENERGIES, radii, *pairs, strict=True)
     ]
 
 
