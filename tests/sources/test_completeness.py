@@ -129,3 +129,11 @@ def test_segmentations_are_kept_in_the_scratch():
     assert scratch.written >= 2 * 4 * 150**2
     expected = measure_completeness(mosaic, HOW)
     np.testing.assert_array_equal(same["completeness"], expected["completeness"])
+
+
+def test_bias_is_what_apertures_leave_out(table):
+    """Without reference files: that of 3 pixels, less the sky in its annulus."""
+    expected = -2.5 * np.log10(PSF.encircled(np.array(3.0)))
+    bright = np.asarray(table["magnitude_bias"])[1:3]
+    np.testing.assert_allclose(bright, expected, atol=0.06)
+    assert (np.asarray(table["magnitude_scatter"])[1:3] < 0.2).all()

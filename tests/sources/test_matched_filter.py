@@ -16,7 +16,7 @@ from snakewebb.sources import matched_filter as step
 from snakewebb.sources import segmentation_map
 from snakewebb.sources.background import Background, NoPixel
 from snakewebb.sources.catalog import CatalogOptions, source_catalog
-from snakewebb.sources.peaks import star_shape
+from snakewebb.sources.peaks import Peaks, star_shape
 from snakewebb.sources.surface import Surface
 from sources_fields import FAINT, NIRCAM, PSF, SCALE, SIGMA, SKY, field, lattice, mosaic_of
 
@@ -524,3 +524,30 @@ def test_errors_that_are_0_or_infinite_are_no_trouble():
         assert len(columns["label"]) == len(expected["label"])
     columns, _ = found(mosaic_of(mosaic.data, np.float32(0)))
     assert len(columns["label"]) == len(expected["label"])
+
+
+def peaks_of(significance, excess):
+    blank = {field.name: np.zeros(len(excess)) for field in dataclasses.fields(Peaks)}
+    return Peaks(**blank | {"significance": np.array(significance), "excess": np.array(excess)})
+
+
+def test_noise_over_that_of_blank_sky_is_1_at_peaks_of_noise():
+    peaks = peaks_of([1.0, 1.2, 1.1, 20.0], [1.5, 1.5, 1.5, 3.0]).calibrated()
+    np.testing.assert_allclose(peaks.excess, [1, 1, 1, 2])
+    np.testing.assert_allclose(peaks.significance, [1.5, 1.8, 1.65, 30])
+
+
+def test_what_only_the_broad_filter_sees_is_more_significant(monkeypatch):
+    """Else noise, which two maps show, would make sources in both."""
+    mosaic = field([], 420, seed=4)
+    y, x = np.indices(mosaic.shape)
+    data = mosaic.data.copy()
+    for cx in range(40, 400, 60):
+        for cy in range(40, 400, 60):
+            data += 0.8 * SIGMA * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * 3.5**2))
+    numbers = []
+    for more in (0.0, 0.3, 3.0):
+        monkeypatch.setattr(step, "BROAD", more)
+        columns, _ = found(mosaic_of(data, mosaic.err))
+        numbers.append(len(columns["label"]))
+    assert numbers[0] > numbers[1] > numbers[2]
