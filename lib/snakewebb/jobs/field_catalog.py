@@ -11,9 +11,9 @@ from typing import Any
 from snakewebb.io.provenance import read_notes
 from snakewebb.jobs.field_detection import open_mosaics
 from snakewebb.jobs.options import options_of
+from snakewebb.references.filters import narrowest
 from snakewebb.sources.catalog import CatalogOptions, source_catalog
 from snakewebb.sources.catalog_file import write_catalog
-from snakewebb.sources.common_apertures import filter_name
 from snakewebb.sources.field_catalog import bands_of, field_catalog, radii_for
 from snakewebb.sources.mosaic import MosaicFile
 
@@ -61,7 +61,7 @@ def catalog_field(
     how = options_of(CatalogOptions, step)
     image = MosaicFile(detection)
     images = dict(zip(products, open_mosaics(mosaics, products), strict=True))
-    names = {product: filter_name(each.instrument) for product, each in images.items()}
+    names = {product: narrowest(each.instrument) or "" for product, each in images.items()}
     bands = bands_of(images, apcorr, names)
     combined = read_notes(detection)["resample"]["products"]
     seen = [band for band in bands if band.product in combined]

@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from snakewebb.errors import InputError
+from snakewebb.references.filters import narrowest
 from snakewebb.references.psf import filter_of
 from snakewebb.report.figures import PAGE_ASPECT, PAGE_WIDTH, STYLE, heading, save
 from snakewebb.report.pictures import HEIGHT, block_average
-from snakewebb.sources.common_apertures import filter_name
 from snakewebb.sources.mosaic import MosaicFile
 
 EDGE, TOP = 0.15, 0.85  # inches
@@ -53,7 +53,7 @@ def plot_rgb(mosaics: Sequence[str | Path], picture: str | Path, *, field: str) 
     images = [block_average(mosaics[k])[0] for k in shown]
     if len({image.shape for image in images}) > 1:
         raise InputError("the mosaics of the field are of different sizes: run again")
-    names = [filter_name(known[k].instrument) or Path(mosaics[k]).name for k in shown]
+    names = [narrowest(known[k].instrument) or Path(mosaics[k]).name for k in shown]
     image = colours(images)
     text = ", ".join(f"{n} {c}" for n, c in zip(names, _words(len(names)), strict=True))
     side = 3600 * known[0].grid.cdelt

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from snakewebb.references.encircled import encircled_energy
-from snakewebb.references.filters import Filter
-from snakewebb.references.photometry import aperture_parameters
+from snakewebb.references.enclosed_energy import CROSS, detector_of, encircled_energy
+from snakewebb.references.filters import narrowest
+from snakewebb.references.photometry import NATIVE, aperture_parameters
 from snakewebb.references.psf import filter_of
 from snakewebb.sources.mosaic import Mosaic, MosaicFile
 
-ANNULUS = 2.5, 3.5
-"""Radii of the sky around a star in units of the largest circle of its filter's own, where no file
-says otherwise."""
-RADII = np.geomspace(0.2, 200.0, 300)
+UNKNOWN = 2.5, 3.5
+"""Radii of the sky around a star in units of the largest circle, where no other are known."""
+RADII = np.geomspace(0.05, 100.0, 300)
 """Of circles of which the share of light is looked up, pixels of the detector."""
-
-
-def filter_name(instrument: dict[str, str | None]) -> str:
-    """Return the name of the filter that decides a set-up, the narrower one of two; "" for none."""
-    names = [str(instrument[wheel]) for wheel in ("pupil", "filter")]
-    known = {n: filter_of({"name": instrument["name"], "filter": n, "pupil": n}) for n in names}
-    found = {n: band.bandwidth for n, band in known.items() if band and re.match(r"F\d", n)}
-    return min(found, key=found.__getitem__, default="")
 
 
 @dataclass(frozen=True)
@@ -56,15 +46,19 @@ class Light:
             Whether the mosaic's pixels, and drops, are as large as the detector's: it is such ones
             that APCORR files are for.
         """
-        band: Filter | None = filter_of(mosaic.instrument)
+        band = filter_of(mosaic.instrument)
         if band is None:
             return None
-        pixel = np.degrees(np.sqrt(mosaic.grid.pixel_area)) * 3600
-        detector = pixel / mosaic.grid.pixel_scale_ratio
-        sides = detector, mosaic.pixfrac * detector, pixel, pixel
-        radii = RADII * detector
-        energy = encircled_energy(band, radii, 4 * (detector,) if plain else sides, detector)
-        return cls(radii / pixel, energy)
+        ratio = mosaic.grid.pixel_scale_ratio
+        detector = np.degrees(np.sqrt(mosaic.grid.pixel_area)) * 3600 / ratio
+        energy = encircled_energy(
+            RADII * detector,
+            band,
+            detector_of(str(mosaic.instrument["name"]), band),
+            cross=CROSS.get(narrowest(mosaic.instrument) or "", 0.0),
+            smear=NATIVE if plain else mosaic.pixfrac**2 + 2 * ratio**2,
+        )
+        return cls(RADII / ratio, energy)
 
     def within(self, radius: np.ndarray | float) -> np.ndarray:
         """Return the share of light within circles."""
@@ -119,13 +113,9 @@ def own_radii(
     mosaic: Mosaic | MosaicFile, energies: Sequence[int], apcorr: str | Path | None
 ) -> np.ndarray | None:
     """Return the radii of circles that hold some encircled energies, pixels; None if not known."""
-    if apcorr is not None:
-        ratio = mosaic.grid.pixel_scale_ratio
-        given, _ = aperture_parameters(apcorr, mosaic.instrument, energies, ratio)
-        if all(given["aperture_radii"]):
-            return np.array(given["aperture_radii"])
-    light = Light.of(mosaic)
-    return None if light is None else light.radius(np.array(energies) / 100)
+    ratio = mosaic.grid.pixel_scale_ratio
+    given, _ = aperture_parameters(apcorr, mosaic.instrument, energies, ratio)
+    return np.array(given["aperture_radii"]) if all(given["aperture_radii"]) else None
 
 
 def common_apertures(
@@ -136,10 +126,9 @@ def common_apertures(
 ) -> Apertures:
     """Return circles of given radii on a mosaic, with the corrections of its filter.
 
-    An APCORR file has corrections of a few radii, for mosaics of the detector's pixels. Their
-    ratio to those of a perfect telescope is interpolated, which is smooth where the light itself is
-    not; beyond, it is that of the nearest. So they hold for pixels of any size, as far as these
-    are the same for both telescopes.
+    There are corrections of a few radii, for mosaics of the detector's pixels. Their ratio to those
+    of the model of the PSF is interpolated, which is smooth where the light itself is not; beyond,
+    it is that of the nearest. So they hold for pixels of any size.
 
     Parameters
     ----------
@@ -156,30 +145,21 @@ def common_apertures(
     InputError
         See `snakewebb.references.photometry.aperture_parameters`.
     """
-    light, ratio = Light.of(mosaic), mosaic.grid.pixel_scale_ratio
-    names = tuple(energies)
-    if apcorr is not None:
-        everything = range(1, 100)
-        given, _ = aperture_parameters(apcorr, mosaic.instrument, everything, ratio)
-        pairs = zip(given["aperture_radii"], given["aperture_corrections"], strict=True)
-        nodes = np.array(sorted(pair for pair in pairs if None not in pair)).reshape(-1, 2)
-        if len(nodes):
-            annulus = given["bkg_aperture_inner_radius"], given["bkg_aperture_outer_radius"]
-            plain = Light.of(mosaic, plain=True)
-            if light is None or plain is None:
-                corrections = np.interp(radii, *nodes.T)
-            else:
-                known = nodes[:, 1] * plain.measured(nodes[:, 0], *annulus)
-                corrections = np.interp(radii, nodes[:, 0], known)
-                corrections /= light.measured(radii, *annulus)
-            return Apertures(names, radii, corrections, annulus, Path(apcorr).name)
-    if light is None:
-        corrections, largest = np.full(len(radii), np.nan), float(radii[-1])
-        source = "no filter that is known"
+    ratio = mosaic.grid.pixel_scale_ratio
+    given, _ = aperture_parameters(apcorr, mosaic.instrument, range(1, 100), 1.0)
+    pairs = zip(given["aperture_radii"], given["aperture_corrections"], strict=True)
+    nodes = np.array(sorted(pair for pair in pairs if None not in pair)).reshape(-1, 2)
+    if not len(nodes):
+        inner, outer = (edge * float(radii[-1]) for edge in UNKNOWN)
+        nothing = np.full(len(radii), np.nan)
+        return Apertures(tuple(energies), radii, nothing, (inner, outer), given["source"])
+    edges = (given[f"bkg_aperture_{edge}_radius"] / ratio for edge in ("inner", "outer"))
+    annulus = inner, outer = tuple(edges)
+    nodes[:, 0] /= ratio
+    light, plain = Light.of(mosaic), Light.of(mosaic, plain=True)
+    if light is None or plain is None:
+        corrections = np.interp(radii, *nodes.T)
     else:
-        largest = max(float(radii[-1]), float(light.radius(np.array(energies) / 100)[-1]))
-        source = "a perfect telescope"
-    annulus = ANNULUS[0] * largest, ANNULUS[1] * largest
-    if light is not None:
-        corrections = 1 / light.measured(radii, *annulus)
-    return Apertures(names, radii, corrections, annulus, source)
+        known = nodes[:, 1] * plain.measured(nodes[:, 0], inner, outer)
+        corrections = np.interp(radii, nodes[:, 0], known) / light.measured(radii, inner, outer)
+    return Apertures(tuple(energies), radii, corrections, annulus, given["source"])
