@@ -2,6 +2,7 @@
 from snakewebb.workflow.changes import plan_in_words
 from snakewebb.workflow.console import Console
 from snakewebb.workflow.ending import finish
+from snakewebb.workflow.outcomes import outcomes
 from snakewebb.workflow.targets import explain, named_targets
 
 NAMED = named_targets(plan)
@@ -28,9 +29,9 @@ for name_asked, files_asked in NAMED.items():
 
 onsuccess:
     if CONSOLE:
-        CONSOLE.say(
-            *finish(workflow, config["report"], FAILURES.logs, CONSOLE.finish())
-        )
+        seconds = CONSOLE.finish()
+        ends = outcomes(plan)
+        CONSOLE.say(*finish(workflow, config["report"], ends, FAILURES.logs, seconds))
 
 
 onerror:

@@ -50,9 +50,9 @@ def test_a_run_is_told_in_few_lines_and_where_its_products_are(first, names):
     assert "Finished jobid" in log.read_text()
 
 
-def test_what_jobs_warn_of_is_told_once(first):
-    warned = [line for line in said(first[2]) if line.startswith("WARN ")]
-    assert any("no ABVEGAOFFSET file" in line for line in warned)
+def test_what_is_done_without_a_reference_file_is_told_once(first):
+    (line,) = [line for line in said(first[2]) if "no Vega magnitudes" in line]
+    assert line.startswith("REFERENCE ")
 
 
 def test_a_dry_run_says_what_a_change_makes_again(first, names):
@@ -216,17 +216,21 @@ def test_names_stand_for_files(tmp_path, monkeypatch, schema):
     assert targets.explain("anything else", [], []) is None
 
 
-def test_warnings_that_differ_in_numbers_are_one(tmp_path, monkeypatch):
+def test_warnings_in_logs_are_counted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines = "2026-01-01 00:00:00,0 INFO root: process 1\n2026-01-01 00:00:00,0 {}: {}\n"
     for number in range(9):
         log = tmp_path / "logs" / "x" / "crf" / f"e{number}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(lines.format("WARNING snakewebb.jobs.crf", f"e{number}: is strange"))
+        log.write_text(2 * lines.format("WARNING snakewebb.jobs.crf", f"e{number}: is strange"))
     (tmp_path / "logs" / "x" / "i2d.log").write_text(lines.format("INFO snakewebb.a", "works"))
     logs = [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*.log"))]
-    assert ending.warned([*logs, "logs/x/lost.log"]) == [
-        "WARN x crf: e0: is strange (and 8 like it)"
+    outcomes = [f"FAILED x step: reason {number}" for number in range(8)]
+    assert ending.told(outcomes, [*logs, "logs/x/lost.log"]) == [
+        *outcomes[:6],
+        "and 2 more: see the products' pages",
+        "WARN 9 warnings in logs: grep WARNING -r logs",
     ]
+    assert ending.told([], logs[-1:]) == []
     assert current_words("logs/x/i2d.log") == ", works"
     assert current_words("logs/x/lost.log") == ""

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
 from snakewebb.errors import InputError
-from snakewebb.workflow.logs import warnings_of
+from snakewebb.workflow.logs import number_of_warnings
 from snakewebb.workflow.progress import WIDTH, clock
 
 MOST = 6
-"""Products, and warnings, that are told each."""
+"""Products, and things that did not end well, that are told each."""
 SHOWN = ("_i2d.fits", "_cat.ecsv", "_contrast.ecsv")
 """What is named of a product; the README has all."""
 
 
-def finish(workflow: Any, report: str | None, logs: Iterable[str], seconds: float) -> list[str]:
+def finish(
+    workflow: Any,
+    report: str | None,
+    outcomes: Sequence[str],
+    logs: Iterable[str],
+    seconds: float,
+) -> list[str]:
     """Write the report of a run that has made everything; return the lines with which it ends.
 
     Parameters
@@ -27,6 +32,8 @@ def finish(workflow: Any, report: str | None, logs: Iterable[str], seconds: floa
         It has just succeeded.
     report : path or None
         Where the report is to be; None if nowhere.
+    outcomes : sequence of str
+        What did not end well, a line each (`snakewebb.workflow.outcomes`).
     logs : iterable of path
         Of the jobs of this run.
     seconds : float
@@ -41,26 +48,25 @@ def finish(workflow: Any, report: str | None, logs: Iterable[str], seconds: floa
         except Exception as error:  # whatever it is, the products are made
             lines = [f"{report}: the report cannot be written: {InputError(error)}"]
             report = None
-    return [*lines, *ending([f for j in jobs for f in j.output], logs, seconds, report or "")]
+    lines += told(outcomes, logs := list(logs))
+    return [*lines, *ending([f for j in jobs for f in j.output], len(logs), seconds, report or "")]
 
 
-def ending(files: Iterable[str], logs: Iterable[str], seconds: float, report: str) -> list[str]:
-    """Return the lines with which a run ends.
+def ending(files: Iterable[str], number: int, seconds: float, report: str) -> list[str]:
+    """Return the lines that say what a run has made.
 
     Parameters
     ----------
     files : iterable of path
         What was asked for, and is made.
-    logs : iterable of path
-        Of the jobs of this run.
+    number : int
+        Of jobs in this run.
     seconds : float
         How long it took.
     report : path
         Empty if there is none.
     """
-    logs = list(logs)
-    jobs = f"{len(logs)} job{'s' if len(logs) != 1 else ''}"
-    lines = [*warned(logs), f"Done: {jobs} in {clock(seconds)}."]
+    lines = [f"Done: {number} job{'s' if number != 1 else ''} in {clock(seconds)}."]
     folders: dict[str, list[str]] = {}
     files = list(files)
     lines[-1] += " Made are" if files else ""
@@ -79,20 +85,13 @@ def ending(files: Iterable[str], logs: Iterable[str], seconds: float, report: st
     return [*lines, "Next: change a parameter, see with -n what it makes again, run again"]
 
 
-def warned(logs: Iterable[str]) -> list[str]:
-    """Return what jobs warn of, in a line or two each; what differs in numbers only once."""
-    alike: dict[str, list[tuple[str, str]]] = {}
-    for message, where in warnings_of(logs).items():
-        for log in where:
-            key = re.sub(r"\d+", "", f"{message} {PurePath(log).parts[1:-1]}")
-            alike.setdefault(key, []).append((message, log))
-    lines = []
-    for (message, log), *others in list(alike.values())[:MOST]:
-        product, *_, job = PurePath(log).with_suffix("").parts[1:3]
-        more = f" (and {len(others)} like it)" if others else ""
-        lines += indented(f"WARN {product} {job}: {message}{more}", first="")
-    if len(alike) > MOST:
-        lines.append(f"WARN and {len(alike) - MOST} more: grep WARNING -r logs")
+def told(outcomes: Sequence[str], logs: Iterable[str]) -> list[str]:
+    """Return in a line or two each what did not end well, and where there is more about it."""
+    lines = [line for outcome in outcomes[:MOST] for line in indented(outcome, first="")]
+    if outcomes[MOST:]:
+        lines.append(f"and {len(outcomes) - MOST} more: see the products' pages")
+    if number := number_of_warnings(logs):
+        lines.append(f"WARN {number} warnings in logs: grep WARNING -r logs")
     return lines
 
 

@@ -85,18 +85,17 @@ def current_words(log: str | Path) -> str:
     return f", {said[-1]}" if said and not _DONE.fullmatch(said[-1]) else ""
 
 
-def warnings_of(logs: Iterable[str | Path]) -> dict[str, list[str]]:
-    """Return what jobs warn of: by the message, the logs that have it."""
-    found: dict[str, list[str]] = {}
+def number_of_warnings(logs: Iterable[str | Path]) -> int:
+    """Return how many different warnings of this library some logs hold."""
+    found = set()
     for log in logs:
         try:
             lines = Path(log).read_text(errors="replace").splitlines()
         except OSError:
             continue
-        said = (match for line in lines if (match := _RECORD.match(line)))
-        for message in dict.fromkeys(m[2] for m in said if m[1].startswith("WARNING snakewebb")):
-            found.setdefault(message, []).append(str(log))
-    return found
+        said = filter(None, map(_RECORD.match, lines))
+        found |= {match[2] for match in said if match[1].startswith("WARNING snakewebb")}
+    return len(found)
 
 
 class Failures(logging.Handler):
