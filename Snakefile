@@ -35,7 +35,7 @@ rule all:
     default_target: True
     input:
         # Without input Snakemake would take it for work to do.
-        collect("{file}", file=[*plan.targets(), *fields.targets()] or [SCHEMA]),
+        collect("{file}", file=[*default_targets(plan), *fields.targets()] or [SCHEMA]),
     localrule: True
     message:
         "All products are made"

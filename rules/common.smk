@@ -22,6 +22,7 @@ from snakewebb.errors import InputError, give_up, tell
 from snakewebb.io import provenance, strict
 from snakewebb.workflow import warm
 from snakewebb.workflow.checks import check_made, check_plan, remarks
+from snakewebb.workflow.default_targets import default_targets
 from snakewebb.workflow.digest import code_digest
 from snakewebb.workflow.fields import Fields
 from snakewebb.workflow.lock import occupy

@@ -12,6 +12,7 @@ from snakewebb.errors import InputError
 from snakewebb.io.asdf_tree import created
 from snakewebb.workflow.associations import write_association
 from snakewebb.workflow.checks import check_plan, remarks
+from snakewebb.workflow.default_targets import default_targets
 from snakewebb.workflow.plan import read_plan
 from workflow import REPO
 
@@ -61,7 +62,7 @@ def test_a_missing_cal_is_made_of_the_rate_beside_it(make):
     assert plan.stage2_files("x") == ["<results>/exposures/a_cal.fits", "b_cal.fits"]
     assert plan.stage2.rate_file("a", "cal") == "a_rate.fits"
     assert plan.products["x"].members[0].source == "a_rate.fits"
-    assert "<results>/exposures/a_cal.fits" not in plan.targets()  # but for the mosaic
+    assert "<results>/exposures/a_cal.fits" not in default_targets(plan)  # but for the mosaic
 
 
 def test_a_cal_that_is_there_is_not_made(make):
@@ -96,7 +97,7 @@ def test_level_2_and_level_3_in_one_list(make):
     assert stage2.background_set(name) == ["sky1_rate.fits", "sky2_rate.fits"]
     assert stage2.background_options(name) == {"maxiters": None, "sigma": 3.0}
     assert stage2.asn_metadata("a", "cal") == {"pool_name": "pool", "table_name": "l2.json"}
-    assert set(plan.targets()) > {f"<results>/exposures/{n}_cal.fits" for n in "ab"}
+    assert set(default_targets(plan)) > {f"<results>/exposures/{n}_cal.fits" for n in "ab"}
     assert remarks(plan) == ["associations hold what is not used: exptype imprint (1)"]
 
 
@@ -120,7 +121,7 @@ def test_plain_forms_of_level_2(make):
     )
     plan = make(associations=[plain, "b_rateints.fits"])
     assert list(plan.stage2.exposures) == ["a_cal", "b_calints"]
-    assert plan.targets() == [
+    assert default_targets(plan) == [
         "<results>/exposures/a_cal.fits",
         "<results>/exposures/b_calints.fits",
         "<results>/exposures/plots/exposures_stage2_status.html",
@@ -234,7 +235,7 @@ def test_products_on_request(make, wanted, made):
     always = {"a_cal", "t_calints"}
     files = {f"<results>/exposures/{n}.fits" for n in always | made}
     plots = "<results>/exposures/plots/exposures"
-    assert set(plan.targets()) == {
+    assert set(default_targets(plan)) == {
         *files,
         f"{plots}_stage2_status.html",
         f"{plots}_backgrounds.png",

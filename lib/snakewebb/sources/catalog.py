@@ -311,12 +311,7 @@ def _errors(mosaic):
 def _catalog(columns, mosaic, apertures, offset, outcome, how, segmentation=None):
     """Put the columns in order and add magnitudes and metadata; columns not given are NaN."""
     number = outcome["sources"]
-    sums = (
-        "kron",
-        "isophotal",
-        "aper_total",
-        *(f"aper{energy}" for energy in apertures["aperture_ee"]),
-    )
+    sums = [*(f"aper{e}" for e in apertures["aperture_ee"]), "aper_total", "isophotal", "kron"]
     for name in sums:
         if f"{name}_flux" in columns:
             mag, mag_err = magnitudes(columns[f"{name}_flux"], columns[f"{name}_flux_err"])

@@ -134,4 +134,5 @@ def without_waiting(config: Mapping[str, Any], archived: Archived) -> dict[str, 
 
 def _needs_headers(entry: Mapping[str, Any]) -> bool:
     """Return whether files must be there before what is made of them can be planned."""
-    return entry["mast"]["level"] == "rate" or any(entry["mast"]["psf"].values())
+    mast, crds = entry["mast"], entry["reference_files"]["crds"]
+    return mast["level"] == "rate" or any(mast["psf"].values()) or crds["path"] is not None

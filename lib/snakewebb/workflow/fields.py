@@ -207,7 +207,7 @@ class Fields:
             own = f"<results>/{FOLDER}/{field}/{field}"
             work = f"<results>/{FOLDER}/{field}/work/{field}"
             shown = self.shown(field)
-            # Files between jobs, too: see `Plan.targets`.
+            # Files between jobs, too: see `snakewebb.workflow.default_targets`.
             files.append(f"<results>/{FOLDER}/{field}.json")
             if any(map(self.stars, products)):
                 files.append(f"{work}_stars.ecsv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from snakewebb.workflow.default_targets import product_files
 from snakewebb.workflow.plan import Plan
 
 MAPPED = ("_mosaic.png", "_sources.png")
@@ -50,5 +51,5 @@ def shown_of_star(product: str, plan: Plan) -> Files:
 def _figures(product: str, plan: Plan) -> list[str]:
     """Return what is drawn of a product already."""
     plots = f"<results>/{product}/plots/"
-    files = [*plan.product_files(product), *plan.stage2.targets()]
+    files = [*product_files(plan, product), *plan.stage2.targets()]
     return [f for f in files if f.startswith(plots) and not f.endswith(MAPPED)]

@@ -317,62 +317,6 @@ class Plan:
         psf = self.files(product, "crfints", "psf") if self.subtracts(product, "RDI") else []
         return [*self.files(product, "crfints"), *psf]
 
-    def targets(self) -> list[str]:
-        """Return the files that are made when none is asked for."""
-        files = [*self.archived.targets(), *self.stage2.targets()]
-        for name in self.products:
-            files += [f"<results>/{name}/{name}_asn.json"] if name in self.of_files() else []
-            files += self.product_files(name)
-            files += [f"<results>/{name}/plots/{name}_{kind}.html" for kind in ("page", "picture")]
-        return files
-
-    def product_files(self, product: str) -> list[str]:
-        """Return what is made of a product, but for its page, which shows it."""
-        coronagraphic = self.products[product].coronagraphic
-        return self._coron3(product) if coronagraphic else self._image3(product)
-
-    def _image3(self, product: str) -> list[str]:
-        own, plots = f"<results>/{product}/{product}", f"<results>/{product}/plots/{product}"
-        work = f"<results>/{product}/work/{product}"
-        kinds = ["crf", "i2d"] if self.config["exposure_i2d"] else ["crf"]
-        files = [file for kind in kinds for file in self.files(product, kind)]
-        # Where a job failed, Snakemake keeps a record as if it had been done. Without its file,
-        # but with what an earlier run made from it, the file is made again only if it is asked for.
-        files += [*self.facts_files(product), f"{work}_alignment.json", f"{work}_facts.zip"]
-        files += [f for f in (self.sky_file(product), self.median_file(product)) if f]
-        files += [f"{plots}_{name}.png" for name in ("alignment", "placements", "sky", "outliers")]
-        files.append(f"{plots}_status.html")
-        if self.runs(product, "resample"):
-            files += [f"{own}_i2d.fits", f"{plots}_mosaic.png"]
-            if self.runs(product, "source_catalog"):
-                files += [f"{own}_cat.{kind}" for kind in ("ecsv", "fits", "reg")]
-                files += [f"{own}_segm.fits", f"{plots}_sources.png"]
-                if self.steps(product)["source_catalog"]["completeness"]:
-                    files += [f"{own}_completeness.ecsv", f"{plots}_completeness.png"]
-        if self.has_quality(product):
-            files += [f"{own}_quality.ecsv", f"{own}_quality_exposures.ecsv", f"{own}_depth.fits"]
-            files += [f"{work}_repeats.npz", f"{plots}_quality.html"]
-            files += [f"{plots}_{name}.png" for name in ("residuals", "depth")]
-        return files
-
-    def _coron3(self, product: str) -> list[str]:
-        own, plots = f"<results>/{product}/{product}", f"<results>/{product}/plots/{product}"
-        all_modes = self.truncations(product)
-        files = [*self.used_exposures(product), *self.aligned_references(product)]
-        files += [file for modes in all_modes for file in self.subtracted(product, modes)]
-        if self.subtracts(product, "RDI"):
-            files.append(f"{own}_psfstack.fits")
-        files.append(f"<results>/{product}/work/{product}_stars.json")
-        files += [f"{plots}_{name}.png" for name in ("subtraction", "shifts", "eigenvalues")]
-        files.append(f"{plots}_coron_status.html")
-        if self.runs(product, "resample"):
-            files += [f"{own}{modes}_i2d.fits" for modes in all_modes]
-            files.append(f"{plots}_mosaic.png")
-        if self.has_contrast(product):
-            files += [f"{own}_contrast.ecsv", *self.detections(product).values()]
-            files.append(f"{plots}_contrast.png")
-        return files
-
 
 def read_plan(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Plan:
     """Return the plan of a configuration, with the associations and catalogues that it names.

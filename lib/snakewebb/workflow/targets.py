@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import PurePath
 
+from snakewebb.workflow.default_targets import default_targets
 from snakewebb.workflow.logs import GOES_ON
 from snakewebb.workflow.plan import Plan
 
@@ -27,7 +28,7 @@ def named_targets(plan: Plan) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     exposures = sorted({*plan.exposures()}, key=len, reverse=True)
     of_exposure = re.compile("|".join(map(re.escape, exposures)) or "(?!)")
-    for file in plan.targets():
+    for file in default_targets(plan):
         path = PurePath(file)
         own, _, suffix = path.stem.rpartition("_")
         names = [path.parts[1]] if path.parts[1] in plan.products else []
