@@ -1,11 +1,12 @@
 r"""Align ten detectors that are not quite in their places, with pixels; and score it.
 
-    PYTHONPATH=lib python benchmarks/placements.py FOLDER [--seed N]
+    PYTHONPATH=lib python benchmarks/placements.py FOLDER [--seed N | --one]
     $JWST_PYTHON benchmarks/run_jwst.py FOLDER/short/*_asn.json FOLDER/jwst --references . \
         --steps tweakreg
 
 Placements are 1.5 mas off, pointings 80 mas (`snakewebb.simulate.model.Observation`). The second
-command makes what the first one, once more, scores beside ours.
+command makes what the first one, once more, scores beside ours. With ``--one`` FOLDER is one that
+``python -m snakewebb.simulate`` wrote.
 """
 
 import argparse
@@ -17,15 +18,13 @@ import numpy as np
 
 from snakewebb.jobs import find_sources, solve_field
 from snakewebb.simulate import observation
-from snakewebb.simulate.alignment_scores import PLANE, rigid_design, rms, without_rigid
+from snakewebb.simulate.alignment_scores import rigid_design, rms, without_rigid
 from snakewebb.simulate.detections import NIRCAM
 from snakewebb.simulate.model import Observation
 from snakewebb.wcs.exposure import Exposure
 from snakewebb.wcs.geometry import Correction
 from snakewebb.wcs.gwcs_library import read_wcs
 from snakewebb.wcs.sphere import to_plane
-
-STILL = Correction(*PLANE, ((1.0, 0.0), (0.0, 1.0)), (0.0, 0.0))
 
 
 def score(folder: Path, seed: int) -> None:
@@ -38,15 +37,8 @@ def score(folder: Path, seed: int) -> None:
     for name, own in placed_observations(seed).items():
         if not (folder / name).exists():
             observation.write(own, folder / name)
-        known[name] = []
-        for path in sorted((folder / name).glob("*_cal.fits")):
-            facts = path.with_suffix(".json")
-            if not facts.exists():
-                find_sources.describe_exposure(path, facts, step={"bkg_boxsize": 100})
-            known[name].append(Exposure.read(facts))
-            root = known[name][-1].name
-            truth = json.loads((folder / name / "truth" / f"{root}.json").read_text())
-            truths[root] = Correction.from_dict(truth["pointing"]), read_wcs(path)
+        known[name], true = read(folder / name)
+        truths |= true
     field = [exposure for each in known.values() for exposure in each]
     for label, exposures, adjustment in (
         ("F200W rigid", known["short"], "rigid"),
@@ -54,16 +46,44 @@ def score(folder: Path, seed: int) -> None:
         ("field of ten detectors, rigid", field, "rigid"),
         ("field of ten detectors, network", field, "network"),
     ):
-        found = solve_field.solve(exposures, {"adjustment": adjustment}).exposures
-        told = [found[e.name].error for e in exposures]
-        own = {e.name: found[e.name].correction or STILL for e in exposures}
-        corrected = {n: own[n].apply(*corners_of(truths[n][1])) for n in own}
-        print(label, *scores_of_pixels(corrected, truths, exposures, told))
+        print(label, *align_and_score(exposures, truths, adjustment))
     made = {p.name.rpartition("_")[0]: p for p in (folder / "jwst").glob("*_tweakreg.fits")}
     if made:
         corrected = {n: corners_of(read_wcs(path)) for n, path in made.items()}
         used = [e for e in known["short"] if e.name in made]
         print("F200W jwst", *scores_of_pixels(corrected, truths, used, None))
+
+
+def score_one(folder: Path) -> None:
+    """Score the alignment of a simulated observation."""
+    exposures, truths = read(folder)
+    for adjustment in ("rigid", "network"):
+        print(adjustment, *align_and_score(exposures, truths, adjustment))
+
+
+def read(folder: Path) -> tuple[list[Exposure], dict[str, tuple[Correction, object]]]:
+    """Find the stars of simulated exposures, if that was not done; return these and the truth."""
+    exposures, truths = [], {}
+    for path in sorted(folder.glob("*_cal.fits")):
+        facts = path.with_suffix(".json")
+        if not facts.exists():
+            find_sources.describe_exposure(path, facts)
+        exposures.append(Exposure.read(facts))
+        name = exposures[-1].name
+        truth = json.loads((folder / "truth" / f"{name}.json").read_text())
+        truths[name] = Correction.from_dict(truth["pointing"]), read_wcs(path)
+    return exposures, truths
+
+
+def align_and_score(exposures, truths, adjustment: str) -> list[str]:
+    """Align, and return the scores."""
+    found = solve_field.solve(exposures, {"adjustment": adjustment}).exposures
+    told = [found[e.name].error for e in exposures]
+    corrected = {e.name: corners_of(truths[e.name][1]) for e in exposures}
+    for name, sky in corrected.items():
+        if correction := found[name].correction:
+            corrected[name] = correction.apply(*sky)
+    return scores_of_pixels(corrected, truths, exposures, told)
 
 
 def placed_observations(seed: int) -> dict[str, Observation]:
@@ -90,7 +110,9 @@ def placed_observations(seed: int) -> dict[str, Observation]:
 
 def corners_of(wcs) -> np.ndarray:
     """Return RA and Dec of the middle and the corners of an image, (2, 5)."""
-    x, y = np.array([(350.0, 350.0), (0, 0), (699, 0), (699, 699), (0, 699)]).T
+    (left, right), (low, high) = wcs.bounding_box.bounding_box(order="F")
+    middle = (left + right) / 2, (low + high) / 2
+    x, y = np.array([middle, (left, low), (right, low), (right, high), (left, high)]).T
     return np.array(wcs(x, y, with_bounding_box=False))
 
 
@@ -100,9 +122,10 @@ def scores_of_pixels(corrected, truths, exposures, told) -> list[str]:
     The latter are errors of middles beside what the first exposure has as a whole.
     """
     names = [exposure.name for exposure in exposures]
+    plane = truths[names[0]][0].ra0, truths[names[0]][0].dec0
     true = [truths[n][0].apply(*corners_of(truths[n][1])) for n in names]
     points, places = (
-        np.stack([np.stack(to_plane(*sky, *PLANE), -1) for sky in each])
+        np.stack([np.stack(to_plane(*sky, *plane), -1) for sky in each])
         for each in (true, [corrected[n] for n in names])
     )
     errors = 1000 * (places - points)
@@ -124,5 +147,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--one", action="store_true", help="score one observation")
     options = parser.parse_args()
-    score(options.folder, options.seed)
+    score_one(options.folder) if options.one else score(options.folder, options.seed)

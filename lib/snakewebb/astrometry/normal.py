@@ -93,7 +93,7 @@ class Solved:
     @cached_property
     def _entries(self):
         """The inverse of A where its factor has entries: where rows went, columns, diagonal."""
-        from snakewebb.kernels.network import selected_inverse
+        from snakewebb.kernels.normal import selected_inverse
 
         lower, pivot = csc_array(self.factors.L), self.factors.U.diagonal()
         start, row, factor = _closed(lower)
