@@ -46,5 +46,6 @@ run=("$here/.venv/bin/snakemake" --snakefile "$here/Snakefile" --configfile conf
 
 echo
 echo "All of this is below demo/; MIRI's exposures, calibrated by stage 2, in demo/results/exposures/."
+echo "A page of each product: demo/results/<product>/plots/<product>_page.html"
 echo "Change a parameter in demo/config.yaml and run again:"
 echo "  cd demo && ../.venv/bin/snakemake -s ../Snakefile --configfile config.yaml --cores $cores"
