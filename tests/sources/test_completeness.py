@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
+from snakewebb.references.photometry import aperture_parameters
 from snakewebb.sources import completeness
 from snakewebb.sources.catalog import CatalogOptions
 from snakewebb.sources.completeness import Added, measure_completeness
@@ -131,9 +132,15 @@ def test_segmentations_are_kept_in_the_scratch():
     np.testing.assert_array_equal(same["completeness"], expected["completeness"])
 
 
-def test_bias_is_what_apertures_leave_out(table):
-    """Without reference files: that of 3 pixels, less the sky in its annulus."""
-    expected = -2.5 * np.log10(PSF.encircled(np.array(3.0)))
+def test_bias_is_what_corrections_leave_of_a_perfect_telescope(table):
+    """Stars that are added are of one, corrections of what there is in flight."""
+    instrument = field([], 100).instrument
+    apertures, _ = aperture_parameters(None, instrument, (30, 50, 70), 1.0)
+    radius, correction = (apertures[f"aperture_{key}"][-1] for key in ("radii", "corrections"))
+    inner, outer = (apertures[f"bkg_aperture_{edge}_radius"] for edge in ("inner", "outer"))
+    within = PSF.encircled(np.array([radius, inner, outer]))
+    sky = (within[2] - within[1]) / (outer**2 - inner**2)
+    expected = -2.5 * np.log10(correction * (within[0] - sky * radius**2))
     bright = np.asarray(table["magnitude_bias"])[1:3]
-    np.testing.assert_allclose(bright, expected, atol=0.06)
+    np.testing.assert_allclose(bright, expected, atol=0.03)
     assert (np.asarray(table["magnitude_scatter"])[1:3] < 0.2).all()

@@ -40,7 +40,7 @@ def test_a_run_is_told_in_few_lines_and_where_its_products_are(first, names):
     folder, _, done = first
     lines = said(done)
     assert len(lines) <= 25
-    assert any(" of 19 jobs, 0:0" in line for line in lines)
+    assert any(" of 20 jobs, 0:0" in line for line in lines)
     name = names["field"].name
     assert any(line.startswith(f"  results/{name}/: ") for line in lines)
     assert lines[-2] == "  report.html: all pictures; open it in a browser"
@@ -64,7 +64,7 @@ def test_a_dry_run_says_what_a_change_makes_again(first, names):
     assert (
         f"{names['field'].name}: outlier_detection.snr 5.0 4.0 → 4.0 3.0: crf ×4, i2d, so" in text
     )
-    assert " 11 jobs of 19, about 0:" in text
+    assert " 12 jobs of 20, about 0:" in text
     lines = said(snakemake(folder, "-n", **config))
     assert "Nothing to be done: all that was asked for is made, and up to date" in lines
 
@@ -86,7 +86,7 @@ def test_names_are_targets(first, names):
     own = names["field"]
     exposure = own.members[0].exposure
     steps = {"outlier_detection": {"snr": "4.0 3.0"}}
-    for name, jobs in ((own.name, 11), (exposure, 1), ("_crf", 4), ("_cat", 6)):
+    for name, jobs in ((own.name, 12), (exposure, 1), ("_crf", 4), ("_cat", 6)):
         lines = said(snakemake(folder, "-n", name, steps=steps, **config))
         assert any(line.strip().startswith(f"{jobs} job") for line in lines), name
 

@@ -72,7 +72,7 @@ def causes_of(job: Any, workflow: Any, schema: Mapping[str, Any]) -> list[str]:
         if change:
             name = partial(full_name, rule=rule, schema=schema)
             words += changes_of(change.only_old, change.only_new, name)
-        if reason.input_changed or workflow.persistence.input_changed(job):
+        if reason.input_changed or any(workflow.persistence.input_changed(job)):
             words.append("other exposures or files")
     if reason.code_changed or reason.software_stack_changed:
         words.append("the code has changed")
