@@ -11,6 +11,7 @@ from scipy.ndimage import convolve
 from mosaics import INSTRUMENT, make_grid
 from snakewebb.errors import InputError
 from snakewebb.io.noise_correlation import NoiseCorrelation
+from snakewebb.quality.blank_sky import measure_blank_sky
 from snakewebb.references.detectors import detector_of
 from snakewebb.references.enclosed_energy import encircled_energy
 from snakewebb.references.filters import narrowest
@@ -18,6 +19,7 @@ from snakewebb.references.photometry import aperture_parameters
 from snakewebb.references.psf import filter_of
 from snakewebb.simulate.psf import make_psf
 from snakewebb.simulate.references import aperture_table, energy_within, smoothed
+from snakewebb.sources.catalog import CatalogOptions, source_catalog
 from snakewebb.sources.catalog_file import Catalog
 from snakewebb.sources.common_apertures import common_apertures, own_radii
 from snakewebb.sources.detection_image import DetectionImage
@@ -40,7 +42,7 @@ def correlation_of(smear, step=64):
     kernel = convolve(kernel, smear, mode="constant")
     kernel /= kernel.max()
     cells = tuple(-(-n // step) for n in SHAPE)
-    return NoiseCorrelation(np.broadcast_to(kernel, (*cells, side, side)).astype(np.float32), step)
+    return NoiseCorrelation(np.tile(kernel.astype(np.float32), (*cells, 1, 1)), step)
 
 
 def mosaic(rng, sigma, sky=0.0, smear=None, instrument=RED, weight=None, err=True, slope=0.0):
@@ -85,6 +87,34 @@ def test_mosaics_count_by_their_noise():
     ones = np.ones((9, 9))
     predicted = np.sqrt(np.sum(ones * convolve(ones, kernel, mode="constant"))) * err[150, 150]
     assert boxes.std() / predicted == pytest.approx(1.0, abs=0.06)
+
+
+def test_errors_and_correlation_count_by_their_product():
+    """Half as large an ERR with covariances over it that are four times as large is the same."""
+    rng = np.random.default_rng(9)
+    one = mosaic(rng, 2e-9, smear=SMEAR)
+    y, x = np.indices(SHAPE)
+    for row, column in rng.uniform(10, 270, (30, 2)):
+        one.data[:] += (1e-7 * np.exp(-((y - row) ** 2 + (x - column) ** 2) / 4)).astype("f4")
+    noise = NoiseCorrelation(4 * one.correlation.kernels, 64)
+    other = replace(one, err=one.err / 2, correlation=noise)
+    for starfinder in ("matched_filter", "segmentation"):
+        how = CatalogOptions(starfinder=starfinder, bkg_boxsize=100)
+        found, same = (source_catalog(each, how).table for each in (one, other))
+        assert len(found) > 20
+        for name in found.colnames:
+            if name.endswith("_err"):
+                np.testing.assert_allclose(found[name], same[name], rtol=1e-4, err_msg=name)
+    apertures, _ = aperture_parameters(None, RED, (30, 50, 70), 1.0)
+    blank, alike = (measure_blank_sky(each, apertures) for each in (one, other))
+    np.testing.assert_allclose(alike.error, blank.error, rtol=1e-4)
+    images = [DetectionImage.of([each, mosaic(rng, 1e-9)], 100) for each in (one, other)]
+    assert images[0].weights == pytest.approx(images[1].weights, rel=0.01)
+    sums = [
+        np.median(image.rows(0, 64)[1]) ** 2 * image.correlation(one.grid).kernels[1, 1].sum()
+        for image in images
+    ]
+    assert sums[0] == pytest.approx(sums[1], rel=0.03)
 
 
 def test_where_one_has_no_data_the_other_counts():

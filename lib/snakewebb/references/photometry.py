@@ -46,7 +46,6 @@ VEGA_LIMITS = (-20.0, 20.0)
 """Magnitudes."""
 
 APCORR_REMEDY = "give an APCORR reference file"
-NO_VEGA = "no Vega magnitudes: no ABVEGAOFFSET file is given"
 VEGA_REMEDY = "give an ABVEGAOFFSET reference file"
 
 
