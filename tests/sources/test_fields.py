@@ -228,6 +228,20 @@ def test_corrections_of_a_file_hold_on_smaller_pixels(apcorr):
     assert own["aperture_corrections"] == pytest.approx(truth(table["radius"]), rel=0.006)
 
 
+def test_circles_do_not_reach_into_their_sky():
+    """As those for MIRI's long filters do into the ring of NIRCam's short ones."""
+    image = mosaic(np.random.default_rng(4), 1e-9, instrument=BLUE)
+    own = own_radii(image, (30, 50, 70), None)
+    plain = common_apertures(image, (30, 50, 70), own)
+    wide = np.array([0.5, 0.8, 1.2]) * plain.annulus[1]
+    found = common_apertures(image, (30, 50, 70), wide)
+    assert found.annulus == pytest.approx((2.5 * wide[-1], 3.5 * wide[-1]))
+    detector = detector_of("NIRCAM", filter_of(BLUE))
+    inside = encircled_energy(wide * detector.scale, filter_of(BLUE), detector, smear=3)
+    assert found.corrections == pytest.approx(1 / inside, rel=0.02)
+    assert np.all(found.corrections * inside > 1), "light of the star in its sky"
+
+
 def test_corrections_without_a_file():
     rng = np.random.default_rng(5)
     image = mosaic(rng, 1e-9)

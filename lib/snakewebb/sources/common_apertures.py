@@ -12,8 +12,9 @@ from snakewebb.references.enclosed_energy import setup_corrections
 from snakewebb.references.photometry import aperture_parameters
 from snakewebb.sources.mosaic import Mosaic, MosaicFile
 
-UNKNOWN = 2.5, 3.5
-"""Radii of the sky around a star in units of the largest circle, where no other are known."""
+RING = 2.5, 3.5
+"""Radii of the sky around a star in units of the largest circle, where no other are known, or these
+begin within that circle."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def common_apertures(
 
     There are corrections of a few radii. Their ratio to those of the model of the PSF is
     interpolated, which is smooth where the light itself is not; beyond, it is that of the nearest.
+    Where the circles reach into the ring of the filter, another one counts, by the model.
 
     Parameters
     ----------
@@ -90,17 +92,22 @@ def common_apertures(
     given, _ = aperture_parameters(apcorr, mosaic.instrument, range(1, 100), ratio, pixfrac)
     pairs = zip(given["aperture_radii"], given["aperture_corrections"], strict=True)
     nodes = np.array(sorted(pair for pair in pairs if None not in pair)).reshape(-1, 2)
+    ring = RING[0] * float(radii[-1]), RING[1] * float(radii[-1])
     if not len(nodes):
-        inner, outer = (edge * float(radii[-1]) for edge in UNKNOWN)
         nothing = np.full(len(radii), np.nan)
-        return Apertures(tuple(energies), radii, nothing, (inner, outer), given["source"])
+        return Apertures(tuple(energies), radii, nothing, ring, given["source"])
     inner, outer = (given[f"bkg_aperture_{edge}_radius"] for edge in ("inner", "outer"))
+    if inner >= radii[-1]:
+        ring = inner, outer
     known, corrections = nodes.T
-    every = ratio * np.concatenate([known, radii])
-    annulus, smear = (ratio * inner, ratio * outer), pixfrac**2 + 2 * ratio**2
-    model = setup_corrections(mosaic.instrument, every, annulus, smear)
-    if model is None:
-        model = np.ones(len(every))
-    of_known, of_radii = np.split(model, [len(known)])
-    found = np.interp(radii, known, corrections / of_known) * of_radii
-    return Apertures(tuple(energies), radii, found, (inner, outer), given["source"])
+
+    def model(radii: np.ndarray, inner: float, outer: float) -> np.ndarray | None:
+        annulus, smear = (ratio * inner, ratio * outer), pixfrac**2 + 2 * ratio**2
+        return setup_corrections(mosaic.instrument, ratio * radii, annulus, smear)
+
+    of_known, of_radii = model(known, inner, outer), model(radii, *ring)
+    if of_known is None or of_radii is None:
+        found, ring = np.interp(radii, known, corrections), (inner, outer)
+    else:
+        found = np.interp(radii, known, corrections / of_known) * of_radii
+    return Apertures(tuple(energies), radii, found, ring, given["source"])
