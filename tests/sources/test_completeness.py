@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
+from snakewebb.references.photometry import aperture_parameters
 from snakewebb.sources import completeness
 from snakewebb.sources.catalog import CatalogOptions
 from snakewebb.sources.completeness import Added, measure_completeness
@@ -132,8 +133,12 @@ def test_segmentations_are_kept_in_the_scratch():
 
 
 def test_bias_is_what_apertures_leave_out(table):
-    """Without reference files: that of 3 pixels, less the sky in its annulus."""
-    expected = -2.5 * np.log10(PSF.encircled(np.array(3.0)))
+    """Corrections are those of a telescope in flight, added stars those of a perfect one."""
+    apertures, _ = aperture_parameters(None, field([], 40).instrument, (30, 50, 70), 1.0)
+    radius, correction = (apertures[f"aperture_{name}"][2] for name in ("radii", "corrections"))
+    edges = np.array([apertures[f"bkg_aperture_{edge}_radius"] for edge in ("inner", "outer")])
+    sky = np.diff(PSF.encircled(edges)) / np.diff(edges**2)
+    expected = -2.5 * np.log10(correction * (PSF.encircled(radius) - sky[0] * radius**2))
     bright = np.asarray(table["magnitude_bias"])[1:3]
-    np.testing.assert_allclose(bright, expected, atol=0.06)
+    np.testing.assert_allclose(bright, expected, atol=0.03)
     assert (np.asarray(table["magnitude_scatter"])[1:3] < 0.2).all()

@@ -234,8 +234,9 @@ def test_psf_of_a_mosaic():
 
 def test_of_two_filters_the_narrower_counts():
     both = {"name": "NIRCAM", "filter": "F150W2", "pupil": "F162M"}
-    assert filter_of(both).wavelength == pytest.approx(1.62e-6)
-    assert filter_of({"name": "NIRISS", "filter": "CLEAR", "pupil": "F150W"}).wavelength == 1.5e-6
+    assert filter_of(both).wavelength == pytest.approx(1.62e-6, rel=0.01)
+    niriss = filter_of({"name": "NIRISS", "filter": "CLEAR", "pupil": "F150W"})
+    assert niriss.wavelength == pytest.approx(1.5e-6, rel=0.01)
     assert filter_of({"name": "FGS", "filter": None, "pupil": None}) is not None
     assert filter_of({"name": "OTHER", "filter": "BLUE", "pupil": None}) is None
 
