@@ -1,6 +1,7 @@
 """The job quality: what it says of observations whose flaws are known."""
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from snakewebb.jobs.i2d import write_mosaic
 from snakewebb.jobs.quality import measure_quality
 from snakewebb.quality.quality_file import read_repeats, read_rows
 from snakewebb.quality.repeats import deviations
+from snakewebb.references.photometry import aperture_parameters
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
 from snakewebb.simulate.references import exposure_psf, smoothed
@@ -96,6 +98,21 @@ def truths(paths):
     return np.array([(t["east_mas"], t["north_mas"]) for t in found]), np.array(
         [t["sky"] for t in found]
     )
+
+
+def test_depth_is_corrected_as_the_catalogue_is(raw, tmp_path):
+    """By drops and pixels, too: the image is the same, its header is not."""
+    instrument = {"name": "NIRCAM", "filter": "F356W", "pupil": "CLEAR"}
+    corrections, depths = [], []
+    for pixfrac in (1.0, 0.1):
+        folder = shutil.copytree(raw, tmp_path / str(pixfrac))
+        fits.setval(folder / "x_i2d.fits", "PIXFRAC", value=pixfrac)
+        apertures, _ = aperture_parameters(None, instrument, (30, 50, 70), 1.0, pixfrac)
+        corrections.append(apertures["aperture_corrections"][2])
+        depths.append(float(measure(folder)[0]["depth"]["value"]))
+    expected = -2.5 * np.log10(corrections[1] / corrections[0])
+    assert abs(expected) > 0.002
+    assert depths[1] - depths[0] == pytest.approx(expected, abs=2e-4)
 
 
 def test_errors_of_pointing_and_of_sky_are_found(paths, raw):

@@ -42,8 +42,10 @@ def write_vega(path, **table):
 
 
 def test_apertures_are_counted_in_detector_pixels(tmp_path):
-    path = write_apcorr(tmp_path / "apcorr.fits", columns())
-    assert aperture_parameters(path, NIRCAM, ENERGIES, 0.5) == (
+    """Corrections on pixels of another size are tested with stars, in tests/sources."""
+    table = columns() | {"filter": np.array(["F115W"] * 3 + ["UNKNOWN"] * 3)}
+    path = write_apcorr(tmp_path / "apcorr.fits", table)
+    assert aperture_parameters(path, NIRCAM | {"filter": "UNKNOWN"}, ENERGIES, 0.5) == (
         {
             "aperture_ee": [30, 50, 70],
             "aperture_radii": [8.0, 10.0, 12.0],

@@ -11,11 +11,15 @@ from scipy.ndimage import convolve
 from mosaics import INSTRUMENT, make_grid
 from snakewebb.errors import InputError
 from snakewebb.io.noise_correlation import NoiseCorrelation
-from snakewebb.references.enclosed_energy import detector_of, encircled_energy
+from snakewebb.quality.blank_sky import measure_blank_sky
+from snakewebb.references.detectors import detector_of
+from snakewebb.references.enclosed_energy import encircled_energy
 from snakewebb.references.filters import narrowest
-from snakewebb.references.psf import filter_of, mosaic_psf
+from snakewebb.references.photometry import aperture_parameters
+from snakewebb.references.psf import filter_of
 from snakewebb.simulate.psf import make_psf
 from snakewebb.simulate.references import aperture_table, energy_within, smoothed
+from snakewebb.sources.catalog import CatalogOptions, source_catalog
 from snakewebb.sources.catalog_file import Catalog
 from snakewebb.sources.common_apertures import common_apertures, own_radii
 from snakewebb.sources.detection_image import DetectionImage
@@ -38,7 +42,7 @@ def correlation_of(smear, step=64):
     kernel = convolve(kernel, smear, mode="constant")
     kernel /= kernel.max()
     cells = tuple(-(-n // step) for n in SHAPE)
-    return NoiseCorrelation(np.broadcast_to(kernel, (*cells, side, side)).astype(np.float32), step)
+    return NoiseCorrelation(np.tile(kernel.astype(np.float32), (*cells, 1, 1)), step)
 
 
 def mosaic(rng, sigma, sky=0.0, smear=None, instrument=RED, weight=None, err=True, slope=0.0):
@@ -85,6 +89,34 @@ def test_mosaics_count_by_their_noise():
     assert boxes.std() / predicted == pytest.approx(1.0, abs=0.06)
 
 
+def test_errors_and_correlation_count_by_their_product():
+    """Half as large an ERR with covariances over it that are four times as large is the same."""
+    rng = np.random.default_rng(9)
+    one = mosaic(rng, 2e-9, smear=SMEAR)
+    y, x = np.indices(SHAPE)
+    for row, column in rng.uniform(10, 270, (30, 2)):
+        one.data[:] += (1e-7 * np.exp(-((y - row) ** 2 + (x - column) ** 2) / 4)).astype("f4")
+    noise = NoiseCorrelation(4 * one.correlation.kernels, 64)
+    other = replace(one, err=one.err / 2, correlation=noise)
+    for starfinder in ("matched_filter", "segmentation"):
+        how = CatalogOptions(starfinder=starfinder, bkg_boxsize=100)
+        found, same = (source_catalog(each, how).table for each in (one, other))
+        assert len(found) > 20
+        for name in found.colnames:
+            if name.endswith("_err"):
+                np.testing.assert_allclose(found[name], same[name], rtol=1e-4, err_msg=name)
+    apertures, _ = aperture_parameters(None, RED, (30, 50, 70), 1.0)
+    blank, alike = (measure_blank_sky(each, apertures) for each in (one, other))
+    np.testing.assert_allclose(alike.error, blank.error, rtol=1e-4)
+    images = [DetectionImage.of([each, mosaic(rng, 1e-9)], 100) for each in (one, other)]
+    assert images[0].weights == pytest.approx(images[1].weights, rel=0.01)
+    sums = [
+        np.median(image.rows(0, 64)[1]) ** 2 * image.correlation(one.grid).kernels[1, 1].sum()
+        for image in images
+    ]
+    assert sums[0] == pytest.approx(sums[1], rel=0.03)
+
+
 def test_where_one_has_no_data_the_other_counts():
     rng = np.random.default_rng(2)
     half = np.ones(SHAPE)
@@ -109,6 +141,9 @@ def test_without_errors_the_scatter_of_the_sky_counts():
     rng = np.random.default_rng(3)
     image = DetectionImage.of([mosaic(rng, 2e-9, err=False), mosaic(rng, 1e-9)], 100)
     assert image.weights == pytest.approx([0.25, 1.0], rel=0.05)
+    data, err, _ = image.rows(0, SHAPE[0])
+    assert np.median(err) == pytest.approx(np.std(data), rel=0.05)
+    assert np.isfinite(err).all()
 
 
 @pytest.mark.parametrize(
@@ -173,7 +208,6 @@ def test_corrections_of_a_file_hold_on_smaller_pixels(apcorr):
     squares = np.sinc(f) * np.sinc(f / 2) ** 2  # drop, pixel, and part of a pixel
     spectrum = np.fft.rfft2(np.fft.ifftshift(star.image)) * squares[:, None] * squares[: n // 2 + 1]
     seen = replace(star, image=np.fft.fftshift(np.fft.irfft2(spectrum, s=(n, n))))
-    radii = np.array([1.3, 1.8, 2.6])  # of the detector's pixels
     inner, outer = table["skyin"][0], table["skyout"][0]
     around = [energy_within(seen, r) for r in (inner, outer)]
     plain = [energy_within(smoothed(star, 3), r) for r in (inner, outer)]
@@ -181,10 +215,31 @@ def test_corrections_of_a_file_hold_on_smaller_pixels(apcorr):
     y, x = np.indices((star.size, star.size)) - star.size // 2
     ring = smoothed(star, 2).stamp(star.size, 0.0, 0.0)
     ring = np.median(ring[(inner < np.hypot(x, y)) & (np.hypot(x, y) < outer)])
-    truth = np.array([1 / (energy_within(seen, r) - np.pi * r**2 * ring) for r in radii])
+
+    def truth(radii):
+        return np.array([1 / (energy_within(seen, r) - np.pi * r**2 * ring) for r in radii])
+
+    radii = np.array([1.3, 1.8, 2.6])  # of the detector's pixels
     found = common_apertures(image, (30, 50, 70), 2 * radii, path)
     assert found.annulus == pytest.approx((2 * inner, 2 * outer))
-    assert found.corrections == pytest.approx(truth, rel=0.006)
+    assert found.corrections == pytest.approx(truth(radii), rel=0.006)
+    own, _ = aperture_parameters(path, RED, (30, 50, 70), 0.5)
+    assert own["aperture_radii"] == pytest.approx(2 * table["radius"], rel=1e-6)
+    assert own["aperture_corrections"] == pytest.approx(truth(table["radius"]), rel=0.006)
+
+
+def test_circles_do_not_reach_into_their_sky():
+    """As those for MIRI's long filters do into the ring of NIRCam's short ones."""
+    image = mosaic(np.random.default_rng(4), 1e-9, instrument=BLUE)
+    own = own_radii(image, (30, 50, 70), None)
+    plain = common_apertures(image, (30, 50, 70), own)
+    wide = np.array([0.5, 0.8, 1.2]) * plain.annulus[1]
+    found = common_apertures(image, (30, 50, 70), wide)
+    assert found.annulus == pytest.approx((2.5 * wide[-1], 3.5 * wide[-1]))
+    detector = detector_of("NIRCAM", filter_of(BLUE))
+    inside = encircled_energy(wide * detector.scale, filter_of(BLUE), detector, smear=3)
+    assert found.corrections == pytest.approx(1 / inside, rel=0.02)
+    assert np.all(found.corrections * inside > 1), "light of the star in its sky"
 
 
 def test_corrections_without_a_file():
@@ -201,24 +256,21 @@ def test_corrections_without_a_file():
 
 
 def stars(rng, instrument, flux, x, y, sigma):
-    """A mosaic of stars of some fluxes."""
+    """A mosaic of stars of the model, of some fluxes."""
     band = filter_of(instrument)
     detector = detector_of(instrument["name"], band)
     ratio = 0.063 / detector.scale
     image = mosaic(rng, sigma, instrument=instrument, sky=1e-8)
     image = replace(image, grid=replace(image.grid, pixel_scale_ratio=ratio))
-    star = mosaic_psf(band, 0.063, ratio)
-    half = star.size // 2
-    # its picture ends, and holds all of the light
-    total = encircled_energy(np.array([20 * 0.063]), band, detector, smear=1 + 2 * ratio**2)[0]
-    total /= star.encircled(20.0)
-    padded = np.zeros((SHAPE[0] + 2 * half, SHAPE[1] + 2 * half))
-    for light, column, row in zip(flux, x, y, strict=True):
-        i, j = round(row), round(column)
-        padded[i : i + 2 * half, j : j + 2 * half] += (
-            total * light * star.stamp(column - j, row - i)
-        )
-    image.data[:] += padded[half:-half, half:-half].astype(np.float32)
+    # a pixel once: apertures add it again
+    radii = np.linspace(0, 60, 1500)
+    light = encircled_energy(radii * 0.063, band, detector, smear=1 + ratio**2)
+    middle = (radii[1:] + radii[:-1]) / 2
+    brightness = np.diff(light) / np.diff(np.pi * radii**2)
+    rows, columns = np.indices(SHAPE)
+    for total, column, row in zip(flux, x, y, strict=True):
+        distance = np.hypot(rows - row, columns - column)
+        image.data[:] += (total * np.interp(distance, middle, brightness, right=0)).astype("f4")
     return image
 
 
@@ -252,11 +304,10 @@ def test_fluxes_colours_and_limits():
     for energy in (30, 50, 70):
         for name, truth in (("F200W", 3e-6), ("F444W", 1e-6)):
             flux = table[f"{name}_aper{energy}_flux"].value[inside]
-            # stars of a perfect telescope, which are more concentrated than the model
-            assert np.median(flux) == pytest.approx(truth, rel=0.08)
+            assert np.median(flux) == pytest.approx(truth, rel=0.012)
     assert np.isnan(table["F200W_aper50_flux"][24])
     colour = table["F200W-F444W"]
-    assert np.median(colour[inside]) == pytest.approx(-2.5 * np.log10(3), abs=0.05)
+    assert np.median(colour[inside]) == pytest.approx(-2.5 * np.log10(3), abs=0.005)
     assert np.isnan(colour[0])
     assert np.isnan(colour[24])
     limit = table["F444W_limit_abmag"]

@@ -10,7 +10,6 @@ from snakewebb.io.noise_correlation import NoiseCorrelation
 from snakewebb.kernels import groups
 from snakewebb.kernels import kron as kron_kernels
 from snakewebb.kernels import matched_filter as kernels
-from snakewebb.references.filters import FILTERS
 from snakewebb.references.psf import filter_of, gaussian_psf, mosaic_psf
 from snakewebb.sources import background as background_module
 from snakewebb.sources import matched_filter as step
@@ -235,11 +234,9 @@ def test_psf_of_a_mosaic():
 
 def test_of_two_filters_the_narrower_counts():
     both = {"name": "NIRCAM", "filter": "F150W2", "pupil": "F162M"}
-    assert filter_of(both).wavelength == FILTERS["NIRCAM"]["F162M"].wavelength
-    assert (
-        filter_of({"name": "NIRISS", "filter": "CLEAR", "pupil": "F150W"})
-        is FILTERS["NIRISS"]["F150W"]
-    )
+    assert filter_of(both).wavelength == pytest.approx(1.62e-6, rel=0.01)
+    niriss = filter_of({"name": "NIRISS", "filter": "CLEAR", "pupil": "F150W"})
+    assert niriss.wavelength == pytest.approx(1.5e-6, rel=0.01)
     assert filter_of({"name": "FGS", "filter": None, "pupil": None}) is not None
     assert filter_of({"name": "OTHER", "filter": "BLUE", "pupil": None}) is None
 

@@ -91,7 +91,7 @@ def measure_quality(
         found = list(in_order(sightings, files, threads))
     energies = tuple(step.get("apertures", {}).values()) or ENERGIES
     apertures, lacking = aperture_parameters(
-        apcorr, image.instrument, energies, image.grid.pixel_scale_ratio
+        apcorr, image.instrument, energies, image.grid.pixel_scale_ratio, image.pixfrac
     )
     if not lacking and standard_aperture(apertures) is None:
         lacking = "no aperture is known"

@@ -7,7 +7,7 @@ from snakewebb.kernels.cache import njit
     "float64(float64[:, ::1], float32[:, :, :, ::1], int64, int64, int64)", cache=True, nogil=True
 )
 def quadratic_form(values, kernels, step, top, left):
-    """Sum the products of all pairs of pixels times their correlations.
+    """Sum the products of all pairs of pixels times the covariance of their noise over ERR.
 
     Parameters
     ----------

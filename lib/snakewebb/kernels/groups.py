@@ -169,8 +169,8 @@ def position_variances(image, err, sigma, x, y, kernels, step, top, left, out):
     Parameters
     ----------
     image, err : (ny, nx) float32
-        Without background, NaN where there is nothing; and the standard deviation of each pixel. As
-        in `snakewebb.kernels.centroids.windowed_centroids` the pixel opposite stands for a NaN one.
+        Without background, NaN where there is nothing; and ERR. As in
+        `snakewebb.kernels.centroids.windowed_centroids` the pixel opposite stands for a NaN one.
     sigma : float
         Of the window, pixels.
     x, y : (n,) float64

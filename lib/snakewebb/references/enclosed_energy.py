@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TextIO
 
@@ -17,8 +18,7 @@ import numpy as np
 from scipy.special import j1
 
 from snakewebb.references.detectors import Detector, detector_of
-from snakewebb.references.filters import FILTERS, Filter
-from snakewebb.references.photometry import NATIVE
+from snakewebb.references.filters import FILTERS, Filter, narrowest, passband
 from snakewebb.references.psf import FGS
 from snakewebb.references.pupil import make_pupil
 
@@ -44,6 +44,8 @@ ANNULUS = (0.865, 0.908)
 (F444W: 8 to 13 pixels). That of MIRI's files (0.80 and 0.85) has so much of the star's light that
 its median, which the catalogue takes, differs from its mean by up to 1.5 % of the flux."""
 
+NATIVE = 3.0
+"""Smear (`encircled_energy`) of mosaics of the detector's pixels, with drops as large."""
 COLOURS = 11
 ANGLES = np.radians(np.arange(1.5, 45, 3))
 ENERGIES = np.arange(5, 85, 5)
@@ -125,10 +127,7 @@ def _detector_transfer(frequency, detector, cross, smear):
     return pixel * np.exp(-2 * np.pi**2 * sigma2 * frequency**2) * (1 - cross + cross * arms)
 
 
-COLUMNS = (
-    *("instrument", "filter", "eefraction", "radius", "apcorr", "apcorr_unsmeared"),
-    *("skyin", "skyout", "error"),
-)
+COLUMNS = "instrument", "filter", "eefraction", "radius", "apcorr", "skyin", "skyout", "error"
 
 
 def corrections(
@@ -162,28 +161,49 @@ def corrections(
     return 1 / (energy[:-2] - sky * np.asarray(radii) ** 2)
 
 
+def setup_corrections(
+    instrument: Mapping[str, str | None],
+    radii: Sequence[float] | np.ndarray,
+    annulus: tuple[float, float],
+    smear: float,
+) -> np.ndarray | None:
+    """Return `corrections` for an instrument's set-up; None if its PSF is not known.
+
+    Parameters
+    ----------
+    instrument : mapping
+        See `snakewebb.references.photometry.aperture_parameters`.
+    radii, annulus, smear
+        See `corrections`.
+    """
+    name, wheel = str(instrument["name"]), narrowest(instrument)
+    band = FGS if name == "FGS" else passband(name, wheel or "")
+    if band is None:
+        return None
+    cross = CROSS.get(wheel or "", 0.0) if name == "MIRI" else 0.0
+    detector = detector_of(name, band)
+    return corrections(np.array(radii), annulus, band, detector, cross=cross, smear=smear)
+
+
 def aperture_rows(instrument: str, name: str, band: Filter) -> list[tuple[str, ...]]:
-    """Return the rows of a filter: what an APCORR file has, and the correction without smear.
+    """Return the rows of a filter, as an APCORR file has them.
 
     Radii are in detector pixels, corrections those of fluxes less the mean in the annulus.
     """
-    detector, cross = detector_of(instrument, band), CROSS.get(name, 0.0)
+    detector = detector_of(instrument, band)
+    cross = CROSS.get(name, 0.0) if instrument == "MIRI" else 0.0
     fine = np.geomspace(0.003, LARGEST, 400)
     native = encircled_energy(fine, band, detector, cross=cross, smear=NATIVE)
     radii = np.interp(ENERGIES / 100, native, fine) / detector.scale
     inner, outer = np.interp(ANNULUS, native, fine) / detector.scale
-    pairs = [
-        corrections(radii, (inner, outer), band, detector, cross=cross, smear=smear)
-        for smear in (NATIVE, 0.0)
-    ]
+    found = corrections(radii, (inner, outer), band, detector, cross=cross)
     error = CROSS_ERROR if cross >= 0.01 else detector.error
     return [
         (
             *(instrument, name, f"{energy / 100:.2f}", f"{radius:.4f}"),
-            *(f"{correction:.4f}" for correction in pair),
-            *(f"{inner:.3f}", f"{outer:.3f}", f"{error:g}"),
+            *(f"{correction:.4f}", f"{inner:.3f}", f"{outer:.3f}", f"{error:g}"),
         )
-        for energy, radius, *pair in zip(ENERGIES, radii, *pairs, strict=True)
+        for energy, radius, correction in zip(ENERGIES, radii, found, strict=True)
     ]
 
 

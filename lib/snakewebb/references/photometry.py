@@ -18,12 +18,11 @@ from snakewebb.errors import InputError
 from snakewebb.io.asdf_tree import AsdfTree
 from snakewebb.io.planes import open_fits
 from snakewebb.io.tables import numbers, reading, words
+from snakewebb.references.enclosed_energy import NATIVE, setup_corrections
 from snakewebb.references.filters import narrowest
 
 MODEL = Path(__file__).with_name("apcorr.csv")
 """What `snakewebb.references.enclosed_energy` has made."""
-NATIVE = 3.0
-"""Smear (`snakewebb.references.enclosed_energy.encircled_energy`) for which its ``apcorr`` is."""
 APCORR_KEYS = {
     "NIRCAM": ("filter", "pupil"),
     "NIRISS": ("filter", "pupil"),
@@ -47,7 +46,6 @@ VEGA_LIMITS = (-20.0, 20.0)
 """Magnitudes."""
 
 APCORR_REMEDY = "give an APCORR reference file"
-NO_VEGA = "no Vega magnitudes: no ABVEGAOFFSET file is given"
 VEGA_REMEDY = "give an ABVEGAOFFSET reference file"
 
 
@@ -76,7 +74,7 @@ def aperture_parameters(
     pixel_scale_ratio : float
         Mosaic pixel over detector pixel; the reference file counts detector pixels.
     pixfrac : float, optional
-        Of drizzle; a reference file holds for 1.
+        Of drizzle.
 
     Returns
     -------
@@ -91,7 +89,19 @@ def aperture_parameters(
     ------
     InputError
         The file cannot be read, or holds no sensible numbers for the observation.
+
+    Notes
+    -----
+    Corrections hold for mosaics of the detector's pixels, with drops as large. Others smear a star
+    otherwise: they are carried to these by the ratio of those of the model of the PSF.
     """
+    apertures, reason = _on_detector(apcorr, instrument, energies)
+    _on_mosaic(apertures, instrument, pixel_scale_ratio, pixfrac)
+    return apertures, reason
+
+
+def _on_detector(apcorr, instrument, energies):
+    """Look up apertures for mosaics of the detector's pixels, see `aperture_parameters`."""
     unknown = [None] * len(energies)
     apertures: dict[str, Any] = {
         "aperture_ee": list(energies),
@@ -101,7 +111,7 @@ def aperture_parameters(
         "bkg_aperture_outer_radius": None,
     }
     if apcorr is None:
-        return _of_model(apertures, instrument, pixel_scale_ratio, pixfrac)
+        return _of_model(apertures, instrument)
     apertures["source"] = name = Path(apcorr).name
     with reading(apcorr, APCORR_REMEDY), open_fits(apcorr) as hdus:
         if "APCORR" not in hdus:
@@ -133,16 +143,36 @@ def aperture_parameters(
                 f"{apcorr}: its sky annulus reaches from {inner:g} to {outer:g} pixels: "
                 f"{APCORR_REMEDY}"
             )
-        apertures["bkg_aperture_inner_radius"] = inner / pixel_scale_ratio
-        apertures["bkg_aperture_outer_radius"] = outer / pixel_scale_ratio
+        apertures["bkg_aperture_inner_radius"] = inner
+        apertures["bkg_aperture_outer_radius"] = outer
     known = [found.get(energy) for energy in energies]
-    apertures["aperture_radii"] = [row and row["radius"] / pixel_scale_ratio for row in known]
+    apertures["aperture_radii"] = [row and row["radius"] for row in known]
     apertures["aperture_corrections"] = [row and row["apcorr"] for row in known]
     return apertures, "; ".join(reasons)
 
 
-def _of_model(apertures, instrument, pixel_scale_ratio, pixfrac):
-    """Complete the apertures with those of the model, and return them as `aperture_parameters`."""
+def _on_mosaic(apertures, instrument, pixel_scale_ratio, pixfrac):
+    """Carry apertures to the pixels and drops of a mosaic, in place, see `aperture_parameters`."""
+    edges = [f"bkg_aperture_{edge}_radius" for edge in ("inner", "outer")]
+    smear = pixfrac**2 + 2 * pixel_scale_ratio**2
+    radii = [radius for radius in apertures["aperture_radii"] if radius is not None]
+    if radii and smear != NATIVE:
+        annulus = apertures[edges[0]], apertures[edges[1]]
+        here, native = (setup_corrections(instrument, radii, annulus, s) for s in (smear, NATIVE))
+        if here is not None:
+            factor = iter((here / native).tolist())
+            apertures["aperture_corrections"] = [
+                known and known * next(factor) for known in apertures["aperture_corrections"]
+            ]
+    for key in edges:
+        apertures[key] = apertures[key] and apertures[key] / pixel_scale_ratio
+    apertures["aperture_radii"] = [
+        radius and radius / pixel_scale_ratio for radius in apertures["aperture_radii"]
+    ]
+
+
+def _of_model(apertures, instrument):
+    """Complete the apertures with those of the model, and return them as `_on_detector`."""
     name = "" if instrument["name"] == "FGS" else narrowest(instrument)
     rows = _model().get((instrument["name"], name))
     if rows is None:
@@ -152,11 +182,10 @@ def _of_model(apertures, instrument, pixel_scale_ratio, pixfrac):
         return apertures, f"no aperture photometry: no PSF is known of {told}: {APCORR_REMEDY}"
     first, energies = rows[0], apertures["aperture_ee"]
     apertures["source"] = f"model of the PSF, total fluxes within {100 * first['error']:.0f} %"
-    apertures["bkg_aperture_inner_radius"] = first["skyin"] / pixel_scale_ratio
-    apertures["bkg_aperture_outer_radius"] = first["skyout"] / pixel_scale_ratio
+    apertures["bkg_aperture_inner_radius"] = first["skyin"]
+    apertures["bkg_aperture_outer_radius"] = first["skyout"]
     known = [100 * row["eefraction"] for row in rows]
-    smear = (pixfrac**2 + 2 * pixel_scale_ratio**2) / NATIVE
-    seen = [smear / row["apcorr"] + (1 - smear) / row["apcorr_unsmeared"] for row in rows]
+    seen = [1 / row["apcorr"] for row in rows]
     radii, corrections, reasons = [], [], []
     for energy in energies:
         if not known[0] <= energy <= known[-1]:
@@ -165,7 +194,7 @@ def _of_model(apertures, instrument, pixel_scale_ratio, pixfrac):
             corrections.append(None)
             continue
         radius = np.interp(energy, known, [row["radius"] for row in rows])
-        radii.append(float(radius) / pixel_scale_ratio)
+        radii.append(float(radius))
         corrections.append(1 / float(np.interp(energy, known, seen)))
     if not any(radii):
         apertures |= {"bkg_aperture_inner_radius": None, "bkg_aperture_outer_radius": None}

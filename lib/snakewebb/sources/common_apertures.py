@@ -8,70 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from snakewebb.references.enclosed_energy import CROSS, detector_of, encircled_energy
-from snakewebb.references.filters import narrowest
-from snakewebb.references.photometry import NATIVE, aperture_parameters
-from snakewebb.references.psf import filter_of
+from snakewebb.references.enclosed_energy import setup_corrections
+from snakewebb.references.photometry import aperture_parameters
 from snakewebb.sources.mosaic import Mosaic, MosaicFile
 
-UNKNOWN = 2.5, 3.5
-"""Radii of the sky around a star in units of the largest circle, where no other are known."""
-RADII = np.geomspace(0.05, 100.0, 300)
-"""Of circles of which the share of light is looked up, pixels of the detector."""
-
-
-@dataclass(frozen=True)
-class Light:
-    """How the light of a star is spread on a mosaic.
-
-    Attributes
-    ----------
-    radii : (n,)
-        Of circles, pixels of the mosaic.
-    shares : (n,)
-        Of the light within them.
-    """
-
-    radii: np.ndarray
-    shares: np.ndarray
-
-    @classmethod
-    def of(cls, mosaic: Mosaic | MosaicFile, *, plain: bool = False) -> Light | None:
-        """Compute it for a mosaic's filter; None where that is not known.
-
-        Parameters
-        ----------
-        mosaic : Mosaic or MosaicFile
-        plain : bool, optional
-            Whether the mosaic's pixels, and drops, are as large as the detector's: it is such ones
-            that APCORR files are for.
-        """
-        band = filter_of(mosaic.instrument)
-        if band is None:
-            return None
-        ratio = mosaic.grid.pixel_scale_ratio
-        detector = np.degrees(np.sqrt(mosaic.grid.pixel_area)) * 3600 / ratio
-        energy = encircled_energy(
-            RADII * detector,
-            band,
-            detector_of(str(mosaic.instrument["name"]), band),
-            cross=CROSS.get(narrowest(mosaic.instrument) or "", 0.0),
-            smear=NATIVE if plain else mosaic.pixfrac**2 + 2 * ratio**2,
-        )
-        return cls(RADII / ratio, energy)
-
-    def within(self, radius: np.ndarray | float) -> np.ndarray:
-        """Return the share of light within circles."""
-        return np.interp(radius, self.radii, self.shares)
-
-    def radius(self, share: np.ndarray) -> np.ndarray:
-        """Return the radii of circles that hold some shares of the light."""
-        return np.interp(share, self.shares, self.radii)
-
-    def measured(self, radius: np.ndarray, inner: float, outer: float) -> np.ndarray:
-        """Return what is left of the light within circles less that in an annulus as their sky."""
-        sky = (self.within(outer) - self.within(inner)) / (outer**2 - inner**2)
-        return self.within(radius) - sky * radius**2
+RING = 2.5, 3.5
+"""Radii of the sky around a star in units of the largest circle, where no other are known, or these
+begin within that circle."""
 
 
 @dataclass(frozen=True)
@@ -126,9 +69,9 @@ def common_apertures(
 ) -> Apertures:
     """Return circles of given radii on a mosaic, with the corrections of its filter.
 
-    There are corrections of a few radii, for mosaics of the detector's pixels. Their ratio to those
-    of the model of the PSF is interpolated, which is smooth where the light itself is not; beyond,
-    it is that of the nearest. So they hold for pixels of any size.
+    There are corrections of a few radii. Their ratio to those of the model of the PSF is
+    interpolated, which is smooth where the light itself is not; beyond, it is that of the nearest.
+    Where the circles reach into the ring of the filter, another one counts, by the model.
 
     Parameters
     ----------
@@ -145,21 +88,26 @@ def common_apertures(
     InputError
         See `snakewebb.references.photometry.aperture_parameters`.
     """
-    ratio = mosaic.grid.pixel_scale_ratio
-    given, _ = aperture_parameters(apcorr, mosaic.instrument, range(1, 100), 1.0)
+    ratio, pixfrac = mosaic.grid.pixel_scale_ratio, mosaic.pixfrac
+    given, _ = aperture_parameters(apcorr, mosaic.instrument, range(1, 100), ratio, pixfrac)
     pairs = zip(given["aperture_radii"], given["aperture_corrections"], strict=True)
     nodes = np.array(sorted(pair for pair in pairs if None not in pair)).reshape(-1, 2)
+    ring = RING[0] * float(radii[-1]), RING[1] * float(radii[-1])
     if not len(nodes):
-        inner, outer = (edge * float(radii[-1]) for edge in UNKNOWN)
         nothing = np.full(len(radii), np.nan)
-        return Apertures(tuple(energies), radii, nothing, (inner, outer), given["source"])
-    edges = (given[f"bkg_aperture_{edge}_radius"] / ratio for edge in ("inner", "outer"))
-    annulus = inner, outer = tuple(edges)
-    nodes[:, 0] /= ratio
-    light, plain = Light.of(mosaic), Light.of(mosaic, plain=True)
-    if light is None or plain is None:
-        corrections = np.interp(radii, *nodes.T)
+        return Apertures(tuple(energies), radii, nothing, ring, given["source"])
+    inner, outer = (given[f"bkg_aperture_{edge}_radius"] for edge in ("inner", "outer"))
+    if inner >= radii[-1]:
+        ring = inner, outer
+    known, corrections = nodes.T
+
+    def model(radii: np.ndarray, inner: float, outer: float) -> np.ndarray | None:
+        annulus, smear = (ratio * inner, ratio * outer), pixfrac**2 + 2 * ratio**2
+        return setup_corrections(mosaic.instrument, ratio * radii, annulus, smear)
+
+    of_known, of_radii = model(known, inner, outer), model(radii, *ring)
+    if of_known is None or of_radii is None:
+        found, ring = np.interp(radii, known, corrections), (inner, outer)
     else:
-        known = nodes[:, 1] * plain.measured(nodes[:, 0], inner, outer)
-        corrections = np.interp(radii, nodes[:, 0], known) / light.measured(radii, inner, outer)
-    return Apertures(tuple(energies), radii, corrections, annulus, given["source"])
+        found = np.interp(radii, known, corrections / of_known) * of_radii
+    return Apertures(tuple(energies), radii, found, ring, given["source"])

@@ -79,7 +79,7 @@ def _noise(mosaic: Mosaic | MosaicFile, sky: Background) -> float:
         part = np.s_[-start % step :: step, ::step]
         data, err, mask = (plane[part] for plane in mosaic.rows(start, stop))
         weight = mosaic.weights(start, stop)[part]
-        err = np.where(np.isfinite(err), err, sky.rms(start, stop)[part])
+        err = _filled(err, sky.rms(start, stop)[part])
         product = (weight.astype(float) * err**2)[np.isfinite(data) & ~mask]
         found.append(product[np.isfinite(product) & (product > 0)])
     products = np.concatenate(found)
@@ -89,6 +89,11 @@ def _noise(mosaic: Mosaic | MosaicFile, sky: Background) -> float:
     if mosaic.correlation is not None:
         pairs = float(np.median(mosaic.correlation.kernels.sum(axis=(2, 3), dtype=float)))
     return float(np.median(products)) * pairs
+
+
+def _filled(err: np.ndarray, rms: np.ndarray) -> np.ndarray:
+    """Return errors, and the scatter of the sky where there are none."""
+    return np.where(np.isfinite(err), err, rms)
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ class DetectionImage:
         """Return some rows of the image and its error, in Jy, and of its weight: float32.
 
         NaN and 0 where there is no data. The error is that of a pixel to which `correlation`
-        belongs; NaN where it is not known.
+        belongs; of a mosaic without errors the scatter of the sky counts.
         """
         total, square, weight = np.zeros((3, stop - start, self.layers[0].mosaic.shape[1]))
         for layer, own, data, err in self._parts(start, stop):
@@ -143,6 +148,7 @@ class DetectionImage:
             data, err, mask = layer.mosaic.rows(start, stop)
             weight = layer.mosaic.weights(start, stop).astype(float) * scale
             good = np.isfinite(data) & ~mask & np.isfinite(weight) & (weight > 0)
+            err = _filled(err, layer.sky.rms(start, stop))
             yield layer, np.where(good, weight, 0.0), data, err
 
     def correlation(self, grid: Grid) -> NoiseCorrelation | None:

@@ -93,7 +93,7 @@ def aperture_photometry(
     apertures : dict
         See `snakewebb.references.photometry.aperture_parameters`.
     correlation : NoiseCorrelation, optional
-        Of pixels of which `err` are the standard deviations.
+        Of the noise, over `err`.
     corner : (row, column), optional
         Of the image's first pixel in the mosaic.
     spread : ndarray, (n, 3), optional
