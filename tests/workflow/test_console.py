@@ -95,7 +95,7 @@ def test_names_are_targets(first, names):
     ("name", "words"),
     [
         ("_i2dd", "_i2dd: nothing is called so, and no rule makes such a file: did you mean _i2d?"),
-        ("xyz", "xyz: nothing is called so, and no rule makes such a file: ask for a product, an "),
+        ("xyz", "xyz: nothing is called so, and no rule makes such a file: ask for a product, a f"),
         ("crf", "that is the name of a rule, of many files: ask for a suffix, as _i2d, or a produ"),
     ],
 )
@@ -197,6 +197,7 @@ def test_changes_of_parameters(schema):
         ("thresholds.max_pull", "quality", "quality.max_pull"),
         ("sigma", "background", "bkg_subtract.sigma"),
         ("asn.asn_id", "crf", "asn.asn_id"),
+        ("npixels", "field_detection", "source_catalog.npixels"),
     ],
 )
 def test_a_parameter_has_the_name_of_its_step(schema, path, rule, name):
@@ -212,6 +213,9 @@ def test_names_stand_for_files(tmp_path, monkeypatch, schema):
     assert "<results>/x/a1_a3001_crf.fits" in found["a1"]
     assert "<results>/x/a1_a3001_crf.fits" not in found["a"]
     assert found["_i2d"] == ["<results>/x/x_i2d.fits"]
+    of_fields = [f"<results>/fields/{end}" for end in ("a_f.json", "a_f/a_f_cat.ecsv")]
+    found = targets.named_targets(read_plan({}, schema), of_fields)
+    assert found == {"a_f": of_fields, "_cat": of_fields[1:]}
     assert targets.explain("Cancelling snakemake on user request.", [], []) == GOES_ON
     assert targets.explain("anything else", [], []) is None
 

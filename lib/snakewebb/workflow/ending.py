@@ -13,7 +13,7 @@ from snakewebb.workflow.progress import WIDTH, clock
 
 MOST = 6
 """Products, and things that did not end well, that are told each."""
-SHOWN = ("_i2d.fits", "_cat.ecsv", "_contrast.ecsv")
+SHOWN = ("_i2d.fits", "_cat.ecsv", "_contrast.ecsv", "_rgb.png")
 """What is named of a product; the README has all."""
 
 
