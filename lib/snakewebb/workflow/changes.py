@@ -42,8 +42,8 @@ def plan_in_words(workflow: Any, plan: Plan) -> list[str]:
     groups: dict[tuple[str, ...], list[str]] = {}
     for product, words in causes.items():
         # New files, of which there may be many, last.
-        reasons = sorted(dict.fromkeys(words), key=lambda word: word.startswith("new "))
-        groups.setdefault(tuple(reasons), []).append(product)
+        ordered = sorted(dict.fromkeys(words), key=lambda word: word.startswith("new "))
+        groups.setdefault(tuple(ordered), []).append(product)
     shared = groups.pop((), [])
     lines: list[str] = []
     for reasons, products in groups.items():

@@ -73,5 +73,5 @@ def explain(text: str, known: Iterable[str], rules: Iterable[str]) -> str | None
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5) or [
         other for other in known if name in other
     ]
-    hint = f"did you mean {near[0]}?" if near else "ask for a product, a field, an exposure or a suffix"
+    hint = f"did you mean {near[0]}?" if near else "ask for a product, field, exposure or suffix"
     return f"{name}: nothing is called so, and no rule makes such a file: {hint}"
