@@ -31,7 +31,9 @@ onsuccess:
     if CONSOLE:
         seconds = CONSOLE.finish()
         ends = outcomes(plan)
-        CONSOLE.say(*finish(workflow, config["report"], ends, FAILURES.logs, seconds))
+        CONSOLE.say(
+            *finish(workflow, config["report"], ends, FAILURES.logs, seconds)
+        )
 
 
 onerror:
