@@ -210,6 +210,14 @@ def test_what_does_not_fit_in_a_line_ends_in_an_ellipsis():
     assert cut("one two three", 7) == "one tw…"
 
 
+def test_long_lists_are_told_by_their_difference():
+    files = [f"data/{n}_cal.fits" for n in range(9)]
+    words = "without data/0_cal.fits, data/1_cal.fits and 4 more with x.fits"
+    assert changes.difference(files, [*files[6:], "x.fits"]) == words
+    assert changes.difference([1, 2], [2, 1]) == "[1, 2] → [2, 1]"
+    assert changes.difference(None, 1.0) == "none → 1.0"
+
+
 def test_a_job_is_of_a_product_or_a_field_or_of_all():
     kinds = ({"product": "x"}, {"field": "x"}, {})
     jobs = [SimpleNamespace(wildcards=SimpleNamespace(**kind)) for kind in kinds]

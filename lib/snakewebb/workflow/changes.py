@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -122,7 +122,7 @@ def changes_of(old: Iterable[str], new: Iterable[str], name: Callable[[str], str
             if any(key.rpartition(".")[2] in OF_ASSOCIATION for key in keys):
                 words.append("another association")
             keys = [key for key in keys if key.rpartition(".")[2] not in OF_ASSOCIATION]
-            words += [f"{name(k)} {shown(was.get(k))} → {shown(now.get(k))}" for k in keys]
+            words += [f"{name(k)} {difference(was.get(k), now.get(k))}" for k in keys]
         else:
             words.append(f"{shown(value)} instead of what was")
     return words or ["other parameters"]
@@ -135,6 +135,22 @@ def flat(value: Mapping[str, Any], where: str = "") -> Iterable[tuple[str, Any]]
             yield from flat(each, f"{where}{key}.")
         else:
             yield f"{where}{key}", each
+
+
+def difference(old: object, new: object) -> str:
+    """Return what a value was and is; of lists, that may be long, only in what they differ."""
+    if not (isinstance(old, list) and isinstance(new, list)):
+        return f"{shown(old)} → {shown(new)}"
+    was, now = set(map(str, old)), set(map(str, new))
+    parts = ("without", was - now), ("with", now - was)
+    words = [f"{word} {first(sorted(items))}" for word, items in parts if items]
+    return " ".join(words) or f"{shown(old)} → {shown(new)}"
+
+
+def first(names: Sequence[str]) -> str:
+    """Return the first two of some names, and how many more there are."""
+    more = f" and {len(names) - 2} more" if names[2:] else ""
+    return ", ".join(names[:2]) + more
 
 
 def shown(value: object) -> str:

@@ -223,7 +223,7 @@ def as_yaml(found: Found, folder: str | Path) -> str:
     images = [name for name in sorted(found.products) if " images" in found.notes[name]]
     if len(images) > 1:
         lines += [
-            "# Products that see the same sky are aligned with each other as a field:",
+            "# Products of the same sky are aligned with each other as a field; name just those:",
             f"# fields: {{my_field: {{products: [{', '.join(images)}]}}}}",
         ]
     if any("before stage 2" in note for note in found.notes.values()):
