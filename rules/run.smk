@@ -5,7 +5,7 @@ from snakewebb.workflow.ending import finish
 from snakewebb.workflow.outcomes import outcomes
 from snakewebb.workflow.targets import explain, named_targets
 
-NAMED = named_targets(plan)
+NAMED = named_targets(plan, fields.targets())
 CONSOLE = None
 if workflow.is_main_process and workflow.modifier.is_main_snakefile():
     CONSOLE = Console.take_over(
@@ -31,7 +31,9 @@ onsuccess:
     if CONSOLE:
         seconds = CONSOLE.finish()
         ends = outcomes(plan)
-        CONSOLE.say(*finish(workflow, config["report"], ends, FAILURES.logs, seconds))
+        CONSOLE.say(
+            *finish(workflow, config["report"], ends, FAILURES.logs, seconds)
+        )
 
 
 onerror:

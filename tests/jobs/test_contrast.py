@@ -140,10 +140,11 @@ def test_filters_that_are_not_in_the_table_have_the_wavelength_of_their_name():
         for name, known in filters.items():
             assert passband(instrument, name) is known
             said = passband("", name)
-            # Nominal ones are up to 6 % off.
-            assert said.wavelength == pytest.approx(known.wavelength, rel=0.06)
-            assert 0.3 < said.bandwidth / known.bandwidth < 2.5
-    assert passband("NIRCAM", "F070W").wavelength == pytest.approx(0.70e-6)
+            # Nominal ones are up to 6 % off, of the widest filters 12 %.
+            off = 0.12 if name.endswith("W2") else 0.06
+            assert said.wavelength == pytest.approx(known.wavelength, rel=off)
+            assert 0.3 < said.bandwidth / known.bandwidth < 3.5
+    assert passband("OTHER", "F070W").wavelength == pytest.approx(0.70e-6)
     for name in ("", "CLEAR", "F1", "MASK335R"):
         assert passband("NIRCAM", name) is None
 

@@ -132,13 +132,15 @@ def test_segmentations_are_kept_in_the_scratch():
     np.testing.assert_array_equal(same["completeness"], expected["completeness"])
 
 
-def test_bias_is_what_apertures_leave_out(table):
-    """Corrections are those of a telescope in flight, added stars those of a perfect one."""
-    apertures, _ = aperture_parameters(None, field([], 40).instrument, (30, 50, 70), 1.0)
-    radius, correction = (apertures[f"aperture_{name}"][2] for name in ("radii", "corrections"))
-    edges = np.array([apertures[f"bkg_aperture_{edge}_radius"] for edge in ("inner", "outer")])
-    sky = np.diff(PSF.encircled(edges)) / np.diff(edges**2)
-    expected = -2.5 * np.log10(correction * (PSF.encircled(radius) - sky[0] * radius**2))
+def test_bias_is_what_corrections_leave_of_a_perfect_telescope(table):
+    """Stars that are added are of one, corrections of what there is in flight."""
+    instrument = field([], 100).instrument
+    apertures, _ = aperture_parameters(None, instrument, (30, 50, 70), 1.0)
+    radius, correction = (apertures[f"aperture_{key}"][-1] for key in ("radii", "corrections"))
+    inner, outer = (apertures[f"bkg_aperture_{edge}_radius"] for edge in ("inner", "outer"))
+    within = PSF.encircled(np.array([radius, inner, outer]))
+    sky = (within[2] - within[1]) / (outer**2 - inner**2)
+    expected = -2.5 * np.log10(correction * (within[0] - sky * radius**2))
     bright = np.asarray(table["magnitude_bias"])[1:3]
     np.testing.assert_allclose(bright, expected, atol=0.03)
     assert (np.asarray(table["magnitude_scatter"])[1:3] < 0.2).all()

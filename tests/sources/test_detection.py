@@ -295,7 +295,7 @@ class Endless:
     def __post_init__(self):
         self.grid = dataclasses.replace(self.tile.grid, shape=self.shape)
         self.instrument, self.flaw, self.correlation = NIRCAM, "", None
-        self.has_errors = self.tile.has_errors
+        self.has_errors, self.pixfrac = self.tile.has_errors, self.tile.pixfrac
 
     def rows(self, start, stop):
         return tuple(plane[np.arange(start, stop) % 300] for plane in self.tile.rows(0, 300))

@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -11,7 +12,7 @@ import yaml
 from snakewebb.workflow import changes, ending, progress, targets
 from snakewebb.workflow.logs import GOES_ON, current_words
 from snakewebb.workflow.plan import read_plan
-from snakewebb.workflow.progress import Progress, Task
+from snakewebb.workflow.progress import Progress, Task, cut
 from workflow import REPO, snakemake
 
 PROFILE = "Using workflow specific profile"
@@ -40,7 +41,7 @@ def test_a_run_is_told_in_few_lines_and_where_its_products_are(first, names):
     folder, _, done = first
     lines = said(done)
     assert len(lines) <= 25
-    assert any(" of 19 jobs, 0:0" in line for line in lines)
+    assert any(" of 20 jobs, 0:0" in line for line in lines)
     name = names["field"].name
     assert any(line.startswith(f"  results/{name}/: ") for line in lines)
     assert lines[-2] == "  report.html: all pictures; open it in a browser"
@@ -64,7 +65,7 @@ def test_a_dry_run_says_what_a_change_makes_again(first, names):
     assert (
         f"{names['field'].name}: outlier_detection.snr 5.0 4.0 → 4.0 3.0: crf ×4, i2d, so" in text
     )
-    assert " 11 jobs of 19, about 0:" in text
+    assert " 12 jobs of 20, about 0:" in text
     lines = said(snakemake(folder, "-n", **config))
     assert "Nothing to be done: all that was asked for is made, and up to date" in lines
 
@@ -86,7 +87,7 @@ def test_names_are_targets(first, names):
     own = names["field"]
     exposure = own.members[0].exposure
     steps = {"outlier_detection": {"snr": "4.0 3.0"}}
-    for name, jobs in ((own.name, 11), (exposure, 1), ("_crf", 4), ("_cat", 6)):
+    for name, jobs in ((own.name, 12), (exposure, 1), ("_crf", 4), ("_cat", 6)):
         lines = said(snakemake(folder, "-n", name, steps=steps, **config))
         assert any(line.strip().startswith(f"{jobs} job") for line in lines), name
 
@@ -95,7 +96,7 @@ def test_names_are_targets(first, names):
     ("name", "words"),
     [
         ("_i2dd", "_i2dd: nothing is called so, and no rule makes such a file: did you mean _i2d?"),
-        ("xyz", "xyz: nothing is called so, and no rule makes such a file: ask for a product, an "),
+        ("xyz", "xyz: nothing is called so, and no rule makes such a file: ask for a product, f"),
         ("crf", "that is the name of a rule, of many files: ask for a suffix, as _i2d, or a produ"),
     ],
 )
@@ -197,10 +198,22 @@ def test_changes_of_parameters(schema):
         ("thresholds.max_pull", "quality", "quality.max_pull"),
         ("sigma", "background", "bkg_subtract.sigma"),
         ("asn.asn_id", "crf", "asn.asn_id"),
+        ("npixels", "field_detection", "source_catalog.npixels"),
     ],
 )
 def test_a_parameter_has_the_name_of_its_step(schema, path, rule, name):
     assert changes.full_name(path, rule, schema) == name
+
+
+def test_what_does_not_fit_in_a_line_ends_in_an_ellipsis():
+    assert cut("one two", 7) == "one two"
+    assert cut("one two three", 7) == "one tw…"
+
+
+def test_a_job_is_of_a_product_or_a_field_or_of_all():
+    kinds = ({"product": "x"}, {"field": "x"}, {})
+    jobs = [SimpleNamespace(wildcards=SimpleNamespace(**kind)) for kind in kinds]
+    assert [changes.owner(job) for job in jobs] == ["x", "field x", ""]
 
 
 def test_names_stand_for_files(tmp_path, monkeypatch, schema):
@@ -212,6 +225,9 @@ def test_names_stand_for_files(tmp_path, monkeypatch, schema):
     assert "<results>/x/a1_a3001_crf.fits" in found["a1"]
     assert "<results>/x/a1_a3001_crf.fits" not in found["a"]
     assert found["_i2d"] == ["<results>/x/x_i2d.fits"]
+    of_fields = [f"<results>/fields/{end}" for end in ("a_f.json", "a_f/a_f_cat.ecsv")]
+    found = targets.named_targets(read_plan({}, schema), of_fields)
+    assert found == {"a_f": of_fields, "_cat": of_fields[1:]}
     assert targets.explain("Cancelling snakemake on user request.", [], []) == GOES_ON
     assert targets.explain("anything else", [], []) is None
 

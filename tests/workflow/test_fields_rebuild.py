@@ -19,6 +19,7 @@ FIELD = "fields/egs/egs"
 OF_FIELD = {("field_detection", "egs"), ("field_catalog", "egs"), ("plot_rgb", "egs"), ("all",)}
 ALIGNED = {"align", "skymatch", "median", "crf", "plot_exposures"}
 MOSAIC = {"i2d", "plot_mosaic", "source_catalog", "plot_sources", "quality", "plot_quality"}
+MOSAIC |= {"plot_page"}
 
 
 @pytest.fixture(scope="module")

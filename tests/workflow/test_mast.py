@@ -73,7 +73,7 @@ def test_from_the_question_to_the_mosaic(tmp_path, mast, exposures):
     snakemake(folder, "query", products=products)
     assert "as before" in snakemake(folder, "query", products=products).stderr
     mast.asked.clear()
-    assert "nothing to do" in snakemake(folder, *targets, products=products).stderr
+    assert "Nothing to be done" in snakemake(folder, *targets, products=products).stderr
     assert not mast.asked
 
 

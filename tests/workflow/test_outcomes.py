@@ -89,6 +89,19 @@ def test_a_line_each(plan, tmp_path):
     ]
 
 
+def test_what_is_the_same_of_several_products_is_one_line(plan, tmp_path):
+    plan.products = dict.fromkeys("abcd")
+    status = {"status": "COMPLETE", "reason": "", "apcorr": "a.fits", "abvegaoffset": "none"}
+    for name in plan.products:
+        write_ecsv(tmp_path / name / f"{name}_cat.ecsv", {"source_catalog": status})
+        write_json(tmp_path, name, "sky", [("SKIPPED", "no overlap")])
+    asked = "no Vega magnitudes: they need reference_files.abvegaoffset or crds"
+    assert outcomes(plan, tmp_path) == [
+        f"SKIPPED a, b, c and 1 more skymatch: no overlap ({NAMES[0]})",
+        f"REFERENCE a, b, c and 1 more source_catalog: {asked}",
+    ]
+
+
 def test_a_catalogue_with_its_files_says_nothing(plan, tmp_path):
     status = {"status": "COMPLETE", "apcorr": "crds://a.fits", "abvegaoffset": "v.asdf"}
     write_ecsv(tmp_path / "field" / "field_cat.ecsv", {"source_catalog": status | {"reason": ""}})

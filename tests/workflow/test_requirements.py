@@ -6,7 +6,7 @@ import sys
 
 from workflow import REPO
 
-PACKAGES = {"yaml": "pyyaml"}
+PACKAGES = {"PIL": "pillow", "yaml": "pyyaml"}
 # To make data of the simulator anew.
 OPTIONAL = {"pysiaf"}
 # Programs, plugins, and what photutils imports by itself.

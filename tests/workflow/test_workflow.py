@@ -52,6 +52,7 @@ PLOTS = (
     "page.html",
     "picture.html",
 )
+CATALOG = ("cat.ecsv", "cat.fits", "cat.reg")
 QUALITY = ("quality.ecsv", "quality_exposures.ecsv", "depth.fits")
 
 
@@ -203,7 +204,7 @@ def test_moving_target_comes_to_rest(results, names, observations):
 def test_single_exposure_is_an_association_of_one(results, names):
     name = next(iter(names["field"].of_type("science")))
     made = {path.name for path in (results / name).iterdir() if path.is_file()}
-    products = ("a3001_crf.fits", "i2d.fits", "cat.ecsv", "segm.fits", *QUALITY)
+    products = ("a3001_crf.fits", "i2d.fits", "segm.fits", *CATALOG, *QUALITY)
     assert made == {f"{name}_{product}" for product in products}
     plots = {path.name for path in (results / name / "plots").iterdir()}
     assert plots == {f"{name}_{kind}" for kind in PLOTS}
@@ -299,7 +300,7 @@ def test_every_rule_has_log_environment_and_code(repo):
     for path in (repo / "rules").glob("*.smk"):
         for rule in path.read_text().split("\nrule ")[1:]:
             words = ["log:", "conda:", "message:"]
-            if not rule.startswith("kernels:"):
+            if not rule.startswith(("kernels:", "query:", "fetch:")):
                 words.append("code=code(")
             for word in words:
                 assert word in rule, (path.name, rule.split(":")[0], word)

@@ -43,7 +43,8 @@ def write_fits_table(table: QTable, path: str | Path) -> None:
     primary.header["FILENAME"] = Path(path).name
     outcome = table.meta["source_catalog"]
     primary.header["S_SRCCAT"] = (outcome["status"], "Source Catalog")
-    primary.header["REASON"] = (outcome["reason"], "what of it is not known")
+    # Without a comment, which no card of a long text has room for.
+    primary.header["REASON"] = outcome["reason"]
     with replacing(path) as file:
         make_room((primary.header, hdu.header))
         fits.HDUList([primary, hdu]).writeto(file)

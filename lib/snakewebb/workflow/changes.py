@@ -36,21 +36,29 @@ def plan_in_words(workflow: Any, plan: Plan) -> list[str]:
     jobs.sort(key=lambda job: (order[job.rule.name], str(job.output[0])))
     causes: dict[str, list[str]] = {}
     for job in jobs:
-        words = causes.setdefault(getattr(job.wildcards, "product", ""), [])
+        words = causes.setdefault(owner(job), [])
         words += causes_of(job, workflow, plan.schema)
     # Products that are made again for the same reason share lines.
     groups: dict[tuple[str, ...], list[str]] = {}
     for product, words in causes.items():
-        groups.setdefault(tuple(dict.fromkeys(words)), []).append(product)
+        # New files, of which there may be many, last.
+        ordered = sorted(dict.fromkeys(words), key=lambda word: word.startswith("new "))
+        groups.setdefault(tuple(ordered), []).append(product)
     shared = groups.pop((), [])
     lines: list[str] = []
     for reasons, products in groups.items():
         those = {*products, *shared}
-        rules = [job.rule.name for job in jobs if getattr(job.wildcards, "product", "") in those]
+        rules = [job.rule.name for job in jobs if owner(job) in those]
         names = ", ".join(filter(None, products)) or "for all products"
         more = [f"{len(reasons) - MOST} more"] if reasons[MOST:] else []
         lines += wrapped(f"{names}: {'; '.join([*reasons[:MOST], *more])}: {many(rules)}")
     return [*lines, *wrapped(total_in_words(workflow))]
+
+
+def owner(job: Any) -> str:
+    """Return the product or field that a job is for; empty if it is for all."""
+    field = getattr(job.wildcards, "field", "")
+    return getattr(job.wildcards, "product", "") or (field and f"field {field}")
 
 
 def causes_of(job: Any, workflow: Any, schema: Mapping[str, Any]) -> list[str]:
@@ -72,12 +80,12 @@ def causes_of(job: Any, workflow: Any, schema: Mapping[str, Any]) -> list[str]:
         if change:
             name = partial(full_name, rule=rule, schema=schema)
             words += changes_of(change.only_old, change.only_new, name)
-        if reason.input_changed or workflow.persistence.input_changed(job):
-            words.append("other exposures or files")
     if reason.code_changed or reason.software_stack_changed:
         words.append("the code has changed")
-    if own := sorted(set(map(str, reason.updated_input)) - set(map(str, reason.updated_input_run))):
-        words.append(f"new {own[0]}" + (f" and {len(own) - 1} more" if own[1:] else ""))
+    own = sorted(set(map(str, reason.updated_input)) - set(map(str, reason.updated_input_run)))
+    words += [f"new {path}" for path in own]
+    if not (own or reason.missing_output) and any(workflow.persistence.input_changed(job)):
+        words.append("other exposures or files")
     if reason.incomplete_output:
         words.append("an earlier run was stopped")
     elif reason.missing_output:
@@ -152,7 +160,9 @@ def full_name(path: str, rule: str, schema: Mapping[str, Any]) -> str:
             rules = known.get("properties", {}).get(key, {}).get("rules", ())
             if (step in groups and rules) or {rule, *groups} & set(rules):
                 return f"{step}.{key}"
-    return path
+    # The catalogue of a field takes parameters that the schema lists for those of products.
+    of_catalog = schema["properties"]["steps"]["properties"]["source_catalog"]["properties"]
+    return f"source_catalog.{key}" if rule.startswith("field") and key in of_catalog else path
 
 
 def total_in_words(workflow: Any) -> str:

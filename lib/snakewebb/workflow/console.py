@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TextIO
 
 from snakewebb.workflow.logs import current_words
-from snakewebb.workflow.progress import WIDTH, Progress, Task
+from snakewebb.workflow.progress import WIDTH, Progress, Task, cut
 
 PERIOD = 0.5
 """Seconds between two looks at the clock."""
@@ -197,13 +197,13 @@ class Console(logging.Handler):
             (job,) = progress.running
             words += current_words(self._logs[job])
         if self._terminal:
-            self._line = words[: shutil.get_terminal_size().columns - 1]
+            self._line = cut(words, shutil.get_terminal_size().columns - 1)
             self._stream.write(f"\r\x1b[K{self._line}")
             self._stream.flush()
         elif now >= self._next:
             # Seldom in a long run, often enough in a short one.
             self._next = now + min(max(2.0, (now - progress.begin) / 2), 300.0)
-            print(words[:WIDTH], file=self._stream, flush=True)
+            print(cut(words, WIDTH), file=self._stream, flush=True)
 
 
 def tasks_of(workflow: Any) -> dict[int, Task]:

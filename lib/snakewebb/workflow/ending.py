@@ -13,7 +13,7 @@ from snakewebb.workflow.progress import WIDTH, clock
 
 MOST = 6
 """Products, and things that did not end well, that are told each."""
-SHOWN = ("_i2d.fits", "_cat.ecsv", "_contrast.ecsv")
+SHOWN = ("_i2d.fits", "_cat.ecsv", "_contrast.ecsv", "_rgb.png")
 """What is named of a product; the README has all."""
 
 
@@ -69,7 +69,7 @@ def ending(files: Iterable[str], number: int, seconds: float, report: str) -> li
     lines = [f"Done: {number} job{'s' if number != 1 else ''} in {clock(seconds)}."]
     folders: dict[str, list[str]] = {}
     files = list(files)
-    lines[-1] += " Made are" if files else ""
+    lines[-1] += " What there is:" if files else ""
     for path in map(PurePath, files):
         known = folders.setdefault(str(path.parent), [])
         known += [end for end in SHOWN if path.name == f"{path.parent.name}{end}"]

@@ -21,7 +21,7 @@ from snakewebb.workflow.plan import Plan
 ON_PURPOSE = "skip is set"
 """Why a step was skipped that the user wants to be."""
 NAMED = 3
-"""So many exposures are named."""
+"""So many exposures, or products, are named each."""
 NO_FILE = {
     "apcorr": ("model", "{}: reference_files.apcorr or crds replaces it"),
     "abvegaoffset": ("none", "no Vega magnitudes: they need reference_files.abvegaoffset or crds"),
@@ -67,14 +67,22 @@ def outcomes(plan: Plan, results: str | Path = "results") -> list[str]:
     exposures: dict[End, list[str]] = defaultdict(list)
     for end in ends:
         exposures[end._replace(exposure="")].append(end.exposure)
-    lines = []
+    # What is the same of several products as a whole, such as a file that none has, is one line.
+    alike: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for end, names in exposures.items():
+        product, _, step = end.place.rpartition(" ")
         known = [name for name in names if name]
-        more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
-        told = f" ({', '.join(known[:NAMED])}{more})" if known else ""
-        lines.append(f"{end.word} {end.place}: {end.reason}{told}")
+        told = f" ({_first(known)})" if known else ""
+        alike[end.word, step, end.reason + told].append(product)
+    lines = [f"{word} {_first(of)} {step}: {why}" for (word, step, why), of in alike.items()]
     order = ("FAILED", "WARN", "SKIPPED", "REFERENCE")
     return sorted(lines, key=lambda line: order.index(line.partition(" ")[0]))
+
+
+def _first(names: list[str]) -> str:
+    """Return the first of some names, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _ends(plan: Plan, product: str, folder: Path) -> Iterator[End]:

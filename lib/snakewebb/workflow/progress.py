@@ -130,6 +130,11 @@ def expectations(
     return found
 
 
+def cut(text: str, width: int) -> str:
+    """Return a text as it is, or what of it fits in a line, with an ellipsis."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
 def clock(seconds: float) -> str:
     """Return a time as minutes and seconds, as *1:05*, or with hours, as *2:01:05*."""
     minutes, second = divmod(round(seconds), 60)

@@ -1,4 +1,4 @@
-"""Names that a user may ask for: products, exposures, suffixes. Standard library only."""
+"""Names that a user may ask for: products, fields, exposures, suffixes. Standard library only."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from snakewebb.workflow.logs import GOES_ON
 from snakewebb.workflow.plan import Plan
 
 
-def named_targets(plan: Plan) -> dict[str, list[str]]:
+def named_targets(plan: Plan, of_fields: Iterable[str] = ()) -> dict[str, list[str]]:
     """Return the files that a name stands for.
 
     Parameters
     ----------
     plan : Plan
+    of_fields : iterable of str, optional
+        Files of fields.
 
     Returns
     -------
     dict
-        By name: of a product, all that is made of it; of an exposure, what is made of it alone; and
-        of a suffix as ``_i2d`` all files that have it.
+        By name: of a product or a field, all that is made of it; of an exposure, what is made of it
+        alone; and of a suffix as ``_i2d`` all files that have it.
     """
     found: dict[str, list[str]] = {}
     exposures = sorted({*plan.exposures()}, key=len, reverse=True)
@@ -37,6 +39,12 @@ def named_targets(plan: Plan) -> dict[str, list[str]]:
         if exposure := of_exposure.match(path.name):
             names.append(exposure[0])
         for name in dict.fromkeys(names):
+            found.setdefault(name, []).append(file)
+    for file in of_fields:
+        # <results>/fields/<field>.json, or below <results>/fields/<field>/.
+        field, own = PurePath(file).parts[2].removesuffix(".json"), PurePath(file).stem
+        names = [field, own.removeprefix(field)] if own != field else [field]
+        for name in names:
             found.setdefault(name, []).append(file)
     return found
 
@@ -65,5 +73,5 @@ def explain(text: str, known: Iterable[str], rules: Iterable[str]) -> str | None
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5) or [
         other for other in known if name in other
     ]
-    hint = f"did you mean {near[0]}?" if near else "ask for a product, an exposure or a suffix"
+    hint = f"did you mean {near[0]}?" if near else "ask for a product, field, exposure or suffix"
     return f"{name}: nothing is called so, and no rule makes such a file: {hint}"
