@@ -71,7 +71,8 @@ def test_a_module_from_a_url_makes_products(tmp_path, installed, address, observ
     (tmp_path / "Snakefile").write_text(USER.format(address))
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment |= {"PYTHONPATH": str(installed), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    environment["NUMBA_CACHE_DIR"] = str(cache.folder().parent.parent)  # kernels are compiled already
+    # Kernels are compiled already.
+    environment["NUMBA_CACHE_DIR"] = str(cache.folder().parent.parent)
     command = [sys.executable, "-m", "snakemake", "--cores", "1"]
     for arguments in (["results/x/x_i2d.fits"], ["-n", "-p", "results/x/x_i2d.fits"], ["-n"]):
         done = subprocess.run(
