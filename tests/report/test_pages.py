@@ -20,7 +20,7 @@ from snakewebb.jobs.quality import measure_quality
 from snakewebb.report import product_page
 from snakewebb.report.exposure_figures import plot_exposures
 from snakewebb.report.layers import brightest, coverage, depth_layer, read_catalog, residual_layer
-from snakewebb.report.page import shown, write_page
+from snakewebb.report.page import shown, write_page, zoomable
 from snakewebb.report.product_page import plot_page
 from snakewebb.report.quality_figures import plot_quality
 from snakewebb.report.tiles import SIDE, cut_tiles, halve, reduction
@@ -160,7 +160,7 @@ def test_the_page_shows_all(made, tmp_path):
         return {{
           names, counts,
           tiles: tiles.length,
-          broken: tiles.filter((tile) => tile.src && !tile.naturalWidth).length,
+          broken: tiles.filter((tile) => !tile.naturalWidth).length,
           titles: [...document.querySelectorAll("h2")].map((title) => title.textContent),
           figures: [...document.querySelectorAll("img.figure")].map((i) => [i.alt, i.naturalWidth]),
           frames: document.querySelectorAll("iframe").length,
@@ -191,6 +191,31 @@ def test_the_page_shows_all(made, tmp_path):
     assert seen["place"] == f"RA {ra:.6f}°  Dec {dec:.6f}°  x 50.0  y 100.0"
     assert "NIRCAM CLEAR F356W" in seen["text"]
     assert "FAILED" not in seen["text"]
+
+
+@needs_browser
+def test_where_there_is_no_tile_nothing_is_drawn(tmp_path):
+    """As in the gap between MIRI's imager and its coronagraphs."""
+    image = np.random.default_rng(2).normal(0, 1, (3 * SIDE, 3 * SIDE)).astype(np.float32)
+    image[: 2 * SIDE, :SIDE] = np.nan
+    picture = zoomable(cut_tiles(image, Normalize(-3, 20)), GRID, [])
+    page = {"title": "x", "facts": {}, "warnings": [], "sections": []}
+    write_page(tmp_path / "x_page.html", picture=picture, **page)
+    seen = look(
+        tmp_path / "x_page.html",
+        """
+        map.setView([SIDE, SIDE], 0, { animate: false });
+        while (document.querySelectorAll("#map img.tile").length < 7) await wait(20);
+        await wait(300);
+        const tiles = [...document.querySelectorAll("#map .leaflet-tile")];
+        const images = tiles.filter((tile) => tile.tagName === "IMG");
+        return { images: images.length, empty: images.filter((tile) => !tile.src).length };
+        """.replace("SIDE", f"{1.5 * SIDE}"),
+        tmp_path,
+    )
+    assert seen["problems"] == []
+    assert seen["images"] == 7
+    assert seen["empty"] == 0
 
 
 @needs_browser

@@ -13,14 +13,19 @@ const map = L.map("map", {
 
 const Picture = L.GridLayer.extend({
   createTile(at, done) {
-    const image = document.createElement("img");
     const data = tiles[`${at.z}/${at.x}/${at.y}`];
+    if (!data) {
+      // An image without a source would be drawn as a frame.
+      const nothing = document.createElement("div");
+      setTimeout(() => done(null, nothing));
+      return nothing;
+    }
+    const image = document.createElement("img");
     image.alt = "";
     image.className = "tile";
     image.onload = () => done(null, image);
     image.onerror = () => done(new Error("a tile is broken"), image);
-    if (data) image.src = `data:image/jpeg;base64,${data}`;
-    else setTimeout(() => done(null, image));
+    image.src = `data:image/jpeg;base64,${data}`;
     return image;
   },
 });
