@@ -9,6 +9,8 @@ from typing import Any
 
 from snakewebb.errors import InputError
 
+TOKEN = "MAST_API_TOKEN"
+"""The environment's variable with the token for proprietary files, as astroquery has it."""
 _EXPOSURE = re.compile(r"jw(\d{5})(\d{3})\d{3}_\d{5}_\d{5}_([a-z0-9]+)_([a-z]+)\.fits")
 """Program, observation, detector and suffix in the name of an exposure as JWST gives them."""
 _LEVELS = {"cal": ("cal", "calints"), "rate": ("rate", "rateints")}

@@ -22,12 +22,10 @@ from astroquery.exceptions import InvalidQueryError, LoginError, RemoteServiceEr
 from astroquery.mast import ObservationsClass
 from urllib3.util import Retry
 
-from snakewebb.archive.criteria import Criteria
+from snakewebb.archive.criteria import TOKEN, Criteria
 from snakewebb.archive.lock import ArchivedFile
 from snakewebb.errors import InputError
 
-TOKEN = "MAST_API_TOKEN"
-"""The environment's variable with the token for proprietary files, as astroquery has it."""
 TIMEOUT = 60.0
 """Seconds without a byte after which a download is begun again where it ended."""
 ATTEMPTS = 5

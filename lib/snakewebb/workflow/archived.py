@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from snakewebb.archive.criteria import criteria_of
+from snakewebb.archive.criteria import TOKEN, criteria_of
 from snakewebb.archive.lock import FILES, ArchivedFile, as_query, lock_path, read_lock
 from snakewebb.errors import InputError
-
-TOKEN = "MAST_API_TOKEN"
 
 
 @dataclass(frozen=True)
