@@ -219,7 +219,8 @@ def star_cores(exposures: list[Exposure], stars: Table) -> dict[str, float]:
             9 * uniform_filter(plane.astype(float), 3) for plane in (light, variance)
         )
         middle = np.rint(y).astype(int), np.rint(x).astype(int)
-        strong = light[middle] > 50 * np.sqrt(variance[middle])
+        # where nothing counts, the filter's running sums may leave less than nothing
+        strong = light[middle] > 50 * np.sqrt(np.maximum(variance[middle], 0))
         for dy in (-1, 0, 1):
             for dx in (-1, 0, 1):
                 xi, yi = np.rint(x).astype(int) + dx, np.rint(y).astype(int) + dy
