@@ -14,9 +14,7 @@ from snakewebb.workflow.fields import FOLDER
 from snakewebb.workflow.plan import Plan
 
 
-def outcomes(
-    plan: Plan, fields: Iterable[str] = (), results: str | Path = "results"
-) -> list[str]:
+def outcomes(plan: Plan, fields: Iterable[str] = (), results: str | Path = "results") -> list[str]:
     """Return in a line each what failed, was skipped, is to be warned of, or lacks a file.
 
     Parameters
