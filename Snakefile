@@ -7,6 +7,12 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
+
+
+# Used with --sdm apptainer only; envs/snakewebb.def says how to build it.
+container: str(HERE.parent / "envs" / "snakewebb.sif")
+
+
 include: "rules/mast.smk"
 include: "rules/image2.smk"
 include: "rules/image3.smk"

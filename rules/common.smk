@@ -18,6 +18,10 @@ if LIBRARY.is_dir():
     others = os.environ.get("PYTHONPATH") or LIBRARY
     os.environ.update(PYTHONPATH=f"{LIBRARY}{os.pathsep}{others}")
 
+from snakewebb.workflow.logs import Failures, tell_of_interrupt
+
+tell_of_interrupt()
+
 from snakewebb.errors import InputError, give_up, tell
 from snakewebb.io import provenance, strict
 from snakewebb.workflow import warm
@@ -26,7 +30,6 @@ from snakewebb.workflow.default_targets import default_targets
 from snakewebb.workflow.digest import code_digest
 from snakewebb.workflow.fields import Fields
 from snakewebb.workflow.lock import occupy
-from snakewebb.workflow.logs import Failures
 from snakewebb.workflow.plan import read_plan
 from snakewebb.workflow.wildcards import names_of, numbered_names_of
 
@@ -47,8 +50,6 @@ try:
     if workflow.is_main_process:
         logger.addHandler(FAILURES)
         occupy(".snakemake")
-        if Path("results").exists() and not os.access("results", os.W_OK):
-            tell("results: is read-only: a run will fail")
         if not workflow.modifier.skip_configfile:
             own = [CONFIGFILE] if os.path.exists(CONFIGFILE) else []
             for path in [*own, *workflow.overwrite_configfiles]:

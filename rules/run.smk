@@ -30,7 +30,7 @@ for name_asked, files_asked in NAMED.items():
 onsuccess:
     if CONSOLE:
         seconds = CONSOLE.finish()
-        ends = outcomes(plan)
+        ends = outcomes(plan, fields.products)
         CONSOLE.say(
             *finish(workflow, config["report"], ends, FAILURES.logs, seconds)
         )

@@ -155,7 +155,7 @@ def test_the_page_has_the_image_its_sources_and_each_roll(tmp_path):
     plot_eigenvalues({"a": [np.ones(3)]}, [2], tmp_path / "y_eigenvalues.png")
     pages = SimpleNamespace(page=tmp_path / "y_page.html", picture=tmp_path / "y_picture.html")
     plot_coron_page(
-        pages, stars=tmp_path / "stars.json", subtracted=paths, mosaic=i2d, snr=snr,
+        pages, stars=tmp_path / "stars.json", exposures=paths, mosaic=i2d, snr=snr,
         detections=write_sources(tmp_path / "s.ecsv", 3), figures=[tmp_path / "y_eigenvalues.png"],
     )  # fmt: skip
     assert pages.picture.stat().st_size < 5e5

@@ -119,12 +119,11 @@ def made(tmp_path_factory, observations):
     )  # fmt: skip
     plot_quality(SimpleNamespace(**out), **quality)
     given = {
-        "alignment": folder / "alignment.json",
         "exposures": crfs,
         "originals": originals,
         "figures": list(out.values()),
         "mosaic": folder / "x_i2d.fits",
-        "catalog": folder / "x_cat.fits",
+        "catalog": [folder / "x_cat.ecsv", folder / "x_cat.fits"],
         "quality": list(quality.values()),
     }
     pages = pages_in(folder)
@@ -199,7 +198,7 @@ def test_where_there_is_no_tile_nothing_is_drawn(tmp_path):
     image = np.random.default_rng(2).normal(0, 1, (3 * SIDE, 3 * SIDE)).astype(np.float32)
     image[: 2 * SIDE, :SIDE] = np.nan
     picture = zoomable(cut_tiles(image, Normalize(-3, 20)), GRID, [])
-    page = {"title": "x", "facts": {}, "warnings": [], "sections": []}
+    page = {"title": "x", "facts": {}, "ends": [], "sections": []}
     write_page(tmp_path / "x_page.html", picture=picture, **page)
     seen = look(
         tmp_path / "x_page.html",
@@ -220,7 +219,7 @@ def test_where_there_is_no_tile_nothing_is_drawn(tmp_path):
 
 @needs_browser
 def test_a_source_says_what_it_is(made, tmp_path):
-    sources, _ = read_catalog(made.given["catalog"])
+    sources = read_catalog(made.given["catalog"][1])
     seen = look(
         made.page,
         """
@@ -324,7 +323,7 @@ def test_a_picture_for_a_report_is_small():
 @needs_browser
 @pytest.mark.parametrize("step", ["nothing", "mosaic alone"])
 def test_a_page_of_less(made, tmp_path, step):
-    less = {key: made.given[key] for key in ("alignment", "exposures", "originals")}
+    less = {key: made.given[key] for key in ("exposures", "originals")}
     less |= {"figures": made.given["figures"][:1]}
     less |= {"mosaic": made.given["mosaic"]} if step == "mosaic alone" else {}
     plot_page(pages_in(tmp_path), **less)
@@ -360,7 +359,7 @@ def test_a_thousand_exposures_are_readable(tmp_path):
         tmp_path / "x_page.html",
         title="a</script>b",
         facts={"exposures": "1000"},
-        warnings=[],
+        ends=[],
         picture="",
         sections=[("Steps", shown(tmp_path / "x_status.html"))],
     )

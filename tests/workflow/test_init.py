@@ -17,9 +17,19 @@ IMAGE = {"INSTRUME": "NIRCAM", "EXP_TYPE": "NRC_IMAGE", "TARGPROP": "M82", "PUPI
 CORON = {"INSTRUME": "MIRI", "EXP_TYPE": "MIR_4QPM", "FILTER": "F1065C", "CORONMSK": "4QPM_1065"}
 
 
-def write(path, **cards):
+def around(ra, dec, half=0.018):
+    """Return S_REGION of a square of 2 × `half` degrees, as a detector of NIRCam's sees."""
+    wide = half / np.cos(np.radians(dec))
+    corners = [(ra - wide, dec - half), (ra + wide, dec - half), (ra + wide, dec + half),
+               (ra - wide, dec + half)]  # fmt: skip
+    return "POLYGON ICRS  " + " ".join(f"{a:.9f} {d:.9f}" for a, d in corners)
+
+
+def write(path, region=None, **cards):
     path.parent.mkdir(parents=True, exist_ok=True)
     sci = fits.ImageHDU(np.zeros((2, 2), "f4"), name="SCI")
+    if region:
+        sci.header["S_REGION"] = region
     fits.HDUList([fits.PrimaryHDU(header=fits.Header(cards)), sci]).writeto(path)
 
 
@@ -45,6 +55,48 @@ def test_images_by_filter_and_target(tmp_path, monkeypatch):
     }
     assert any("NRC_WFSS are not used" in remark for remark in found.remarks)
     assert any("broken_cal.fits: " in remark for remark in found.remarks)
+
+
+def test_separate_parts_of_the_sky_are_products_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # Dithers, a tile beside them across RA 0, and another pointing of the same target.
+    for k, (ra, dec) in enumerate([(359.97, -0.51), (359.96, -0.51), (0.0, -0.51), (0.6, -0.51)]):
+        images(tmp_path, f"{k}_cal.fits", FILTER="F200W", region=around(ra, dec))
+        images(tmp_path, f"{k}_long_cal.fits", FILTER="F444W", region=around(ra, dec))
+    found = init.products_in(".")
+    near, far = "m82-nircam-f200w-j2359-0030", "m82-nircam-f200w-j0002-0030"
+    assert {name for name in found.products if "f200w" in name} == {near, far}
+    assert found.products[near] == {"science": ["./0_cal.fits", "./1_cal.fits", "./2_cal.fits"]}
+    assert found.products[far] == {"science": "./3_cal.fits"}
+    assert "3 images; one of 2 separate parts of the sky" in found.notes[near]
+    assert found.skies == [[n, n.replace("f200w", "f444w")] for n in (near, far)]
+
+
+def test_what_belongs_together_though_footprints_do_not_touch(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # Both modules of one pointing; an exposure of which it is not known where it is.
+    name = "jw01234001001_02101_00001"
+    images(tmp_path, f"{name}_nrca1_cal.fits", FILTER="F200W", region=around(10.0, 5.0, 0.009))
+    images(tmp_path, f"{name}_nrcb1_cal.fits", FILTER="F200W", region=around(10.05, 5.0, 0.009))
+    images(tmp_path, "x_cal.fits", "y_cal.fits", FILTER="F277W", region=around(10.0, 5.0))
+    images(tmp_path, "z_cal.fits", FILTER="F277W", region="POLYGON ICRS none")
+    # A target that moves.
+    moving = {"FILTER": "F444W", "TARGTYPE": "MOVING", "TARGPROP": "CERES"}
+    images(tmp_path, "a_cal.fits", region=around(20.0, 5.0), **moving, **{"DATE-OBS": "2023-01-01"})
+    images(tmp_path, "b_cal.fits", region=around(21.0, 5.0), **moving, **{"DATE-OBS": "2023-03-01"})
+    found = init.products_in(".")
+    names = {"m82-nircam-f277w", "ceres-nircam-f444w", "m82-nircam-f200w"}
+    assert found.products.keys() == names
+    assert found.notes["ceres-nircam-f444w"].endswith("taken from 2023-01-01 to 2023-03-01")
+    assert found.skies == [["m82-nircam-f200w", "m82-nircam-f277w"]]
+
+
+def test_names_that_are_the_same_but_for_their_marks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images(tmp_path, "a_cal.fits", FILTER="F200W", TARGPROP="NGC 1")
+    images(tmp_path, "b_cal.fits", FILTER="F200W", TARGPROP="NGC-1")
+    found = init.products_in(".")
+    assert list(found.products) == ["ngc-1-nircam-f200w", "ngc-1-nircam-f200w-again"]
 
 
 def test_of_an_exposure_the_calibrated_file_is_taken(tmp_path, monkeypatch):
@@ -82,15 +134,16 @@ def test_coronagraphy_by_star_reference_and_roll(tmp_path, monkeypatch):
 
 def test_what_is_written_can_be_planned_and_is_kept(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    images(tmp_path / "data", "a_cal.fits", "b_rate.fits", FILTER="F200W")
-    images(tmp_path / "data", "c_cal.fits", FILTER="F444W")
+    here = {"region": around(10.0, 5.0)}
+    images(tmp_path / "data", "a_cal.fits", "b_rate.fits", FILTER="F200W", **here)
+    images(tmp_path / "data", "c_cal.fits", FILTER="F444W", **here)
     init.main(["data"])
     text = (tmp_path / "config" / "config.yaml").read_text()
     schema = yaml.safe_load((REPO / "config" / "schema.yaml").read_text())
     assert len(complete(yaml.safe_load(text), schema)["products"]) == 2
     assert "# fields: " in text
     assert "# reference_files: " in text
-    assert "m82-nircam-f444w: M82: 1 images" in capsys.readouterr().out
+    assert "m82-nircam-f444w: M82: 1 image" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="holds a configuration already"):
         init.main(["data"])
     assert (tmp_path / "config" / "config.yaml").read_text() == text

@@ -267,6 +267,24 @@ def test_an_interrupted_run_has_nothing_to_mend(tmp_path, config, target):
     assert said == ["snakewebb: stopped; the same command goes on"]
 
 
+def test_ctrl_c_before_any_job_is_told_in_one_line(tmp_path):
+    """Planning waits for an association that is written in the moment of the interrupt."""
+    asn = tmp_path / "x_asn.json"
+    os.mkfifo(asn)
+    (tmp_path / "config.yaml").write_text(json.dumps({"associations": [str(asn)]}))
+    run = subprocess.Popen(
+        command(tmp_path, "-n"), stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    with asn.open("w"):
+        os.killpg(run.pid, signal.SIGINT)
+        said = run.communicate()[1].splitlines()
+    assert run.returncode == -signal.SIGINT
+    assert [line for line in said if "profile" not in line] == [
+        "snakewebb: stopped; the same command goes on"
+    ]
+
+
 # --- the pieces -----------------------------------------------------------------------------------
 
 

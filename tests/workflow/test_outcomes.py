@@ -1,6 +1,5 @@
 """What is told at the end of a run of products that are not as they should be."""
 
-import json
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +9,10 @@ from astropy.table import Table
 from snakewebb.workflow.outcomes import outcomes
 
 NAMES = [f"jw01234001001_02101_0000{n}_nrcalong" for n in range(1, 7)]
+KEYS = {
+    "tweakreg": "S_TWKREG", "skymatch": "S_SKYMAT", "outlier_detection": "S_OUTLIR",
+    "align_psfs": "S_PSFALI", "klip": "S_KLIP", "flat_field": "S_FLAT",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -17,7 +20,7 @@ def plan():
     """Of two products, as much of it as is asked."""
     return SimpleNamespace(
         products={"field": None, "disc": None},
-        files=lambda product, kind: [
+        files=lambda product, kind, exptype: [
             f"<results>/{product}/{name}_o001_{kind}.fits" for name in NAMES
         ],
     )
@@ -29,39 +32,37 @@ def write_ecsv(path, meta):
     table.write(path, format="ascii.ecsv", overwrite=True)
 
 
-def write_json(folder, product, part, ends, **more):
-    work = folder / product / "work"
-    work.mkdir(parents=True, exist_ok=True)
-    exposures = {
-        name: {"status": status, "reason": reason}
-        for name, (status, reason) in zip(NAMES, ends, strict=False)
-    }
-    (work / f"{product}_{part}.json").write_text(json.dumps({"exposures": exposures} | more))
-
-
-def write_exposure(path, status, reason):
-    header = fits.Header({"S_OUTLIR": status})
-    line = f"snakewebb: outlier_detection {status}: {reason}"
+def write_exposure(path, **ends):
+    """Write an exposure of steps that ended so: status, reason."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = fits.Header({KEYS[step]: status for step, (status, _) in ends.items()})
     header["HISTORY"] = "other"
-    header["HISTORY"] = line
-    header["HISTORY"] = "snakewebb: skymatch FAILED: another"
+    for step, (status, reason) in ends.items():
+        header["HISTORY"] = f"snakewebb: {step} {status}: {reason}"
     fits.PrimaryHDU(header=header).writeto(path)
 
 
 def test_nothing_is_said_of_what_is_not_there(plan, tmp_path):
-    assert outcomes(plan, tmp_path / "none") == []
+    assert outcomes(plan, results=tmp_path / "none") == []
 
 
 def test_a_line_each(plan, tmp_path):
-    good = ("COMPLETE", "")
-    few = ("FAILED", "too few stars")
-    write_json(tmp_path, "field", "alignment", [good, *[few] * 5], step="tweakreg")
-    write_json(tmp_path, "field", "sky", [good, ("SKIPPED", "no overlap")])
-    write_json(tmp_path, "disc", "sky", [("SKIPPED", "skip is set")] * 6)
     reason = "exposures have no errors, neither ERR nor variances, so nothing can be compared " * 2
-    for name in NAMES[:2]:
-        write_exposure(tmp_path / "field" / f"{name}_o001_crf.fits", "FAILED", reason.strip())
-    write_exposure(tmp_path / "field" / f"{NAMES[2]}_o001_crf.fits", "COMPLETE", "well")
+    long, few = ("FAILED", reason.strip()), ("FAILED", "too few stars")
+    good, alone = ("COMPLETE", "well"), ("SKIPPED", "no overlap")
+    for k, name in enumerate(NAMES):
+        write_exposure(
+            tmp_path / "field" / f"{name}_o001_crf.fits",
+            tweakreg=few if k else good,
+            skymatch=alone if k == 1 else good,
+            outlier_detection=long if k < 2 else good,
+        )
+        purpose = ("SKIPPED", "skip is set")
+        write_exposure(tmp_path / "disc" / f"{name}_o001_crfints.fits", outlier_detection=purpose)
+    # What the references say of their outliers stands in them.
+    lost = {"align_psfs": ("FAILED", "not symmetric"), "outlier_detection": long}
+    write_exposure(tmp_path / "disc" / f"{NAMES[0]}_o001_psfsub.fits", klip=alone, **lost)
+    write_exposure(tmp_path / "disc" / f"{NAMES[0]}_o001_psfalign.fits", **lost)
     status = {"status": "COMPLETE", "apcorr": "model of the PSF, total fluxes within 2 %"}
     status |= {"abvegaoffset": "none: no Vega magnitudes", "reason": ""}
     write_ecsv(tmp_path / "field" / "field_cat.ecsv", {"source_catalog": status})
@@ -73,13 +74,15 @@ def test_a_line_each(plan, tmp_path):
         tmp_path / "disc" / "disc_contrast.ecsv",
         {"contrast": {"status": "FAILED", "reason": "no ring"}, "psf": "x, approximate"},
     )
-    assert outcomes(plan, tmp_path) == [
-        f"FAILED field tweakreg: too few stars ({', '.join(NAMES[1:4])} and 2 more)",
+    assert outcomes(plan, results=tmp_path) == [
         f"FAILED field outlier_detection: {reason.strip()} ({NAMES[0]}, {NAMES[1]})",
+        f"FAILED field tweakreg: too few stars ({', '.join(NAMES[1:4])} and 2 more)",
+        f"FAILED disc align_psfs: not symmetric ({NAMES[0]})",
         "FAILED disc contrast: no ring",
         "WARN field quality: max_pull: 3 > 2",
         "WARN field quality: sky_step: 0.5 > 0.2",
         f"SKIPPED field skymatch: no overlap ({NAMES[1]})",
+        f"SKIPPED disc klip: no overlap ({NAMES[0]})",
         "REFERENCE field source_catalog: model of the PSF, total fluxes within 2 %: "
         "reference_files.apcorr or crds replaces it",
         "REFERENCE field source_catalog: no Vega magnitudes: they need "
@@ -94,24 +97,44 @@ def test_what_is_the_same_of_several_products_is_one_line(plan, tmp_path):
     status = {"status": "COMPLETE", "reason": "", "apcorr": "a.fits", "abvegaoffset": "none"}
     for name in plan.products:
         write_ecsv(tmp_path / name / f"{name}_cat.ecsv", {"source_catalog": status})
-        write_json(tmp_path, name, "sky", [("SKIPPED", "no overlap")])
+        alone = {"skymatch": ("SKIPPED", "no overlap")}
+        write_exposure(tmp_path / name / f"{NAMES[0]}_o001_crf.fits", **alone)
+    write_ecsv(tmp_path / "fields" / "f" / "f_cat.ecsv", {"source_catalog": {"status": "FAILED"}})
     asked = "no Vega magnitudes: they need reference_files.abvegaoffset or crds"
-    assert outcomes(plan, tmp_path) == [
+    assert outcomes(plan, ["f"], tmp_path) == [
+        "FAILED field f source_catalog: ",
         f"SKIPPED a, b, c and 1 more skymatch: no overlap ({NAMES[0]})",
         f"REFERENCE a, b, c and 1 more source_catalog: {asked}",
     ]
 
 
+def test_what_was_done_before_is_not_told(plan, tmp_path):
+    """Steps of the archive, whose reasons are not ours to tell."""
+    path = tmp_path / "field" / f"{NAMES[0]}_o001_crf.fits"
+    path.parent.mkdir()
+    header = fits.Header({"S_FLAT": "SKIPPED", "S_PHOTOM": "SKIPPED"})
+    header["HISTORY"] = "snakewebb: photom SKIPPED: no file"
+    fits.PrimaryHDU(header=header).writeto(path)
+    assert outcomes(plan, results=tmp_path) == [f"SKIPPED field photom: no file ({NAMES[0]})"]
+
+
+def test_a_complete_catalogue_that_lacks_something_is_to_be_warned_of(plan, tmp_path):
+    status = {"status": "COMPLETE", "apcorr": "a.fits", "abvegaoffset": "v.asdf"}
+    status |= {"reason": "no source"}
+    write_ecsv(tmp_path / "field" / "field_cat.ecsv", {"source_catalog": status})
+    assert outcomes(plan, results=tmp_path) == ["WARN field source_catalog: no source"]
+
+
 def test_a_catalogue_with_its_files_says_nothing(plan, tmp_path):
     status = {"status": "COMPLETE", "apcorr": "crds://a.fits", "abvegaoffset": "v.asdf"}
     write_ecsv(tmp_path / "field" / "field_cat.ecsv", {"source_catalog": status | {"reason": ""}})
-    assert outcomes(plan, tmp_path) == []
+    assert outcomes(plan, results=tmp_path) == []
 
 
 @pytest.mark.parametrize("content", ["", "{", "# %ECSV 1.0\n# ---\n# - {\n", "no table"])
 def test_damaged_files_are_passed_over(plan, tmp_path, content):
     folder = tmp_path / "field"
-    (folder / "work").mkdir(parents=True)
-    for name in ("field_cat.ecsv", "work/field_sky.json", f"{NAMES[0]}_o001_crf.fits"):
+    folder.mkdir()
+    for name in ("field_cat.ecsv", f"{NAMES[0]}_o001_crf.fits"):
         (folder / name).write_text(content)
-    assert outcomes(plan, tmp_path) == []
+    assert outcomes(plan, results=tmp_path) == []

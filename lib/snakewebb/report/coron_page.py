@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from snakewebb.coronagraphy.star_position import read_stars
+from snakewebb.io.names import exposure_suffix
 from snakewebb.io.planes import open_fits
 from snakewebb.report.axes import read_table
 from snakewebb.report.layers import Layer, picture_layer
+from snakewebb.report.outcomes import product_ends
 from snakewebb.report.page import attempt, drawn_figure, filled, shown, write_page, zoomable
 from snakewebb.report.roll_figures import plot_rolls
 from snakewebb.report.subtraction_figures import noise_stretch, north_up
@@ -36,7 +37,7 @@ def plot_coron_page(
     out: Any,
     *,
     stars: str | Path,
-    subtracted: Sequence[str | Path],
+    exposures: Sequence[str | Path],
     figures: Sequence[str | Path],
     mosaic: str | Path | None = None,
     detections: str | Path | None = None,
@@ -51,8 +52,8 @@ def plot_coron_page(
         report.
     stars : path
         What `snakewebb.jobs.find_stars.stars_of_product` wrote.
-    subtracted : sequence of paths
-        ``_psfsub`` of the target.
+    exposures : sequence of paths
+        ``_psfsub`` of the target, and ``_crfints`` and ``_psfalign``, as far as there are any.
     figures : sequence of paths
         PNG and HTML that are drawn already, named ``<product>_<name>``, see `SECTIONS`.
     mosaic : path, optional
@@ -62,6 +63,7 @@ def plot_coron_page(
     """
     name = Path(out.page).stem.removesuffix("_page")
     known = read_stars(stars)
+    subtracted = [path for path in exposures if exposure_suffix(path) == "psfsub"]
     star = next(iter(known.values())).sky
     html = {
         Path(file).stem.removeprefix(f"{name}_"): attempt(str(file), partial(shown, file))
@@ -69,11 +71,6 @@ def plot_coron_page(
     }
     html["rolls"] = drawn_figure("rolls", lambda to: plot_rolls(subtracted, known, to))
     facts, picture = {"exposures": str(len(subtracted))}, ""
-    warnings = [
-        f'<span class="FAILED">FAILED</span> star of {escape(exposure)}: {escape(own.reason)}'
-        for exposure, own in known.items()
-        if own.reason
-    ]
     found = read_table(detections) if detections else None
     if found is not None:
         facts["point sources"] = str(len(found))
@@ -84,7 +81,8 @@ def plot_coron_page(
         facts["band"] = " ".join(str(primary[key]) for key in keys if key in primary)
         facts["target"] = str(primary.get("TARGPROP") or primary.get("TARGNAME") or "unknown")
         picture = attempt("mosaic", lambda: _picture(mosaic, star, found, snr))
-    said: dict[str, Any] = {"title": name, "facts": facts, "warnings": warnings, "picture": picture}
+    ends = product_ends(exposures, detections=detections)
+    said: dict[str, Any] = {"title": name, "facts": facts, "ends": ends, "picture": picture}
     write_page(out.page, **said, sections=filled(SECTIONS, html))
     write_page(out.picture, **said, sections=[])
 

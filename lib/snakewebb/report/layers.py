@@ -207,13 +207,13 @@ def picture_layer(
     }
 
 
-def read_catalog(path: str | Path) -> tuple[np.ndarray, str]:
-    """Return the catalogue's FITS table, in native numbers, and what of it is not known."""
+def read_catalog(path: str | Path) -> np.ndarray:
+    """Return the catalogue's FITS table, in native numbers."""
     with open_fits(path) as hdus:
-        table, header = hdus["CATALOG"], hdus[0].header
+        table = hdus["CATALOG"]
         data = table.data
         kinds = [(n, data[n].dtype.newbyteorder("=")) for n in table.columns.names]
         rows = np.empty(len(data), kinds)
         for name, _ in kinds:
             rows[name] = data[name]
-    return rows, str(header.get("REASON", ""))
+    return rows

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from snakewebb.io.atomic import write_text
+from snakewebb.report.outcomes import End
 from snakewebb.report.tiles import Tiles
 from snakewebb.wcs.grid import Grid
 
@@ -26,7 +27,7 @@ HERE = Path(__file__).parent
 SKELETON, SCRIPT = "page.html", "page.js"
 LEAFLET, STYLE_SHEET = "leaflet.js", "leaflet.css"
 
-NO_WARNINGS = '<span class="OK">no warnings</span>'
+NO_WARNINGS = '<p><span class="OK">no warnings</span></p>'
 
 Section = tuple[str, str]
 """Title and HTML."""
@@ -37,7 +38,7 @@ def write_page(
     *,
     title: str,
     facts: Mapping[str, str],
-    warnings: Sequence[str],
+    ends: Sequence[End],
     picture: str,
     sections: Sequence[Section],
 ) -> None:
@@ -50,8 +51,8 @@ def write_page(
     title : str
     facts : mapping
         What is said of the product first: text by name.
-    warnings : sequence of str
-        Lines, HTML.
+    ends : sequence of End
+        What did not end well.
     picture : str
         Of `zoomable`; may be empty.
     sections : sequence of (title, HTML)
@@ -63,7 +64,7 @@ def write_page(
         title=escape(title),
         links="".join(f'<a href="#{anchor}">{name}</a>' for anchor, name, _ in named),
         facts="".join(said),
-        warnings="\n".join(f"<p>{line}</p>" for line in warnings or [NO_WARNINGS]),
+        warnings="\n".join(map(_warning, ends)) or NO_WARNINGS,
         picture=picture,
         sections="\n".join(
             f'<section id="{anchor}"><h2>{name}</h2>{html}</section>'
@@ -71,6 +72,11 @@ def write_page(
         ),
     )
     write_text(path, page)
+
+
+def _warning(end: End) -> str:
+    """Return the line that says how a step ended."""
+    return f'<p><span class="{end.word}">{end.word}</span> {end.step}: {escape(end.why)}</p>'
 
 
 def filled(names: Mapping[str, Sequence[str]], html: Mapping[str, str]) -> list[Section]:

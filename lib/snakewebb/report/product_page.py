@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.io.fits_structure import find
 from snakewebb.io.planes import open_fits
-from snakewebb.io.provenance import read_notes
 from snakewebb.quality.quality_file import read_rows
 from snakewebb.report.catalog_figures import plot_counts, plot_cutouts
 from snakewebb.report.layers import (
@@ -29,6 +25,7 @@ from snakewebb.report.layers import (
     residual_layer,
     source_layers,
 )
+from snakewebb.report.outcomes import product_ends
 from snakewebb.report.outlier_pictures import plot_worst
 from snakewebb.report.page import attempt, drawn_figure, filled, shown, write_page, zoomable
 from snakewebb.report.pictures import block_average, stretch
@@ -105,12 +102,11 @@ class _Mosaic:
 def plot_page(
     out: Any,
     *,
-    alignment: str | Path,
     exposures: Sequence[str | Path],
     originals: Sequence[str | Path],
     figures: Sequence[str | Path],
     mosaic: str | Path | None = None,
-    catalog: str | Path | None = None,
+    catalog: Sequence[str | Path] = (),
     quality: Sequence[str | Path] = (),
 ) -> None:
     """Write the page of a product; a part of it that fails stops no other.
@@ -120,22 +116,20 @@ def plot_page(
     out : namespace
         HTML to write: ``page``, and ``picture``, which has the picture alone, small enough for a
         report.
-    alignment : path
-        What `snakewebb.jobs.align` found.
     exposures, originals : sequence of paths
         All ``_crf``, and what they were made of.
     figures : sequence of paths
         PNG and HTML that are drawn already, named ``<product>_<name>``, see `SECTIONS`.
-    mosaic, catalog : path, optional
-        The ``_i2d``, and its catalogue as FITS table.
+    mosaic : path, optional
+        The ``_i2d``.
+    catalog : sequence of paths, optional
+        Its catalogue as ECSV and as FITS table.
     quality : sequence of paths, optional
         Metrics, exposures, depth and repeats, see `snakewebb.quality.quality_file.write_quality`.
     """
     name = Path(out.page).stem.removesuffix("_page")
-    aligned = AlignmentResult.read(alignment)
     metrics = read_rows(quality[0]) if quality else []
     facts = {"exposures": str(len(exposures))}
-    warnings = [*_failures(aligned), *_warned(metrics)]
     html = {
         Path(f).stem.removeprefix(f"{name}_"): attempt(str(f), partial(shown, f)) for f in figures
     }
@@ -143,14 +137,11 @@ def plot_page(
     makers: list[Callable[[], Iterable[Layer | None]]] = []
     picture = small = ""
     if mosaic:
-        warnings += _failed_steps(mosaic, aligned.step)
         seen = _Mosaic(mosaic)
         facts |= seen.facts
         if catalog:
-            sources, reason = read_catalog(catalog)
+            sources = read_catalog(catalog[1])
             facts["sources"] = str(len(sources))
-            if reason:
-                warnings.append(f'<span class="WARN">WARN</span> source_catalog: {escape(reason)}')
             makers.append(lambda: source_layers(sources))
             html["counts"] = drawn_figure("counts", lambda to: plot_counts(sources, seen.area, to))
             html["cutouts"] = drawn_figure("cutouts", lambda to: plot_cutouts(mosaic, sources, to))
@@ -166,7 +157,11 @@ def plot_page(
     said: dict[str, Any] = {
         "title": name,
         "facts": facts | _measured(metrics),
-        "warnings": warnings,
+        "ends": product_ends(
+            exposures,
+            catalog[0] if catalog else None,
+            quality=quality[0] if quality else None,
+        ),
     }
     write_page(out.page, **said, picture=picture, sections=filled(SECTIONS, html))
     write_page(out.picture, **said, picture=small, sections=[])
@@ -181,39 +176,8 @@ def _layers(makers: Iterable[Callable[[], Iterable[Layer | None]]]) -> Iterator[
             log.exception("a layer of the page is left out")
 
 
-def _failures(aligned: AlignmentResult) -> list[str]:
-    """Return a line for each reason why exposures were not aligned."""
-    reasons = Counter(e.reason for e in aligned.exposures.values() if e.status == "FAILED")
-    number = len(aligned.exposures)
-    return [
-        f'<span class="FAILED">FAILED</span> {aligned.step} of {count} of {number} exposures: '
-        f"{escape(reason)}"
-        for reason, count in reasons.most_common()
-    ]
-
-
-def _failed_steps(mosaic: str | Path, but: str) -> list[str]:
-    """Return a line for each step, but one, that failed for exposures of a mosaic."""
-    statuses: Mapping[str, Mapping[str, Any]] = read_notes(mosaic).get("statuses", {})
-    return [
-        f'<span class="FAILED">FAILED</span> {step} of {counts["FAILED"]} exposures, see Steps'
-        for step, counts in statuses.items()
-        if step != but and counts.get("FAILED")
-    ]
-
-
 def _measured(metrics: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return what is said of a mosaic first of all that was measured."""
     values = {row["metric"]: float(row["value"]) for row in metrics}
     known = {name: values[name] for name in NUMBERS if math.isfinite(values.get(name, math.nan))}
     return {NUMBERS[name][0]: NUMBERS[name][1].format(value) for name, value in known.items()}
-
-
-def _warned(metrics: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return a line for each metric beyond its threshold."""
-    return [
-        f'<span class="WARN">WARN</span> {escape(str(row["description"]))}: '
-        f"{escape(str(row['reason']))}"
-        for row in metrics
-        if row["status"] == "WARN"
-    ]

@@ -17,16 +17,10 @@ from snakewebb.io.provenance import read_notes
 from snakewebb.references.subarrays import cut_out, subarray_of
 from snakewebb.report.axes import short
 from snakewebb.report.figures import PAGE_ASPECT, PAGE_WIDTH, STYLE, heading, save
+from snakewebb.report.outcomes import STAGE2
 from snakewebb.report.pictures import NO_DATA, stretch
 from snakewebb.report.status import counts, number_cell, row, status_cell, write_page
 
-STEPS = {
-    "bkg_subtract": "S_BKDSUB",
-    "assign_wcs": "S_WCS",
-    "flat_field": "S_FLAT",
-    "photom": "S_PHOTOM",
-}
-"""Keywords of how steps ended."""
 COLUMNS = {
     "bkg_subtract": ("exposures", "level<br>DN/s", "rejected<br>%"),
     "assign_wcs": ("distortion", "pivot"),
@@ -55,7 +49,7 @@ def write_status(exposures: Sequence[str | Path], path: str | Path) -> None:
             header, image = hdus[0].header, hdus["SCI"].header
             found[name] = {
                 step: {"status": header[key], "reason": notes.get(step, {}).get("reason", "")}
-                for step, key in STEPS.items()
+                for step, key in STAGE2.items()
                 if key in header
             }
             cells = _cells(found[name], notes, header, image)

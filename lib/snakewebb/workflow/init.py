@@ -11,7 +11,8 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from snakewebb.io import strict
 from snakewebb.io.atomic import write_text
 from snakewebb.io.fits_structure import exposure_header
 from snakewebb.io.names import FITS, exposure_name, exposure_suffix
+from snakewebb.workflow.footprints import Footprint, place_name, together
 
 STAGES = ("cal", "calints", "rate", "rateints")
 """What is taken; of an exposure that is there more than once, the first of these."""
@@ -28,6 +30,8 @@ IMAGING = ("NRC_IMAGE", "MIR_IMAGE", "NIS_IMAGE", "FGS_IMAGE")
 CORONAGRAPHY = ("NRC_CORON", "MIR_LYOT", "MIR_4QPM")
 SAME_ROLL = 1.0
 """Degrees; exposures whose rolls differ by less are of one roll, as dithers are."""
+SAME_EPOCH = 30
+"""Days; exposures further apart may show stars that have moved, or varied."""
 Header = Mapping[str, str]
 
 
@@ -43,17 +47,24 @@ class Found:
         By the same names: what they are, in a line.
     remarks : list of str
         What is left out, and why.
+    members : dict
+        Of products of images, their exposures.
+    skies : list of lists of str
+        Names of products of images that show the same sky.
     """
 
-    products: dict[str, dict[str, Any]]
-    notes: dict[str, str]
-    remarks: list[str]
+    products: dict[str, dict[str, Any]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    members: dict[str, list[str]] = field(default_factory=dict)
+    skies: list[list[str]] = field(default_factory=list)
 
 
 def products_in(folder: str | Path) -> Found:
     """Return the products that the exposures below a folder make.
 
-    Images of one instrument, filter and target are a product; of coronagraphy those of a mask and
+    Images of one instrument, filter and target are a product, or several, if they show separate
+    parts of the sky; of coronagraphy those of a mask and
     subarray, too, with the exposures of reference stars (``IS_PSF``) taken in the same way.
     Exposures of a background (``BKGDTARG``) before stage 2 are subtracted from those of the filter.
 
@@ -79,7 +90,7 @@ def products_in(folder: str | Path) -> Found:
         else:
             unused[kind] += 1
     remarks += [f"{number} exposures of {kind} are not used" for kind, number in unused.items()]
-    found = Found({}, {}, remarks)
+    found = Found(remarks=remarks)
     for setup, paths in groups.items():
         _add(found, setup, paths, headers)
     if not found.products:
@@ -87,6 +98,10 @@ def products_in(folder: str | Path) -> Found:
             f"{folder}: no exposures of imaging or coronagraphy in it: give the folder of your "
             "_cal or _rate files"
         )
+    products = {path: name for name, own in found.members.items() for path in own}
+    for paths in together([path for path in products if Footprint.of(headers[path])], headers):
+        names = sorted({products[path] for path in paths})
+        found.skies += [names] if len(names) > 1 else []
     return found
 
 
@@ -155,26 +170,56 @@ def _add(
         if others and not targets:
             found.remarks.append(f"{len(others)} exposures of {what} have no target: {others[0]} …")
     parts = [part for part in optics if part.upper() not in ("", "CLEAR", "CLEARP", "N/A")]
-    for target, science in targets.items():
-        name = re.sub(r"[^a-z0-9.+-]+", "-", "_".join([target, *parts]).lower().replace("_", " "))
-        name = re.sub(r"-+", "-", name).strip("-.+")
-        rolls = _rolls(headers[path] for path in science)
-        entry: dict[str, Any] = {"science": pattern(science)}
-        if psf:
-            entry["psf"] = pattern(psf)
-        elif is_coron and len(rolls) > 1:
-            entry["steps"] = {"klip": {"strategy": "ADI"}}
-        rates = [path for path in science if exposure_suffix(path) in ("rate", "rateints")]
-        if rates and (own := [p for p in background if exposure_suffix(p) == "rate"]):
-            entry["background"] = pattern(own)
-        found.products[name] = entry
-        note = [f"{target}: {len(science)} {kind}" if kind == "images" else f"{target}: {kind}"]
-        note += [f"rolls {', '.join(f'{roll:.0f}' for roll in rolls)} degrees"] if rolls else []
-        note += [f"{len(psf)} exposures of reference stars"] if psf else []
-        note += [f"{len(rates)} before stage 2"] if rates else []
-        if is_coron and not psf and len(rolls) < 2:
-            note.append("no reference star and one roll: nothing to subtract the star with")
-        found.notes[name] = "; ".join(note)
+    for target, exposures in targets.items():
+        skies = together(exposures, headers)
+        for science in skies:
+            place = place_name(headers[path] for path in science) if len(skies) > 1 else ""
+            name = _slug([target, *parts, place])
+            while name in found.products:
+                name += "-again"
+            rolls = _rolls(headers[path] for path in science)
+            entry: dict[str, Any] = {"science": pattern(science)}
+            if psf:
+                entry["psf"] = pattern(psf)
+            elif is_coron and len(rolls) > 1:
+                entry["steps"] = {"klip": {"strategy": "ADI"}}
+            rates = [path for path in science if exposure_suffix(path) in ("rate", "rateints")]
+            if rates and (own := [p for p in background if exposure_suffix(p) == "rate"]):
+                entry["background"] = pattern(own)
+            found.products[name] = entry
+            if not is_coron:
+                found.members[name] = science
+            images = f"{len(science)} image{'s' if len(science) > 1 else ''}"
+            note = [f"{target}: {kind if is_coron else images}"]
+            note += [f"one of {len(skies)} separate parts of the sky"] if len(skies) > 1 else []
+            note += (
+                [f"rolls {', '.join(f'{round(roll) % 360}' for roll in rolls)} degrees"]
+                if rolls
+                else []
+            )
+            note += _epochs(headers[path] for path in science)
+            note += [f"{len(psf)} exposures of reference stars"] if psf else []
+            note += [f"{len(rates)} before stage 2"] if rates else []
+            if is_coron and not psf and len(rolls) < 2:
+                note.append("no reference star and one roll: nothing to subtract the star with")
+            found.notes[name] = "; ".join(note)
+
+
+def _slug(parts: Iterable[str]) -> str:
+    """Return a name for a product: lower case, without blanks."""
+    name = re.sub(r"[^a-z0-9.+-]+", "-", "-".join(parts).lower())
+    return re.sub(r"-+", "-", name).strip("-.+")
+
+
+def _epochs(headers: Iterable[Header]) -> list[str]:
+    """Return in words when exposures were taken, if that was not at one time."""
+    days = sorted({day for header in headers if (day := header.get("DATE-OBS", "").strip())})
+    try:
+        first, last = (date.fromisoformat(day) for day in (days[0], days[-1]))
+    except (IndexError, ValueError):
+        return []
+    apart = (last - first).days
+    return [f"taken from {first} to {last}"] if apart > SAME_EPOCH else []
 
 
 def _rolls(headers: Iterable[Header]) -> list[float]:
@@ -220,11 +265,10 @@ def as_yaml(found: Found, folder: str | Path) -> str:
         lines.append(f"  # {InputError(found.notes[name])}")
         text = yaml.safe_dump({name: entry}, sort_keys=False, width=1000, allow_unicode=True)
         lines += [f"  {line}" for line in text.splitlines()]
-    images = [name for name in sorted(found.products) if " images" in found.notes[name]]
-    if len(images) > 1:
+    for k, names in enumerate(found.skies):
         lines += [
-            "# Products of the same sky are aligned with each other as a field; name just those:",
-            f"# fields: {{my_field: {{products: [{', '.join(images)}]}}}}",
+            *(["# Products of the same sky are aligned with each other as a field:"] * (k == 0)),
+            f"# fields: {{my_field: {{products: [{', '.join(names)}]}}}}",
         ]
     if any("before stage 2" in note for note in found.notes.values()):
         lines += [

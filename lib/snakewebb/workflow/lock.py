@@ -6,11 +6,10 @@ import fcntl
 import os
 import shutil
 import socket
-import sys
 from pathlib import Path
 from typing import TextIO
 
-from snakewebb.errors import InputError
+from snakewebb.errors import InputError, tell
 
 _MARKS: dict[Path, TextIO] = {}
 
@@ -44,6 +43,9 @@ def occupy(folder: str | Path) -> None:
             f"{folder.parent}: cannot be written ({error.strerror}): make it writable, "
             "or work elsewhere with --directory"
         ) from error
+    results = folder.parent / "results"
+    if results.exists() and not os.access(results, os.W_OK):
+        tell(f"{results.name}: is read-only: a run will fail")
     here, locks = socket.gethostname(), folder / "locks"
     mark.seek(0)
     last = mark.read()
@@ -51,7 +53,7 @@ def occupy(folder: str | Path) -> None:
         fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         if any(locks.glob("*")):
-            print(f"snakewebb: another run is at work here ({last})", file=sys.stderr)
+            tell(f"another run is at work here ({last})")
     except OSError:
         return
     else:

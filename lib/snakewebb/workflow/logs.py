@@ -2,8 +2,12 @@
 
 import logging
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
+from types import TracebackType
+
+from snakewebb.errors import tell
 
 DONE = "done in %.2f s: %.2f s of CPU, %.2f of them before its work began, %d MB of memory"
 """The last message of a job that did its work."""
@@ -23,6 +27,21 @@ _END = "ERROR root"
 # What faulthandler writes on a crash, and on a signal that ends the process.
 _CRASH = re.compile(r"^Fatal Python error: (.*)$")
 _SIGNAL = "Stack (most recent call first):"
+
+
+def tell_of_interrupt() -> None:
+    """Say in one line from now on, instead of a traceback, that Ctrl-C has ended this process.
+
+    A run whose jobs have begun is told by Snakemake, see `Failures`.
+    """
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            tell(GOES_ON)
+        else:
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = hook
 
 
 def cost(log: str | Path) -> dict[str, float]:

@@ -18,7 +18,6 @@ def shown(product: str, plan: Plan) -> Files:
     """
     own, work = f"<results>/{product}/{product}", f"<results>/{product}/work/{product}"
     files: Files = {
-        "alignment": f"{work}_alignment.json",
         "exposures": plan.files(product, "crf"),
         "originals": plan.stage2_files(product),
         "figures": _figures(product, plan),
@@ -26,7 +25,7 @@ def shown(product: str, plan: Plan) -> Files:
     if plan.runs(product, "resample"):
         files["mosaic"] = f"{own}_i2d.fits"
         if plan.runs(product, "source_catalog"):
-            files["catalog"] = f"{own}_cat.fits"
+            files["catalog"] = [f"{own}_cat.ecsv", f"{own}_cat.fits"]
     if plan.has_quality(product):
         tables = [f"{own}_quality.ecsv", f"{own}_quality_exposures.ecsv"]
         files["quality"] = [*tables, f"{own}_depth.fits", f"{work}_repeats.npz"]
@@ -40,7 +39,11 @@ def shown_of_star(product: str, plan: Plan) -> Files:
     """
     files: Files = {
         "stars": f"<results>/{product}/work/{product}_stars.json",
-        "subtracted": plan.subtracted(product),
+        "exposures": [
+            *plan.subtracted(product),
+            *plan.used_exposures(product),
+            *plan.aligned_references(product),
+        ],
         "figures": _figures(product, plan),
     }
     if plan.runs(product, "resample"):
