@@ -24,7 +24,7 @@ from yaml.representer import SafeRepresenter
 from snakewebb import __version__
 from snakewebb.io.asdf_arrays import array, walk_blocks
 from snakewebb.io.atomic import BLOCK
-from snakewebb.io.checksums import make_room
+from snakewebb.io.checksums import make_room, sum_of
 
 END = b"\n...\n"
 INDEX = b"#ASDF BLOCK INDEX"
@@ -240,7 +240,13 @@ def fits_hash(headers: Iterable[str]) -> str:
 
 
 def extension(content: bytes) -> bytes:
-    """Return the extension of a FITS file that holds an ASDF file.
+    """Return the extension of a FITS file that holds an ASDF file."""
+    header, [(data, _)] = asdf_unit(content)
+    return header + data + bytes(-len(data) % BLOCK)
+
+
+def asdf_unit(content: bytes) -> tuple[bytes, list[tuple[bytes, int]]]:
+    """Return header and data of the extension that holds an ASDF file, for `write_unit`.
 
     It is one of bytes in a table. Astropy's class for tables would import asdf.
     """
@@ -250,7 +256,8 @@ def extension(content: bytes) -> bytes:
     header["TTYPE1"], header["TFORM1"] = "ASDF_METADATA", f"{len(content)}B"
     header["EXTNAME"] = "ASDF"
     make_room([header])
-    return header.tostring().encode("ascii") + content + bytes(-len(content) % BLOCK)
+    padded = content + bytes(-len(content) % 4)
+    return header.tostring().encode("ascii"), [(content, sum_of(padded))]
 
 
 @lru_cache(maxsize=8)

@@ -23,7 +23,7 @@ ROOM = {"DATASUM": ("0".ljust(10), "data unit checksum"), "CHECKSUM": ("0" * 16,
 """Cards as long as those that come in their place."""
 VALUE = 11
 """Where the text of a card's value begins."""
-PIECE = 1 << 22
+PIECE = 1 << 20
 """Bytes that are read at a time."""
 MODULUS = (1 << 32) - 1
 HASH = re.compile(rb"(?<=_fits_hash: )[0-9a-f]{64}")
@@ -66,6 +66,38 @@ def seal(file: BinaryIO) -> None:
     file.seek(end)
 
 
+def write_unit(
+    file: BinaryIO, header: bytes, pieces: Iterable[tuple[bytes | memoryview, int]]
+) -> bytes:
+    """Write a unit of a FITS file with its check sums, without reading again what was written.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for writing, where the unit begins.
+    header : bytes
+        With room for sums, see `make_room`.
+    pieces : iterable of (bytes, int)
+        The data, each piece with its `sum_of`; all but the last in whole words.
+
+    Returns
+    -------
+    bytes
+        The header as it is written.
+    """
+    start, total = file.tell(), 0
+    file.seek(len(header), 1)
+    for data, part in pieces:
+        file.write(data)
+        total = add(total, part)
+    file.write(bytes(-file.tell() % BLOCK))
+    end, header = file.tell(), _filled(header, total)
+    file.seek(start)
+    file.write(header)
+    file.seek(end)
+    return header
+
+
 def checksum_text(value: int) -> str:
     """Return the 16 letters of a CHECKSUM: those that add the complement of a sum to its unit.
 
@@ -99,7 +131,7 @@ def _filled(header: bytes, data: int) -> bytes:
     """Return a header with its sums, of one that has room for them."""
     header = _with(header, "DATASUM", str(data).ljust(10))
     header = _with(header, "CHECKSUM", "0" * 16)
-    return _with(header, "CHECKSUM", checksum_text(add(_sum(header), data)))
+    return _with(header, "CHECKSUM", checksum_text(add(sum_of(header), data)))
 
 
 def _with(header: bytes, key: str, text: str) -> bytes:
@@ -113,11 +145,11 @@ def _sum_of(file: BinaryIO, start: int, size: int) -> int:
     total = 0
     file.seek(start)
     for place in range(0, size, PIECE):
-        total = add(total, _sum(file.read(min(PIECE, size - place))))
+        total = add(total, sum_of(file.read(min(PIECE, size - place))))
     return total
 
 
-def _sum(data: Any) -> int:
+def sum_of(data: Any) -> int:
     """Return the sum of the words of 32 bits in bytes."""
     return add(0, int(np.frombuffer(data, ">u4").sum(dtype=np.uint64)))
 

@@ -6,21 +6,24 @@ many times as fast as to read and write a data model.
 
 from __future__ import annotations
 
+import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyWarning
 
 from snakewebb.errors import InputError
-from snakewebb.io.asdf_tree import EMPTY, AsdfTree, extension, fits_array, fits_hash
+from snakewebb.io.asdf_tree import EMPTY, AsdfTree, asdf_unit, fits_array, fits_hash
 from snakewebb.io.atomic import replacing
-from snakewebb.io.checksums import make_room, seal
+from snakewebb.io.checksums import PIECE, make_room, sum_of, write_unit
 from snakewebb.io.exposure_file import ExposureFile, opened
+from snakewebb.io.fits_structure import read_cards, structure
 from snakewebb.io.hdus import forget_sums, open_copy, unknown_cards
 from snakewebb.io.planes import PLANES, Planes
 from snakewebb.io.provenance import (
@@ -34,14 +37,19 @@ from snakewebb.io.provenance import (
     plain,
 )
 from snakewebb.io.schema import attributes
+from snakewebb.kernels.exposure_copy import store
 from snakewebb.wcs.change import WcsChange
 
 MODELS = {2: "ImageModel", 3: "CubeModel"}
 """What an exposure is called in its header, by the dimensions of its image."""
+SIGN = 1 << 31
+"""FITS stores unsigned words less this."""
 
 
-def _hash(hdus: fits.HDUList) -> str:
-    return fits_hash(str(hdu.header) for hdu in hdus if hdu.name != "ASDF")
+def _is_intact(path: Path, tree: AsdfTree) -> bool:
+    """Return whether nobody has changed the headers of a file since its tree was written."""
+    units = [unit for unit in structure(path) if unit.name != "ASDF"]
+    return tree.value("_fits_hash") == fits_hash(read_cards(path, unit) for unit in units)
 
 
 def write_copy(
@@ -77,6 +85,7 @@ def write_copy(
         If not, the copy has just these planes, and what JWST's keywords say: no other extension,
         unknown keyword, history or gWCS.
     """
+    planes = {name: np.ascontiguousarray(planes[name], PLANES[name]) for name in planes}
     statuses, notes = provenance.statuses, noted(provenance.notes)
     metadata = plain(metadata)
     model = MODELS[planes["SCI"].ndim]
@@ -88,8 +97,7 @@ def write_copy(
     tree = source.tree or AsdfTree(EMPTY)
     with warnings.catch_warnings(), open_copy(source.path) as hdus:
         warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
-        agree = tree.value("_fits_hash") == _hash(hdus)
-        agree &= hdus[0].header.get("DATAMODL") == model
+        agree = _is_intact(source.path, tree) and hdus[0].header.get("DATAMODL") == model
         forget_sums(hdus)
         dropped = ["_fits_hash"] if whole else _strip(hdus, tree, planes)
         for name in planes:
@@ -114,27 +122,54 @@ def write_copy(
             dropped += [f"meta.wcsinfo.{name.lower()}" for name in wcs.forgotten]
             changes |= {} if wcs.wcs is None else {"meta.wcs": wcs.wcs}
             changes |= {} if wcs.steps is None else {"meta.wcs.steps": wcs.steps}
-        # The header of a compressed image is not the one that is written.
-        make_room(hdu.header for hdu in hdus if not isinstance(hdu, fits.CompImageHDU))
+        make_room(hdu.header for hdu in hdus)
         unknown = unknown_cards(tree) if whole else {}
         changes |= {f"extra_fits.{name}.header": others for name, others in unknown.items()}
-        if agree:
-            ours = [keyword for keyword, *_ in own]
-            others = [card for card in unknown.get("PRIMARY", []) if card[0] not in ours]
-            changes["extra_fits.PRIMARY.header"] = [*others, *own]
-            changes["_fits_hash"] = _hash(hdus)
         if "ASDF" in hdus:
             del hdus["ASDF"]
+        try:
+            hdus.verify("silentfix")
+        except fits.VerifyError as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{source}: cannot be copied ({reason:.120}): mend it") from error
+        new = {hdus.index_of(name): plane for name, plane in planes.items()}
         with replacing(target) as file:
-            try:
-                hdus.writeto(file, output_verify="silentfix")
-            except fits.VerifyError as error:
-                reason = " ".join(str(error).split())
-                raise InputError(f"{source}: cannot be copied ({reason:.120}): mend it") from error
-            file.write(extension(tree.change(changes, dropped).to_bytes()))
-            seal(file)
+            headers = [
+                write_unit(file, hdu.header.tostring().encode(), _pieces(hdu, new.get(place)))
+                for place, hdu in enumerate(hdus)
+            ]
+            if agree:
+                ours = [keyword for keyword, *_ in own]
+                others = [card for card in unknown.get("PRIMARY", []) if card[0] not in ours]
+                changes["extra_fits.PRIMARY.header"] = [*others, *own]
+                changes["_fits_hash"] = fits_hash(header.decode() for header in headers)
+            content = tree.change(changes, dropped).to_bytes()
+            write_unit(file, *asdf_unit(content))
     source.forget()
     log_statuses(target, statuses)
+
+
+def _pieces(hdu: Any, plane: np.ndarray | None) -> Iterator[tuple[Any, int]]:
+    """Yield the data of a unit as they are to be written, piece by piece, with their sums.
+
+    Those of a plane, or if there is no new one as they are in the file that the unit was read from.
+    """
+    known = hdu.fileinfo()
+    if plane is None and known:
+        known["file"].seek(known["datLoc"])
+        for start in range(0, known["datSpan"], PIECE):
+            data = known["file"].read(min(PIECE, known["datSpan"] - start))
+            yield data, sum_of(data)
+        return
+    plane = hdu.data if plane is None else plane
+    if plane is None:
+        return
+    words, flipped = plane.ravel().view(np.uint32), SIGN if plane.dtype.kind == "u" else 0
+    out = np.empty(min(PIECE // 4, words.size), np.uint32)
+    for start in range(0, words.size, PIECE // 4):
+        piece = words[start : start + PIECE // 4]
+        total = store(piece, flipped, out)
+        yield out[: piece.size].data, total
 
 
 def _strip(hdus: fits.HDUList, tree: AsdfTree, planes: Planes) -> list[str]:
