@@ -16,12 +16,12 @@ INNER = slice(MARGIN, -MARGIN)
 
 def drizzle(u, v, weight, planes, shape, pixfrac=1.0, sky=0.0, repeats=1.0, top=0, left=0):
     """Return the kernel's sums over a window of the given shape."""
-    sums = np.zeros((2 if len(planes) == 1 else 6, *np.add(shape, 2 * MARGIN)))
+    sums = np.zeros((*np.add(shape, 2 * MARGIN), 2 * len(planes)))
     planes = tuple(np.asarray(plane, np.float32) for plane in planes)
     drizzle_square(
         u, v, pixfrac, np.asarray(weight, np.float32), planes, sky, repeats, top, left, sums
     )  # fmt: skip
-    return np.moveaxis(sums[:, INNER, INNER], 0, -1)
+    return sums[INNER, INNER]
 
 
 def lattice(ny, nx, angle=0.0, scale=1.0, shear=0.0, shift=(0.0, 0.0), flip=False, bend=0.0):

@@ -17,8 +17,7 @@ up, since variances need the squares of whole ones.
 
 Where pixels are as large as the output's and hardly turned, nearly all of them have one corner in
 each of four output pixels that meet in a point. Its four parts are quadrilaterals between a corner,
-that point and where two edges cross the lines through it: half the sum of two products each. Such
-pixels follow one another along an output row, so that whole runs of them are added at once.
+that point and where two edges cross the lines through it: half the sum of two products each.
 
 The terms of an output pixel's sums come in an order that only the input sets, and from absolute
 coordinates, whatever window of the output or rows of the input a call sees: any cutting of the
@@ -28,6 +27,7 @@ output into bands gives the same bits.
 import numpy as np
 
 from snakewebb.kernels.cache import njit
+from snakewebb.kernels.vectors import add_multiple
 
 CHUNK = 128  # pixels at a time: their work arrays stay in a core's nearest cache
 # Blocks: their columns, and the rows done at once. What the compiler can unroll is fast: 3×3 at
@@ -74,31 +74,36 @@ def _corners(c0, c1, a, b, side, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _terms(x, y, n, weight, planes, j, start, sky, repeats, terms):
+def _terms(x, y, n, weight, planes, j, start, sky, repeats, found, terms):
     """Find what pixels add per unit of shared area: 0 if they are not used."""
     x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
     y0, y1, y2, y3 = y[0], y[1], y[2], y[3]
-    factor = terms[0]
+    factor = found[0]
     for i in range(n):
         drop = 0.5 * ((x2[i] - x0[i]) * (y3[i] - y1[i]) - (x3[i] - x1[i]) * (y2[i] - y0[i]))
         term = weight[start + i] / drop
         factor[i] = term if 0.0 < abs(term) < np.inf else 0.0
-    image, values = planes[0][j], terms[1]
+    image, values = planes[0][j], found[1]
     for i in range(n):
         value = factor[i] * (image[start + i] - sky)
         values[i] = value if factor[i] != 0.0 else 0.0
     for k in range(1, len(planes)):
-        variance, values = planes[k][j], terms[k + 1]
+        variance, values = planes[k][j], found[k + 1]
         for i in range(n):
             value = factor[i] * np.sqrt(variance[start + i])
             values[i] = value if factor[i] != 0.0 else 0.0
     if len(planes) > 1:
-        rnoise, poisson, flat, values = terms[2], terms[3], terms[4], terms[5]
+        rnoise, poisson, flat, values = found[2], found[3], found[4], found[5]
         for i in range(n):
             a, b, c = rnoise[i] * rnoise[i], poisson[i] * poisson[i], flat[i] * flat[i]
             known = a == a or b == b or c == c
             total = (a if a == a else 0.0) + (b if b == b else 0.0)
             values[i] = total + repeats * (c if c == c else 0.0) if known else np.nan
+    for i in range(n):
+        for k in range(len(planes) + 1):
+            terms[i, k] = found[k, i]
+        if len(planes) > 1:
+            terms[i, 5] = found[5, i]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -155,68 +160,41 @@ def _quarters(x, y, n, area, col, row, regular):
 
 
 @njit(cache=True, nogil=True)
-def _add_pairs(line, left, right, terms):
-    """Add to pixels of an output row what falls on the left and on the right one of each pair."""
-    n = terms.size
-    line[0] += left[0] * terms[0]
-    for i in range(1, n):
-        line[i] += left[i] * terms[i] + right[i - 1] * terms[i - 1]
-    line[n] += right[n - 1] * terms[n - 1]
+def _add_quarters(area, terms, planes, n, col, row, regular, top, left, sums):
+    """Add the terms of regular pixels times their areas to the window."""
+    height, width = sums.shape[:2]
+    for i in range(n):
+        if not regular[i]:
+            continue
+        x, y = int(col[i]) - left, int(row[i]) - top
+        if x < 0 or y < 0 or x > width - 2 or y > height - 2:
+            continue
+        place = y * width + x
+        add_multiple(sums, place, area[0, i], terms, i, planes)
+        add_multiple(sums, place + 1, area[1, i], terms, i, planes)
+        add_multiple(sums, place + width, area[2, i], terms, i, planes)
+        add_multiple(sums, place + width + 1, area[3, i], terms, i, planes)
 
 
 @njit(cache=True, nogil=True)
-def _add_runs(area, squares, terms, n, col, row, regular, top, left, sums):
-    """Add the regular ones of some pixels to the window, runs along an output row at once."""
-    height, width = sums.shape[1:]
-    end = 0
-    while end < n:
-        start = end
-        end += 1
-        if not regular[start]:
-            continue
-        while (
-            end < n
-            and regular[end]
-            and row[end] == row[start]
-            and col[end] - col[start] == end - start
-        ):
-            end += 1
-        y, x = int(row[start]) - top, int(col[start]) - left
-        first = start + max(0, -x)
-        last = min(end, start + width - 1 - x)
-        if y < 0 or y > height - 2 or first >= last:
-            continue
-        x += first - start
-        columns, run = slice(x, x + last - first + 1), slice(first, last)
-        for k in range(sums.shape[0]):
-            parts = area if k < 5 else squares
-            for r in range(2):
-                _add_pairs(
-                    sums[k, y + r, columns],
-                    parts[2 * r, run],
-                    parts[2 * r + 1, run],
-                    terms[k, run],
-                )
+def _others(x, y, terms, n, regular, which, rest):
+    """Copy corners of the pixels that are used and not regular, and tell which these are.
 
-
-@njit(cache=True, nogil=True)
-def _others(x, y, terms, n, regular, rest):
-    """Copy the pixels that are used and not regular; return how many, and the largest extent."""
+    Returns how many, and the largest extent.
+    """
     number = 0
     largest = 0.0
-    size = terms.shape[0]
     for i in range(n):
-        if regular[i] or terms[0, i] == 0.0:
+        if regular[i] or terms[i, 0] == 0.0:
             continue
         x0, x1, x2, x3 = x[0, i], x[1, i], x[2, i], x[3, i]
         y0, y1, y2, y3 = y[0, i], y[1, i], y[2, i], y[3, i]
         wide = max(abs(x1 - x0), abs(x2 - x3)) + max(abs(x3 - x0), abs(x2 - x1))
         high = max(abs(y1 - y0), abs(y2 - y3)) + max(abs(y3 - y0), abs(y2 - y1))
         largest = max(largest, wide, high)
-        for k in range(size):
-            rest[k, number] = terms[k, i]
         for k in range(4):
-            rest[size + k, number], rest[size + 4 + k, number] = x[k, i], y[k, i]
+            rest[k, number], rest[4 + k, number] = x[k, i], y[k, i]
+        which[number] = i
         number += 1
     return number, largest
 
@@ -276,21 +254,19 @@ def _overlaps(x, y, n, columns, rows, col, row, area):
 
 
 @njit(cache=True, nogil=True)
-def _add(area, terms, n, columns, col, row, top, left, sums):
-    """Add each pixel's terms times its areas to the window; the last term times their squares."""
+def _add(area, terms, planes, which, n, columns, col, row, top, left, sums):
+    """Add the terms of some pixels times their areas to the window."""
     size = len(columns)
+    height, width = sums.shape[:2]
     for i in range(n):
         x, y = int(col[i]) - left, int(row[i]) - top
-        if x < 0 or y < 0 or x > sums.shape[2] - size or y > sums.shape[1] - size:
+        if x < 0 or y < 0 or x > width - size or y > height - size:
             continue
         for r in range(size):
             for c in range(size):
                 share = area[size * r + c, i]
                 if abs(share) > NOISE:
-                    for k in range(min(sums.shape[0], 5)):
-                        sums[k, y + r, x + c] += share * terms[k, i]
-                    if sums.shape[0] > 5:
-                        sums[5, y + r, x + c] += share * share * terms[5, i]
+                    add_multiple(sums, (y + r) * width + x + c, share, terms, which[i], planes)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -352,22 +328,19 @@ def drop_areas(u0, u1, v0, v1, pixfrac, extent, col, row):
 
 
 @njit(cache=True, nogil=True)
-def _add_whole(whole, terms, n, regular, col, row, top, left, sums):
+def _add_whole(whole, terms, planes, n, regular, col, row, top, left, sums):
     """Do as `_add` for large blocks, which may stick out of the window; not of regular pixels."""
-    height, width = sums.shape[1:]
+    height, width = sums.shape[:2]
     size = int(np.sqrt(whole.shape[0]))
     for i in range(n):
-        if regular[i] or terms[0, i] == 0.0:
+        if regular[i] or terms[i, 0] == 0.0:
             continue
         x, y = int(col[i]) - left, int(row[i]) - top
         for r in range(max(0, -y), min(size, height - y)):
             for c in range(max(0, -x), min(size, width - x)):
                 share = whole[r * size + c, i]
                 if abs(share) > NOISE:
-                    for k in range(min(sums.shape[0], 5)):
-                        sums[k, y + r, x + c] += share * terms[k, i]
-                    if sums.shape[0] > 5:
-                        sums[5, y + r, x + c] += share * share * terms[5, i]
+                    add_multiple(sums, (y + r) * width + x + c, share, terms, i, planes)
 
 
 @njit(
@@ -400,7 +373,7 @@ def drizzle_square(u, v, pixfrac, weight, planes, sky, repeats, top, left, sums)
         How many exposures share their errors of the flat field.
     top, left : int
         Output row and column of the window's first pixel.
-    sums : (2 or 6, h + 2 MARGIN, w + 2 MARGIN) float64
+    sums : (h + 2 MARGIN, w + 2 MARGIN, 2 or 8) float64
         For each pixel of the window, weight times shared area over the drop's area: summed alone,
         times the image, times the square root of each variance; and its square times the sum of
         the variances, VAR_FLAT ``repeats`` times, without those that are NaN or below 0; NaN if all
@@ -409,42 +382,38 @@ def drizzle_square(u, v, pixfrac, weight, planes, sky, repeats, top, left, sums)
     ny, nx = weight.shape
     top -= MARGIN
     left -= MARGIN
-    size = sums.shape[0]
     x = np.empty((4, CHUNK))
     y = np.empty((4, CHUNK))
     col = np.empty(CHUNK)
     row = np.empty(CHUNK)
     area = np.empty((16, CHUNK))
-    squares = np.empty((4, CHUNK))
     regular = np.empty(CHUNK, np.bool_)
-    terms = np.empty((2 + len(planes), CHUNK))
-    rest = np.empty((10 + len(planes), CHUNK))
+    which = np.empty(CHUNK, np.int64)
+    rest = np.empty((8, CHUNK))
+    found = np.empty((2 + len(planes), CHUNK))
+    terms = np.zeros((CHUNK, 2 * len(planes)))
     near = 0.5 - 0.5 * pixfrac
     for j in range(ny):
         for start in range(0, nx, CHUNK):
             n = min(CHUNK, nx - start)
             cut = slice(start, start + n + 1)
             u0, u1, v0, v1 = u[j, cut], u[j + 1, cut], v[j, cut], v[j + 1, cut]
-            if not _meets(v0, v1, top, top + sums.shape[1]):
+            if not _meets(v0, v1, top, top + sums.shape[0]):
                 continue
             _corners(u0, u1, near, near, pixfrac, x)
             _corners(v0, v1, near, near, pixfrac, y)
-            _terms(x, y, n, weight[j], planes, j, start, sky, repeats, terms)
+            _terms(x, y, n, weight[j], planes, j, start, sky, repeats, found, terms)
             _quarters(x, y, n, area, col, row, regular)
-            for k in range(4 if size > 5 else 0):
-                for i in range(n):
-                    squares[k, i] = area[k, i] * area[k, i]
-            _add_runs(area, squares, terms, n, col, row, regular, top, left, sums)
-            number, extent = _others(x, y, terms, n, regular, rest)
+            _add_quarters(area, terms, planes, n, col, row, regular, top, left, sums)
+            number, extent = _others(x, y, terms, n, regular, which, rest)
             if number == 0:
                 continue
-            xs, ys = rest[len(terms) : len(terms) + 4], rest[len(terms) + 4 :]
             if extent <= len(SMALL[0]) - 1 - SLACK:
-                _overlaps(xs, ys, number, *SMALL, col, row, area)
-                _add(area, rest, number, SMALL[0], col, row, top, left, sums)
+                _overlaps(rest[:4], rest[4:], number, *SMALL, col, row, area)
+                _add(area, terms, planes, which, number, SMALL[0], col, row, top, left, sums)
             elif extent <= len(LARGE[0]) - 1 - SLACK:
-                _overlaps(xs, ys, number, *LARGE, col, row, area)
-                _add(area, rest, number, LARGE[0], col, row, top, left, sums)
+                _overlaps(rest[:4], rest[4:], number, *LARGE, col, row, area)
+                _add(area, terms, planes, which, number, LARGE[0], col, row, top, left, sums)
             else:
                 whole = drop_areas(u0, u1, v0, v1, pixfrac, extent, col, row)
-                _add_whole(whole, terms, n, regular, col, row, top, left, sums)
+                _add_whole(whole, terms, planes, n, regular, col, row, top, left, sums)
