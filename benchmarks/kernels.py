@@ -92,7 +92,7 @@ def ours(data: dict[str, np.ndarray]) -> dict:
     weight = np.ones_like(sci)
 
     def drizzle():
-        sums = np.zeros((shape[0] + 2 * MARGIN, shape[1] + 2 * MARGIN, 6))
+        sums = np.zeros((shape[0] + 2 * MARGIN, shape[1] + 2 * MARGIN, 8))
         u, v = data["corner_u"], data["corner_v"]
         drizzle_square(u, v, PIXFRAC, weight, (sci, *variances), 0.0, 1.0, 0, 0, sums)
         totals, context = np.zeros((*shape, 9)), np.zeros(shape, np.uint32)

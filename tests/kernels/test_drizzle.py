@@ -16,8 +16,7 @@ INNER = slice(MARGIN, -MARGIN)
 
 def drizzle(u, v, weight, planes, shape, pixfrac=1.0, sky=0.0, repeats=1.0, top=0, left=0):
     """Return the kernel's sums over a window of the given shape."""
-    columns = 2 if len(planes) == 1 else 6
-    sums = np.zeros((shape[0] + 2 * MARGIN, shape[1] + 2 * MARGIN, columns))
+    sums = np.zeros((*np.add(shape, 2 * MARGIN), 2 * len(planes)))
     planes = tuple(np.asarray(plane, np.float32) for plane in planes)
     drizzle_square(
         u, v, pixfrac, np.asarray(weight, np.float32), planes, sky, repeats, top, left, sums

@@ -15,6 +15,10 @@ so each edge needs two divisions and no branch, and loses no digits where it is 
 level. Quadrilaterals larger than a block are cut into n×n that each fit one, and their areas added
 up, since variances need the squares of whole ones.
 
+Where pixels are as large as the output's and hardly turned, nearly all of them have one corner in
+each of four output pixels that meet in a point. Its four parts are quadrilaterals between a corner,
+that point and where two edges cross the lines through it: half the sum of two products each.
+
 The terms of an output pixel's sums come in an order that only the input sets, and from absolute
 coordinates, whatever window of the output or rows of the input a call sees: any cutting of the
 output into bands gives the same bits.
@@ -23,6 +27,7 @@ output into bands gives the same bits.
 import numpy as np
 
 from snakewebb.kernels.cache import njit
+from snakewebb.kernels.vectors import add_multiple
 
 CHUNK = 128  # pixels at a time: their work arrays stay in a core's nearest cache
 # Blocks: their columns, and the rows done at once. What the compiler can unroll is fast: 3×3 at
@@ -69,37 +74,129 @@ def _corners(c0, c1, a, b, side, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _terms(x, y, n, weight, planes, j, start, sky, repeats, extents, terms):
-    """Find what pixels add per unit of shared area; return the largest extent of a large one."""
+def _terms(x, y, n, weight, planes, j, start, sky, repeats, found, terms):
+    """Find what pixels add per unit of shared area: 0 if they are not used."""
     x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
     y0, y1, y2, y3 = y[0], y[1], y[2], y[3]
-    factor = terms[0]
-    large = 0
+    factor = found[0]
     for i in range(n):
         drop = 0.5 * ((x2[i] - x0[i]) * (y3[i] - y1[i]) - (x3[i] - x1[i]) * (y2[i] - y0[i]))
         term = weight[start + i] / drop
         factor[i] = term if 0.0 < abs(term) < np.inf else 0.0
-        wide = max(abs(x1[i] - x0[i]), abs(x2[i] - x3[i]))
-        wide += max(abs(x3[i] - x0[i]), abs(x2[i] - x1[i]))
-        high = max(abs(y1[i] - y0[i]), abs(y2[i] - y3[i]))
-        high += max(abs(y3[i] - y0[i]), abs(y2[i] - y1[i]))
-        extents[i] = max(wide, high) if factor[i] != 0.0 else 0.0
-        large += extents[i] > len(SMALL[0]) - 1 - SLACK
-    image, values = planes[0][j], terms[1]
+    image, values = planes[0][j], found[1]
     for i in range(n):
-        values[i] = factor[i] * (image[start + i] - sky)
+        value = factor[i] * (image[start + i] - sky)
+        values[i] = value if factor[i] != 0.0 else 0.0
     for k in range(1, len(planes)):
-        variance, values = planes[k][j], terms[k + 1]
+        variance, values = planes[k][j], found[k + 1]
         for i in range(n):
-            values[i] = factor[i] * np.sqrt(variance[start + i])
+            value = factor[i] * np.sqrt(variance[start + i])
+            values[i] = value if factor[i] != 0.0 else 0.0
     if len(planes) > 1:
-        rnoise, poisson, flat, values = terms[2], terms[3], terms[4], terms[5]
+        rnoise, poisson, flat, values = found[2], found[3], found[4], found[5]
         for i in range(n):
             a, b, c = rnoise[i] * rnoise[i], poisson[i] * poisson[i], flat[i] * flat[i]
             known = a == a or b == b or c == c
             total = (a if a == a else 0.0) + (b if b == b else 0.0)
             values[i] = total + repeats * (c if c == c else 0.0) if known else np.nan
-    return extents[:n].max() if large else 0.0
+    for i in range(n):
+        for k in range(len(planes) + 1):
+            terms[i, k] = found[k, i]
+        if len(planes) > 1:
+            terms[i, 5] = found[5, i]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _quarters(x, y, n, area, col, row, regular):
+    """Find the areas of quadrilaterals with one corner in each of four output pixels.
+
+    Parameters
+    ----------
+    x, y : (4, n…) float64
+        Corners in order round.
+    n : int
+    area : (4, n…) float64
+        Filled: lower left, lower right, upper left, upper right; signed as those of `_overlaps`.
+    col, row : (n…) float64
+        Filled with column and row of the lower left pixel.
+    regular : (n…) bool
+        Filled: which quadrilaterals are so, and share more than ``NOISE`` with each pixel.
+    """
+    # The corners' order is that of the middle pixel: it begins lower left and runs anticlockwise.
+    m = n // 2
+    first = 0
+    for k in range(1, 4):
+        if x[k, m] + y[k, m] < x[first, m] + y[first, m]:
+            first = k
+    turn = (x[2, m] - x[0, m]) * (y[3, m] - y[1, m]) - (x[3, m] - x[1, m]) * (y[2, m] - y[0, m])
+    step = 1 if turn > 0.0 else 3
+    half = 0.5 if turn > 0.0 else -0.5
+    k0, k1, k2, k3 = first, (first + step) % 4, (first + 2 * step) % 4, (first + 3 * step) % 4
+    x0, x1, x2, x3 = x[k0], x[k1], x[k2], x[k3]
+    y0, y1, y2, y3 = y[k0], y[k1], y[k2], y[k3]
+    low_left, low_right, up_left, up_right = area[0], area[1], area[2], area[3]
+    for i in range(n):
+        # The point where the four pixels meet, and the corners from there.
+        at_x, at_y = np.floor(min(x1[i], x2[i])), np.floor(min(y2[i], y3[i]))
+        a0, a1, a2, a3 = x0[i] - at_x, x1[i] - at_x, x2[i] - at_x, x3[i] - at_x
+        b0, b1, b2, b3 = y0[i] - at_y, y1[i] - at_y, y2[i] - at_y, y3[i] - at_y
+        # Where the edges cross the lines through it: below, above, left, right.
+        lower, upper, left, right = a1 - a0, a2 - a3, b3 - b0, b2 - b1
+        across, along = 1.0 / (lower * upper), 1.0 / (left * right)
+        below = b0 - (b1 - b0) * (a0 * (upper * across))
+        above = b3 - (b2 - b3) * (a3 * (lower * across))
+        before = a0 - (a3 - a0) * (b0 * (right * along))
+        behind = a1 - (a2 - a1) * (b1 * (left * along))
+        s00 = a0 * below + b0 * before
+        s10 = -(a1 * below + b1 * behind)
+        s01 = -(a3 * above + b3 * before)
+        s11 = a2 * above + b2 * behind
+        within = (max(a0, a3, b0, b1) <= 0.0) & (min(a0, a3, b0, b1) >= -1.0)
+        within &= (min(a1, a2, b2, b3) >= 0.0) & (max(a1, a2, b2, b3) <= 1.0)
+        regular[i] = within & (min(s00, s10, s01, s11) > 2.0 * NOISE)
+        low_left[i], low_right[i] = half * s00, half * s10
+        up_left[i], up_right[i] = half * s01, half * s11
+        col[i], row[i] = at_x - 1.0, at_y - 1.0
+
+
+@njit(cache=True, nogil=True)
+def _add_quarters(area, terms, planes, n, col, row, regular, top, left, sums):
+    """Add the terms of regular pixels times their areas to the window."""
+    height, width = sums.shape[:2]
+    for i in range(n):
+        if not regular[i]:
+            continue
+        x, y = int(col[i]) - left, int(row[i]) - top
+        if x < 0 or y < 0 or x > width - 2 or y > height - 2:
+            continue
+        place = y * width + x
+        add_multiple(sums, place, area[0, i], terms, i, planes)
+        add_multiple(sums, place + 1, area[1, i], terms, i, planes)
+        add_multiple(sums, place + width, area[2, i], terms, i, planes)
+        add_multiple(sums, place + width + 1, area[3, i], terms, i, planes)
+
+
+@njit(cache=True, nogil=True)
+def _others(x, y, terms, n, regular, which, rest):
+    """Copy corners of the pixels that are used and not regular, and tell which these are.
+
+    Returns how many, and the largest extent.
+    """
+    number = 0
+    largest = 0.0
+    for i in range(n):
+        if regular[i] or terms[i, 0] == 0.0:
+            continue
+        x0, x1, x2, x3 = x[0, i], x[1, i], x[2, i], x[3, i]
+        y0, y1, y2, y3 = y[0, i], y[1, i], y[2, i], y[3, i]
+        wide = max(abs(x1 - x0), abs(x2 - x3)) + max(abs(x3 - x0), abs(x2 - x1))
+        high = max(abs(y1 - y0), abs(y2 - y3)) + max(abs(y3 - y0), abs(y2 - y1))
+        largest = max(largest, wide, high)
+        for k in range(4):
+            rest[k, number], rest[4 + k, number] = x[k, i], y[k, i]
+        which[number] = i
+        number += 1
+    return number, largest
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -157,24 +254,19 @@ def _overlaps(x, y, n, columns, rows, col, row, area):
 
 
 @njit(cache=True, nogil=True)
-def _add(area, terms, planes, n, columns, col, row, top, left, sums):
-    """Add each pixel's terms times its areas to the window; the last term times their squares."""
+def _add(area, terms, planes, which, n, columns, col, row, top, left, sums):
+    """Add the terms of some pixels times their areas to the window."""
     size = len(columns)
+    height, width = sums.shape[:2]
     for i in range(n):
-        if terms[0, i] == 0.0:
-            continue
         x, y = int(col[i]) - left, int(row[i]) - top
-        if x < 0 or y < 0 or x > sums.shape[1] - size or y > sums.shape[0] - size:
+        if x < 0 or y < 0 or x > width - size or y > height - size:
             continue
         for r in range(size):
-            line = sums[np.uint64(y + r)]
             for c in range(size):
                 share = area[size * r + c, i]
                 if abs(share) > NOISE:
-                    for k in range(len(planes) + 1):
-                        line[np.uint64(x + c), k] += share * terms[k, i]
-                    if len(planes) > 1:
-                        line[np.uint64(x + c), 5] += share * share * terms[5, i]
+                    add_multiple(sums, (y + r) * width + x + c, share, terms, which[i], planes)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -236,23 +328,19 @@ def drop_areas(u0, u1, v0, v1, pixfrac, extent, col, row):
 
 
 @njit(cache=True, nogil=True)
-def _add_whole(whole, terms, planes, n, col, row, top, left, sums):
-    """Do as `_add` for large blocks, which may stick out of the window."""
+def _add_whole(whole, terms, planes, n, regular, col, row, top, left, sums):
+    """Do as `_add` for large blocks, which may stick out of the window; not of regular pixels."""
     height, width = sums.shape[:2]
     size = int(np.sqrt(whole.shape[0]))
     for i in range(n):
-        if terms[0, i] == 0.0:
+        if regular[i] or terms[i, 0] == 0.0:
             continue
         x, y = int(col[i]) - left, int(row[i]) - top
         for r in range(max(0, -y), min(size, height - y)):
             for c in range(max(0, -x), min(size, width - x)):
                 share = whole[r * size + c, i]
                 if abs(share) > NOISE:
-                    cell = sums[y + r, x + c]
-                    for k in range(len(planes) + 1):
-                        cell[k] += share * terms[k, i]
-                    if len(planes) > 1:
-                        cell[5] += share * share * terms[5, i]
+                    add_multiple(sums, (y + r) * width + x + c, share, terms, i, planes)
 
 
 @njit(
@@ -285,7 +373,7 @@ def drizzle_square(u, v, pixfrac, weight, planes, sky, repeats, top, left, sums)
         How many exposures share their errors of the flat field.
     top, left : int
         Output row and column of the window's first pixel.
-    sums : (h + 2 MARGIN, w + 2 MARGIN, 2 or 6) float64
+    sums : (h + 2 MARGIN, w + 2 MARGIN, 2 or 8) float64
         For each pixel of the window, weight times shared area over the drop's area: summed alone,
         times the image, times the square root of each variance; and its square times the sum of
         the variances, VAR_FLAT ``repeats`` times, without those that are NaN or below 0; NaN if all
@@ -299,8 +387,11 @@ def drizzle_square(u, v, pixfrac, weight, planes, sky, repeats, top, left, sums)
     col = np.empty(CHUNK)
     row = np.empty(CHUNK)
     area = np.empty((16, CHUNK))
-    extents = np.empty(CHUNK)
-    terms = np.empty((2 + len(planes), CHUNK))
+    regular = np.empty(CHUNK, np.bool_)
+    which = np.empty(CHUNK, np.int64)
+    rest = np.empty((8, CHUNK))
+    found = np.empty((2 + len(planes), CHUNK))
+    terms = np.zeros((CHUNK, 2 * len(planes)))
     near = 0.5 - 0.5 * pixfrac
     for j in range(ny):
         for start in range(0, nx, CHUNK):
@@ -311,14 +402,18 @@ def drizzle_square(u, v, pixfrac, weight, planes, sky, repeats, top, left, sums)
                 continue
             _corners(u0, u1, near, near, pixfrac, x)
             _corners(v0, v1, near, near, pixfrac, y)
-            extent = _terms(x, y, n, weight[j], planes, j, start, sky, repeats, extents, terms)
-            if extent == 0.0:
-                _overlaps(x, y, n, *SMALL, col, row, area)
-                _add(area, terms, planes, n, SMALL[0], col, row, top, left, sums)
+            _terms(x, y, n, weight[j], planes, j, start, sky, repeats, found, terms)
+            _quarters(x, y, n, area, col, row, regular)
+            _add_quarters(area, terms, planes, n, col, row, regular, top, left, sums)
+            number, extent = _others(x, y, terms, n, regular, which, rest)
+            if number == 0:
                 continue
-            if extent <= len(LARGE[0]) - 1 - SLACK:
-                _overlaps(x, y, n, *LARGE, col, row, area)
-                _add(area, terms, planes, n, LARGE[0], col, row, top, left, sums)
-                continue
-            whole = drop_areas(u0, u1, v0, v1, pixfrac, extent, col, row)
-            _add_whole(whole, terms, planes, n, col, row, top, left, sums)
+            if extent <= len(SMALL[0]) - 1 - SLACK:
+                _overlaps(rest[:4], rest[4:], number, *SMALL, col, row, area)
+                _add(area, terms, planes, which, number, SMALL[0], col, row, top, left, sums)
+            elif extent <= len(LARGE[0]) - 1 - SLACK:
+                _overlaps(rest[:4], rest[4:], number, *LARGE, col, row, area)
+                _add(area, terms, planes, which, number, LARGE[0], col, row, top, left, sums)
+            else:
+                whole = drop_areas(u0, u1, v0, v1, pixfrac, extent, col, row)
+                _add_whole(whole, terms, planes, n, regular, col, row, top, left, sums)

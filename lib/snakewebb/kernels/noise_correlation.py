@@ -112,7 +112,7 @@ def add_totals(spline, steps, inverse, limits, pixfrac, sample, repeats, time, c
                 here[:, j, i] = sample[:, (y0 + j) % sample.shape[1], (x0 + i) % sample.shape[2]]
         # The image does not count.
         planes = here[0], here[1], here[2], here[3]
-        sums = np.zeros((side + 2 * MARGIN, side + 2 * MARGIN, 6))
+        sums = np.zeros((side + 2 * MARGIN, side + 2 * MARGIN, 8))
         drizzle_square(u, v, pixfrac, here[0], planes, 0.0, repeats, bottom, left, sums)
         add_exposure(sums, 0, 0, time, totals[k], context, np.uint32(0))
 

@@ -16,7 +16,7 @@ def add_exposure(sums, top, left, time, totals, context, bit):
 
     Parameters
     ----------
-    sums : (h + 2 MARGIN, w + 2 MARGIN, 2 or 6) float64
+    sums : (h + 2 MARGIN, w + 2 MARGIN, 2 or 8) float64
         From `snakewebb.kernels.drizzle.drizzle_square`, of the image alone, or of it and its
         variances.
     top, left : int
@@ -25,7 +25,7 @@ def add_exposure(sums, top, left, time, totals, context, bit):
         The exposure's weight for variances; 0 takes the inverse of its resampled VAR_RNOISE.
     totals : (H, W, 2 or 9) float64
         Σ weight, Σ weight × image; for each variance, Σ u² × variance and Σ u, with u that weight
-        for variances; and the sum of the last column of ``sums``. Added to.
+        for variances; and the sum of the sixth of ``sums``. Added to.
     context : (H, W) or (0, 0) uint32
         Gets ``bit`` where the exposure has weight.
     bit : uint32

@@ -178,8 +178,7 @@ def drizzle_exposure(
     left = max(math.floor(u.min() + 0.5) - reach, 0)
     height = max(min(math.floor(v.max() + 0.5) + reach + 1, rows[1]) - top, 0)
     width = max(min(math.floor(u.max() + 0.5) + reach + 1, grid.shape[1]) - left, 0)
-    columns = 2 if len(images) == 1 else 2 + len(images)
-    sums = np.zeros((height + 2 * MARGIN, width + 2 * MARGIN, columns))
+    sums = np.zeros((height + 2 * MARGIN, width + 2 * MARGIN, 2 * len(images)))
     if kernel == "square":
         drizzle_square(
             u, v, pixfrac, weight, tuple(images), sky, float(exposure.repeats), top, left, sums
