@@ -180,7 +180,26 @@ def test_many_that_lack_a_kernel_compile_it_once(tmp_path):
     assert sorted(job.communicate()[0] for job in jobs) == 5 * ["0\n"] + ["1\n"]
 
 
-def test_processes_begin_with_different_kernels(monkeypatch):
+def test_where_all_kernels_are_there_none_is_imported(kept, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "_NAMES", set())
+    assert not cache.are_complete()
+    cache.note_complete()
+    assert not cache.are_complete(), "no kernels are not all"
+    load(tmp_path / "one")
+    assert not cache.are_complete()
+    cache.note_complete()
+    assert cache.are_complete()
+    monkeypatch.setattr(compilation, "compile_from", pytest.fail)
+    compilation.compile_kernels(1)
+    (path,) = (path for path in kernels_in(kept) if path.name.startswith("half"))
+    path.unlink()
+    assert not cache.are_complete()
+    monkeypatch.setattr(cache, "folder", lambda: None)
+    cache.note_complete()
+    assert not cache.are_complete()
+
+
+def test_processes_begin_with_different_kernels(kept, monkeypatch):
     begun = []
 
     def popen(command):

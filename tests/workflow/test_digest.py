@@ -36,7 +36,7 @@ def fill(folder):
 
 
 def digest_of(folder):
-    for function in (digest._needs, digest._packages, digest._data):
+    for function in (digest._needs, digest._content, digest._modules, digest._data):
         function.cache_clear()
     return digest.code_digest(folder / "script.py", folder / "lib")
 

@@ -10,6 +10,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from snakewebb.kernels.cache import are_complete, note_complete
+
 log = logging.getLogger(__name__)
 MODULES = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
 
@@ -17,8 +19,12 @@ MODULES = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
 def compile_kernels(processes: int) -> None:
     """Compile what is not there, with some processes; each begins with other kernels.
 
-    They come to wait for each other where they meet, see `snakewebb.kernels.cache`.
+    They come to wait for each other where they meet, see `snakewebb.kernels.cache`. Where all are
+    there nothing is imported, which would take longer than most jobs.
     """
+    if are_complete():
+        log.info("all kernels are compiled")
+        return
     # Ctrl-C ends them without a word: the job, or the user, knows.
     quiet = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)"
     program = f"{quiet}; from {__spec__.name} import compile_from; compile_from"
@@ -27,6 +33,7 @@ def compile_kernels(processes: int) -> None:
     compile_from(0)
     for other in others:
         other.wait()
+    note_complete()
 
 
 def compile_from(first: int) -> None:

@@ -26,10 +26,13 @@ from typing import Any
 import numba
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
+from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 
 _log = logging.getLogger(__name__)
 _DIGEST = hashlib.sha256().digest_size
+_NAMES: set[str] = set()
+"""Of the kernels that this process has."""
 
 
 def njit(
@@ -70,6 +73,31 @@ def folder() -> Path | None:
     return caches / "snakewebb" / digest.hexdigest()[:16]
 
 
+def note_complete() -> None:
+    """Note that the kernels of this process are all that there are, for `are_complete`."""
+    if (mark := _mark()) and _NAMES:
+        _write(mark, "\n".join(sorted(_NAMES)).encode())
+
+
+def are_complete() -> bool:
+    """Return whether all kernels are there, compiled for this CPU: without importing any."""
+    try:
+        return bool(mark := _mark()) and {*mark.read_text().split()} <= {*os.listdir(mark.parent)}
+    except OSError:
+        return False
+
+
+def _mark() -> Path | None:
+    where = folder()
+    return where and where / f"complete-{_key(cpu_target.target_context.codegen())}"
+
+
+def _key(codegen: Any, *kernel: Any) -> str:
+    """Return a name of what compiles, or of what it makes of a kernel with a signature."""
+    key = (numba.__version__, sys.implementation.cache_tag), codegen.magic_tuple(), *kernel
+    return hashlib.sha256(repr(key).encode()).hexdigest()[:32]
+
+
 class _Cache(NullCache):
     """What numba asks for a kernel: files that hold a digest and then the pickled machine code."""
 
@@ -94,28 +122,28 @@ class _Cache(NullCache):
         if path is None:
             return
         if not (cres.lifted or cres.library.has_dynamic_globals):
-            self._write(path, cres)
+            code = dumps(cres._reduce())
+            _write(path, hashlib.sha256(code).digest() + code)
         _take_turn(path, fcntl.LOCK_UN)
-
-    def _write(self, path, cres):
-        code = dumps(cres._reduce())
-        partial = path.with_name(f".{uuid.uuid4().hex}.partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(hashlib.sha256(code).digest() + code)
-            partial.replace(path)
-        except OSError as error:
-            _complain(path.parent, error.strerror)
-            with contextlib.suppress(OSError):
-                partial.unlink()
 
     def _path(self, sig, codegen):
         if folder() is None:
             return None
-        versions = numba.__version__, sys.implementation.cache_tag
-        key = repr((versions, codegen.magic_tuple(), self._function.__module__, sig))
-        name = f"{self._function.__qualname__}-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+        name = f"{self._function.__qualname__}-{_key(codegen, self._function.__module__, sig)}"
+        _NAMES.add(name)
         return folder() / name
+
+
+def _write(path, content):
+    partial = path.with_name(f".{uuid.uuid4().hex}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        _complain(path.parent, error.strerror)
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def _read(path, target_context):

@@ -7,6 +7,7 @@ whose import takes as long as the rest of it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,27 @@ BAR_LENGTHS = {
     for number in (*less, 1, 2, 5, 10, 20, 30)
 }  # arcsec
 KINDS = {"point-like": "#0072B2", "extended": "#D55E00"}  # of Okabe and Ito, for all eyes
+
+
+class Stretch(FuncNorm):
+    """A stretch with given ends; matplotlib would look for some in each image, behind masks."""
+
+    def __init__(self, forward: Callable, inverse: Callable, low: float, high: float):
+        super().__init__((forward, inverse), low, high)
+        self._forward, self._ends = forward, forward(np.array((low, high)))
+
+    def autoscale_None(self, A: Any) -> None:  # noqa: N802, N803
+        """Look for nothing."""
+
+    def __call__(self, value: Any, clip: bool | None = None) -> Any:
+        """Return what lies from low to high as 0 … 1."""
+        if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+            return super().__call__(value, clip)
+        low, high = self._ends.astype(value.dtype)
+        scaled = self._forward(np.ma.getdata(value))
+        scaled -= low
+        scaled /= high - low
+        return np.ma.array(scaled, mask=np.ma.getmask(value)) if np.ma.isMA(value) else scaled
 
 
 def plot_mosaic(i2d: str | Path, picture: str | Path) -> None:
@@ -131,6 +153,9 @@ def block_average(path: str | Path, factor: int | None = None) -> tuple[np.ndarr
         for start in range(0, ny, step):
             rows = hdu.section[start : start + step]
             good = np.isfinite(rows) & (rows != 0)
+            if factor == 1:
+                bands.append(np.where(good, rows, np.nan))
+                continue
             total, number = (_block_sums(a, factor) for a in (np.where(good, rows, 0), good))
             bands.append(np.where(number > 0, total / np.maximum(number, 1), np.nan))
     return np.concatenate(bands).astype(np.float32), factor
@@ -143,7 +168,7 @@ def _block_sums(array: np.ndarray, factor: int) -> np.ndarray:
     return reduce(np.add, (rows[:, i::factor] for i in range(factor)))
 
 
-def stretch(image: np.ndarray, number: int = 8) -> tuple[FuncNorm, np.ndarray]:
+def stretch(image: np.ndarray, number: int = 8) -> tuple[Stretch, np.ndarray]:
     """Return an asinh stretch around the sky, and where to put the ticks of a colour bar.
 
     Linear within two standard deviations of the sky, logarithmic far above.
@@ -176,7 +201,7 @@ def stretch(image: np.ndarray, number: int = 8) -> tuple[FuncNorm, np.ndarray]:
     margin = 0.04 * np.ptp(ends)
     places = np.linspace(ends[0] + margin, ends[1] - margin, number)
     ticks = [roundest(*inverse(place + margin * np.array((-1, 1)))) for place in places]
-    return FuncNorm((forward, inverse), low, high), np.array(ticks)
+    return Stretch(forward, inverse, low, high), np.array(ticks)
 
 
 def roundest(low: float, high: float) -> float:

@@ -106,7 +106,11 @@ def _shades(image: np.ndarray, norm: Normalize) -> np.ndarray:
     """Return an image of bytes; what has data is not 0."""
     good = np.isfinite(image)
     scaled = np.asarray(norm(np.where(good, image, norm.vmin)), np.float32)
-    return np.where(good, 1 + 254 * np.clip(scaled, 0, 1), 0).astype(np.uint8)
+    np.clip(scaled, 0, 1, out=scaled)
+    scaled *= 254
+    scaled += 1
+    scaled[~good] = 0
+    return scaled.astype(np.uint8)
 
 
 def _cut(band: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

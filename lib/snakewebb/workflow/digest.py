@@ -27,11 +27,9 @@ def code_digest(script: str | Path, library: str | Path) -> str:
         The same wherever script and library lie.
     """
     root = Path(library)
-    files = needed(Path(script), root)
     digest = sha256()
-    for file in sorted(files):
-        name = file.relative_to(root) if file.is_relative_to(root) else file.name
-        digest.update(f"{name}\0".encode() + file.read_bytes())
+    for file in sorted(needed(Path(script), root), key=str):
+        digest.update(_content(file, root))
     return f"{Path(script).name} and what it imports: {digest.hexdigest()[:16]}"
 
 
@@ -39,36 +37,37 @@ def needed(script: Path, root: Path) -> set[Path]:
     """Return a script and the files of a library that it needs, directly or not."""
     todo, files = [script], {script}
     while todo:
-        found = set(_needs(todo.pop(), root)) - files
+        found = _needs(todo.pop(), root) - files
         files |= found
         todo += [file for file in found if file.suffix == ".py"]
     return files
 
 
 @cache
-def _needs(file: Path, root: Path) -> list[Path]:
+def _content(file: Path, root: Path) -> bytes:
+    """Return the name of a file, as the digest has it, and what is in it."""
+    name = file.relative_to(root) if file.is_relative_to(root) else file.name
+    return f"{name}\0".encode() + file.read_bytes()
+
+
+@cache
+def _needs(file: Path, root: Path) -> set[Path]:
     """Return the files of a library that a Python file needs itself.
 
     These are the modules that it imports, their packages, which are imported before them, and data
     that lie beside it and that it names.
     """
     source = file.read_text(encoding="utf-8")
-    names: set[str] = set()
+    modules, files = _modules(root), set()
     for base, listed in imports(source):
         level = len(base) - len(base.lstrip("."))
         parts = [*_package(file, root, level), *filter(None, base[level:].split("."))]
-        names.add(".".join(parts))
-        names.update(".".join([*parts, name]) for name in listed)
-    files = []
-    for name in names:
-        parts = name.split(".")
-        if parts[0] not in _packages(root):
-            continue
-        files += [root.joinpath(*parts[:n], "__init__.py") for n in range(1, len(parts) + 1)]
-        files.append(root.joinpath(*parts).with_suffix(".py"))
+        names = [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
+        names += [f"{names[-1]}.{name}" if names else name for name in listed]
+        files.update(modules[name] for name in names if name in modules)
     data = _data(file.parent) if file.is_relative_to(root) else ()
-    files += [path for path in data if path.name in source]
-    return [path for path in dict.fromkeys(files) if path.is_file() and path != file]
+    files.update(path for path in data if path.name in source)
+    return files - {file}
 
 
 def _package(file: Path, root: Path, level: int) -> list[str]:
@@ -77,10 +76,14 @@ def _package(file: Path, root: Path, level: int) -> list[str]:
 
 
 @cache
-def _packages(root: Path) -> frozenset[str]:
+def _modules(root: Path) -> dict[str, Path]:
+    """Return the files of a library's modules, by what they are imported as."""
     # An installed library lies among those of others.
     own = root / (__package__ or "").partition(".")[0]
-    return frozenset([own.name] if own.is_dir() else (path.name for path in root.iterdir()))
+    files = (own if own.is_dir() else root).rglob("*.py")
+    known = {file.relative_to(root).with_suffix("").parts: file for file in files}
+    # A package is what its __init__ says.
+    return {".".join(p[:-1] if p[-1] == "__init__" else p): file for p, file in known.items()}
 
 
 @cache
