@@ -5,6 +5,8 @@ import numpy as np
 from snakewebb.kernels.background import sort
 from snakewebb.kernels.cache import njit
 
+ZERO, NAN = np.float32(0), np.float32(np.nan)
+
 
 @njit("int64(float32[:, ::1], int64, int64)", cache=True, nogil=True)
 def gaps(weight, i, j):
@@ -23,6 +25,7 @@ def gaps(weight, i, j):
     "void(float32[:, ::1], float32[:, ::1], float64[::1], int64, float32[:, ::1], float32[:, ::1])",
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def weighted(image, weight, kernel, top, out, flux):
     """Fit a source to each place: its flux, and that over its error, if weights are 1 / variances.
@@ -32,9 +35,9 @@ def weighted(image, weight, kernel, top, out, flux):
     Parameters
     ----------
     image, weight : (ny, nx) float32
-        The image is not looked at where the weight is 0.
+        The image is finite where the weight is 0.
     kernel : (2 m + 1,) float64
-        For both axes.
+        For both axes, symmetric.
     top : int
         The image's row that is the first of `out`.
     out, flux : (rows, nx) float32
@@ -42,35 +45,59 @@ def weighted(image, weight, kernel, top, out, flux):
     """
     ny, nx = image.shape
     m = kernel.size // 2
-    light = np.zeros(nx + 2 * m)
-    power = np.zeros(nx + 2 * m)
-    light_2d = np.empty(nx)
-    power_2d = np.empty(nx)
+    half = kernel[m:].astype(np.float32)
+    square = half * half
+    # as many rows of image times weight as the kernel has, which take turns
+    products = np.empty((kernel.size, nx), np.float32)
+    nothing = np.zeros(nx, np.float32)
+    light = np.zeros(nx + 2 * m, np.float32)
+    power = np.zeros(nx + 2 * m, np.float32)
+    known = max(top - m, 0)
     for i in range(out.shape[0]):
-        light[m : m + nx] = 0.0
-        power[m : m + nx] = 0.0
-        for t in range(kernel.size):
-            row = top + i + t - m
-            if 0 <= row < ny:
-                factor = kernel[t]
-                square = factor * factor
-                for j in range(nx):
-                    w = np.float64(weight[row, j])
-                    light[m + j] += factor * (w * image[row, j] if w > 0.0 else 0.0)
-                    power[m + j] += square * w
-        light_2d[:] = 0.0
-        power_2d[:] = 0.0
-        for t in range(kernel.size):
-            factor = kernel[t]
-            square = factor * factor
+        middle = top + i
+        while known < min(middle + m + 1, ny):
+            line, values, weights = products[known % kernel.size], image[known], weight[known]
             for j in range(nx):
-                light_2d[j] += factor * light[j + t]
-                power_2d[j] += square * power[j + t]
+                line[j] = weights[j] * values[j]
+            known += 1
+        # what is above and below counts the same, and so do left and right
+        sums, norms = light[m : m + nx], power[m : m + nx]
+        line, weights = products[middle % kernel.size], weight[middle]
         for j in range(nx):
-            out[i, j] = light_2d[j] / np.sqrt(power_2d[j]) if power_2d[j] > 0.0 else np.nan
-            flux[i, j] = light_2d[j] / power_2d[j] if power_2d[j] > 0.0 else np.nan
-            if not weight[top + i, j] > 0.0 and gaps(weight, top + i, j) > 3:
-                out[i, j] = flux[i, j] = np.nan
+            sums[j] = half[0] * line[j]
+            norms[j] = square[0] * weights[j]
+        for t in range(1, m + 1):
+            factor, factor_2 = half[t], square[t]
+            above, above_w = nothing, nothing
+            if middle >= t:
+                above, above_w = products[(middle - t) % kernel.size], weight[middle - t]
+            below, below_w = nothing, nothing
+            if middle + t < ny:
+                below, below_w = products[(middle + t) % kernel.size], weight[middle + t]
+            for j in range(nx):
+                sums[j] += factor * (above[j] + below[j])
+                norms[j] += factor_2 * (above_w[j] + below_w[j])
+        light_2d, power_2d = out[i], flux[i]
+        for j in range(nx):
+            light_2d[j] = half[0] * sums[j]
+            power_2d[j] = square[0] * norms[j]
+        for t in range(1, m + 1):
+            factor, factor_2 = half[t], square[t]
+            left, right = light[m - t : m - t + nx], light[m + t : m + t + nx]
+            left_w, right_w = power[m - t : m - t + nx], power[m + t : m + t + nx]
+            for j in range(nx):
+                light_2d[j] += factor * (left[j] + right[j])
+                power_2d[j] += factor_2 * (left_w[j] + right_w[j])
+        without = 0
+        for j in range(nx):
+            total, norm = light_2d[j], power_2d[j]
+            light_2d[j] = total / np.sqrt(norm) if norm > ZERO else NAN
+            power_2d[j] = total / norm if norm > ZERO else NAN
+            without += weights[j] <= ZERO
+        if without > 0:
+            for j in range(nx):
+                if weights[j] <= ZERO and gaps(weight, middle, j) > 3:
+                    out[i, j] = flux[i, j] = NAN
 
 
 @njit(
