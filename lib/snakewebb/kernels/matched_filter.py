@@ -41,7 +41,8 @@ def weighted(image, weight, kernel, top, out, flux):
     top : int
         The image's row that is the first of `out`.
     out, flux : (rows, nx) float32
-        NaN where the pixel and four or more of its neighbours have no weight.
+        NaN where the pixel and four or more of its neighbours have no weight. The flux may have no
+        rows: then it is not wanted.
     """
     ny, nx = image.shape
     m = kernel.size // 2
@@ -52,6 +53,7 @@ def weighted(image, weight, kernel, top, out, flux):
     nothing = np.zeros(nx, np.float32)
     light = np.zeros(nx + 2 * m, np.float32)
     power = np.zeros(nx + 2 * m, np.float32)
+    unwanted = np.empty(nx, np.float32)
     known = max(top - m, 0)
     for i in range(out.shape[0]):
         middle = top + i
@@ -77,7 +79,7 @@ def weighted(image, weight, kernel, top, out, flux):
             for j in range(nx):
                 sums[j] += factor * (above[j] + below[j])
                 norms[j] += factor_2 * (above_w[j] + below_w[j])
-        light_2d, power_2d = out[i], flux[i]
+        light_2d, power_2d = out[i], flux[i] if flux.shape[0] > 0 else unwanted
         for j in range(nx):
             light_2d[j] = half[0] * sums[j]
             power_2d[j] = square[0] * norms[j]
@@ -97,7 +99,7 @@ def weighted(image, weight, kernel, top, out, flux):
         if without > 0:
             for j in range(nx):
                 if weights[j] <= ZERO and gaps(weight, middle, j) > 3:
-                    out[i, j] = flux[i, j] = NAN
+                    light_2d[j] = power_2d[j] = NAN
 
 
 @njit(
@@ -167,6 +169,72 @@ def mesh_noise(image, good, width, step, out):
         if abs(mean - level) < 0.3 * noise:
             level = 2.5 * level - 1.5 * mean
         out[k, 0], out[k, 1], out[k, 2] = level, noise, high / seen
+
+
+@njit("void(float32[:, ::1], float64[::1], int64, boolean[:, ::1])", cache=True, nogil=True)
+def mark(image, limits, width, out):
+    """Mark pixels above the limit of their mesh.
+
+    Parameters
+    ----------
+    image : (ny, nx) float32
+    limits : (n,) float64
+    width : int
+        Of a mesh.
+    out : (ny, nx) bool
+        Set to True there.
+    """
+    for i in range(image.shape[0]):
+        for k in range(limits.size):
+            for j in range(k * width, min((k + 1) * width, image.shape[1])):
+                out[i, j] |= image[i, j] > limits[k]
+
+
+@njit(
+    "void(boolean[:, ::1], boolean[:, ::1], int64, int64, float64, boolean[:, ::1])",
+    cache=True,
+    nogil=True,
+)
+def blank(sources, good, reach, width, least, out):
+    """Mark the good pixels that are not near sources.
+
+    Parameters
+    ----------
+    sources, good : (ny, nx) bool
+    reach : int
+        Half the side of the square about a pixel that has no source, without its middle.
+    width : int
+        Of a mesh.
+    least : float
+        All good pixels of a mesh are marked if a smaller share of them is left.
+    out : (ny, nx) bool
+        Filled.
+    """
+    ny, nx = good.shape
+    line = np.empty(nx, np.bool_)
+    for i in range(ny):
+        line[:] = False
+        for y in range(max(i - reach, 0), min(i + reach + 1, ny)):
+            for j in range(nx):
+                line[j] |= sources[y, j]
+        row = out[i]
+        last = -reach - 1
+        for j in range(nx):
+            last = j if line[j] else last
+            row[j] = good[i, j] and j - last > reach
+        last = nx + reach
+        for j in range(nx - 1, -1, -1):
+            last = j if line[j] else last
+            row[j] = row[j] and last - j > reach
+    for left in range(0, nx, width):
+        right = min(left + width, nx)
+        number = most = 0
+        for i in range(ny):
+            for j in range(left, right):
+                number += out[i, j]
+                most += good[i, j]
+        if number < least * most:
+            out[:, left:right] = good[:, left:right]
 
 
 @njit("int64(float32[:, ::1], float32, int64, int64, int64[:, ::1])", cache=True, nogil=True)
