@@ -141,3 +141,23 @@ def extents(labels, boxes):
                 box[2] = min(box[2], j)
                 box[3] = max(box[3], j + 1)
                 box[4] += 1
+
+
+LOOK_UP = "void(int32[:, ::1], {0}[::1], {0}[:, ::1])"
+
+
+@njit([LOOK_UP.format("int32"), LOOK_UP.format("uint32")], cache=True, nogil=True)
+def look_up(ids, lookup, out):
+    """Write down what ids stand for.
+
+    Parameters
+    ----------
+    ids : (ny, nx) int32
+        At least 0.
+    lookup : (n,) int32 or uint32
+    out : (ny, nx) int32 or uint32
+        Filled; it may share the memory of `ids`.
+    """
+    for i in range(ids.shape[0]):
+        for j in range(ids.shape[1]):
+            out[i, j] = lookup[ids[i, j]]

@@ -5,6 +5,8 @@ import numpy as np
 from snakewebb.kernels.background import sort
 from snakewebb.kernels.cache import njit
 
+ZERO, NAN = np.float32(0), np.float32(np.nan)
+
 
 @njit("int64(float32[:, ::1], int64, int64)", cache=True, nogil=True)
 def gaps(weight, i, j):
@@ -23,6 +25,7 @@ def gaps(weight, i, j):
     "void(float32[:, ::1], float32[:, ::1], float64[::1], int64, float32[:, ::1], float32[:, ::1])",
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def weighted(image, weight, kernel, top, out, flux):
     """Fit a source to each place: its flux, and that over its error, if weights are 1 / variances.
@@ -32,45 +35,71 @@ def weighted(image, weight, kernel, top, out, flux):
     Parameters
     ----------
     image, weight : (ny, nx) float32
-        The image is not looked at where the weight is 0.
+        The image is finite where the weight is 0.
     kernel : (2 m + 1,) float64
-        For both axes.
+        For both axes, symmetric.
     top : int
         The image's row that is the first of `out`.
     out, flux : (rows, nx) float32
-        NaN where the pixel and four or more of its neighbours have no weight.
+        NaN where the pixel and four or more of its neighbours have no weight. The flux may have no
+        rows: then it is not wanted.
     """
     ny, nx = image.shape
     m = kernel.size // 2
-    light = np.zeros(nx + 2 * m)
-    power = np.zeros(nx + 2 * m)
-    light_2d = np.empty(nx)
-    power_2d = np.empty(nx)
+    half = kernel[m:].astype(np.float32)
+    square = half * half
+    # as many rows of image times weight as the kernel has, which take turns
+    products = np.empty((kernel.size, nx), np.float32)
+    nothing = np.zeros(nx, np.float32)
+    light = np.zeros(nx + 2 * m, np.float32)
+    power = np.zeros(nx + 2 * m, np.float32)
+    unwanted = np.empty(nx, np.float32)
+    known = max(top - m, 0)
     for i in range(out.shape[0]):
-        light[m : m + nx] = 0.0
-        power[m : m + nx] = 0.0
-        for t in range(kernel.size):
-            row = top + i + t - m
-            if 0 <= row < ny:
-                factor = kernel[t]
-                square = factor * factor
-                for j in range(nx):
-                    w = np.float64(weight[row, j])
-                    light[m + j] += factor * (w * image[row, j] if w > 0.0 else 0.0)
-                    power[m + j] += square * w
-        light_2d[:] = 0.0
-        power_2d[:] = 0.0
-        for t in range(kernel.size):
-            factor = kernel[t]
-            square = factor * factor
+        middle = top + i
+        while known < min(middle + m + 1, ny):
+            line, values, weights = products[known % kernel.size], image[known], weight[known]
             for j in range(nx):
-                light_2d[j] += factor * light[j + t]
-                power_2d[j] += square * power[j + t]
+                line[j] = weights[j] * values[j]
+            known += 1
+        # what is above and below counts the same, and so do left and right
+        sums, norms = light[m : m + nx], power[m : m + nx]
+        line, weights = products[middle % kernel.size], weight[middle]
         for j in range(nx):
-            out[i, j] = light_2d[j] / np.sqrt(power_2d[j]) if power_2d[j] > 0.0 else np.nan
-            flux[i, j] = light_2d[j] / power_2d[j] if power_2d[j] > 0.0 else np.nan
-            if not weight[top + i, j] > 0.0 and gaps(weight, top + i, j) > 3:
-                out[i, j] = flux[i, j] = np.nan
+            sums[j] = half[0] * line[j]
+            norms[j] = square[0] * weights[j]
+        for t in range(1, m + 1):
+            factor, factor_2 = half[t], square[t]
+            above, above_w = nothing, nothing
+            if middle >= t:
+                above, above_w = products[(middle - t) % kernel.size], weight[middle - t]
+            below, below_w = nothing, nothing
+            if middle + t < ny:
+                below, below_w = products[(middle + t) % kernel.size], weight[middle + t]
+            for j in range(nx):
+                sums[j] += factor * (above[j] + below[j])
+                norms[j] += factor_2 * (above_w[j] + below_w[j])
+        light_2d, power_2d = out[i], flux[i] if flux.shape[0] > 0 else unwanted
+        for j in range(nx):
+            light_2d[j] = half[0] * sums[j]
+            power_2d[j] = square[0] * norms[j]
+        for t in range(1, m + 1):
+            factor, factor_2 = half[t], square[t]
+            left, right = light[m - t : m - t + nx], light[m + t : m + t + nx]
+            left_w, right_w = power[m - t : m - t + nx], power[m + t : m + t + nx]
+            for j in range(nx):
+                light_2d[j] += factor * (left[j] + right[j])
+                power_2d[j] += factor_2 * (left_w[j] + right_w[j])
+        without = 0
+        for j in range(nx):
+            total, norm = light_2d[j], power_2d[j]
+            light_2d[j] = total / np.sqrt(norm) if norm > ZERO else NAN
+            power_2d[j] = total / norm if norm > ZERO else NAN
+            without += weights[j] <= ZERO
+        if without > 0:
+            for j in range(nx):
+                if weights[j] <= ZERO and gaps(weight, middle, j) > 3:
+                    light_2d[j] = power_2d[j] = NAN
 
 
 @njit(
@@ -140,6 +169,72 @@ def mesh_noise(image, good, width, step, out):
         if abs(mean - level) < 0.3 * noise:
             level = 2.5 * level - 1.5 * mean
         out[k, 0], out[k, 1], out[k, 2] = level, noise, high / seen
+
+
+@njit("void(float32[:, ::1], float64[::1], int64, boolean[:, ::1])", cache=True, nogil=True)
+def mark(image, limits, width, out):
+    """Mark pixels above the limit of their mesh.
+
+    Parameters
+    ----------
+    image : (ny, nx) float32
+    limits : (n,) float64
+    width : int
+        Of a mesh.
+    out : (ny, nx) bool
+        Set to True there.
+    """
+    for i in range(image.shape[0]):
+        for k in range(limits.size):
+            for j in range(k * width, min((k + 1) * width, image.shape[1])):
+                out[i, j] |= image[i, j] > limits[k]
+
+
+@njit(
+    "void(boolean[:, ::1], boolean[:, ::1], int64, int64, float64, boolean[:, ::1])",
+    cache=True,
+    nogil=True,
+)
+def blank(sources, good, reach, width, least, out):
+    """Mark the good pixels that are not near sources.
+
+    Parameters
+    ----------
+    sources, good : (ny, nx) bool
+    reach : int
+        Half the side of the square about a pixel that has no source, without its middle.
+    width : int
+        Of a mesh.
+    least : float
+        All good pixels of a mesh are marked if a smaller share of them is left.
+    out : (ny, nx) bool
+        Filled.
+    """
+    ny, nx = good.shape
+    line = np.empty(nx, np.bool_)
+    for i in range(ny):
+        line[:] = False
+        for y in range(max(i - reach, 0), min(i + reach + 1, ny)):
+            for j in range(nx):
+                line[j] |= sources[y, j]
+        row = out[i]
+        last = -reach - 1
+        for j in range(nx):
+            last = j if line[j] else last
+            row[j] = good[i, j] and j - last > reach
+        last = nx + reach
+        for j in range(nx - 1, -1, -1):
+            last = j if line[j] else last
+            row[j] = row[j] and last - j > reach
+    for left in range(0, nx, width):
+        right = min(left + width, nx)
+        number = most = 0
+        for i in range(ny):
+            for j in range(left, right):
+                number += out[i, j]
+                most += good[i, j]
+        if number < least * most:
+            out[:, left:right] = good[:, left:right]
 
 
 @njit("int64(float32[:, ::1], float32, int64, int64, int64[:, ::1])", cache=True, nogil=True)

@@ -154,7 +154,7 @@ def _detect(image, background, segmentation, kernel, how, threads):
     for start, labels, boxes, kept in in_order(label, range(0, ny, step), threads):
         ids = np.zeros(len(boxes) + 1, np.int32)
         ids[1:][kept] = total + 1 + np.arange(kept.sum())
-        labels = ids[labels]
+        kernels.look_up(labels, ids, labels)
         segmentation.write(start, labels)
         boxes = boxes[kept]
         boxes[:, :2] += start

@@ -113,18 +113,33 @@ class Resolver:
         """
         corner = np.array([window.top, window.left])
         holes = self._holes(maps, ids)
-        pairs = self._narrow_peaks(maps, ids)
-        found, described = [], []
-        for parent in window.members + 1:
+        pairs = self._narrow_peaks(maps, ids) if self._deblend else {}
+        parents = window.members + 1
+        # most are one peak, of which nothing is to be told
+        plain = np.array([p not in holes and len(pairs.get(p, ())) < 2 for p in parents.tolist()])
+        if self._deblend:
+            plain &= self._first[parents] - self._first[parents - 1] == 1
+        whole = parents[plain]
+        peaks = [self._peaks[self._first[whole - 1]]]
+        places, cores = [np.column_stack([peaks[0].row, peaks[0].column]) - corner], []
+        cores += [None] * len(whole)
+        boxes = self._boxes[whole - 1] - np.repeat(corner, 2)
+        found = [np.column_stack([whole, whole, np.zeros(len(whole), int), boxes])]
+        for parent in parents[~plain].tolist():
             own = self._peaks[self._first[parent - 1] : self._first[parent]]
-            places = np.column_stack([own.row, own.column]) - corner
-            places, own, saturated = self._resolved(
-                places, own, maps, pairs.get(parent), holes.get(parent, ())
+            place, own, saturated = self._resolved(
+                np.column_stack([own.row, own.column]) - corner,
+                own,
+                maps,
+                pairs.get(parent),
+                holes.get(parent, ()),
             )
-            found += self._labelled(parent, places, saturated, maps, ids, corner)
-            described.append(self._described(places, own, saturated, maps))
-        sources = np.array(found)
-        columns = np.concatenate(described)
+            found.append(self._labelled(parent, place, saturated, maps, ids, corner))
+            places.append(place)
+            peaks.append(own)
+            cores += saturated
+        sources = np.concatenate(found)
+        columns = self._described(np.concatenate(places), Peaks.joined(peaks), cores, maps)
         bad = maps.weight == 0
         sums = np.empty((len(sources), 8))
         planes = (maps.data, maps.err, bad)
@@ -270,7 +285,7 @@ class Resolver:
         """Return id, group, number and box of the sources of a group; give ids to parts."""
         box = self._boxes[parent - 1] - np.repeat(corner, 2)
         if len(places) == 1 and cores[0] is None:
-            return [(parent, parent, 0, *box)]
+            return np.array([[parent, parent, 0, *box]])
         inside = np.s_[box[0] : box[1], box[2] : box[3]]
         member = ids[inside] == parent
         parts = np.zeros(member.shape, np.int32)
@@ -286,7 +301,8 @@ class Resolver:
         boxes = np.empty((len(places), 6), int)
         detection.extents(parts, boxes)
         boxes = boxes[:, :4] + np.repeat(box[[0, 2]], 2)
-        return [(first + k, parent, k + 1, *part) for k, part in enumerate(boxes)]
+        number = np.arange(len(places))
+        return np.column_stack([first + number, np.full_like(number, parent), number + 1, boxes])
 
     def _described(self, places, own, cores, maps):
         """Return ``DESCRIBED`` of sources, positions in pixels of the window."""

@@ -9,7 +9,7 @@ import numpy as np
 from snakewebb.io.noise_correlation import UNCORRELATED
 from snakewebb.kernels import kron as kernels
 from snakewebb.references.psf import PointSpread
-from snakewebb.sources.segmentation_map import Segmentation, piece_rows, windows
+from snakewebb.sources.segmentation_map import Segmentation, windows
 from snakewebb.sources.significance import Significance
 
 DEFAULT = (3.5, 1.4, 0.0)
@@ -66,14 +66,7 @@ def kron_fluxes(
         data, err, weight = significance.planes(
             window.top, window.bottom, slice(window.left, window.right)
         )
-        labels = np.concatenate(
-            [
-                segmentation.rows(top, min(top + piece_rows(shape), window.bottom))[
-                    :, window.left : window.right
-                ]
-                for top in range(window.top, window.bottom, piece_rows(shape))
-            ]
-        )
+        labels = segmentation.window(window)
         here = ellipses[window.members] - [0, window.left, window.top, 0, 0, 0]
         measured = np.empty((len(here), 3))
         place = noise.kernels, noise.step, window.top, window.left

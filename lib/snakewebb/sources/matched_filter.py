@@ -178,7 +178,7 @@ def _scan(significance, shape, segmentation, threads):
     def label(start):
         stop = min(start + step, ny)
         first, last = max(start - 1, 0), min(stop + 1, ny)
-        maps = significance.maps(first, last)
+        maps = significance.maps(first, last, with_fluxes=False)
         own = slice(start - first, stop - first)
         above = (maps.star[own] > LOWEST) | (maps.broad[own] > LOWEST_BROAD)
         labels = np.empty(above.shape, np.int32)
@@ -199,7 +199,7 @@ def _scan(significance, shape, segmentation, threads):
     for start, labels, boxes, kept, peaks, seen in in_order(label, range(0, ny, step), threads):
         ids = np.zeros(len(boxes) + 1, np.int32)
         ids[kept] = total + 1 + np.arange(kept.sum())
-        labels = ids[labels]
+        detection.look_up(labels, ids, labels)
         segmentation.write(start, labels)
         peaks.group = ids[peaks.group].astype(int)
         listed.append(peaks)

@@ -10,9 +10,12 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from snakewebb.io.noise_correlation import NoiseCorrelation
+from snakewebb.kernels.detection import look_up
 
 PIECE = 4_000_000
 """Pixels of a piece."""
+BAND = 128
+"""Rows that are read at a time: a processor's cache holds them until they are in place."""
 
 
 class Image(Protocol):
@@ -86,9 +89,8 @@ def read_window(image: Image, window: Window) -> tuple[np.ndarray, np.ndarray, n
     height, width = window.bottom - window.top, window.right - window.left
     shape = height, width
     planes = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, bool)
-    rows = piece_rows(image.shape)
-    for start in range(window.top, window.bottom, rows):
-        stop = min(start + rows, window.bottom)
+    for start in range(window.top, window.bottom, BAND):
+        stop = min(start + BAND, window.bottom)
         for plane, part in zip(planes, image.rows(start, stop), strict=True):
             plane[start - window.top : stop - window.top] = part[:, window.left : window.right]
     return planes
@@ -113,7 +115,7 @@ class Segmentation:
         """Return labels of sources, 0 for none: uint32, (stop - start, nx)."""
         if self._final is None:
             return np.zeros((stop - start, self.shape[1]), np.uint32)
-        return self._final[self._read(start, stop)]
+        return _looked_up(self._read(start, stop), self._final)
 
     def finish(self, labels: np.ndarray) -> None:
         """Say what label each id stands for."""
@@ -130,23 +132,29 @@ class Segmentation:
         self._file.seek(4 * self.shape[1] * start)
         self._file.write(ids.data)
 
-    def window(self, window: Window, lookup: np.ndarray) -> np.ndarray:
-        """Look up what the ids in a window stand for."""
+    def window(self, window: Window, lookup: np.ndarray | None = None) -> np.ndarray:
+        """Look up what the ids in a window stand for; by default, their labels."""
+        lookup = self._final if lookup is None else lookup
+        assert lookup is not None
         out = np.empty((window.bottom - window.top, window.right - window.left), lookup.dtype)
-        for start, stop in self._chunks(window):
-            ids = self._read(start, stop)[:, window.left : window.right]
-            out[start - window.top : stop - window.top] = lookup[ids]
+        for start in range(window.top, window.bottom, BAND):
+            stop = min(start + BAND, window.bottom)
+            found = _looked_up(self._read(start, stop), lookup)
+            out[start - window.top : stop - window.top] = found[:, window.left : window.right]
         return out
 
     def put(self, window: Window, ids: np.ndarray, lowest: int) -> None:
         """Write the ids in a window that are not less than the lowest."""
-        for start, stop in self._chunks(window):
+        for start in range(window.top, window.bottom, BAND):
+            stop = min(start + BAND, window.bottom)
             new = ids[start - window.top : stop - window.top]
             old = self._read(start, stop)
             np.copyto(old[:, window.left : window.right], new, where=new >= lowest)
             self.write(start, old)
 
-    def _chunks(self, window):
-        rows = piece_rows(self.shape)
-        for start in range(window.top, window.bottom, rows):
-            yield start, min(start + rows, window.bottom)
+
+def _looked_up(ids, lookup):
+    """Return what ids stand for, int32 or uint32, in their place."""
+    out = ids.view(lookup.dtype)
+    look_up(ids, lookup, out)
+    return out

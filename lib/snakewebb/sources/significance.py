@@ -17,7 +17,7 @@ import numpy as np
 from snakewebb.io.bands import in_order
 from snakewebb.kernels import matched_filter as kernels
 from snakewebb.sources.background import NoPixel
-from snakewebb.sources.segmentation_map import Image, piece_rows
+from snakewebb.sources.segmentation_map import BAND, Image
 from snakewebb.sources.shapes import FWHM_TO_SIGMA
 from snakewebb.sources.surface import Surface
 
@@ -28,10 +28,13 @@ MESH = 50.0
 LEAST_MARGIN = 10
 """Pixels around a source that are seen with it."""
 LINES = 0.4
-"""Share of the rows of a mesh that are filtered to measure the noise."""
-SKY_SAMPLES = 8000
+"""Share of the rows of a mesh on which background and noise are measured."""
 SAMPLES = 2500
-"""About as many pixels of a mesh are looked at."""
+"""As many pixels of a mesh are looked at, at least, to measure the background."""
+MAP_SAMPLES = 600
+"""And of the filtered maps, whose neighbours tell the same."""
+WEIGHT_SAMPLES = 300
+"""And of weights and errors, which have little noise."""
 MASKED = {"star": 3.0, "broad": 4.0}
 """Significance of sources that sky and noise shall not see, as they are measured in a mesh."""
 AROUND = 2.5
@@ -56,7 +59,7 @@ class Maps:
     star, broad, narrow : (rows, nx) float32
         Significances by filter, of the part without the margins of the others.
     star_flux, narrow_flux : (rows, nx) float32
-        What is divided by its error there.
+        What is divided by its error there; without rows if not asked for.
     top, left : int
         First row and column of these in the other planes.
     """
@@ -109,14 +112,20 @@ class Significance:
         self.margin = max(LEAST_MARGIN, *(each.size // 2 for each in self.kernels.values()))
         side = min(max(round(MESH * fwhm), 32), boxsize)
         self._box = min(side, image.shape[0]), min(side, image.shape[1])
-        self._sky, self._variance, weight = self._measure(self._unfiltered, SKY_SAMPLES)
+        self._sky, self._variance, weight = self._measure(self._unfiltered)
         self.typical_weight = weight[0].median
         self._reach = int(np.ceil(AROUND * fwhm))
-        *self._noise, (more, _) = self._measure(self._filtered, SAMPLES, LINES)
+        *self._noise, (more, _) = self._measure(self._filtered)
         self._sky[0] += more
 
     def maps(
-        self, start: int, stop: int, columns: slice = slice(None), *, with_broad: bool = True
+        self,
+        start: int,
+        stop: int,
+        columns: slice = slice(None),
+        *,
+        with_broad: bool = True,
+        with_fluxes: bool = True,
     ) -> Maps:
         """Return what is known of some rows, or some columns of these."""
         left, right, _ = columns.indices(self._image.shape[1])
@@ -127,10 +136,11 @@ class Significance:
         for name, (_, noise) in zip(self.kernels, self._noise, strict=True):
             if name == "broad" and not with_broad:
                 continue
-            out, flux = np.empty((2, stop - start, data.shape[1]), np.float32)
+            out = np.empty((stop - start, data.shape[1]), np.float32)
+            flux = np.empty((len(out) * with_fluxes, data.shape[1]), np.float32)
             kernels.weighted(data, weight, self.kernels[name], margin, out, flux)
             out, flux = (np.ascontiguousarray(plane[:, own]) for plane in (out, flux))
-            out /= noise.rows(start, stop, slice(left, right))
+            noise.divide(out, start, stop, slice(left, right))
             found[name], fluxes[name] = out, flux
         return Maps(
             data,
@@ -179,13 +189,13 @@ class Significance:
     def _unfiltered(self, start, stop):
         data, err, mask = self._image.rows(start, stop)
         good = np.isfinite(data) & ~mask
-        yield data, good
+        yield data, good, SAMPLES
         weight = self._image.weights(start, stop)
         product = weight * err**2
         if not np.isfinite(product[good]).any():
             product = np.ones_like(data)
-        yield product, good & np.isfinite(product)
-        yield weight, good
+        yield product, good & np.isfinite(product), WEIGHT_SAMPLES
+        yield weight, good, WEIGHT_SAMPLES
 
     def _planes(self, start, stop, left, right):
         """Return data less background, errors and weights with margins, and these margins."""
@@ -193,17 +203,15 @@ class Significance:
         first, last = max(start - self.margin, 0), min(stop + self.margin, ny)
         inner, outer = max(left - self.margin, 0), min(right + self.margin, nx)
         planes = tuple(np.empty((last - first, outer - inner), np.float32) for _ in range(3))
-        step = piece_rows(self._image.shape)
-        for top in range(first, last, step):
-            bottom = min(top + step, last)
+        for top in range(first, last, BAND):
+            bottom = min(top + BAND, last)
             data, err, mask = (part[:, inner:outer] for part in self._image.rows(top, bottom))
             weight = self._image.weights(top, bottom)[:, inner:outer]
-            good = np.isfinite(data) & ~mask & (weight > 0) & np.isfinite(weight)
-            sky = self._sky[0].rows(top, bottom, slice(inner, outer))
-            rows = slice(top - first, bottom - first)
-            planes[0][rows] = np.where(good, data - sky, np.float32(0))
-            planes[1][rows] = err
-            planes[2][rows] = np.where(good, weight, np.float32(0))
+            own = tuple(plane[top - first : bottom - first] for plane in planes)
+            for plane, part in zip(own, (data, err, weight), strict=True):
+                plane[:] = part
+            bad = np.ascontiguousarray(mask)
+            self._sky[0].subtract(own[0], bad, own[2], top, bottom, slice(inner, outer))
         return *planes, start - first, left - inner
 
     def _filtered(self, start, stop):
@@ -213,48 +221,48 @@ class Significance:
         good = weight[rows] > 0
         maps = {name: np.empty(good.shape, np.float32) for name in self.kernels}
         for name, out in maps.items():
-            kernels.weighted(data, weight, self.kernels[name], margin, out, np.empty_like(out))
+            kernels.weighted(data, weight, self.kernels[name], margin, out, out[:0])
         blank = self._blank(maps, good)
         for out in maps.values():
-            yield out, blank
-        yield np.ascontiguousarray(data[rows]), blank
+            yield out, blank, MAP_SAMPLES
+        yield np.ascontiguousarray(data[rows]), blank, SAMPLES
 
     def _blank(self, maps, good):
         """Tell which good pixels are not near sources; all of a mesh that is full of these."""
-        width, nx = self._box[1], good.shape[1]
-        step = max(int(np.sqrt(len(good) * width / SAMPLES)), 1)
-        found = np.empty((-(-nx // width), 3))
+        width, step = self._box[1], self._step(MAP_SAMPLES)
+        found = np.empty((-(-good.shape[1] // width), 3))
         sources = np.zeros(good.shape, bool)
         for name, limit in MASKED.items():
             kernels.mesh_noise(maps[name], good, width, step, found)
             level, noise, _ = found.T
-            sources |= maps[name] > np.repeat(level + limit * noise, width)[:nx]
-        blank = good & ~grown(sources, self._reach)
-        number, most = (
-            np.add.reduceat(each.sum(axis=0), np.arange(0, nx, width)) for each in (blank, good)
-        )
-        full = np.repeat(number < LEAST_BLANK * most, width)[:nx]
-        return blank | (good & full)
+            kernels.mark(maps[name], level + limit * noise, width, sources)
+        blank = np.empty(good.shape, bool)
+        kernels.blank(sources, good, self._reach, width, LEAST_BLANK, blank)
+        return blank
 
-    def _measure(self, images, samples, share=1.0):
+    def _step(self, samples):
+        """Return which rows and columns count: every so many."""
+        height, width = self._box
+        return max(int(np.sqrt(LINES * height * width / samples)), 1)
+
+    def _measure(self, images):
         """Return level and noise, as surfaces, of each of the images that a function gives.
 
         A share of the rows of each mesh counts.
         """
         ny, nx = self._image.shape
         height, width = self._box
-        step = max(int(np.sqrt(share * height * width / samples)), 1)
 
         def part(start):
             rows = min(height, ny - start)
-            own = max(round(share * rows), 1)
+            own = max(round(LINES * rows), 1)
             return start + (rows - own) // 2, start + (rows - own) // 2 + own
 
         def line(start):
             found = []
-            for image, good in images(*part(start)):
+            for image, good, samples in images(*part(start)):
                 found.append(np.empty((-(-nx // width), 3)))
-                kernels.mesh_noise(image, good, width, step, found[-1])
+                kernels.mesh_noise(image, good, width, self._step(samples), found[-1])
             return found
 
         meshes = np.array(list(in_order(line, range(0, ny, height), self._threads)))
@@ -279,10 +287,3 @@ def kernel(fwhm: float) -> np.ndarray:
     values = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
     return values / values.sum()
 
-
-def grown(mask: np.ndarray, reach: int) -> np.ndarray:
-    """Return which pixels have one of a mask in the square of some pixels around them."""
-    for _ in range(2):
-        number = np.cumsum(np.pad(mask, ((reach + 1, reach), (0, 0))), axis=0, dtype=np.int32)
-        mask = (number[2 * reach + 1 :] > number[: -2 * reach - 1]).T
-    return mask

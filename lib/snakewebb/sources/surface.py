@@ -52,20 +52,40 @@ class Surface:
 
     def rows(self, start: int, stop: int, columns: slice = slice(None)) -> np.ndarray:
         """Return some rows, or some columns of these: float32."""
+        spline = self._spline(start, stop, columns)
+        out = np.empty((stop - start, len(spline[3])), np.float32)
+        kernels.spline(*spline, out)
+        return out
+
+    def divide(
+        self, image: np.ndarray, start: int, stop: int, columns: slice = slice(None)
+    ) -> None:
+        """Divide what is an image's part in some rows and columns, float32, by the map's."""
+        kernels.divide(*self._spline(start, stop, columns), image)
+
+    def subtract(
+        self,
+        data: np.ndarray,
+        bad: np.ndarray,
+        weight: np.ndarray,
+        start: int,
+        stop: int,
+        columns: slice = slice(None),
+    ) -> None:
+        """Subtract it from a part of an image, see `snakewebb.kernels.surface.subtract`."""
+        kernels.subtract(*self._spline(start, stop, columns), data, bad, weight)
+
+    def _spline(self, start, stop, columns):
         (below_y, weights_y), (below_x, weights_x) = self._places
-        below_x, weights_x = below_x[columns], weights_x[columns]
-        out = np.empty((stop - start, len(below_x)), np.float32)
-        kernels.spline(
+        return (
             self._coefficients,
             below_y[start:stop],
             weights_y[start:stop],
-            below_x,
-            weights_x,
+            below_x[columns],
+            np.ascontiguousarray(weights_x[columns].T),
             self._low,
             self._high,
-            out,
         )
-        return out
 
     def at(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return the values at some pixels: float64, (n,)."""
