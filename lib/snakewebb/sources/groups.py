@@ -33,6 +33,8 @@ NARROW = 5.0
 """The same for pairs that only the narrow filter parts, and the significance of each."""
 NARROW_DEPTH = 3.0
 NARROW_SHARE = 0.1
+WIDEST_PAIR = 2.0
+"""What is wider than a star by more is no such pair: those of equal stars are by 1.5."""
 FAINTER = 0.15
 """The fainter one of such a pair has at least this share of the brighter one's peak."""
 CLOSE = 0.6
@@ -51,8 +53,6 @@ LOW_COVERAGE = 0.5
 """Weight, over that of most pixels, below which coverage is low."""
 LIKENESS = 1.0
 """Radius, in FWHM, in which it is seen whether a source is like a star."""
-RIM_REACH = 2
-"""Pixels from a source to where data end."""
 DESCRIBED = (
     *("x", "y", "significance", "amplitude", "error", "coverage", "weight", "sharpness"),
     "breadth",
@@ -134,7 +134,7 @@ class Resolver:
             described.append(self._described(places, own, saturated, maps))
         sources = np.array(found)
         columns = np.concatenate(described)
-        columns[:, RIM] = _at_rim(maps, columns[:, :2])
+        columns[:, RIM] = _at_rim(maps, columns[:, :2], int(np.ceil(self._fwhm)))
         bad = maps.weight == 0
         sums = np.empty((len(sources), 8))
         planes = (maps.data, maps.err, bad)
@@ -261,7 +261,8 @@ class Resolver:
         for k in range(len(places)):
             near = pairs[(whose == k) & (distance[:, k] < 2 * self._fwhm)]
             parts, shares = places[k : k + 1], [1.0]
-            if cores[k] is None and not own.broad[k] and len(near) > 1:
+            alone = own.broad[k] or own.breadth[k] > WIDEST_PAIR * self._breadth
+            if cores[k] is None and not alone and len(near) > 1:
                 value = maps.narrow_flux[near[:, 0], near[:, 1]].astype(float)
                 depth = NARROW_DEPTH * own.excess[k] * _errors(maps.narrow_flux, maps.narrow, near)
                 strong = value > np.maximum(depth, FAINTER * value.max())
@@ -381,11 +382,11 @@ class Resolver:
         return dict(zip(numbers.tolist(), np.split(found[order], first)[1:], strict=True))
 
 
-def _at_rim(maps, place):
-    """Tell which places are so near to a pixel without data, or to the mosaic's edge."""
-    lost = np.pad(maps.weight == 0, RIM_REACH, constant_values=True)
+def _at_rim(maps, place, reach):
+    """Tell which places are so few pixels from one without data, or from the mosaic's edge."""
+    lost = np.pad(maps.weight == 0, reach, constant_values=True)
     x, y = np.rint(place).astype(int).T + np.array([[maps.left], [maps.top]])
-    steps = range(2 * RIM_REACH + 1)
+    steps = range(2 * reach + 1)
     return np.any([lost[y + dy, x + dx] for dy in steps for dx in steps], axis=0)
 
 

@@ -38,8 +38,8 @@ LOWEST_BROAD = 3.5
 """The same of the broad filter."""
 EDGE = 0.9
 """A source with less of the filter on pixels that have data is cut by an edge or a gap."""
-SHARPNESS = (1.06, 3.0)
-"""No source is sharper than stars on average times the first: their places in pixels make the rest.
+SHARPNESS = (1.15, 3.0)
+"""No source is sharper than stars on average times the first: wavefronts and places in pixels differ.
 And by as many standard errors as the second."""
 MISFIT = (0.25, 2.5)
 """Likewise by how much sources are not like stars that only few exposures see, over significance."""
@@ -126,13 +126,13 @@ def find_peaks(
     own["extended"] = own["breadth"] > EXTENDED * shape[1]
     errors = shape_errors(psf)
     wrong = _noise(own, shape, errors, threshold) | _cosmic_rays(own, shape, errors)
-    # what is brightest where data end, and wider than a star, has its middle elsewhere
-    wrong |= (own["rim"] > 0) & own["extended"] & (own["saturated"] == 0)
     # which have no wings
     rows, own = rows[~wrong], {name: values[~wrong] for name, values in own.items()}
     part, own["near"] = part_of_stars(
         own, everything, seen, threshold, psf.envelope(psf.filter_fwhm), psf.fwhm
     )
+    # what is brightest where data end, and wider than a star, has its middle elsewhere
+    part |= (own["rim"] > 0) & own["extended"] & (own["saturated"] == 0)
     rows, own = rows[~part], {name: values[~part] for name, values in own.items()}
     if not len(rows):
         return {"label": np.empty(0, int)}, segmentation

@@ -11,6 +11,8 @@ from snakewebb.sources.peaks import Peaks
 
 STEP = 8
 """Pixels."""
+BEYOND = 3.0
+"""As much brighter than it looks may be a star where data end: its middle may be beyond."""
 
 
 def part_of_stars(
@@ -30,7 +32,8 @@ def part_of_stars(
     Parameters
     ----------
     sources : mapping of (n,)
-        ``x``, ``y``, ``amplitude``, ``error``: see `snakewebb.sources.peaks.Peaks`; ``extended``.
+        ``x``, ``y``, ``amplitude``, ``error``: see `snakewebb.sources.peaks.Peaks`; ``extended``,
+        whether it is wider than a star; ``rim``, whether it is where data end.
     peaks : Peaks
         What may be a counterpart.
     seen : (ny, nx) bool
