@@ -1,8 +1,10 @@
 """Fields for `catalogue.py`: what is in them is laid out so that each figure has its sources.
 
-    PYTHONPATH=lib python benchmarks/catalogue_fields.py FIELD FOLDER [--npix N] [--psf blurred]
+    PYTHONPATH=lib python benchmarks/catalogue_fields.py FIELD FOLDER [--seed N] [--npix N]
+        [--psf flight|blurred]
 
-Writes exposures, association, truth and reference files as ``python -m snakewebb.simulate`` does.
+Writes exposures, association and truth as ``python -m snakewebb.simulate`` does, and reference files
+of a perfect telescope's PSF.
 The truth has three more columns: ``role``, ``pair`` (separation in FWHM) and ``snr``: the optimal
 signal to noise of the source by itself, sqrt(N sum (F P)^2 / (V + F P)) over the pixels of N
 exposures, with P the share of light in a pixel and V the variance there without the source (sky,
@@ -41,12 +43,18 @@ ROLES = {"star": 0.5, "bright": 0.08, "pair": 0.12, "galaxy": 0.1, "empty": 0.2}
 
 
 def psf_of(field: Observation, kind: str = "") -> tuple[Psf, float]:
-    """Return the PSF, "blurred" as by jitter and defocus, and the pixel scale in arcsec."""
+    """Return the PSF and the pixel scale in arcsec.
+
+    A perfect telescope's by default; "blurred" as by jitter and defocus; with a wavefront as in
+    "flight", that the field's seed decides.
+    """
     ((frame, *_), *_) = observation.believed_frames(field)
     nx, ny = frame.size
     area = scene.pixel_area(frame.sky, (ny, nx))[ny // 2, nx // 2]
     scale = round(float(np.degrees(np.sqrt(area)) * 3600), 4)
     band = detector.FILTERS[field.instrument][field.filter]
+    if kind == "flight":
+        return observation.filter_psf(replace(field, wavefront=field.seed), area), scale
     psf = make_psf(band.wavelength * 1e-6, band.bandwidth * 1e-6, scale)
     return (blurred(psf) if kind == "blurred" else psf), scale
 
@@ -224,14 +232,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--npix", type=int)
-    parser.add_argument("--psf", choices=["", "blurred"], default="")
+    parser.add_argument("--psf", choices=["", "flight", "blurred"], default="")
     options = parser.parse_args()
     field = replace(FIELDS[options.field], seed=options.seed, npix=options.npix)
     psf, scale = psf_of(field, options.psf)
     sources = make_sources(options.field, field, options.seed, psf, scale)
     observation.filter_psf = lambda *_: psf
     observation.write(replace(field, sources=sources), options.folder, save=saturating(SATURATION))
-    write_references(next(options.folder.glob("*_cal.fits")), options.folder / "references")
+    if not options.psf:  # of which the files are
+        write_references(next(options.folder.glob("*_cal.fits")), options.folder / "references")
 
 
 if __name__ == "__main__":

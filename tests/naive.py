@@ -849,9 +849,9 @@ def position_variances(image, err, sigma, x, y, correlation):
 def in_wings(peaks, counterparts, envelope, fwhm, constants):
     """Which peaks are own, and near a star (kernels.wings.in_wings); all of the sky is seen.
 
-    Peaks as x, y, amplitude, the brightest first.
+    Peaks as x, y, amplitude, whether it is wide; the brightest first.
     """
-    core, ring, spike_share, possible, counterpart, along, fall = constants
+    core, ring, spike_share, possible, largest, counterpart, along, fall = constants
     kept, near = [True] * len(peaks), [False] * len(peaks)
     last = len(envelope) - 1
 
@@ -860,17 +860,17 @@ def in_wings(peaks, counterparts, envelope, fwhm, constants):
             return np.interp(distance, np.arange(last + 1), envelope)
         return envelope[last] * (distance / last) ** fall
 
-    for star, (sx, sy, light) in enumerate(peaks):
+    for star, (sx, sy, light, _) in enumerate(peaks):
         for k in range(star + 1, len(peaks)):
-            x, y, amplitude = peaks[k]
+            x, y, amplitude, wide = peaks[k]
             distance = np.hypot(x - sx, y - sy)
             if not kept[star] or not kept[k] or distance < 1.2 * fwhm:
                 continue
             spike = spike_at(distance) * light
             near[k] |= spike > 0.1 * amplitude
-            if amplitude > possible * spike:
+            if amplitude > possible * spike or amplitude > largest * light:
                 continue
-            if amplitude <= (ring if distance < core * fwhm else spike_share) * spike:
+            if amplitude <= (ring if wide or distance < core * fwhm else spike_share) * spike:
                 kept[k] = False
                 continue
             slack = max(1.5, 0.5 * fwhm) + 0.02 * distance

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from snakewebb.references.psf import filter_of, mosaic_psf
+from snakewebb.references.psf import mosaic_psf
 from snakewebb.sources.mosaic import Mosaic
 from snakewebb.wcs.grid import Grid
 
 SCALE = 0.063
 NIRCAM = {"name": "NIRCAM", "filter": "F356W", "pupil": "CLEAR", "detector": "NRCALONG"}
-PSF = mosaic_psf(filter_of(NIRCAM), SCALE)
+PSF = mosaic_psf(NIRCAM, SCALE)
 SIGMA = 0.01
 SKY = 0.3
 

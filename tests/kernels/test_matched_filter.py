@@ -135,12 +135,13 @@ def test_in_wings(rng, symmetric):
     counterparts = np.column_stack([x, y, amplitude])[np.argsort(y)]
     kept, near = np.empty((2, 60), bool)
     rows, seen = np.argsort(y, kind="stable"), np.full((80, 80), symmetric)
-    peaks = x, y, amplitude, np.full(60, 1e-9), rows, counterparts, seen, 8
+    wide = rng.random(60) < 0.3
+    peaks = x, y, amplitude, np.full(60, 1e-9), wide, rows, counterparts, seen, 8
     wings.in_wings(*peaks, envelope, 2.0, kept, near)
     farther = wings.CERTAIN_SPIKE if symmetric else wings.CERTAIN_RING
-    constants = wings.CORE, wings.CERTAIN_RING, farther, wings.POSSIBLE
+    constants = wings.CORE, wings.CERTAIN_RING, farther, wings.POSSIBLE, wings.LARGEST_SHARE
     constants += wings.COUNTERPART, wings.ALONG, wings.FALL
-    peaks = np.column_stack([x, y, amplitude])
+    peaks = np.column_stack([x, y, amplitude, wide])
     expected, expected_near = naive.in_wings(peaks, counterparts, envelope, 2.0, constants)
     assert list(kept) == expected
     assert list(near) == expected_near

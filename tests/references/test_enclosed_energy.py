@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from snakewebb.references import enclosed_energy
-from snakewebb.references.detectors import DETECTORS, detector_of, star_fwhm
+from snakewebb.references.detectors import CROSS, DETECTORS, detector_of, star_fwhm
 from snakewebb.references.enclosed_energy import (
-    CROSS,
     NATIVE,
     aperture_rows,
     encircled_energy,

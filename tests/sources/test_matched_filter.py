@@ -223,7 +223,7 @@ def test_psf_of_a_mosaic():
     assert PSF.stamp(0, 0).sum() == pytest.approx(1, abs=1e-6)
     assert 2.0 < PSF.fwhm < 2.5
     assert 0.5 < PSF.filter_fwhm / PSF.fwhm < 1
-    fine = mosaic_psf(filter_of(NIRCAM), SCALE / 2, 0.5)
+    fine = mosaic_psf(NIRCAM, SCALE / 2, 0.5)
     assert fine.fwhm == pytest.approx(2 * PSF.fwhm, rel=0.15)
     envelope = PSF.envelope(PSF.filter_fwhm)
     assert envelope[0] == 1

@@ -6,11 +6,14 @@ from snakewebb.kernels.cache import njit
 
 CORE = 8.0
 """How far the rings of a star reach, in FWHM."""
-CERTAIN_RING, CERTAIN_SPIKE = 1.5, 0.4
+CERTAIN_RING, CERTAIN_SPIKE = 2.0, 0.4
 """What is fainter than as many spikes, among rings and farther out, is not told from them. Farther
-out, too, the first counts where the mosaic ends on the star's other side."""
-POSSIBLE = 2.5
-"""What is brighter than as many spikes is none."""
+out, too, the first counts for what is wider than a star, and where the mosaic ends on the star's
+other side."""
+POSSIBLE = 3.0
+"""What is brighter than as many spikes is none: wavefronts differ from the mean."""
+LARGEST_SHARE = 0.5
+"""Nor is what is brighter than such a share of the star."""
 COUNTERPART = 0.3
 """The least share of a peak's brightness that its counterpart has."""
 ALONG = 0.2
@@ -20,12 +23,14 @@ FALL = -2.5
 
 
 @njit(
-    "void(float64[::1], float64[::1], float64[::1], float64[::1], int64[::1], float64[:, ::1], "
-    "boolean[:, ::1], int64, float64[::1], float64, boolean[::1], boolean[::1])",
+    "void(float64[::1], float64[::1], float64[::1], float64[::1], boolean[::1], int64[::1], "
+    "float64[:, ::1], boolean[:, ::1], int64, float64[::1], float64, boolean[::1], boolean[::1])",
     cache=True,
     nogil=True,
 )
-def in_wings(x, y, amplitude, faintest, rows, counterparts, seen, step, envelope, fwhm, kept, near):
+def in_wings(
+    x, y, amplitude, faintest, wide, rows, counterparts, seen, step, envelope, fwhm, kept, near
+):
     """Keep the peaks that are not in spikes, rings or halos of brighter ones that are kept.
 
     Parameters
@@ -34,6 +39,8 @@ def in_wings(x, y, amplitude, faintest, rows, counterparts, seen, step, envelope
         Of peaks, the brightest first.
     amplitude, faintest : (n,) float64
         Of the peak; of the faintest source that counts there.
+    wide : (n,) bool
+        Whether it is wider than a star, as light in wings is.
     rows : (n,) int64
         Peaks in the order of y.
     counterparts : (m, 3) float64
@@ -80,14 +87,15 @@ def in_wings(x, y, amplitude, faintest, rows, counterparts, seen, step, envelope
             spike *= amplitude[star]
             if spike > 0.1 * amplitude[peak]:
                 near[peak] = True
-            if amplitude[peak] > POSSIBLE * spike:
+            if amplitude[peak] > min(POSSIBLE * spike, LARGEST_SHARE * amplitude[star]):
                 continue
             # where the other side is not seen, no counterpart tells spikes from sources
             column = int(2.0 * x[star] - x[peak]) // step
             row = int(2.0 * y[star] - y[peak]) // step
             inside = 0 <= row < seen.shape[0] and 0 <= column < seen.shape[1]
             symmetric = inside and seen[row, column]
-            certain = CERTAIN_SPIKE if symmetric and distance >= CORE * fwhm else CERTAIN_RING
+            told = symmetric and distance >= CORE * fwhm and not wide[peak]
+            certain = CERTAIN_SPIKE if told else CERTAIN_RING
             kept[peak] = amplitude[peak] > certain * spike
             if not kept[peak]:
                 continue

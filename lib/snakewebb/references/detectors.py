@@ -40,6 +40,12 @@ DETECTORS = {
     "FGS": Detector(0.0687, 0.07, error=0.05),
     "MIRI": Detector(0.1106, 0.060),
 }
+CROSS = {"F560W": 0.14, "F770W": 0.09, "F1000W": 0.020, "F1130W": 0.003, "F1280W": 0.004}
+"""Fraction of light in the cross that MIRI's detector scatters along rows and columns, and
+`CROSS_LENGTH`, arcsec, over which it falls by e: F560W as in the stars of the LMC that Melinder
+stacked (github.com/jensmelinder/miripsfs), the others by the ratios of amplitudes that STPSF 2 has
+(stpsf.detectors, after Gaspar et al. 2021, PASP 133, 014504)."""
+CROSS_LENGTH = 1.4
 LONG = 2.4e-6
 """Where NIRCam's long channel begins, metres."""
 
@@ -48,6 +54,11 @@ def detector_of(instrument: str, band: Filter) -> Detector:
     """Return the detector that a filter is used with."""
     channel = {True: " long", False: " short"}[band.wavelength > LONG]
     return DETECTORS[instrument + channel if instrument == "NIRCAM" else instrument]
+
+
+def cross_of(instrument: str, name: str | None) -> float:
+    """Return the fraction of light that a filter has in the cross, see `CROSS`."""
+    return CROSS.get(name or "", 0.0) if instrument == "MIRI" else 0.0
 
 
 def star_fwhm(instrument: Mapping[str, str | None], pixel_scale: float) -> float | None:

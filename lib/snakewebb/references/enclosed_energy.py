@@ -17,24 +17,10 @@ from typing import TextIO
 import numpy as np
 from scipy.special import j1
 
-from snakewebb.references.detectors import Detector, detector_of
+from snakewebb.references.detectors import CROSS_LENGTH, Detector, cross_of, detector_of
 from snakewebb.references.filters import FILTERS, Filter, narrowest, passband
 from snakewebb.references.psf import FGS
-from snakewebb.references.pupil import make_pupil
-
-WAVEFRONT = ((48e-9, 0.89), (53e-9, 0.19))
-"""Errors of the wavefront that are typical in flight: rms and length of correlation, metres. These,
-and `WIDE`, are fitted to the encircled energies of NIRCam that STScI's exposure time calculator has
-("Encircled_Energy_SW_ETCv2", "_LW_": STPSF with a wavefront measured in flight). Together 72 nm;
-Rigby et al. 2023 (PASP 135, 048001) have 61 +- 8 nm for NIRCam's short channel."""
-WIDE = 0.012
-"""Fraction that edges of segments and dust scatter farther than a few arcseconds."""
-CROSS = {"F560W": 0.14, "F770W": 0.09, "F1000W": 0.020, "F1130W": 0.003, "F1280W": 0.004}
-"""Fraction of light in the cross that MIRI's detector scatters along rows and columns, and
-`CROSS_LENGTH`, arcsec, over which it falls by e: F560W as in the stars of the LMC that Melinder
-stacked (github.com/jensmelinder/miripsfs), the others by the ratios of amplitudes that STPSF 2 has
-(stpsf.detectors, after Gaspar et al. 2021, PASP 133, 014504)."""
-CROSS_LENGTH = 1.4
+from snakewebb.references.pupil import autocorrelation, wavefront_transfer
 
 CROSS_ERROR = 0.05
 """Of total fluxes where the cross has a hundredth or more of the light: it varies over the
@@ -57,11 +43,8 @@ LARGEST = 8.0
 @cache
 def _pupil_transfer() -> tuple[np.ndarray, np.ndarray]:
     """Return baselines (m) and the optical transfer function of the pupil, mean over angles."""
-    x, pupil = make_pupil()
-    n, step = 2 * len(x), x[1] - x[0]
-    power = np.abs(np.fft.rfft2(pupil, s=(n, n))) ** 2
-    transfer = np.fft.fftshift(np.fft.irfft2(power, s=(n, n)))
-    offset = np.arange(n) - n // 2
+    step, transfer = autocorrelation()
+    offset = np.arange(len(transfer)) - len(transfer) // 2
     ring = np.rint(np.hypot(offset[:, None], offset)).astype(int).ravel()
     mean = np.bincount(ring, transfer.ravel()) / np.bincount(ring)
     reach = int(np.argmax(mean < 1e-6 * mean[0])) + 1
@@ -80,7 +63,7 @@ def encircled_energy(
     band : Filter
     detector : Detector
     cross : float, optional
-        See `CROSS`.
+        See `snakewebb.references.detectors.CROSS`.
     smear : float, optional
         What drizzle and the mosaic's pixels add to the detector's pixel, in squares of its side:
         ``pixfrac**2 + 2 * pixel_scale_ratio**2``, the pixel twice because an aperture takes parts
@@ -89,25 +72,17 @@ def encircled_energy(
     Returns
     -------
     (n,) array
-
-    Notes
-    -----
-    The mean over wavefronts of Gaussian errors: Goodman 1985, Statistical Optics, 8.3.
     """
     baseline, pupil = _pupil_transfer()
-    phase = (
-        sum(sigma**2 * -np.expm1(-((baseline / length) ** 2)) for sigma, length in WAVEFRONT)
-        * (2 * np.pi) ** 2
-    )
     found = np.zeros(len(radius))
     for wavelength in band.wavelength + band.bandwidth * np.linspace(-0.45, 0.45, COLOURS):
         angular = np.radians(1 / 3600) * baseline / wavelength  # cycles an arcsec
         frequency = np.linspace(0, angular[-1], 4 * len(angular))
-        transfer = np.interp(frequency, angular, pupil * np.exp(-phase / wavelength**2))
+        transfer = np.interp(frequency, angular, pupil * wavefront_transfer(baseline, wavelength))
         transfer *= _detector_transfer(frequency, detector, cross, smear)
         circle = np.array([r * j1(2 * np.pi * r * frequency) for r in radius])
         found += 2 * np.pi * np.trapezoid(transfer * circle, frequency, axis=1)
-    return (1 - WIDE) * found / COLOURS
+    return found / COLOURS
 
 
 def _detector_transfer(frequency, detector, cross, smear):
@@ -180,7 +155,7 @@ def setup_corrections(
     band = FGS if name == "FGS" else passband(name, wheel or "")
     if band is None:
         return None
-    cross = CROSS.get(wheel or "", 0.0) if name == "MIRI" else 0.0
+    cross = cross_of(name, wheel)
     detector = detector_of(name, band)
     return corrections(np.array(radii), annulus, band, detector, cross=cross, smear=smear)
 
@@ -191,7 +166,7 @@ def aperture_rows(instrument: str, name: str, band: Filter) -> list[tuple[str, .
     Radii are in detector pixels, corrections those of fluxes less the mean in the annulus.
     """
     detector = detector_of(instrument, band)
-    cross = CROSS.get(name, 0.0) if instrument == "MIRI" else 0.0
+    cross = cross_of(instrument, name)
     fine = np.geomspace(0.003, LARGEST, 400)
     native = encircled_energy(fine, band, detector, cross=cross, smear=NATIVE)
     radii = np.interp(ENERGIES / 100, native, fine) / detector.scale

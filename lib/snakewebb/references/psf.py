@@ -1,7 +1,8 @@
 """The image of a point source in a mosaic: the telescope's, the detector's and drizzle's part.
 
-Without reference files: a filter's name tells its wavelengths, the segmented pupil the rest. It is
-meant for finding sources, not for fitting them.
+Without reference files: a filter's name tells its wavelengths; pupil, wavefront and detector are
+those of `snakewebb.references.enclosed_energy`. It is meant for finding sources, not for fitting
+them.
 """
 
 from __future__ import annotations
@@ -12,16 +13,15 @@ from functools import cached_property
 
 import numpy as np
 
+from snakewebb.references.detectors import CROSS_LENGTH, cross_of, detector_of
 from snakewebb.references.filters import Filter, passband
-from snakewebb.references.pupil import CHARGE_DIFFUSION, DIAMETER, make_pupil, star_image
+from snakewebb.references.pupil import DIAMETER, optical_transfer
 
 FGS = Filter(2.5e-6, 3.0e-6)
 """The guiders have no filters."""
 REACH = 64
-"""Pixels from the star to the edge of its image."""
-RINGS = 45
-"""As many λ/D is the image wide at most: the pupil's samples tell no more."""
-PUPIL = 128
+"""Detector pixels from the star to the edge of its image, and `MOST` pixels of a mosaic."""
+LEAST, MOST = 16, 256
 COLOURS = 5
 
 
@@ -101,12 +101,23 @@ class PointSpread:
 
     def efficiency(self, fwhm: float) -> float:
         """Return what a Gaussian filter leaves of a star's signal to noise, in arbitrary units."""
+        _, fx = self.frequencies
+        twice = np.where((fx == 0) | (fx == 0.5 * self.oversample), 1, 2)
+        signal = np.sum(twice * self.spectrum * self.gaussian(fwhm))
+        return float(signal / np.sqrt(self._covariance(fwhm, fwhm)))
+
+    def shared_noise(self, fwhm: float, other: float) -> float:
+        """Return the correlation of the noise in two images, each after a Gaussian filter."""
+        pairs = (fwhm, other), (fwhm, fwhm), (other, other)
+        both, one, two = (self._covariance(*pair) for pair in pairs)
+        return both / np.sqrt(one * two)
+
+    def _covariance(self, fwhm, other):
         fy, fx = self.frequencies
         inside = (np.abs(fy) <= 0.5) & (np.abs(fx) <= 0.5)
         twice = np.where((fx == 0) | (fx == 0.5 * self.oversample), 1, 2)
-        kernel = self.gaussian(fwhm)
-        signal = np.sum(twice * self.spectrum * kernel)
-        return float(signal / np.sqrt(np.sum((twice * kernel**2 * self.noise)[inside])))
+        power = twice * self.gaussian(fwhm) * self.gaussian(other) * self.noise
+        return float(np.sum(power[inside]))
 
     @cached_property
     def filter_fwhm(self) -> float:
@@ -164,30 +175,45 @@ def filter_of(instrument: Mapping[str, str | None]) -> Filter | None:
 
 
 def mosaic_psf(
-    band: Filter, pixel_scale: float, pixel_scale_ratio: float = 1.0, pixfrac: float = 1.0
-) -> PointSpread:
+    instrument: Mapping[str, str | None],
+    pixel_scale: float,
+    pixel_scale_ratio: float = 1.0,
+    pixfrac: float = 1.0,
+) -> PointSpread | None:
     """Compute what a star looks like in a mosaic, on average over positions within a pixel.
 
     Parameters
     ----------
-    band : Filter
+    instrument : mapping
+        See `filter_of`.
     pixel_scale : float
         Of the mosaic, arcsec.
     pixel_scale_ratio : float, optional
         Mosaic pixel over detector pixel.
     pixfrac : float, optional
         Of drizzle.
+
+    Returns
+    -------
+    PointSpread or None
+        None if the filter is not known. It has all light but what is scattered far.
     """
+    band, name = filter_of(instrument), str(instrument["name"])
+    if band is None:
+        return None
     pixel = np.radians(pixel_scale / 3600)
     oversample = max(2, int(np.ceil(2 * pixel * DIAMETER / band.wavelength)))
-    reach = min(REACH, max(16, int(RINGS * band.wavelength / DIAMETER / pixel)))
+    reach = int(np.clip(REACH / pixel_scale_ratio, LEAST, MOST))
     n = 2 * reach * oversample
-    x, pupil = make_pupil(PUPIL)
-    angle = (np.arange(n) - n // 2) / oversample * pixel
+    fy = np.fft.fftfreq(n, 1 / oversample)
     colours = band.wavelength + band.bandwidth * np.linspace(-0.45, 0.45, COLOURS)
-    image = star_image(x, pupil, angle, colours)
-    optics = np.fft.rfft2(np.fft.ifftshift(image / image.sum())).real
-    return _sampled(optics, oversample, 1 / pixel_scale_ratio, pixfrac)
+    optics = optical_transfer(fy / pixel, fy[: n // 2 + 1] / pixel, colours)
+    cross = cross_of(name, instrument["filter"])
+    if cross:
+        arm = 1 / (1 + (2 * np.pi * CROSS_LENGTH / pixel_scale * fy) ** 2)
+        optics *= 1 - cross + cross / 2 * (arm[:, None] + arm[: n // 2 + 1])
+    blur = detector_of(name, band).blur / pixel_scale
+    return _sampled(optics, oversample, 1 / pixel_scale_ratio, pixfrac, blur)
 
 
 def gaussian_psf(fwhm: float) -> PointSpread:
@@ -198,8 +224,8 @@ def gaussian_psf(fwhm: float) -> PointSpread:
     return replace(plain, spectrum=plain.gaussian(fwhm))
 
 
-def _sampled(optics, oversample, detector, pixfrac):
-    """Add the parts of the detector's pixel, of drizzle's drop and of the mosaic's pixel."""
+def _sampled(optics, oversample, detector, pixfrac, sigma):
+    """Add the parts of the detector's pixel and blur, of drizzle's drop and the mosaic's pixel."""
     n = len(optics)
     fy = np.fft.fftfreq(n, 1 / oversample)
     drop = detector * max(pixfrac, 1e-3)
@@ -207,9 +233,7 @@ def _sampled(optics, oversample, detector, pixfrac):
     def square(side, f):
         return np.sinc(side * f)[:, None] * np.sinc(side * f[: n // 2 + 1])
 
-    blur = np.exp(
-        -2 * (np.pi * CHARGE_DIFFUSION * detector) ** 2 * (fy[:, None] ** 2 + fy[: n // 2 + 1] ** 2)
-    )
+    blur = np.exp(-2 * (np.pi * sigma) ** 2 * (fy[:, None] ** 2 + fy[: n // 2 + 1] ** 2))
     spectrum = optics * blur * square(detector, fy) * square(drop, fy) * square(1, fy)
     # what is beyond Nyquist's frequency folds back
     power = np.sum(

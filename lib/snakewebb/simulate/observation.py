@@ -14,7 +14,7 @@ import numpy as np
 from astropy.table import Table, vstack
 from stdatamodels.jwst import datamodels
 
-from snakewebb.references.enclosed_energy import CROSS
+from snakewebb.references.detectors import cross_of
 from snakewebb.references.filters import Filter
 from snakewebb.simulate import apertures, detector, scene
 from snakewebb.simulate.guiding import GuidedSky, Guiding, aberration_scale
@@ -190,7 +190,7 @@ def filter_psf(observation: Observation, pixel_area: float) -> Psf:
     scale = round(float(np.degrees(np.sqrt(pixel_area)) * 3600), 4)
     if observation.wavefront is not None:
         metres = Filter(band.wavelength * 1e-6, band.bandwidth * 1e-6)
-        cross = CROSS.get(observation.filter, 0.0) if observation.instrument == "MIRI" else 0.0
+        cross = cross_of(observation.instrument, observation.filter)
         return flight_psf(metres, scale, observation.wavefront, cross)
     return make_psf(band.wavelength * 1e-6, band.bandwidth * 1e-6, scale)
 

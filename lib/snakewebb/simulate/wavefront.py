@@ -6,9 +6,10 @@ from functools import cache
 
 import numpy as np
 
-from snakewebb.references.enclosed_energy import COLOURS, CROSS_LENGTH, WAVEFRONT, WIDE
+from snakewebb.references.detectors import CROSS_LENGTH
+from snakewebb.references.enclosed_energy import COLOURS
 from snakewebb.references.filters import Filter
-from snakewebb.references.pupil import DIAMETER, make_pupil
+from snakewebb.references.pupil import DIAMETER, WAVEFRONT, WIDE, make_pupil
 from snakewebb.simulate.psf import Psf
 
 SIZE = 128

@@ -24,7 +24,7 @@ from astropy.table import QTable
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE
 from snakewebb.references.photometry import MissingRow, aperture_parameters, vega_offset
-from snakewebb.references.psf import PointSpread, filter_of, gaussian_psf, mosaic_psf
+from snakewebb.references.psf import PointSpread, gaussian_psf, mosaic_psf
 from snakewebb.sources.background import Background, NoPixel
 from snakewebb.sources.catalog_file import Catalog
 from snakewebb.sources.detection import find_segments
@@ -249,12 +249,13 @@ def psf_of(mosaic: Mosaic | MosaicFile, fwhm: float) -> PointSpread:
     fwhm : float
         Of that Gaussian, pixels.
     """
-    band, grid = filter_of(mosaic.instrument), mosaic.grid
-    if band is None:
+    grid = mosaic.grid
+    scale = np.degrees(np.sqrt(grid.pixel_area)) * 3600
+    psf = mosaic_psf(mosaic.instrument, scale, grid.pixel_scale_ratio, mosaic.pixfrac)
+    if psf is None:
         log.warning("no PSF is known of %s: a Gaussian of %g pixels", mosaic.instrument, fwhm)
         return gaussian_psf(fwhm)
-    scale = np.degrees(np.sqrt(grid.pixel_area)) * 3600
-    return mosaic_psf(band, scale, grid.pixel_scale_ratio, mosaic.pixfrac)
+    return psf
 
 
 def _sky_rows(mosaic):

@@ -8,19 +8,23 @@ narrow filter shows two.
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from snakewebb.io.noise_correlation import UNCORRELATED
 from snakewebb.kernels import detection, shapes
 from snakewebb.kernels import groups as kernels
 from snakewebb.kernels.centroids import windowed_centroids
 from snakewebb.references.psf import PointSpread
-from snakewebb.sources.peaks import Peaks, list_peaks
+from snakewebb.sources.peaks import Peaks, list_peaks, star_shape
 from snakewebb.sources.segmentation_map import Window
 from snakewebb.sources.shapes import FWHM_TO_SIGMA
 from snakewebb.sources.significance import SCALES, Maps, Significance
 
 DEPTH = 4.0
 """As many errors deep is the valley between two sources."""
+EXTENDED, DEEPER = 1.5, 1.5
+"""What is wider than a star by the first is parted by a valley deeper by the second: noise makes
+bumps of the light of galaxies."""
 SHARE = 0.03
 """And such a share of the fainter one."""
 RING = (1.5, 4.0)
@@ -29,15 +33,19 @@ NARROW = 5.0
 """The same for pairs that only the narrow filter parts, and the significance of each."""
 NARROW_DEPTH = 3.0
 NARROW_SHARE = 0.1
+WIDEST_PAIR = 2.0
+"""What is wider than a star by more is no such pair: those of equal stars are by 1.5."""
 FAINTER = 0.15
 """The fainter one of such a pair has at least this share of the brighter one's peak."""
+CLOSE = 0.6
+"""Nearer to each other, in FWHM, sources of a group are not measured: they stay at their peaks."""
 LOST = 0.6
 """A pixel of less weight than this share of that of one near by has lost exposures."""
-RIM = 30.0
+CORE_RIM = 30.0
 """Significance of what is around a saturated core."""
 WINGS = 6.0
 """Pixels from a saturated core in which its star's light is measured."""
-RIM_OF_PART = 300.0
+CORE_RIM_OF_PART = 300.0
 """The same where some exposures are not lost."""
 LARGEST = 12.0
 """Side of the largest saturated core, FWHM."""
@@ -48,10 +56,10 @@ LIKENESS = 1.0
 DESCRIBED = (
     *("x", "y", "significance", "amplitude", "error", "coverage", "weight", "sharpness"),
     "breadth",
-    *("misfit", "saturated", "broad", "wide"),
+    *("misfit", "rim", "saturated", "broad", "wide"),
 )
 """What `Resolver.sources` tells of a source beside its segment."""
-MISFIT = DESCRIBED.index("misfit")
+MISFIT, RIM = DESCRIBED.index("misfit"), DESCRIBED.index("rim")
 
 
 class Resolver:
@@ -87,6 +95,7 @@ class Resolver:
         self._psf, self._fwhm = psf, psf.fwhm
         self._peak = psf.image(psf.gaussian(psf.filter_fwhm)).max()
         self._threshold, self._deblend = threshold, deblend
+        self._breadth = star_shape(psf)[1]
         self._noise = significance.correlation
         self._kernel = significance.kernels["star"]
         self._low = LOW_COVERAGE * significance.typical_weight
@@ -106,7 +115,7 @@ class Resolver:
 
         Returns
         -------
-        (n, 28) float64
+        (n, 29) float64
             Id, group and number in it, 0 for one that is whole; box; the sums of
             `snakewebb.kernels.shapes.measure`; variances of the flux, of x and y, and the
             covariance of these; ``DESCRIBED``.
@@ -140,6 +149,7 @@ class Resolver:
             cores += saturated
         sources = np.concatenate(found)
         columns = self._described(np.concatenate(places), Peaks.joined(peaks), cores, maps)
+        columns[:, RIM] = _at_rim(maps, columns[:, :2], int(np.ceil(self._fwhm)))
         bad = maps.weight == 0
         sums = np.empty((len(sources), 8))
         planes = (maps.data, maps.err, bad)
@@ -181,6 +191,9 @@ class Resolver:
         column, row = np.rint(place).astype(int).T
         inside = (row >= 0) & (column >= 0) & (row < ids.shape[0]) & (column < ids.shape[1])
         inside[inside] = ids[row[inside], column[inside]] == sources[inside, 0]
+        # nor do close pairs meet in their middle
+        for one, other in KDTree(place).query_pairs(CLOSE * self._fwhm):
+            inside[[one, other]] &= sources[one, 1] != sources[other, 1]
         columns[inside, :2] = place[inside]
 
     def _misfits(self, maps, ids, sources, columns, corner):
@@ -237,6 +250,7 @@ class Resolver:
             places, own = np.ascontiguousarray(places[clear]), own[clear]
             kept = np.empty(len(places), bool)
             depth = DEPTH * own.excess * _errors(maps.star_flux, maps.star, places)
+            depth[own.breadth > EXTENDED * self._breadth] *= DEEPER
             kernels.separate(maps.star_flux, places, depth, SHARE, kept)
             places, own = places[kept], own[kept]
         elif not self._deblend:
@@ -262,7 +276,8 @@ class Resolver:
         for k in range(len(places)):
             near = pairs[(whose == k) & (distance[:, k] < 2 * self._fwhm)]
             parts, shares = places[k : k + 1], [1.0]
-            if cores[k] is None and not own.broad[k] and len(near) > 1:
+            alone = own.broad[k] or own.breadth[k] > WIDEST_PAIR * self._breadth
+            if cores[k] is None and not alone and len(near) > 1:
                 value = maps.narrow_flux[near[:, 0], near[:, 1]].astype(float)
                 depth = NARROW_DEPTH * own.excess[k] * _errors(maps.narrow_flux, maps.narrow, near)
                 strong = value > np.maximum(depth, FAINTER * value.max())
@@ -313,7 +328,8 @@ class Resolver:
         flux, point = maps.star_flux, ~own.broad
         place = x + point * _offsets(flux, y, x, 0, 1), y + point * _offsets(flux, y, x, 1, 0)
         out = np.column_stack([*place, *known, weight, own.sharpness, own.breadth])
-        out = np.column_stack([out, np.zeros(len(y)), saturated, own.broad, own.wide])
+        nothing = np.zeros((len(y), 2))
+        out = np.column_stack([out, nothing, saturated, own.broad, own.wide])
         for k in np.flatnonzero(saturated):
             out[k, :2] = cores[k][1], cores[k][0]
             out[k, 3] = max(self._amplitude(cores[k], maps), out[k, 3])
@@ -348,7 +364,7 @@ class Resolver:
         found: dict[int, list] = {}
         side = np.maximum(boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2])
         first = maps.star[boxes[:, 0], np.maximum(boxes[:, 5] - 1, 0)]
-        for k in np.flatnonzero((side <= LARGEST * self._fwhm) & (first > RIM / 3)):
+        for k in np.flatnonzero((side <= LARGEST * self._fwhm) & (first > CORE_RIM / 3)):
             top, bottom, left, right = boxes[k, :4] + np.array([-1, 1, -1, 1])
             if top < 0 or left < 0 or bottom > ny or right > nx:
                 continue
@@ -361,7 +377,7 @@ class Resolver:
             rim = maps.star[top:bottom, left:right][around]
             group = ids[top:bottom, left:right][around]
             lost = (weight[top:bottom, left:right][here] == 0).any()
-            bright = np.median(np.nan_to_num(rim)) > (RIM if lost else RIM_OF_PART)
+            bright = np.median(np.nan_to_num(rim)) > (CORE_RIM if lost else CORE_RIM_OF_PART)
             if not bright or (group != group[0]).any():
                 continue
             y, x = np.nonzero(here)
@@ -380,6 +396,14 @@ class Resolver:
         order = np.argsort(group, kind="stable")
         numbers, first = np.unique(group[order], return_index=True)
         return dict(zip(numbers.tolist(), np.split(found[order], first)[1:], strict=True))
+
+
+def _at_rim(maps, place, reach):
+    """Tell which places are so few pixels from one without data, or from the mosaic's edge."""
+    lost = np.pad(maps.weight == 0, reach, constant_values=True)
+    x, y = np.rint(place).astype(int).T + np.array([[maps.left], [maps.top]])
+    steps = range(2 * reach + 1)
+    return np.any([lost[y + dy, x + dx] for dy in steps for dx in steps], axis=0)
 
 
 def _errors(flux, significance, places):

@@ -20,14 +20,14 @@ from snakewebb.references.psf import PointSpread
 from snakewebb.sources.detection import joined, touching
 from snakewebb.sources.groups import DESCRIBED, LOW_COVERAGE, RING, Resolver
 from snakewebb.sources.kron import kron_fluxes
-from snakewebb.sources.peaks import Peaks, star_shape
+from snakewebb.sources.peaks import Peaks, shape_errors, star_shape
 from snakewebb.sources.segmentation_map import Image, Segmentation, piece_rows, windows
 from snakewebb.sources.shapes import ordered_columns
 from snakewebb.sources.significance import Significance
 from snakewebb.sources.wings import STEP, part_of_stars
 
-SNR_THRESHOLD = 4.8
-"""Significance of the faintest source: an empty NIRCam detector has about six such peaks."""
+SNR_THRESHOLD = 4.7
+"""Significance of the faintest source."""
 BROAD = 0.3
 """As much more significant is a source that only the broad filter shows."""
 FAINTEST = 3.0
@@ -38,11 +38,11 @@ LOWEST_BROAD = 3.5
 """The same of the broad filter."""
 EDGE = 0.9
 """A source with less of the filter on pixels that have data is cut by an edge or a gap."""
-SHARPNESS = (1.06, 1.5)
-"""No source is sharper than stars on average times the first: their places in pixels make the rest.
-And by the second over its significance: three standard errors."""
+SHARPNESS = (1.15, 3.0)
+"""No source is sharper than stars on average times the first: wavefronts and places in pixels differ.
+And by as many standard errors as the second."""
 MISFIT = (0.25, 2.5)
-"""Likewise by how much sources are not like stars that only few exposures see."""
+"""Likewise by how much sources are not like stars that only few exposures see, over significance."""
 NARROW = (0.1, 1.0)
 """And by how much less of them than of stars the broad filter sees."""
 EXTENDED = 1.5
@@ -122,12 +122,17 @@ def find_peaks(
     rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 2] > 0))]
     own = dict(zip(DESCRIBED, rows[:, 19:].T, strict=True))
     own["low"] = own["weight"] < LOW_COVERAGE * significance.typical_weight
-    wrong = _cosmic_rays(own, psf)
+    shape = star_shape(psf)
+    own["extended"] = own["breadth"] > EXTENDED * shape[1]
+    errors = shape_errors(psf)
+    wrong = _noise(own, shape, errors, threshold) | _cosmic_rays(own, shape, errors)
     # which have no wings
     rows, own = rows[~wrong], {name: values[~wrong] for name, values in own.items()}
     part, own["near"] = part_of_stars(
         own, everything, seen, threshold, psf.envelope(psf.filter_fwhm), psf.fwhm
     )
+    # what is brightest where data end, and wider than a star, has its middle elsewhere
+    part |= (own["rim"] > 0) & own["extended"] & (own["saturated"] == 0)
     rows, own = rows[~part], {name: values[~part] for name, values in own.items()}
     if not len(rows):
         return {"label": np.empty(0, int)}, segmentation
@@ -142,19 +147,34 @@ def find_peaks(
     return columns, segmentation
 
 
-def _cosmic_rays(own, psf):
+def _noise(own, shape, errors, threshold):
+    """Tell which sources are not significant as far as they are like stars.
+
+    The square of the significance is, but for a constant, twice the logarithm of how much likelier
+    a star is than nothing. By the square of its standard errors a star is the less likely as the
+    source is sharper than one, or the broad filter sees less of it.
+    """
+    sharper = (own["sharpness"] / shape[0] - 1) / errors[0]
+    narrower = (1 - own["breadth"] / shape[1]) / errors[1]
+    unlike = own["significance"] * np.maximum(sharper, narrower).clip(0)
+    point = (own["broad"] == 0) & (own["saturated"] == 0)
+    return point & (own["significance"] ** 2 < threshold**2 + unlike**2)
+
+
+def _cosmic_rays(own, shape, errors):
     """Tell which sources are no image that the telescope makes.
 
     They are sharper than a star. Where many exposures see a place, others are found in these
     already; elsewhere so are those that are unlike a star and not larger.
     """
-    sharpness, breadth = star_shape(psf)
+    sharpness, breadth = shape
 
     def limit(numbers):
         return numbers[0] + numbers[1] / own["significance"]
 
-    sharp = own["sharpness"] > sharpness * (SHARPNESS[0] + SHARPNESS[1] / own["significance"])
-    unlike = (own["misfit"] > limit(MISFIT)) & (own["breadth"] < EXTENDED * breadth)
+    error = errors[0] / own["significance"]
+    sharp = own["sharpness"] > sharpness * (SHARPNESS[0] + SHARPNESS[1] * error)
+    unlike = (own["misfit"] > limit(MISFIT)) & ~own["extended"]
     narrow = own["breadth"] < breadth - limit(NARROW)
     return (sharp | own["low"] & (unlike | narrow)) & (own["saturated"] == 0)
 

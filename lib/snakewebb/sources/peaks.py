@@ -167,3 +167,18 @@ def star_shape(psf: PointSpread) -> tuple[float, float]:
         found.append(np.array([sharp, broad[row, column]]) / (gain * star[row, column]))
     sharpness, breadth = np.mean(found, axis=0)
     return float(sharpness), float(breadth)
+
+
+def shape_errors(psf: PointSpread) -> tuple[float, float]:
+    """Return the relative errors of sharpness and breadth of a star of significance 1.
+
+    Of the ratio of two filtered images, which share much of their noise.
+    """
+    widths = [scale * psf.filter_fwhm for scale in SCALES.values()]
+    star, broad, narrow = (psf.efficiency(width) for width in widths)
+    found = []
+    for other, width in ((narrow, widths[2]), (broad, widths[1])):
+        gain = other / star
+        common = psf.shared_noise(widths[0], width)
+        found.append(float(np.sqrt(1 + 1 / gain**2 - 2 * common / gain)))
+    return found[0], found[1]

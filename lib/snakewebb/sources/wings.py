@@ -11,6 +11,8 @@ from snakewebb.sources.peaks import Peaks
 
 STEP = 8
 """Pixels."""
+BEYOND = 3.0
+"""As much brighter than it looks may be a star where data end: its middle may be beyond."""
 
 
 def part_of_stars(
@@ -25,12 +27,13 @@ def part_of_stars(
 
     A star's image is brightest in its spikes, and symmetric about the star. A source that is as
     faint as a spike would be there and has a counterpart on the other side is one. So is one much
-    fainter than a spike.
+    fainter than a spike, or fainter and wider than a star.
 
     Parameters
     ----------
     sources : mapping of (n,)
-        ``x``, ``y``, ``amplitude``, ``error``: see `snakewebb.sources.peaks.Peaks`.
+        ``x``, ``y``, ``amplitude``, ``error``: see `snakewebb.sources.peaks.Peaks`; ``extended``,
+        whether it is wider than a star; ``rim``, whether it is where data end.
     peaks : Peaks
         What may be a counterpart.
     seen : (ny, nx) bool
@@ -56,7 +59,8 @@ def part_of_stars(
     counterparts = np.column_stack([narrow.column, narrow.row, narrow.amplitude]).astype(float)
     kept, near = np.zeros((2, len(x)), bool)
     rows = np.argsort(y, kind="stable")
-    places = x, y, amplitude, threshold * error, rows, counterparts, seen, STEP
+    wide = sources["extended"][order]
+    places = x, y, amplitude, threshold * error, wide, rows, counterparts, seen, STEP
     in_wings(*places, envelope, fwhm, kept, near)
     part, bright = np.zeros((2, len(x)), bool)
     part[order], bright[order] = ~kept, near
