@@ -574,9 +574,9 @@ def test_two_of_four_that_are_struck_are_both_found(exposures):
 
 
 def blotted(exposures, name, image):
-    out = np.full((1, N, N), np.nan, np.float32)
+    out = np.full((2, N, N), np.nan, np.float32)
     u, v = exposures.inputs[name].pixel_map.lattice(np.arange(N), np.arange(N))
-    blot(np.ascontiguousarray(image[:, None]), 0, 0, image.shape, u, v, 0, 0, out)
+    blot(np.stack((image, image), axis=1), 0, 0, image.shape, u, v, 0, 0, out)
     return out[0]
 
 
@@ -630,7 +630,7 @@ def test_the_alignment_explains_what_was_measured_of_it(exposures, monkeypatch, 
     """In mas, 60 of which are a pixel; false matches do not hide all there is."""
     told = []
     monkeypatch.setattr(
-        Surroundings, "explain", lambda self, image, noise, error: told.append(error) or 0 * noise
+        Surroundings, "explain", lambda self, image, noise, error, _: told.append(error) or 0 * noise
     )
     median = exposures.median(exposures.chosen(0, 1, 2, 3))
     exposures.flags("e0", median, alignment_rms=rms)
@@ -650,7 +650,7 @@ def test_flags_are_those_of_the_plain_rule(exposures, seed):
     sci = np.float32(model + background + err * rng.normal(0, 4, (N, N)))
     sci[rng.random((N, N)) < 0.05] = np.nan
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Surroundings, "explain", lambda self, image, noise, error: 0 * noise)
+        patched.setattr(Surroundings, "explain", lambda self, image, noise, error, _: 0 * noise)
         found = exposures.flags(
             name,
             np.stack((median, median, 0 * median), axis=1),

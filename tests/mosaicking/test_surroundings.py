@@ -11,9 +11,9 @@ QUIET = np.array([1e-6])
 
 
 def explained(model, image=None, *, spread=0.0, noise=QUIET, error=0.0, above=True, place=MIDDLE):
-    models = np.stack((model, model, np.full((N, N), spread))).astype(np.float32)
+    models = np.stack((model, model)).astype(np.float32)
     around = Surroundings(models, np.array([place]), np.array([above]))
-    (found,) = around.explain(np.float32(model if image is None else image), noise, error)
+    (found,) = around.explain(np.float32(model if image is None else image), noise, error, np.array([spread]))
     return found
 
 

@@ -120,6 +120,10 @@ def test_spline_is_that_of_the_naive_twin():
     expected = naive.spline_through(geometry.x_nodes, geometry.y_nodes, nodes_of(geometry, grid))
     np.testing.assert_allclose(u, expected[0](y, x), atol=1e-9)
     np.testing.assert_allclose(v, expected[1](y, x), atol=1e-9)
+    everywhere = (points.ravel() for points in np.meshgrid(x, y))
+    np.testing.assert_array_equal(
+        PixelMap(geometry, grid).points(*everywhere), (u.ravel(), v.ravel())
+    )
     flat = np.empty((2, 3))
     zero = np.zeros_like(nodes)
     bicubic_lattice(np.full_like(nodes, 4.0), zero, zero, zero, 0, 1, 0, 1, x[:3], y[:2], flat)

@@ -6,7 +6,6 @@ Only astropy's FITS reader is imported here, since every job pays for its import
 from __future__ import annotations
 
 import math
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -112,11 +111,11 @@ def write_rows(path: str | Path, shape: tuple[int, int, int], bands: Iterable[np
 
 
 def read_window(path: str | Path, rows: slice, columns: slice) -> np.ndarray:
-    """Read a part of what `write_rows` wrote.
+    """Read a part of what `write_rows` wrote; from disk only what is made use of.
 
     Returns
     -------
-    (rows, n, columns) float32
+    (rows, n, columns) float32, its bytes ordered as in the file
 
     Raises
     ------
@@ -126,18 +125,4 @@ def read_window(path: str | Path, rows: slice, columns: slice) -> np.ndarray:
     image = structure(path)[0]
     if image.dtype != ">f4" or len(image.shape) != 3 or is_packed(path):
         raise InputError(f"{path}: is no median of this version: remove the file and run again")
-    height, number, width = image.shape
-    (top, bottom, _), (left, right, _) = (
-        s.indices(n) for s, n in zip((rows, columns), (height, width), strict=True)
-    )
-    window = np.empty(((bottom - top) * number, right - left), np.float32)
-    pieces = window[None] if right - left == width else window  # all rows at once, or one by one
-    with open(path, "rb", buffering=0) as file:
-        for row, piece in enumerate(pieces, top * number):
-            file.seek(image.start + window.itemsize * (row * width + left))
-            if file.readinto(piece.data) != piece.nbytes:
-                raise InputError(f"{path}: is cut short: remove the file and run again")
-    # In place: memory that is touched for the first time costs more than the work on it.
-    if sys.byteorder == "little":
-        window.byteswap(inplace=True)
-    return window.reshape(bottom - top, number, right - left)
+    return np.memmap(path, image.dtype, "r", image.start, image.shape)[rows, :, columns]

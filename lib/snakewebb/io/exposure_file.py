@@ -10,7 +10,7 @@ import numpy as np
 from snakewebb.io.asdf_tree import AsdfTree
 from snakewebb.io.fits_structure import find
 from snakewebb.io.hdus import sound_tree
-from snakewebb.io.planes import INVALIDATED, Planes, read_planes, total_error
+from snakewebb.io.planes import INVALIDATED, Planes, invalidate, read_planes, total_error
 
 
 class ExposureFile:
@@ -48,16 +48,22 @@ class ExposureFile:
         planes.setdefault("DQ", np.zeros(planes["SCI"].shape, np.uint32))
         return planes
 
+    @cached_property
+    def valid_planes(self) -> Planes:
+        """These, in which NaN and DO_NOT_USE agree, see `snakewebb.io.planes.invalidate`."""
+        invalidate(self.planes)
+        return self.planes
+
     def forget(self) -> None:
         """Read anew what is asked for next: what was read has been changed."""
-        for known in ("tree", "planes"):
+        for known in ("tree", "planes", "valid_planes"):
             self.__dict__.pop(known, None)
 
     def measured(self) -> Planes:
-        """Return SCI, ERR and DQ; without ERR it is what the variances amount to, else None."""
-        planes = {name: self.planes.get(name) for name in ("SCI", "ERR", "DQ")}
+        """Return valid SCI, ERR and DQ; without ERR it is what variances amount to, else None."""
+        planes = {name: self.valid_planes.get(name) for name in ("SCI", "ERR", "DQ")}
         if planes["ERR"] is None:
-            planes["ERR"] = total_error(self.planes)
+            planes["ERR"] = total_error(self.valid_planes)
         return planes
 
 

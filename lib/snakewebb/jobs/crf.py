@@ -16,7 +16,7 @@ from snakewebb.io.bands import read_window
 from snakewebb.io.exposure_file import ExposureFile
 from snakewebb.io.fits_structure import first_header
 from snakewebb.io.names import exposure_name
-from snakewebb.io.planes import has_plane, image_shape, invalidate, map_plane
+from snakewebb.io.planes import has_plane, image_shape, map_plane
 from snakewebb.io.provenance import Provenance
 from snakewebb.jobs.options import options_of
 from snakewebb.mosaicking.outlier_detection import OutlierOptions, flag_outliers, reason_to_skip
@@ -104,8 +104,7 @@ def finish_exposure(
         statuses["outlier_detection"] = "SKIPPED"
         said["outlier_detection"] = {"reason": reason}
     else:
-        planes["VAR_RNOISE"] = source.planes.get("VAR_RNOISE")
-        invalidate(planes)
+        planes["VAR_RNOISE"] = source.valid_planes.get("VAR_RNOISE")
         outliers = flag_outliers(
             planes,
             PixelMap(known.geometry.corrected(correction), layout.grid),

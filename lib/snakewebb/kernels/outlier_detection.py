@@ -12,12 +12,12 @@ from snakewebb.kernels.cache import njit
     nogil=True,
 )
 def blot(mosaics, top, left, shape, u, v, row, column, out):
-    """Sample mosaics bilinearly.
+    """Sample two mosaics bilinearly.
 
     Parameters
     ----------
-    mosaics : (h, n, w) float32
-        A window of n mosaics.
+    mosaics : (h, 2, w) float32
+        A window of the mosaics.
     top, left : int
         Row and column of the mosaics where the window begins.
     shape : (ny, nx)
@@ -26,12 +26,12 @@ def blot(mosaics, top, left, shape, u, v, row, column, out):
         Columns and rows of the mosaics to sample at, integers at pixel centres.
     row, column : int
         Where in ``out`` the first sample belongs.
-    out : (n, rows, columns) float32
+    out : (2, rows, columns) float32
         Gets the samples; NaN outside 0 ≤ u < nx, 0 ≤ v < ny, or where one of the four pixels is
         NaN or outside the window. Beyond the last pixel centre a mosaic goes on unchanged.
     """
     ny, nx = shape
-    h, n, w = mosaics.shape
+    h, _, w = mosaics.shape
     for j in range(u.shape[0]):
         for i in range(u.shape[1]):
             x, y = u[j, i], v[j, i]
@@ -43,12 +43,13 @@ def blot(mosaics, top, left, shape, u, v, row, column, out):
                 y0, y1 = above - top, min(above + 1, ny - 1) - top
                 inside = x0 >= 0 and x1 < w and y0 >= 0 and y1 < h
             if not inside:
-                for k in range(n):
-                    out[k, row + j, column + i] = np.nan
+                out[0, row + j, column + i] = out[1, row + j, column + i] = np.nan
                 continue
-            for k in range(n):
-                upper = (1.0 - dx) * mosaics[y0, k, x0] + dx * mosaics[y0, k, x1]
-                lower = (1.0 - dx) * mosaics[y1, k, x0] + dx * mosaics[y1, k, x1]
+            # Unsigned, or each would be asked whether it counts from the end.
+            i0, i1, j0, j1 = np.uint64(x0), np.uint64(x1), np.uint64(y0), np.uint64(y1)
+            for k in range(2):
+                upper = (1.0 - dx) * mosaics[j0, k, i0] + dx * mosaics[j0, k, i1]
+                lower = (1.0 - dx) * mosaics[j1, k, i0] + dx * mosaics[j1, k, i1]
                 out[k, row + j, column + i] = (1.0 - dy) * upper + dy * lower
 
 
@@ -64,8 +65,8 @@ def find_candidates(sci, err, models, background, most, snr, found):
     Parameters
     ----------
     sci, err : (ny, nx) float32
-    models : (n, ny, nx) float32
-        Of which two count. A pixel that is NaN in these or in ``sci`` is not found, nor is one
+    models : (2, ny, nx) float32
+        A pixel that is NaN in these or in ``sci`` is not found, nor is one
         whose ``err`` is not above 0: nothing tells how far it may be off.
     background : float
         To be added to the models.

@@ -135,10 +135,12 @@ def flag_outliers(
     if err is None:
         raise InputError("outlier_detection: an exposure has no ERR: fetch it again, or set skip")
     if how.resample_data:
-        models = _blotted(pixel_map, read_median)
+        medians = _Medians(pixel_map, read_median)
+        models = medians.blotted()
         background = how.backg if sky_level is None else sky_level
     else:
-        models = np.ascontiguousarray(read_median(*map(slice, sci.shape)).swapaxes(0, 1))
+        models = read_median(*map(slice, sci.shape))[:, :2].swapaxes(0, 1)
+        models = np.ascontiguousarray(models, np.float32)
         background, snr, scale = 0.0, (snr[0], snr[0]), (0.0, 0.0)
     curve = NoiseCurve.measure(models[0], err)
     found = np.empty(sci.shape, bool)
@@ -158,7 +160,8 @@ def flag_outliers(
             measured = alignment_rms / MAS / mean_pixel_side(pixel_map.geometry)
             misaligned = min(measured, WORST_ALIGNMENT)
         some = np.flatnonzero(first | second)
-        off[some] -= around.take(some).explain(sci, noise[some], misaligned)
+        spread = medians.spread(places[some])
+        off[some] -= around.take(some).explain(sci, noise[some], misaligned, spread)
         first, second = first & (off > snr[0] * noise), second & (off > snr[1] * noise)
     flagged = np.zeros(sci.shape, bool)
     flagged.ravel()[places[first]] = True
@@ -196,24 +199,50 @@ def _two_numbers(name: str, text: str) -> tuple[float, float]:
     return first, second
 
 
-def _blotted(pixel_map: PixelMap, read_median: Callable[[slice, slice], np.ndarray]) -> np.ndarray:
-    """Return the medians sampled at an exposure's pixels, NaN outside its bounding box."""
-    left, right, top, bottom = pixel_map.bounds()
-    width = pixel_map.grid.shape[1]
-    if right - left > width / 2:  # whole rows are read in one piece
-        left, right = 0, width
-    window = np.ascontiguousarray(read_median(slice(top, bottom), slice(left, right)))
-    models = np.empty((window.shape[1], *pixel_map.geometry.shape), np.float32)
-    columns, rows = (
-        slice(max(int(np.ceil(low)), 0), min(int(np.floor(high)) + 1, n))
-        for (low, high), n in zip(pixel_map.geometry.bounding_box, models.shape[:0:-1], strict=True)
-    )
-    for beside in (np.s_[: rows.start], np.s_[rows.stop :]):
-        models[:, beside] = np.nan
-    for beside in (np.s_[: columns.start], np.s_[columns.stop :]):
-        models[:, :, beside] = np.nan
-    x = np.arange(columns.start, columns.stop)
-    for start in range(rows.start, rows.stop, TILE_ROWS):
-        u, v = pixel_map.lattice(x, np.arange(start, min(start + TILE_ROWS, rows.stop)))
-        blot(window, top, left, pixel_map.grid.shape, u, v, start, columns.start, models)
-    return models
+class _Medians:
+    """What of the medians an exposure sees."""
+
+    def __init__(
+        self, pixel_map: PixelMap, read_median: Callable[[slice, slice], np.ndarray]
+    ) -> None:
+        self._map, self._read = pixel_map, read_median
+        self._left, right, self._top, bottom = pixel_map.bounds()
+        self._part = slice(self._top, bottom), slice(self._left, right)
+
+    def blotted(self) -> np.ndarray:
+        """Return the medians at the exposure's pixels, NaN outside its bounding box."""
+        geometry, shape = self._map.geometry, self._map.grid.shape
+        window = np.ascontiguousarray(self._read(*self._part)[:, :2], np.float32)
+        models = np.empty((2, *geometry.shape), np.float32)
+        columns, rows = (
+            slice(max(int(np.ceil(low)), 0), min(int(np.floor(high)) + 1, n))
+            for (low, high), n in zip(geometry.bounding_box, models.shape[:0:-1], strict=True)
+        )
+        for beside in (np.s_[: rows.start], np.s_[rows.stop :]):
+            models[:, beside] = np.nan
+        for beside in (np.s_[: columns.start], np.s_[columns.stop :]):
+            models[:, :, beside] = np.nan
+        x = np.arange(columns.start, columns.stop)
+        for start in range(rows.start, rows.stop, TILE_ROWS):
+            u, v = self._map.lattice(x, np.arange(start, min(start + TILE_ROWS, rows.stop)))
+            blot(window, self._top, self._left, shape, u, v, start, columns.start, models)
+        return models
+
+    def spread(self, places: np.ndarray) -> np.ndarray:
+        """Return how far the medians' values differ, at places where there is a median."""
+        rows, columns = np.divmod(places, self._map.geometry.shape[1])
+        u, v = self._map.points(columns, rows)
+        x, y = u.astype(int), v.astype(int)
+        dx, dy = u - x, v - y
+        # Beyond the last pixel centre a mosaic goes on unchanged.
+        ny, nx = self._map.grid.shape
+        right, below = np.minimum(x + 1, nx - 1), np.minimum(y + 1, ny - 1)
+
+        spread = self._read(*self._part)[:, 2]
+
+        def at(y: np.ndarray, x: np.ndarray) -> np.ndarray:
+            return spread[y - self._top, x - self._left].astype(float)
+
+        upper = (1.0 - dx) * at(y, x) + dx * at(y, right)
+        lower = (1.0 - dx) * at(below, x) + dx * at(below, right)
+        return (1.0 - dy) * upper + dy * lower

@@ -36,9 +36,8 @@ class Surroundings:
 
     Parameters
     ----------
-    models : (3, ny, nx) float32
-        The first one counts where the image lies below it, the second one where it lies above. The
-        third one is how far what the second is made of differs, as a standard deviation.
+    models : (2, ny, nx) float32
+        The first one counts where the image lies below it, the second one where it lies above.
     places : (n,) int
         In C order of an image.
     above : (n,) bool
@@ -73,7 +72,9 @@ class Surroundings:
         """Return the largest step of the model to one of 4 neighbours."""
         return np.abs(self._steps(0, 0)).max(axis=0)
 
-    def explain(self, image: np.ndarray, noise: np.ndarray, alignment_error: float) -> np.ndarray:
+    def explain(
+        self, image: np.ndarray, noise: np.ndarray, alignment_error: float, spread: np.ndarray
+    ) -> np.ndarray:
         """Return how far the image may be off the model without being struck.
 
         Parameters
@@ -83,6 +84,8 @@ class Surroundings:
             Of its pixels.
         alignment_error : float
             Of the image, pixels.
+        spread : (n,)
+            How far what the second model is made of differs, as a standard deviation.
 
         Returns
         -------
@@ -91,7 +94,9 @@ class Surroundings:
         box = np.array([self._at(*way) for way in BOX])
         steps = np.array([np.abs(self._steps(*way)).max(axis=0) for way in SQUARE])
         shape = np.maximum(self._sharpness(noise), alignment_error * steps.max(axis=0))
-        shape += self._disagreement(noise, np.nanmax(box, axis=0) - np.nanmin(box, axis=0))
+        shape += self._disagreement(
+            spread - noise, np.nanmax(box, axis=0) - np.nanmin(box, axis=0)
+        )
         share, light = self._variation(image, noise, box)
         return (1 + share) * shape + share * light
 
@@ -106,10 +111,12 @@ class Surroundings:
         outwards = np.where(self._above, -curvature, curvature)
         return SHARPNESS * np.maximum(outwards - NOISE * noise, 0.0)
 
-    def _disagreement(self, noise: np.ndarray, light: np.ndarray) -> np.ndarray:
-        """Return by how much the image may be above others since these differ among themselves."""
-        spread = np.nan_to_num(self._seen(self._models[2], 0, 0).astype(float))
-        allowed = np.minimum(SPREAD * np.maximum(spread - noise, 0.0), SOURCE * light)
+    def _disagreement(self, spread: np.ndarray, light: np.ndarray) -> np.ndarray:
+        """Return by how much the image may be above others since these differ among themselves.
+
+        ``spread`` is theirs beyond noise.
+        """
+        allowed = np.minimum(SPREAD * np.maximum(spread, 0.0), SOURCE * light)
         return np.where(self._above, allowed, 0.0)
 
     def _variation(

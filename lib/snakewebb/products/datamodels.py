@@ -20,7 +20,7 @@ from snakewebb.errors import InputError
 from snakewebb.io.atomic import replacing
 from snakewebb.io.checksums import make_room, seal
 from snakewebb.io.hdus import SUMS, forget_sums, open_copy, sound_hdu
-from snakewebb.io.planes import Planes, read_planes
+from snakewebb.io.planes import Planes, invalidate, read_planes
 from snakewebb.io.provenance import (
     ORIGIN,
     Provenance,
@@ -74,6 +74,7 @@ def write_changed(
         model.dq = np.zeros(model.data.shape, np.uint32)
     known = {name: getattr(model, array) for name, array in ARRAYS.items()}
     planes = {name: a for name, a in known.items() if np.shape(a) == model.data.shape}
+    invalidate(planes)
     change(planes)
     for name, plane in planes.items():
         setattr(model, ARRAYS[name], plane)

@@ -226,15 +226,17 @@ def _write_keywords(hdu: Any, values: Mapping[str, Any]) -> None:
     header = hdu.header
     extension = hdu.name  # asked of the header each time
     own = [known for known in attributes() if known.hdu == extension]
-    place = len(header)
+    keywords = list(header)  # astropy looks through its cards one by one
+    place = len(keywords)
     for _, section in groupby(own, lambda known: known.name.split(".")[1]):
         group = list(section)
-        there = [header.index(known.keyword) for known in group if known.keyword in header]
+        there = [keywords.index(known.keyword) for known in group if known.keyword in keywords]
         place = min(there, default=place)
         for name, _, keyword, *_, comment in group:
-            if name in values and keyword in header:
+            if name in values and keyword in keywords:
                 header[keyword] = (values[name], comment)
             elif name in values:
                 header.insert(place, (keyword, values[name], comment))
-            if keyword in header:
-                place = header.index(keyword) + 1
+                keywords.insert(place, keyword)
+            if keyword in keywords:
+                place = keywords.index(keyword) + 1

@@ -26,7 +26,7 @@ from snakewebb.io.dq import DO_NOT_USE, OUTLIER
 from snakewebb.io.exposure_file import ExposureFile, opened
 from snakewebb.io.fits_structure import find
 from snakewebb.io.headers import exposure_header, header_of, read_header
-from snakewebb.io.planes import Planes, invalidate, left_out
+from snakewebb.io.planes import INVALIDATED, Planes, left_out
 from snakewebb.io.provenance import Provenance
 from snakewebb.products.exposure_copy import write_copy
 from snakewebb.wcs.aberration import aberration_of
@@ -125,8 +125,8 @@ def rewrite(
     target : path
         The product to write.
     change : callable
-        Changes planes: DQ, without flags if the exposure has none, and those of ``INVALIDATED``
-        that are there. It may add others of these.
+        Changes planes in which NaN and DO_NOT_USE agree: DQ, without flags if the exposure has
+        none, and those of ``INVALIDATED`` that are there. It may add others of these.
     provenance : Provenance
     metadata : mapping, optional
         By node of ``meta``: names and values.
@@ -141,7 +141,7 @@ def rewrite(
         notes = {**provenance.notes, "assign_wcs": known.notes}
         provenance = replace(provenance, notes=notes)
     if _is_copyable(source, pointing):
-        planes = source.planes
+        planes = source.valid_planes
         if integrations:
             ny, nx = planes["SCI"].shape[-2:]
             planes = {name: plane.reshape(-1, ny, nx) for name, plane in planes.items()}
@@ -185,9 +185,13 @@ def geometry_of_any(path: str | Path, dva_pivot: str = "guide_star") -> Geometry
 def _change(planes: Planes, outliers: np.ndarray | None, sky: float) -> None:
     """Flag outliers and take the sky off, in place."""
     if outliers is not None:
-        planes["DQ"][outliers] |= DO_NOT_USE | OUTLIER
-    invalidate(planes)
-    planes["SCI"] -= sky
+        struck = np.nonzero(outliers)
+        planes["DQ"][struck] |= DO_NOT_USE | OUTLIER
+        for name in INVALIDATED:
+            if name in planes:
+                planes[name][struck] = np.nan
+    if sky:
+        planes["SCI"] -= sky
 
 
 def _is_copyable(source: ExposureFile, pointing: Pointing) -> bool:

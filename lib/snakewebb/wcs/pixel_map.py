@@ -85,6 +85,39 @@ class PixelMap:
             results.append(out)
         return results[0], results[1]
 
+    def points(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Map single points as `lattice` does.
+
+        Parameters
+        ----------
+        x, y : (n,) array
+            0-based input pixel coordinates.
+
+        Returns
+        -------
+        u, v : (n,) float64
+            0-based output pixel coordinates.
+        """
+        (column, t), (row, s) = (
+            _cells(nodes, points)
+            for nodes, points in ((self.geometry.x_nodes, x), (self.geometry.y_nodes, y))
+        )
+        s2, s3 = s * s, s * s * s
+        weights = 2.0 * s3 - 3.0 * s2 + 1.0, s3 - 2.0 * s2 + s, 3.0 * s2 - 2.0 * s3, s3 - s2
+
+        def along(values: np.ndarray, slopes: np.ndarray, at: np.ndarray) -> np.ndarray:
+            a, b, c, d = weights
+            above = a * values[row, at] + b * slopes[row, at]
+            return above + c * values[row + 1, at] + d * slopes[row + 1, at]
+
+        results = []
+        for f, fx, fy, fxy in self._splines:
+            v0, s0 = along(f, fy, column), along(fx, fxy, column)
+            rise, bend = along(f, fy, column + 1) - v0, along(fx, fxy, column + 1) - s0
+            square, cube = 3.0 * rise - 3.0 * s0 - bend, 2.0 * s0 + bend - 2.0 * rise
+            results.append(v0 + t * (s0 + t * (square + t * cube)))
+        return results[0], results[1]
+
     def bounds(self) -> tuple[int, int, int, int]:
         """Return output columns and rows (x0, x1, y0, y1; ends excluded) the exposure may touch."""
         ny, nx = self.grid.shape
@@ -109,6 +142,13 @@ class PixelMap:
         first = int(np.floor(y[cells[0]] + 0.5))
         last = int(np.ceil(y[cells[-1] + 1] + 0.5))
         return slice(max(first, 0), min(last, self.geometry.shape[0]))
+
+
+def _cells(nodes: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return in which cell between nodes each point is, and where in it, 0 to 1."""
+    place = (points - nodes[0]) / (nodes[1] - nodes[0])
+    cell = np.clip(np.floor(place).astype(int), 0, nodes.size - 2)
+    return cell, place - cell
 
 
 def _slopes(n: int) -> np.ndarray:
