@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from snakewebb.report.axes import COLORS, HEIGHT, MARKERS, add_grid, short
+from snakewebb.report.axes import COLORS, HEIGHT, MARKERS, add_grid, set_logarithmic, short
 from snakewebb.report.figures import PAGE_WIDTH, STYLE, heading, save
 
 SPREAD = 0.5
@@ -120,7 +120,7 @@ def plot_eigenvalues(
                 axes.text(
                     number + 0.6, 1.0, f"truncate {number}", fontsize=8, rotation=90, va="top"
                 )
-        axes.set_yscale("log")
+        set_logarithmic(axes)
         axes.set_xlim(0.5, most + 1)
         axes.set_xlabel("mode")
         axes.set_ylabel("eigenvalue over the first one")

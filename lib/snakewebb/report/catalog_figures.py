@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from snakewebb.io.planes import open_fits
-from snakewebb.report.axes import add_grid
+from snakewebb.report.axes import add_grid, set_logarithmic
 from snakewebb.report.figures import PAGE_WIDTH, STYLE, heading, save
 from snakewebb.report.layers import by_brightness
-from snakewebb.report.pictures import KINDS, NO_DATA, stretch
+from snakewebb.report.pictures import KINDS, canvas, panel, stretch
 
 HEIGHT = 4.6  # inches
 BIN = 0.5
@@ -67,7 +67,7 @@ def plot_counts(sources: np.ndarray, area: float, path: str | Path) -> None:
         right.axhline(limit, color="0.4", linestyle="--", linewidth=1)
         right.text(0.01, limit, f" {SOME:g}σ", va="bottom", transform=right.get_yaxis_transform())
         for axes in (left, right):
-            axes.set_yscale("log")
+            set_logarithmic(axes)
             axes.set_xlabel("total magnitude (aper_total_abmag)")
             add_grid(axes)
         right.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, 0.9))
@@ -95,19 +95,16 @@ def plot_cutouts(i2d: str | Path, sources: np.ndarray, path: str | Path) -> None
         figure = Figure(figsize=(PAGE_WIDTH, high if len(chosen) else 1.0))
         note = "each with a size and a stretch of its own" if len(chosen) else "there is no source"
         heading(figure, "The brightest sources", note)
+        axes = canvas(figure)
         for k, source in enumerate(sources[chosen]):
             image, half = _cut(hdu, source)
             left = 0.15 + side * (k % COLUMNS)
             low = high - 0.85 - side * (k // COLUMNS + 1) + 0.2
-            box = np.array((left + 0.05, low, side - 0.1, side - 0.3))
-            axes = figure.add_axes(tuple(box / (PAGE_WIDTH, high, PAGE_WIDTH, high)))
-            axes.set_facecolor(NO_DATA)
-            axes.imshow(image, cmap="gray", norm=stretch(image)[0], origin="lower")
-            axes.set_xticks([])
-            axes.set_yticks([])
+            box = (left + 0.15, low, side - 0.3, side - 0.3)
+            panel(axes, image, box, cmap="gray", norm=stretch(image)[0])
             mag = source["aper_total_abmag"]
             words = f"{source['label']}" + (f": {mag:.2f} mag" if np.isfinite(mag) else "")
-            axes.set_title(f"{words}, {2 * half + 1} px", fontsize=8, loc="left", pad=2)
+            axes.text(box[0], low + box[3] + 2 / 72, f"{words}, {2 * half + 1} px", fontsize=8)
         save(figure, path)
 
 

@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from snakewebb.report.axes import COLORS, HEIGHT, add_grid, cycle, read_table
+from snakewebb.report.axes import COLORS, HEIGHT, add_grid, cycle, read_table, set_logarithmic
 from snakewebb.report.figures import PAGE_WIDTH, STYLE, heading, save
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def plot_contrast(path: str | Path, *, curve: str | Path, detections: str | Path
                 markersize=9,
                 label="point sources",
             )
-        axes.set_yscale("log")
+        set_logarithmic(axes)
         axes.set_xscale("log")
         low, high = float(table["separation"].min()), float(table["separation"].max())
         ticks = [tick for tick in ARCSECONDS if low <= tick <= high]

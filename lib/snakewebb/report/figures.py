@@ -15,13 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import matplotlib.backends.backend_agg  # asked for by the first figure else, in each job
 from matplotlib.figure import Figure
+from PIL import Image
 
 from snakewebb.errors import InputError
 from snakewebb.io.atomic import replacing
 from snakewebb.report.status import write_page
 
 log = logging.getLogger(__name__)
+
+Image.preinit()  # the same holds for what writes PNG
 
 STYLE: Any = {"font.size": 10.0, "figure.dpi": 120.0, "savefig.dpi": 120.0}
 PAGE_WIDTH = 11.0  # inches, at most

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from snakewebb.io.dq import DO_NOT_USE, OUTLIER
 from snakewebb.io.planes import read_planes
 from snakewebb.report.figures import PAGE_WIDTH, STYLE, heading, save
-from snakewebb.report.pictures import NO_DATA, stretch
+from snakewebb.report.pictures import canvas, panel, stretch
 
 WINDOWS = 4
 SIDE = 96
@@ -57,24 +57,21 @@ def plot_worst(
         name = Path(exposures[worst]).name.removesuffix(".fits")
         note = f"{name}: {100 * flagged[worst]:.2g} % flagged; where there are the most of them"
         heading(figure, "Outliers of the worst exposure, before and after", note)
+        axes = canvas(figure)
+        style: dict[str, Any] = {"color": "white", "va": "top", "fontsize": 8}
+        box_style = {"facecolor": "black", "pad": 1.5}
+        wide = side - 0.1
         for k, (row, column) in enumerate(_fullest(hit)):
             window = slice(row, row + SIDE), slice(column, column + SIDE)
             for j in (0, 1):
-                box = np.array(
-                    (0.2 + side * k, high - 0.75 - side * (j + 1), side - 0.1, side - 0.1)
-                )
-                axes = figure.add_axes(tuple(box / (PAGE_WIDTH, high, PAGE_WIDTH, high)))
-                axes.set_facecolor(NO_DATA)
-                axes.imshow(image[window], cmap="gray", norm=norm, origin="lower")
+                left, low = 0.2 + side * k, high - 0.75 - side * (j + 1)
+                box = (left, low, wide, wide)
+                panel(axes, image[window], box, cmap="gray", norm=norm)
                 if j:
                     spots = np.ma.masked_where(~hit[window], hit[window])
-                    axes.imshow(spots, cmap=paint, origin="lower", interpolation="nearest")
-                axes.set_xticks([])
-                axes.set_yticks([])
+                    panel(axes, spots, box, cmap=paint, interpolation="nearest")
                 where = f"{('before', 'after')[j]}, from x {column}, y {row}"
-                style: dict[str, Any] = {"color": "white", "va": "top", "fontsize": 8}
-                box_style = {"facecolor": "black", "pad": 1.5}
-                axes.text(0.02, 0.97, where, transform=axes.transAxes, bbox=box_style, **style)
+                axes.text(left + 0.02 * wide, low + 0.97 * wide, where, bbox=box_style, **style)
         save(figure, path)
 
 

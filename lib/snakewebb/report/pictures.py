@@ -17,9 +17,10 @@ import numpy as np
 from astropy.table import Table
 from astropy.visualization.wcsaxes import WCSAxes
 from astropy.wcs import WCS
+from matplotlib.axes import Axes
 from matplotlib.colors import FuncNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch
+from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.transforms import Affine2D
 
 from snakewebb.errors import InputError
@@ -48,7 +49,7 @@ class Stretch(FuncNorm):
         super().__init__((forward, inverse), low, high)
         self._forward, self._ends = forward, forward(np.array((low, high)))
 
-    def autoscale_None(self, A: Any) -> None:  # noqa: N802, N803
+    def autoscale_None(self, A: Any) -> None:  # noqa: N802
         """Look for nothing."""
 
     def __call__(self, value: Any, clip: bool | None = None) -> Any:
@@ -122,6 +123,35 @@ def plot_sources(i2d: str | Path, catalog: str | Path, picture: str | Path) -> N
             )
         figure.legend(loc="upper right", frameon=False)
         save(figure, picture)
+
+
+def canvas(figure: Figure) -> Axes:
+    """Return a figure as axes in inches, for `panel`: axes of their own would take longer."""
+    width, height = figure.get_size_inches()
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
+    axes.set_axis_off()
+    return axes
+
+
+def panel(axes: Axes, image: np.ndarray, box: tuple[float, float, float, float], **how) -> None:
+    """Draw an image in a frame.
+
+    Parameters
+    ----------
+    axes : Axes
+        Of `canvas`.
+    image : (ny, nx) array
+    box : (left, bottom, width, height)
+        Inches.
+    **how
+        See `Axes.imshow`.
+    """
+    left, low, width, height = box
+    frame: dict[str, Any] = {"xy": (left, low), "width": width, "height": height}
+    axes.add_artist(Rectangle(facecolor=NO_DATA, zorder=-1, **frame))
+    axes.add_artist(Rectangle(fill=False, linewidth=0.8, zorder=2.5, **frame))
+    extent = (left, left + width, low, low + height)
+    axes.imshow(image, extent=extent, origin="lower", aspect="auto", **how)
 
 
 def block_average(path: str | Path, factor: int | None = None) -> tuple[np.ndarray, int]:

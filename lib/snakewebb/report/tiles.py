@@ -98,7 +98,7 @@ def jpeg(image: np.ndarray) -> str:
 def png(image: np.ndarray) -> str:
     """Return an image (ny, nx, 4) of bytes, its first row on top, as a URI of PNG."""
     file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
+    Image.fromarray(image).save(file, "PNG", compress_level=3)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
