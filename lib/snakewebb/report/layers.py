@@ -49,10 +49,11 @@ def source_layers(sources: np.ndarray) -> list[Layer]:
         The catalogue as FITS table.
     """
     order = by_brightness(sources)[:MOST_SOURCES]
-    less = f" of {len(sources)}" if len(sources) > MOST_SOURCES else ""
     layers = []
     for kind, color in KINDS.items():
-        own = order[sources["is_extended"][order] == (kind == "extended")]
+        of_kind = sources["is_extended"] == (kind == "extended")
+        own = order[of_kind[order]]
+        less = f" of {of_kind.sum()}" if len(own) < of_kind.sum() else ""
         rows = [
             [round(float(s["xcentroid"]), 2), round(float(s["ycentroid"]), 2), _words(s)]
             for s in sources[own]

@@ -260,7 +260,7 @@ def cell_medians(
     while True:
         keys = np.column_stack((exposure, np.floor(x / side), np.floor(y / side))).astype(int)
         cells, index = np.unique(keys, axis=0, return_inverse=True)
-        if len(cells) <= ARROWS or side > span:
+        if len(cells) <= ARROWS or not side <= span:
             break
         side *= 1.3
     order = np.argsort(index.ravel(), kind="stable")
