@@ -59,10 +59,11 @@ lock:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement envs/docs.txt
 	touch $@
 
+# What is not told: of NamedTuples pdoc looks for types in the wrong module, and shows their names.
 docs: .venv/docs
 	PYTHONPATH=lib $(BIN)/python -m snakewebb.workflow.config config/schema.yaml > config/README.md
 	PYTHONPATH=lib $(BIN)/python -m snakewebb.io.make_schema_table > lib/snakewebb/io/schema_table.py
-	PYTHONPATH=lib $(BIN)/python -m pdoc --docformat numpy --output-directory docs/api snakewebb '!snakewebb.simulate.make_apertures'
+	PYTHONPATH=lib $(BIN)/python -W "ignore:Error parsing type annotation" -m pdoc --docformat numpy --output-directory docs/api snakewebb
 
 wheel: env
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .

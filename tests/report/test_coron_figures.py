@@ -175,8 +175,8 @@ def test_the_page_has_the_image_its_sources_and_each_roll(tmp_path):
         tmp_path,
     )
     assert seen["problems"] == []
-    assert seen["circles"] == 3
-    assert seen["names"] == ["3 point sources", "signal to noise: -5 … 15"]
+    assert seen["circles"] == 4
+    assert seen["names"] == ["the star", "3 point sources", "signal to noise: -5 … 15"]
     assert seen["figures"] == ["rolls", "y_eigenvalues"]
     assert "FAILED" not in seen["text"]
 

@@ -208,12 +208,18 @@ def test_where_there_is_no_tile_nothing_is_drawn(tmp_path):
         await wait(300);
         const tiles = [...document.querySelectorAll("#map .leaflet-tile")];
         const images = tiles.filter((tile) => tile.tagName === "IMG");
-        return { images: images.length, empty: images.filter((tile) => !tile.src).length };
+        const arms = [...document.querySelectorAll("#compass line")];
+        return {
+          images: images.length, empty: images.filter((tile) => !tile.src).length,
+          arms: arms.map((arm) => [arm.x2.baseVal.value, arm.y2.baseVal.value]),
+        };
         """.replace("SIDE", f"{1.5 * SIDE}"),
         tmp_path,
     )
     assert seen["problems"] == []
     assert seen["images"] == 7
+    # North up, East to the left.
+    assert seen["arms"] == [[0, -22], [-22, 0]]
     assert seen["empty"] == 0
 
 

@@ -1,5 +1,6 @@
 """Figures and page of a product's quality."""
 
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,7 @@ from snakewebb.quality.quality_file import read_repeats, read_rows, write_qualit
 from snakewebb.quality.repeats import compare
 from snakewebb.quality.sightings import Sightings
 from snakewebb.quality.stars import Stars
-from snakewebb.report.quality_figures import plot_quality
+from snakewebb.report.quality_figures import arrow_groups, cell_medians, plot_quality
 from snakewebb.report.quality_status import quality_table
 from snakewebb.wcs.grid import Grid
 from snakewebb.wcs.sphere import from_plane
@@ -138,3 +139,20 @@ def test_the_table_is_safe_html():
     assert "nan" not in table
     known = {**row, "value": 3.14159, "error": 0.1234, "unit": "mas", "status": "OK", "reason": ""}
     assert "<td>3.142 ± 0.12 mas</td>" in quality_table([known])
+
+
+def test_of_many_exposures_arrows_are_of_detectors():
+    few, many = [f"exposure {k}" for k in range(4)], ["nrcb1", "nrca1"] * 500
+    groups, names = arrow_groups(few)
+    assert [names[k] for k in groups] == few
+    groups, names = arrow_groups(many)
+    assert names == ["nrca1", "nrcb1"]
+    assert [names[k] for k in groups] == many
+
+
+def test_stars_that_lie_nowhere_do_not_keep_cells_from_growing():
+    x = np.arange(2000.0)
+    none = np.full(2000, np.nan)
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        cell_medians(x, none, np.zeros((2000, 2)), np.arange(2000), np.nan)

@@ -30,6 +30,7 @@ SECTIONS = {
 }
 """What is in a section, by the end of its file's name."""
 DETECTED, RADIUS = "#56B4E9", 16
+STAR = {"color": "#E69F00", "radius": 4, "shown": True}
 SNR_ENDS = -5.0, 15.0
 
 
@@ -93,7 +94,10 @@ def _picture(
     """Return the HTML that shows the combined image, North up."""
     image, half = _turned(mosaic, "SCI", star)
     grid = _grid(image.shape, half, star)
-    layers = [] if found is None else [_detected(found, grid)]
+    layers: list[Layer] = [
+        {"kind": "circles", "name": "the star", "rows": [[*grid.crpix, "the star"]], **STAR}
+    ]
+    layers += [] if found is None else [_detected(found, grid)]
     if snr:
         turned, half = _turned(snr, "SNR", star)
         corner = (-0.5, -0.5, half / (turned.shape[0] / 2) / (3600.0 * grid.cdelt))

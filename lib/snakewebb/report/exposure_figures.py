@@ -34,6 +34,8 @@ MARKS = (
 ABSENT = {"FAILED": ("X", "#D55E00"), "SKIPPED": ("s", "0.6")}
 NAMES = 50
 """Characters of a name."""
+MANY = 200
+"""Exposures whose lines would run into one."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,7 @@ def _draw(
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0, pad=9)
     size = float(np.clip(50 * height / len(names), 3, 7))
-    if chart.stems:
+    if chart.stems and len(names) <= MANY:
         axes.hlines(rows, *chart.stems, color="0.7", linewidth=size / 6)
     marks = MARKS[-len(chart.series) :]
     for (name, values), mark in zip(chart.series.items(), marks, strict=True):

@@ -19,6 +19,7 @@ from snakewebb.io.planes import open_fits
 from snakewebb.quality.quality_file import read_repeats
 from snakewebb.report.quality_figures import (
     PALETTE,
+    arrow_groups,
     cell_medians,
     exposure_labels,
     told_sightings,
@@ -49,10 +50,11 @@ def source_layers(sources: np.ndarray) -> list[Layer]:
         The catalogue as FITS table.
     """
     order = by_brightness(sources)[:MOST_SOURCES]
-    less = f" of {len(sources)}" if len(sources) > MOST_SOURCES else ""
     layers = []
     for kind, color in KINDS.items():
-        own = order[sources["is_extended"][order] == (kind == "extended")]
+        of_kind = sources["is_extended"] == (kind == "extended")
+        own = order[of_kind[order]]
+        less = f" of {of_kind.sum()}" if len(own) < of_kind.sum() else ""
         rows = [
             [round(float(s["xcentroid"]), 2), round(float(s["ycentroid"]), 2), _words(s)]
             for s in sources[own]
@@ -148,7 +150,10 @@ def residual_layer(
         return None
     star, exposure, offset = (repeats[name][seen] for name in ("star", "exposure", "offset"))
     x, y = (axis[star] for axis in grid.sky_to_pixel(repeats["ra"], repeats["dec"]))
-    x, y, offset, exposure, _ = cell_medians(x, y, offset, exposure, max(np.ptp(x), np.ptp(y), 1.0))
+    labels = exposure_labels([str(row["exposure"]) for row in exposures])
+    groups, names = arrow_groups(labels)
+    span = max(np.ptp(x), np.ptp(y), 1.0)
+    x, y, offset, group, _ = cell_medians(x, y, offset, groups[exposure], span)
     size = float(np.percentile(np.hypot(*offset.T), 90)) or 1.0
     length = 0.05 * max(grid.shape) / size
     # East and North along the mosaic's axes; a unit vector of the sky is one of pixels.
@@ -156,11 +161,10 @@ def residual_layer(
     east, north = offset.T
     dx, dy = (d * east - b * north) * length, (a * north - c * east) * length
     turn = a * d - b * c
-    labels = exposure_labels([str(row["exposure"]) for row in exposures])
     number = {name: k % len(PALETTE) for k, name in enumerate(dict.fromkeys(labels))}
     rows = [
-        [*(round(float(v), 1) for v in (px, py, px + u / turn, py + v / turn)), number[labels[k]]]
-        for px, py, u, v, k in zip(x, y, dx, dy, exposure, strict=True)
+        [*(round(float(v), 1) for v in (px, py, px + u / turn, py + v / turn)), number[names[k]]]
+        for px, py, u, v, k in zip(x, y, dx, dy, group, strict=True)
     ]
     key = float(f"{size:.1g}")
     return {

@@ -91,4 +91,20 @@ map.on("mousemove", ({ latlng }) => {
   document.getElementById("place").textContent =
     `RA ${ra.toFixed(6)}°  Dec ${dec.toFixed(6)}°  x ${x.toFixed(1)}  y ${y.toFixed(1)}`;
 });
+// Where North and East are.
+const compass = L.control({ position: "bottomright" });
+compass.onAdd = () => {
+  const [[a, b], [c, d]] = page.grid.pc;
+  const det = a * d - b * c;
+  const ways = { N: [-b / det, a / det], E: [d / det, -c / det] };
+  const drawn = Object.entries(ways).map(([name, [u, v]]) => {
+    const at = (length) => [length * u, -length * v].map((value) => value.toFixed(1));
+    const [[x, y], [left, low]] = [at(22), at(31)];
+    return `<line x2="${x}" y2="${y}"/><text x="${left}" y="${low}">${name}</text>`;
+  });
+  const box = L.DomUtil.create("div");
+  box.innerHTML = `<svg id="compass" viewBox="-40 -40 80 80">${drawn.join("")}</svg>`;
+  return box;
+};
+compass.addTo(map);
 document.body.dataset.ready = "yes";

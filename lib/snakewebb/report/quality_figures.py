@@ -27,6 +27,8 @@ PALETTE = (*COLORS, "#000000", "#8c8c8c", "#7a4a1e", "#b8b000")
 """Of detectors: NIRCam has ten."""
 DETECTORS = 12
 """With names of their own in a legend."""
+MANY = 100
+"""Exposures; more are not told apart."""
 ENOUGH = 40
 """Sightings of bright stars, if the others are not to be drawn."""
 POINTS = 20_000
@@ -121,7 +123,7 @@ def plot_residuals(
         names = list(dict.fromkeys(labels))
         color = {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(names)}
         axes = figure.add_axes((0.075, 0.09, 0.5, 0.74))
-        _draw_vectors(axes, repeats, [color[name] for name in labels])
+        _draw_vectors(axes, repeats, labels, color)
         axes = figure.add_axes((0.665, 0.2, 0.315, 0.63))
         _draw_offsets(axes, exposures, np.array(labels), color)
         save(figure, path)
@@ -193,6 +195,27 @@ def exposure_labels(exposures: Sequence[str]) -> list[str]:
     return [f"exposure {k + 1}" for k in range(len(exposures))] if alone else detectors
 
 
+def arrow_groups(labels: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Return whose residuals are drawn: those of exposures, or, of many, those of detectors.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Of `exposure_labels`.
+
+    Returns
+    -------
+    groups : (n,) int
+        The number of the group of each exposure.
+    names : list of str
+        The label of each group.
+    """
+    if len(labels) <= MANY:
+        return np.arange(len(labels)), list(labels)
+    names, groups = np.unique(labels, return_inverse=True)
+    return groups, names.tolist()
+
+
 def told_sightings(repeats: Mapping[str, np.ndarray]) -> tuple[np.ndarray, str]:
     """Return which sightings of stars are told, and of which stars: of bright ones, if enough.
 
@@ -203,18 +226,22 @@ def told_sightings(repeats: Mapping[str, np.ndarray]) -> tuple[np.ndarray, str]:
     return (bright, "bright stars") if bright.sum() >= ENOUGH else (seen, "stars")
 
 
-def _draw_vectors(axes: Axes, repeats: Mapping[str, np.ndarray], colors: list[str]) -> None:
+def _draw_vectors(
+    axes: Axes, repeats: Mapping[str, np.ndarray], labels: Sequence[str], color: Mapping[str, str]
+) -> None:
     """Draw residuals on the sky as arrows, North up and East to the left."""
     seen, stars = told_sightings(repeats)
     star, exposure, offset = (repeats[name][seen] for name in ("star", "exposure", "offset"))
+    groups, names = arrow_groups(labels)
+    group = groups[exposure]
     ra, dec = repeats["ra"], repeats["dec"]
     xi, eta = to_plane(ra, dec, *mean_direction(unit_vectors(ra, dec)))
     x, y = xi[star] / 60.0, eta[star] / 60.0
     span = max(float(np.ptp(x)), float(np.ptp(y)), 1e-3)
-    what = f"of {stars} in each exposure"
+    what = f"of {stars} in each {'exposure' if len(names) == len(labels) else 'detector'}"
     if len(x) > ARROWS:
-        x, y, offset, exposure, cells = cell_medians(x, y, offset, exposure, span)
-        what = f"of {stars} in each exposure, medians in cells of {60 * cells:.2g}″"
+        x, y, offset, group, cells = cell_medians(x, y, offset, group, span)
+        what = f"{what}, medians in cells of {60 * cells:.2g}″"
     size = np.hypot(*offset.T)
     scale = max(float(np.percentile(size, 90)), 1e-3)
     per_arcmin = 0.06 * span / scale
@@ -223,7 +250,7 @@ def _draw_vectors(axes: Axes, repeats: Mapping[str, np.ndarray], colors: list[st
         y,
         offset[:, 0] * per_arcmin,
         offset[:, 1] * per_arcmin,
-        color=[colors[k] for k in exposure],
+        color=[color[names[k]] for k in group],
         angles="xy",
         scale_units="xy",
         scale=1.0,
@@ -253,14 +280,14 @@ def _draw_vectors(axes: Axes, repeats: Mapping[str, np.ndarray], colors: list[st
 
 
 def cell_medians(
-    x: np.ndarray, y: np.ndarray, offset: np.ndarray, exposure: np.ndarray, span: float
+    x: np.ndarray, y: np.ndarray, offset: np.ndarray, group: np.ndarray, span: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
-    """Return medians of residuals in cells of each exposure, and the side of cells."""
+    """Return medians of residuals in cells, of each group, and the side of cells."""
     side = span / 24.0
     while True:
-        keys = np.column_stack((exposure, np.floor(x / side), np.floor(y / side))).astype(int)
+        keys = np.column_stack((group, np.floor(x / side), np.floor(y / side))).astype(int)
         cells, index = np.unique(keys, axis=0, return_inverse=True)
-        if len(cells) <= ARROWS or side > span:
+        if len(cells) <= ARROWS or not side <= span:
             break
         side *= 1.3
     order = np.argsort(index.ravel(), kind="stable")
@@ -286,11 +313,11 @@ def _draw_offsets(
         axes.errorbar(
             east[own],
             north[own],
-            xerr=error[own],
-            yerr=error[own],
+            xerr=error[own] if len(exposures) <= MANY else None,
+            yerr=error[own] if len(exposures) <= MANY else None,
             fmt=MARKERS[k // len(PALETTE) % len(MARKERS)],
             color=color[name],
-            markersize=4,
+            markersize=4 if len(exposures) <= MANY else 2,
             linewidth=0.7,
             label=name,
         )

@@ -25,6 +25,7 @@ from snakewebb.report.subtraction_figures import (
 MOST = 8
 """Exposures that are drawn."""
 COLUMNS = 4
+WORDS = "North up, East to the left; what turns with the roll is of the telescope, not of the sky"
 
 
 def plot_rolls(
@@ -78,5 +79,5 @@ def plot_rolls(
             if len(images) < len(subtracted)
             else ""
         )
-        heading(figure, "What is left in each roll (klip)", f"{more}North up, East to the left")
+        heading(figure, "What is left in each roll (klip)", f"{more}{WORDS}")
         save(figure, path)

@@ -7,8 +7,7 @@ pysiaf is no dependency of snakewebb; run this by hand, where it is installed::
 
 import json
 from pathlib import Path
-
-import pysiaf
+from typing import Any
 
 APERTURES = {
     "NIRCam": {
@@ -28,7 +27,7 @@ APERTURES = {
 }
 
 
-def full_frame_reference(aperture: pysiaf.Aperture) -> tuple[float, float]:
+def full_frame_reference(aperture: Any) -> tuple[float, float]:
     """Return the aperture's reference pixel in the full frame, science orientation, 1-based."""
     flip_x = (aperture.DetSciParity == -1) != (aperture.DetSciYAngle == 180)
     flip_y = aperture.DetSciYAngle == 180
@@ -37,13 +36,13 @@ def full_frame_reference(aperture: pysiaf.Aperture) -> tuple[float, float]:
     return x, y
 
 
-def polynomial(aperture: pysiaf.Aperture, name: str) -> list[float]:
+def polynomial(aperture: Any, name: str) -> list[float]:
     """Return SIAF coefficients in SIAF order: (i, j) with term dx**(i - j) * dy**j."""
     degree = aperture.Sci2IdlDeg
     return [getattr(aperture, f"{name}{i}{j}") for i in range(degree + 1) for j in range(i + 1)]
 
 
-def entry(instrument: str, detector: str, aperture: pysiaf.Aperture) -> dict:
+def entry(instrument: str, detector: str, aperture: Any) -> dict:
     """Return one row of the table, with control points computed by pysiaf itself."""
     x_ref, y_ref = full_frame_reference(aperture)
     nx, ny = aperture.XSciSize, aperture.YSciSize
@@ -69,6 +68,8 @@ def entry(instrument: str, detector: str, aperture: pysiaf.Aperture) -> dict:
 
 def main() -> None:
     """Write the table beside this script."""
+    import pysiaf
+
     table = {
         "source": "SIAF of the JWST Project Reference Database (STScI), through pysiaf",
         "pysiaf": pysiaf.__version__,
