@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import ModuleType
+from typing import Any
 
 
 @contextmanager
@@ -58,7 +59,20 @@ def import_fits() -> None:
     In another version of astropy more may be asked for: then it is imported as a whole, by others.
     """
     with suppress(ImportError), standing_in("astropy.units", "Quantity", "UnitBase"):
-        import astropy.io.fits  # noqa: F401
+        from astropy.io import fits
+
+        settle(fits.conf)
+
+
+def settle(configuration: Any) -> None:
+    """Let a configuration of astropy's say for good what it says now.
+
+    ``astropy.io.fits`` asks it for each card that is read or written, up to 2700 times a job, and
+    each time it looks for files, types and limits: up to a fifteenth of a job's time.
+    """
+    kind = type(configuration)
+    for name in list(configuration):
+        setattr(kind, name, getattr(configuration, name))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snakewebb.io.checksums import PIECE, add, checksum_text, make_room, seal
+from snakewebb.io.checksums import PIECE, add, checksum_text, make_room, seal, sum_of, write_unit
 
 
 def written(*hdus):
@@ -44,6 +44,26 @@ def test_sums_are_those_of_astropy(kind, shape):
 def test_sums_of_more_than_a_piece():
     values = np.random.default_rng(1).integers(0, 2**31, (PIECE // 4 + 1000,), dtype=np.int32)
     check(written(fits.PrimaryHDU(values)))
+
+
+def test_units_are_written_with_their_sums():
+    """As `seal` fills them in afterwards."""
+    values = np.random.default_rng(1).integers(0, 2**31, 5000, dtype=np.int32)
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(values, name="SCI")]
+    expected = written(*hdus)
+    data = [b"", values.astype(">i4").tobytes()]
+    file = io.BytesIO()
+    headers = [
+        write_unit(
+            file,
+            hdu.header.tostring().encode(),
+            [(part, sum_of(part)) for part in (whole[:8000], whole[8000:]) if part],
+        )
+        for hdu, whole in zip(hdus, data, strict=True)
+    ]
+    assert file.getvalue() == expected
+    assert expected.startswith(headers[0])
+    assert headers[1] in expected
 
 
 @settings(deadline=None, max_examples=300)

@@ -629,9 +629,12 @@ def test_a_strong_hit_on_a_star_is_found(tmp_path, fwhm):
 def test_the_alignment_explains_what_was_measured_of_it(exposures, monkeypatch, rms, pixels):
     """In mas, 60 of which are a pixel; false matches do not hide all there is."""
     told = []
-    monkeypatch.setattr(
-        Surroundings, "explain", lambda self, image, noise, error, _: told.append(error) or 0 * noise
-    )
+
+    def explain(self, image, noise, error, spread):
+        told.append(error)
+        return 0 * noise
+
+    monkeypatch.setattr(Surroundings, "explain", explain)
     median = exposures.median(exposures.chosen(0, 1, 2, 3))
     exposures.flags("e0", median, alignment_rms=rms)
     assert told == [pytest.approx(pixels, rel=1e-3)]

@@ -13,7 +13,8 @@ QUIET = np.array([1e-6])
 def explained(model, image=None, *, spread=0.0, noise=QUIET, error=0.0, above=True, place=MIDDLE):
     models = np.stack((model, model)).astype(np.float32)
     around = Surroundings(models, np.array([place]), np.array([above]))
-    (found,) = around.explain(np.float32(model if image is None else image), noise, error, np.array([spread]))
+    seen = np.float32(model if image is None else image)
+    (found,) = around.explain(seen, noise, error, np.array([spread]))
     return found
 
 

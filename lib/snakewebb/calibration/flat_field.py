@@ -43,7 +43,7 @@ def flat_field(planes: Planes, flat: FlatFile, inverse: bool = False) -> None:
     if variances and "ERR" not in planes:
         planes["ERR"] = np.empty_like(planes["SCI"])
     if "ERR" in planes:
-        planes["VAR_FLAT"] = np.zeros_like(planes["SCI"])
+        planes["VAR_FLAT"] = np.zeros(planes["SCI"].shape, np.float32)
     scale = np.multiply if inverse else np.divide
     for rows, band in row_bands(planes):
         part = flat.rows(rows)

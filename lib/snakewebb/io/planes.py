@@ -363,7 +363,8 @@ def invalidate(planes: Planes) -> None:
     bad = np.zeros(floats[0].shape, bool) if dq is None else (dq & DO_NOT_USE) != 0
     for plane in floats:
         bad |= ~np.isfinite(plane) if plane is planes.get("SCI") else np.isnan(plane)
+    places = np.flatnonzero(bad)  # mostly few: a mask would be looked through for each plane
     for plane in floats:
-        plane[bad] = np.nan
+        np.put(plane, places, np.nan)
     if dq is not None:
-        dq[bad] |= DO_NOT_USE
+        np.put(dq, places, dq.take(places) | DO_NOT_USE)

@@ -53,8 +53,7 @@ class NoiseCurve:
         points = [*_medians(x, y, BULK_EDGES)]
         if points:
             rare = np.quantile(x, BULK_EDGES[-1])
-            x, y = _sample(flux, err, TAIL)
-            points += _medians(x[x > rare], y[x > rare], TAIL_EDGES)
+            points += _medians(*_sample(flux, err, TAIL, rare), TAIL_EDGES)
         light, noise = np.reshape(points, (-1, 2)).T
         return cls(light, np.maximum.accumulate(noise**2))
 
@@ -72,11 +71,13 @@ class NoiseCurve:
         return np.interp(flux, x, y) + slope * np.maximum(flux - x[-1], 0.0)
 
 
-def _sample(flux: np.ndarray, err: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return flux and error of about so many pixels that have both."""
+def _sample(
+    flux: np.ndarray, err: np.ndarray, number: int, least: float = -np.inf
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return flux and error of those of about so many pixels that have both, and more flux."""
     step = flux.size // number + 1
     x, y = flux.ravel()[::step], err.ravel()[::step]
-    known = np.isfinite(x) & (y > 0)
+    known = (x > least) & (x < np.inf) & (y > 0)
     return x[known], y[known]
 
 

@@ -94,9 +94,7 @@ class Surroundings:
         box = np.array([self._at(*way) for way in BOX])
         steps = np.array([np.abs(self._steps(*way)).max(axis=0) for way in SQUARE])
         shape = np.maximum(self._sharpness(noise), alignment_error * steps.max(axis=0))
-        shape += self._disagreement(
-            spread - noise, np.nanmax(box, axis=0) - np.nanmin(box, axis=0)
-        )
+        shape += self._disagreement(spread - noise, np.nanmax(box, axis=0) - np.nanmin(box, axis=0))
         share, light = self._variation(image, noise, box)
         return (1 + share) * shape + share * light
 

@@ -6,7 +6,6 @@ many times as fast as to read and write a data model.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
 from itertools import groupby

@@ -185,11 +185,12 @@ def geometry_of_any(path: str | Path, dva_pivot: str = "guide_star") -> Geometry
 def _change(planes: Planes, outliers: np.ndarray | None, sky: float) -> None:
     """Flag outliers and take the sky off, in place."""
     if outliers is not None:
-        struck = np.nonzero(outliers)
-        planes["DQ"][struck] |= DO_NOT_USE | OUTLIER
+        struck = np.flatnonzero(outliers)
+        dq = planes["DQ"]
+        np.put(dq, struck, dq.take(struck) | (DO_NOT_USE | OUTLIER))
         for name in INVALIDATED:
             if name in planes:
-                planes[name][struck] = np.nan
+                np.put(planes[name], struck, np.nan)
     if sky:
         planes["SCI"] -= sky
 

@@ -100,12 +100,12 @@ class FlatFile:
     def _standard(self, dq: np.ndarray) -> np.ndarray:
         if self._bits is None:
             return dq
-        flagged = np.nonzero(dq)
-        found = dq[flagged]
+        flagged = np.flatnonzero(dq != 0)
+        found = dq.take(flagged)
         standard = np.zeros_like(found)
         for value, bit in self._bits:
             standard[(found & np.uint32(value)) != 0] |= np.uint32(bit)
-        dq[flagged] = standard
+        np.put(dq, flagged, standard)
         return dq
 
 

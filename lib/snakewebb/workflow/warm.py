@@ -92,8 +92,10 @@ def main(listening: int, life: int, folder: str) -> None:
     gc.disable()
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     import_fits()
-    # What the preamble that Snakemake puts before a script asks for, and then most scripts.
-    for module in ("snakemake.iocontainers", "snakemake.logging", "snakewebb.kernels.cache"):
+    # What the preamble that Snakemake puts before a script asks for, then most scripts, and NumPy
+    # itself once a median is taken.
+    preamble = "snakemake.iocontainers", "snakemake.logging"
+    for module in (*preamble, "snakewebb.kernels.cache", "numpy.ma"):
         importlib.import_module(module)
 
     try:
