@@ -26,6 +26,9 @@ for name_asked, files_asked in NAMED.items():
                 files_asked,
             localrule: True
 
+    # A name for every rule is copied for every job: the square of the number of exposures.
+    globals().pop(f"__{name_asked}", None)
+
 
 onsuccess:
     if CONSOLE:

@@ -58,7 +58,8 @@ def _needs(file: Path, root: Path) -> set[Path]:
     that lie beside it and that it names.
     """
     source = file.read_text(encoding="utf-8")
-    modules, files = _modules(root), set()
+    modules = _modules(root)
+    files: set[Path] = set()
     for base, listed in imports(source):
         level = len(base) - len(base.lstrip("."))
         parts = [*_package(file, root, level), *filter(None, base[level:].split("."))]

@@ -17,7 +17,6 @@ import atexit
 import contextlib
 import gc
 import importlib
-import json
 import os
 import runpy
 import selectors
@@ -30,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from snakewebb.startup import import_fits
 from snakewebb.workflow.digest import imports
@@ -107,6 +106,15 @@ def main(listening: int, life: int, folder: str) -> None:
         runpy.run_path(script, run_name="__main__")
 
 
+class _Request(NamedTuple):
+    """What a shell asks for: a script to be run as it would be from there."""
+
+    script: str
+    folder: str
+    umask: int
+    environment: dict[str, str]
+
+
 class _Server:
     """Forks for jobs, one process and one thread, until its starter and all jobs have ended."""
 
@@ -152,12 +160,12 @@ class _Server:
         except (OSError, ValueError):
             connection.close()
             return None
-        self._import(request["script"])
+        self._import(request.script)
         gc.freeze()
         pid = os.fork()
         if not pid:
             self._become(request, streams)
-            return request["script"]
+            return request.script
         for stream in streams:
             os.close(stream)
         with contextlib.suppress(OSError):
@@ -181,7 +189,7 @@ class _Server:
                         importlib.import_module(module)
                     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    def _become(self, request: dict[str, Any], streams: list[int]) -> None:
+    def _become(self, request: _Request, streams: list[int]) -> None:
         """Be a job's process and nothing else."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -193,13 +201,13 @@ class _Server:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
-        os.chdir(request["folder"])
-        os.umask(request["umask"])
+        os.chdir(request.folder)
+        os.umask(request.umask)
         os.environ.clear()
-        os.environ.update(request["environment"])
+        os.environ.update(request.environment)
         tempfile.tempdir = None
-        sys.argv = [request["script"]]
-        sys.path[0] = os.path.dirname(request["script"])
+        sys.argv = [request.script]
+        sys.path[0] = os.path.dirname(request.script)
 
     def _reap(self) -> None:
         """Tell what came of jobs that have ended."""
@@ -224,12 +232,15 @@ class _Server:
             self._selector.unregister(connection)
 
 
-def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+def _receive(connection: socket.socket) -> tuple[_Request, list[int]]:
     """Return what a shell asks for, and the streams that its job shall have."""
     start, streams, _, _ = socket.recv_fds(connection, 65536, 3)
     with connection.makefile("rb") as file:
         size, _, start = start.partition(b"\n")
-        request = json.loads(start + file.read(int(size) - len(start)))
+        text = start + file.read(int(size) - len(start))
+    script, folder, umask, *environment = map(os.fsdecode, text.split(b"\0"))
+    variables = (variable.partition("=") for variable in environment)
+    request = _Request(script, folder, int(umask), {name: value for name, _, value in variables})
     return request, streams
 
 
