@@ -3,7 +3,8 @@
 import numpy as np
 
 from snakewebb.kernels.cache import njit
-from snakewebb.kernels.drizzle import MARGIN, NOISE, drizzle_square, drop_areas
+from snakewebb.kernels.drizzle import MARGIN, drizzle_square
+from snakewebb.kernels.overlaps import NOISE, drop_areas
 from snakewebb.kernels.pixel_map import bicubic_lattice
 from snakewebb.kernels.resample import add_exposure
 
@@ -92,10 +93,10 @@ def add_totals(spline, steps, inverse, limits, pixfrac, sample, repeats, time, c
         See `snakewebb.kernels.drizzle.drizzle_square`, `snakewebb.kernels.resample.add_exposure`.
     corners : (n, 2) int64
         Column and row of the first pixel of each square.
-    totals : (n, side, side, 9) float64
+    totals : (n, 9, side, side) float64
         See `snakewebb.kernels.resample.add_exposure`. Added to.
     """
-    side = totals.shape[1]
+    side = totals.shape[2]
     middle = (side - 1) / 2.0
     context = np.empty((0, 0), np.uint32)
     for k in range(corners.shape[0]):
