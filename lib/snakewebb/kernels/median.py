@@ -50,16 +50,17 @@ def weighted_means(sums, top, left, least, out):
     sums : (h + 2 MARGIN, w + 2 MARGIN, 2) float64
         See `snakewebb.kernels.drizzle.drizzle_square`.
     top, left : int
-        Where they lie in ``out``.
+        Where they lie in ``out``; columns beyond it are left out.
     least : float
         The least weight.
     out : (ny, nx) float32
     """
     for r in range(sums.shape[0] - 2 * MARGIN):
-        for c in range(sums.shape[1] - 2 * MARGIN):
+        line = out[top + r]
+        for c in range(max(-left, 0), min(sums.shape[1] - 2 * MARGIN, line.size - left)):
             weight, total = sums[r + MARGIN, c + MARGIN]
             enough = (np.float32(weight) >= least) & (np.float32(weight) != np.float32(0.0))
-            out[top + r, left + c] = total / weight if enough else np.nan
+            line[left + c] = total / weight if enough else np.nan
 
 
 @njit(

@@ -193,7 +193,7 @@ def drizzle_exposure(
     bottom = max(min(math.floor(v.max() + 0.5) + reach + 1, rows[1]), top)
     height = bottom - top
     width = max(min(math.floor(u.max() + 0.5) + reach + 1, grid.shape[1]) - left, 0)
-    strip = STRIP if kernel == "square" else height
+    strip = STRIP if kernel == "square" else max(height, 1)
     memory = np.empty((strip + 2 * MARGIN, width + 2 * MARGIN, 2 * len(images)))
     lows, highs = v.min(axis=1), v.max(axis=1)
     lows, highs = np.minimum(lows[:-1], lows[1:]), np.maximum(highs[:-1], highs[1:])

@@ -6,7 +6,7 @@ It is made a band of rows at a time, and does not depend on how it is cut into b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from statistics import NormalDist
 
@@ -102,21 +102,23 @@ def median_band(
     found = [(exposure, w) for exposure, w in pairs if w[0] < w[1] and w[2] < w[3]]
     drop = 0.0 if how.kernel == "point" else how.pixfrac
 
+    kernel = "point" if how.pixfrac <= POINT_PIXFRAC else how.kernel
+    bad_bits = bad_mask(how.good_bits) | DO_NOT_USE
+
     def fill(exposure: Input, window: Window, out: np.ndarray) -> None:
-        top, bottom, *columns = window
-        cropped = _cropped(exposure, *columns)
-        kernel = "point" if how.pixfrac <= POINT_PIXFRAC else how.kernel
+        top, bottom, first, _ = window
         out[:] = np.nan
-        found = read_exposure(cropped, top, bottom, reach_of(kernel, grid))
+        found = read_exposure(exposure, top, bottom, reach_of(kernel, grid))
         if found is None:
             return
         planes, x, y = found
-        weight, _ = weights(cropped, planes, how.weight_type, bad_mask(how.good_bits) | DO_NOT_USE)
-        expected = _spread(typical[exposure.name][how.weight_type], cropped.pixel_map, drop)
-        for sums, first, left in drizzle_exposure(
-            cropped, [planes["SCI"]], weight, x, y, (top, bottom), kernel, how.pixfrac
+        weight, _ = weights(exposure, planes, how.weight_type, bad_bits)
+        expected = _spread(typical[exposure.name][how.weight_type], exposure.pixel_map, drop)
+        least = np.float32(how.maskpt * expected)
+        for sums, row, column in drizzle_exposure(
+            exposure, [planes["SCI"]], weight, x, y, (top, bottom), kernel, how.pixfrac
         ):
-            weighted_means(sums, first - top, left, np.float32(how.maskpt * expected), out)
+            weighted_means(sums, row - top, column - first, least, out)
 
     exposures, windows = zip(*found, strict=True) if found else ((), ())
     return _median(exposures, windows, (start, 0), (stop - start, grid.shape[1]), fill)
@@ -177,14 +179,6 @@ def noise_range(number: int) -> float:
     a, b = (normal.pdf(normal.inv_cdf(share)) for share in (p, q))
     variance = p * (1 - p) / a**2 + q * (1 - q) / b**2 - 2 * p * (1 - q) / (a * b)
     return top - bottom + float(np.sqrt(variance / (number + 2)))
-
-
-def _cropped(exposure: Input, left: int, right: int) -> Input:
-    """Return an exposure on some columns of its grid."""
-    grid = exposure.pixel_map.grid
-    crpix = grid.crpix[0] - left, grid.crpix[1]
-    part = replace(grid, crpix=crpix, shape=(grid.shape[0], right - left))
-    return replace(exposure, pixel_map=PixelMap(exposure.pixel_map.geometry, part))
 
 
 def _spread(weight: float, pixel_map: PixelMap, pixfrac: float) -> float:

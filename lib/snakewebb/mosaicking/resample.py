@@ -104,8 +104,7 @@ def drizzle_band(
     Notes
     -----
     Memory: 96 bytes for each pixel of the band (24 without variances), 4 for each 32 inputs if
-    context is made, 48 (16) for each pixel of it that the exposure at hand may touch, and about
-    50 for each pixel read.
+    context is made, and about 50 for each pixel read of the exposure at hand.
     """
     check_options(how.kernel, how.weight_type, how.pixfrac)
     fill = fill_value(how.fillval)
