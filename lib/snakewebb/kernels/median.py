@@ -5,7 +5,6 @@ import numpy as np
 from snakewebb.kernels.cache import njit
 from snakewebb.kernels.drizzle import MARGIN
 
-
 COLUMNS = 128
 """Pixels of a row whose values are sorted at once; they stay in a core's nearest cache."""
 

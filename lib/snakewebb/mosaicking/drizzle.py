@@ -92,9 +92,7 @@ def check_options(kernel: str, weight_type: str | None, pixfrac: float) -> None:
     if kernel not in KERNELS:
         raise InputError(f"kernel: {kernel!r} is none: choose from {', '.join(KERNELS)}")
     if weight_type not in WEIGHT_TYPES:
-        raise InputError(
-            f"weight_type: {weight_type!r} is none: choose 'ivm', 'exptime' or None"
-        )
+        raise InputError(f"weight_type: {weight_type!r} is none: choose 'ivm', 'exptime' or None")
     if not 0.0 <= pixfrac <= 1.0:
         raise InputError(f"pixfrac: {pixfrac} is out of range: give a number from 0 to 1")
 

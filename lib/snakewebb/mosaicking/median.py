@@ -120,8 +120,7 @@ def median_band(
         ):
             weighted_means(sums, row - top, column - first, least, out)
 
-    exposures, windows = zip(*found, strict=True) if found else ((), ())
-    return _median(exposures, windows, (start, 0), (stop - start, grid.shape[1]), fill)
+    return _median(found, (start, 0), (stop - start, grid.shape[1]), fill)
 
 
 def chosen(bands: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -219,25 +218,25 @@ def _detector_median(
 
     start, stop, _ = rows.indices(shape[0])
     window = start, stop, 0, shape[1]
-    windows = [window] * len(exposures)
-    return _median(exposures, windows, (start, 0), (stop - start, shape[1]), fill)
+    found = [(exposure, window) for exposure in exposures]
+    return _median(found, (start, 0), (stop - start, shape[1]), fill)
 
 
 def _median(
-    exposures: Sequence[Input],
-    windows: Sequence[Window],
+    exposures: Sequence[tuple[Input, Window]],
     corner: tuple[int, int],
     shape: tuple[int, int],
     fill: Callable[[Input, Window, np.ndarray], None],
 ) -> np.ndarray:
     """Return the medians of exposures that each cover a window, filled one at a time."""
+    windows = [window for _, window in exposures]
     table = np.empty((len(windows), 5), np.int64)
     table[:, :4] = np.reshape(windows, (-1, 4)) - np.repeat(corner, 2)
     sizes = [(bottom - top) * (right - left) for top, bottom, left, right in windows]
     ends = np.cumsum(sizes, dtype=np.int64)
     table[:, 4] = ends - sizes
     values = np.empty(sum(sizes), np.float32)
-    for exposure, window, size, end in zip(exposures, windows, sizes, ends, strict=True):
+    for (exposure, window), size, end in zip(exposures, sizes, ends, strict=True):
         height = window[1] - window[0]
         fill(exposure, window, values[end - size : end].reshape(height, -1))
     medians = np.empty((4, *shape), np.float32)
