@@ -95,7 +95,7 @@ def ours(data: dict[str, np.ndarray]) -> dict:
         sums = np.zeros((shape[0] + 2 * MARGIN, shape[1] + 2 * MARGIN, 8))
         u, v = data["corner_u"], data["corner_v"]
         drizzle_square(u, v, PIXFRAC, weight, (sci, *variances), 0.0, 1.0, 0, 0, sums)
-        totals, context = np.zeros((*shape, 9)), np.zeros(shape, np.uint32)
+        totals, context = np.zeros((9, *shape)), np.zeros(shape, np.uint32)
         add_exposure(sums, 0, 0, 1.0, totals, context, np.uint32(1))
         image, wht = np.empty((2, *shape), np.float32)
         means = np.empty((4, *shape), np.float32)

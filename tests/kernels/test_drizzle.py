@@ -1,5 +1,6 @@
 from itertools import pairwise
 
+import numba
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import naive
-from snakewebb.kernels.drizzle import MARGIN, drizzle_square
+from snakewebb.kernels.drizzle import MARGIN, drizzle_square, weigh
+from snakewebb.kernels.overlaps import drop_areas, quarters
+from snakewebb.kernels.vectors import add_multiple
 
 INNER = slice(MARGIN, -MARGIN)
 
@@ -48,7 +51,8 @@ def scene(ny, nx, seed=1):
 
 @settings(deadline=None, max_examples=200)
 @given(
-    angle=st.floats(-7, 7) | st.sampled_from([0.0, np.pi / 2, np.pi / 4, 1e-9, -1e-13]),
+    angle=st.floats(-7, 7)
+    | st.sampled_from([0.0, 0.01, -0.1, np.pi / 2, 1.6, 3.1, np.pi / 4, 1e-9, -1e-13]),
     scale=st.floats(0.2, 4.0) | st.just(1.0),
     shear=st.floats(-0.8, 0.8) | st.just(0.0),
     shift=st.tuples(st.floats(-3, 3), st.floats(-3, 3)) | st.sampled_from([(0.0, 0.0), (0.5, 0.5)]),
@@ -147,6 +151,63 @@ def test_bands_make_no_difference(angle, scale, pixfrac):
                 [plane[rows] for plane in planes], (stop - start, 200), pixfrac, top=start, left=60,
             )  # fmt: skip
             assert_array_equal(band, whole[start:stop, 60:260])
+
+
+@pytest.mark.parametrize("angle", [0.01, np.pi / 2 - 0.01, np.pi - 0.01, -np.pi / 2 + 0.01])
+@pytest.mark.parametrize("flip", [False, True])
+def test_areas_of_hardly_turned_pixels_are_those_of_all(angle, flip):
+    u, v = lattice(1, 100, angle, 0.995, shift=(500.3, 500.4), flip=flip, bend=1e-6)
+    x = np.array([u[0, :-1], u[0, 1:], u[1, 1:], u[1, :-1]]) + 0.5
+    y = np.array([v[0, :-1], v[0, 1:], v[1, 1:], v[1, :-1]]) + 0.5
+    area, col, row, regular = np.empty((4, 100)), *np.empty((2, 100)), np.empty(100, bool)
+    quarters(x, y, 100, area, col, row, regular)
+    assert 0.9 < regular.mean() < 1
+    columns, rows = np.empty((2, 100))
+    whole = drop_areas(u[0], u[1], v[0], v[1], 1.0, 1.5, columns, rows).reshape(3, 3, 100)
+    assert_array_equal(columns[regular], col[regular])
+    assert_array_equal(rows[regular], row[regular])
+    assert_allclose(area[:, regular], whole[:2, :2, regular].reshape(4, -1), atol=1e-12)
+    assert_allclose(whole[2, :, regular], 0, atol=1e-13)
+    assert_allclose(whole[:, 2, regular], 0, atol=1e-13)
+
+
+@pytest.mark.parametrize("number", [1, 4])
+def test_a_multiple_is_added_to_a_cell_at_once(number):
+    cells, terms = np.random.default_rng(3).random((2, 5, 7, 2 * number))
+    planes = (cells[0],) * number
+
+    @numba.njit
+    def compiled(cells, terms, planes):
+        add_multiple(cells, 9, 0.3, terms, 2, planes)
+
+    found, wanted = cells.copy(), cells.copy()
+    compiled(found, terms[0].copy(), planes)
+    add_multiple(wanted, 9, 0.3, terms[0], 2, planes)
+    assert_allclose(found, wanted, rtol=1e-15)
+    assert (found != cells).sum() == 2 * number
+
+
+@pytest.mark.parametrize("missing", [[], ["rnoise", "dq"], ["err", "poisson", "flat"]])
+def test_pixels_weigh_nothing_that_are_bad_in_any_plane(missing):
+    rng = np.random.default_rng(4)
+    names = "sci", "err", "dq", "rnoise", "poisson", "flat"
+    planes = {name: rng.uniform(0.5, 2, (30, 40)).astype("f4") for name in names}
+    planes["dq"] = rng.integers(0, 8, (30, 40)).astype("u4")
+    for name in set(names) - {"dq"}:
+        planes[name][rng.random((30, 40)) < 0.05] = rng.choice([np.nan, np.inf, -np.inf])
+    planes["rnoise"][:3] = [[0.0], [-1.0], [1e-39]]
+    for same in (0.0, 3.0):
+        given = {n: p for n, p in planes.items() if n not in missing}
+        found = np.empty((30, 40), np.float32)
+        stand_in = {"dq": np.zeros((30, 40), "u4")}
+        every = [given.get(name, stand_in.get(name, planes["sci"])) for name in names]
+        weigh(*every, np.uint32(5), np.float32(same), found)
+        with np.errstate(divide="ignore", over="ignore"):
+            wanted = np.full((30, 40), same, "f4") if same else np.float32(1) / every[3]
+        bad = (every[2] & 5 != 0) | ~((wanted > 0) & (wanted < np.inf))
+        bad |= ~np.isfinite([plane for k, plane in enumerate(every) if k != 2]).all(axis=0)
+        assert_array_equal(found, np.where(bad, 0, wanted))
+        assert (found > 0).mean() > 0.05
 
 
 def means(c):

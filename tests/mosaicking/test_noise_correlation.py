@@ -91,7 +91,7 @@ def test_correlations_are_those_of_the_drizzle_coefficients(
     reach = reach_of_drops(grid, DrizzleOptions(pixfrac=pixfrac))
     side = 4 + 2 * reach
     corners, rng = np.array([corner]), np.random.default_rng(7)
-    totals = np.zeros((1, side, side, 9))
+    totals = np.zeros((1, 9, side, side))
     placed, shares, weights, variances = [], [], [], []
     for place, scale in zip(geometries.values(), scales, strict=True):
         pixel_map = PixelMap(place, grid)
@@ -107,13 +107,13 @@ def test_correlations_are_those_of_the_drizzle_coefficients(
         u, v = pixel_map.lattice(edges, edges)
         square = u - corner[0], v - corner[1], pixfrac
         shares.append(naive.shares(*square, weights[-1], (side, side)))
-    assert_allclose(totals[0, ..., 0], sum(each.sum(axis=(2, 3)) for each in shares), atol=1e-6)
+    assert_allclose(totals[0, 0], sum(each.sum(axis=(2, 3)) for each in shares), atol=1e-6)
     err = naive.mosaic_error(shares, variances, ratio)
     # Slivers of 1e-13 of a pixel have correlations, too, but those are rounding.
-    assume(np.all((totals[..., 0] == 0) | (totals[..., 0] > 1e-6)))
-    parts = totals[..., 2:8:2] / (ratio * np.maximum(totals[..., 3:8:2], 1e-30)) ** 2
-    assert_allclose(np.sqrt(parts.sum(axis=-1))[0], np.nan_to_num(err), rtol=1e-5)
-    scale = np.where(err > 0, 1 / np.maximum(totals[..., 0] * err, 1e-30), 0.0)
+    assume(np.all((totals[:, 0] == 0) | (totals[:, 0] > 1e-6)))
+    parts = totals[:, 2:8:2] / (ratio * np.maximum(totals[:, 3:8:2], 1e-30)) ** 2
+    assert_allclose(np.sqrt(parts.sum(axis=1))[0], np.nan_to_num(err), rtol=1e-5)
+    scale = np.where(err > 0, 1 / np.maximum(totals[:, 0] * err, 1e-30), 0.0)
     pairs = np.zeros((1, reach + 1, 2 * reach + 1))
     sigmas = []
     for where, (r, p, f), weight in zip(placed, variances, weights, strict=True):

@@ -14,8 +14,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 import naive
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE, NON_SCIENCE, OUTLIER
+from snakewebb.mosaicking.drizzle import KERNELS
 from snakewebb.mosaicking.resample import (
-    KERNELS,
     DrizzleOptions,
     Input,
     band_inputs,

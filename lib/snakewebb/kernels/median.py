@@ -3,53 +3,63 @@
 import numpy as np
 
 from snakewebb.kernels.cache import njit
+from snakewebb.kernels.drizzle import MARGIN
+
+COLUMNS = 128
+"""Pixels of a row whose values are sorted at once; they stay in a core's nearest cache."""
 
 
-@njit("void(float32[::1], int64, int64)", cache=True, nogil=True)
-def _select(values, count, k):
-    """Reorder so that none before ``values[k]`` is greater and none behind smaller.
+@njit(cache=True, nogil=True)
+def _sort(values, count):
+    """Sort the first ``count`` values of each column, by the same exchanges in all of them.
 
-    Hoare 1961, Algorithm 65: Find (CACM 4, 321).
+    Batcher's merge exchange (Knuth, The Art of Computer Programming 3, 5.2.2, algorithm M).
     """
-    low, high = 0, count - 1
-    while low < high:
-        pivot = values[k]
-        i, j = low, high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while pivot < values[j]:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if j < k:
-            low = i
-        if k < i:
-            high = j
+    top = 1
+    while 2 * top < count:
+        top *= 2
+    p = top if count > 1 else 0
+    while p > 0:
+        q, r, d = top, 0, p
+        while True:
+            for k in range(count - d):
+                if k & p == r:
+                    one, other = values[k], values[k + d]
+                    for i in range(COLUMNS):
+                        a, b = one[i], other[i]
+                        one[i] = a if a < b else b
+                        other[i] = b if a < b else a
+            if q == p:
+                break
+            d, q, r = q - p, q // 2, p
+        p //= 2
 
 
-@njit("UniTuple(float32, 3)(float32[::1], int64)", cache=True, nogil=True)
-def _medians(values, count):
-    """Return the median of the first ``count`` values, that of all but the highest, and the range.
+@njit(
+    "void(float64[:, :, ::1], int64, int64, float32, float32[:, ::1])",
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def weighted_means(sums, top, left, least, out):
+    """Put the image of one exposure that was drizzled into a window, NaN where it weighs little.
 
-    They are three or more, and are reordered. The range is that of all but the highest one and the
-    highest eighth.
+    Parameters
+    ----------
+    sums : (h + 2 MARGIN, w + 2 MARGIN, 2) float64
+        See `snakewebb.kernels.drizzle.drizzle_square`.
+    top, left : int
+        Where they lie in ``out``; columns beyond it are left out.
+    least : float
+        The least weight.
+    out : (ny, nx) float32
     """
-    middle = count // 2
-    _select(values, count, middle)
-    below = lowest = values[0]
-    for k in range(1, middle):
-        below, lowest = max(below, values[k]), min(lowest, values[k])
-    upper = values[middle]
-    between = np.float32(0.5 * (np.float64(below) + np.float64(upper)))
-    top = count - 2 - count // 8
-    if top > middle:
-        _select(values, count, top)
-    if count % 2:
-        return upper, between, values[top] - lowest
-    return between, below, values[top] - lowest
+    for r in range(sums.shape[0] - 2 * MARGIN):
+        line = out[top + r]
+        for c in range(max(-left, 0), min(sums.shape[1] - 2 * MARGIN, line.size - left)):
+            weight, total = sums[r + MARGIN, c + MARGIN]
+            enough = (np.float32(weight) >= least) & (np.float32(weight) != np.float32(0.0))
+            line[left + c] = total / weight if enough else np.nan
 
 
 @njit(
@@ -57,6 +67,7 @@ def _medians(values, count):
     "float32[:, ::1], float32[:, ::1])",
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def median_of_windows(values, windows, ranges, low, high, others, spread):
     """Take medians, pixel by pixel, of the images that cover a pixel and are not NaN there.
@@ -86,7 +97,8 @@ def median_of_windows(values, windows, ranges, low, high, others, spread):
     first = np.empty(n, np.int64)
     last = np.empty(n, np.int64)
     start = np.empty(n, np.int64)
-    found = np.empty(n, np.float32)
+    found = np.empty((max(n, 1), COLUMNS), np.float32)
+    counts = np.empty(COLUMNS, np.int64)
     for j in range(ny):
         here = 0
         for k in range(n):
@@ -95,23 +107,37 @@ def median_of_windows(values, windows, ranges, low, high, others, spread):
                 first[here], last[here] = x0, x1
                 start[here] = offset + (j - y0) * (x1 - x0) - x0
                 here += 1
-        for i in range(nx):
+        for left in range(0, nx, COLUMNS):
+            right = min(left + COLUMNS, nx)
             count = 0
+            counts[:] = 0
             for k in range(here):
-                if first[k] <= i < last[k]:
+                begin, end = max(first[k], left), min(last[k], right)
+                if begin >= end:
+                    continue
+                line = found[count]
+                if end - begin < COLUMNS:
+                    line[:] = np.inf
+                for i in range(begin, end):
                     value = values[start[k] + i]
-                    if not np.isnan(value):
-                        found[count] = value
-                        count += 1
-            if count > 2:
-                low[j, i], others[j, i], spread[j, i] = _medians(found, count)
-                high[j, i], spread[j, i] = low[j, i], spread[j, i] / ranges[count]
-                continue
-            others[j, i], spread[j, i] = np.nan, 0.0
-            if count == 2:
-                low[j, i], high[j, i] = min(found[0], found[1]), max(found[0], found[1])
-            else:
-                low[j, i], high[j, i] = found[0] if count else np.nan, np.nan
+                    line[i - left] = value if value == value else np.float32(np.inf)
+                    counts[i - left] += value == value
+                count += 1
+            _sort(found, count)
+            for i in range(left, right):
+                m = counts[i - left]
+                lowest = found[0, i - left]
+                if m > 2:
+                    below, upper = found[m // 2 - 1, i - left], found[m // 2, i - left]
+                    between = np.float32(0.5 * (np.float64(below) + np.float64(upper)))
+                    low[j, i] = upper if m % 2 else between
+                    others[j, i] = between if m % 2 else below
+                    high[j, i] = low[j, i]
+                    spread[j, i] = (found[m - 2 - m // 8, i - left] - lowest) / ranges[m]
+                    continue
+                others[j, i], spread[j, i] = np.nan, 0.0
+                low[j, i] = lowest if m > 0 else np.nan
+                high[j, i] = found[1, i - left] if m == 2 else np.nan
 
 
 REACH = 4

@@ -3,7 +3,8 @@
 import numpy as np
 
 from snakewebb.kernels.cache import njit
-from snakewebb.kernels.drizzle import MARGIN, NOISE, drizzle_square, drop_areas
+from snakewebb.kernels.drizzle import MARGIN, drizzle_square
+from snakewebb.kernels.overlaps import NOISE, drop_areas
 from snakewebb.kernels.pixel_map import bicubic_lattice
 from snakewebb.kernels.resample import add_exposure
 
@@ -92,12 +93,13 @@ def add_totals(spline, steps, inverse, limits, pixfrac, sample, repeats, time, c
         See `snakewebb.kernels.drizzle.drizzle_square`, `snakewebb.kernels.resample.add_exposure`.
     corners : (n, 2) int64
         Column and row of the first pixel of each square.
-    totals : (n, side, side, 9) float64
+    totals : (n, 9, side, side) float64
         See `snakewebb.kernels.resample.add_exposure`. Added to.
     """
-    side = totals.shape[1]
+    side = totals.shape[2]
     middle = (side - 1) / 2.0
     context = np.empty((0, 0), np.uint32)
+    sums = np.empty((side + 2 * MARGIN, side + 2 * MARGIN, 8))
     for k in range(corners.shape[0]):
         left, bottom = corners[k]
         x0, x1, y0, y1 = _window(
@@ -106,14 +108,24 @@ def add_totals(spline, steps, inverse, limits, pixfrac, sample, repeats, time, c
         if x0 >= x1 or y0 >= y1:
             continue
         u, v = _lattice(spline, steps, np.arange(x0, x1 + 1) - 0.5, np.arange(y0, y1 + 1) - 0.5)
-        here = np.empty((4, y1 - y0, x1 - x0), np.float32)
+        # All at once, as if rows followed each other; what comes of their ends does not weigh.
+        number = u.shape[1]
+        here = np.zeros((4, 1, u.size - number), np.float32)
         for j in range(y1 - y0):
             for i in range(x1 - x0):
-                here[:, j, i] = sample[:, (y0 + j) % sample.shape[1], (x0 + i) % sample.shape[2]]
+                y, x = (y0 + j) % sample.shape[1], (x0 + i) % sample.shape[2]
+                for plane in range(4):
+                    here[plane, 0, j * number + i] = sample[plane, y, x]
+        here = here[:, :, :-1].copy()
+        edges = np.empty((2, 2, u.size - number))
+        edges[0, 0], edges[0, 1] = u[:-1].ravel(), u[1:].ravel()
+        edges[1, 0], edges[1, 1] = v[:-1].ravel(), v[1:].ravel()
         # The image does not count.
         planes = here[0], here[1], here[2], here[3]
-        sums = np.zeros((side + 2 * MARGIN, side + 2 * MARGIN, 8))
-        drizzle_square(u, v, pixfrac, here[0], planes, 0.0, repeats, bottom, left, sums)
+        sums[:] = 0.0
+        drizzle_square(
+            edges[0], edges[1], pixfrac, here[0], planes, 0.0, repeats, bottom, left, sums
+        )
         add_exposure(sums, 0, 0, time, totals[k], context, np.uint32(0))
 
 
@@ -163,12 +175,14 @@ def add_pairs(spline, steps, inverse, limits, pixfrac, noise, corners, scale, pa
         areas = drop_areas(u0, u1, v0, v1, pixfrac, _extent(u, v, pixfrac), col, row)
         size = int(np.sqrt(areas.shape[0]))
         for i in range(col.size):
+            at_x, at_y = int(col[i]) - left, int(row[i]) - bottom
+            if min(at_x, at_y) <= reach - size or max(at_x, at_y) >= side - reach:
+                continue
             y, x = np.divmod(i, u.shape[1])
             own = noise[(y0 + y) % noise.shape[0], (x0 + x) % noise.shape[1]]
             drop = areas[:, i].sum()
             if x == u.shape[1] - 1 or drop == 0.0 or own == 0.0:
                 continue
-            at_x, at_y = int(col[i]) - left, int(row[i]) - bottom
             number = 0
             part = 0.0
             for r in range(max(0, -at_y), min(size, side - at_y)):

@@ -3,13 +3,14 @@
 import numpy as np
 
 from snakewebb.kernels.cache import njit
-from snakewebb.kernels.drizzle import MARGIN
+from snakewebb.kernels.drizzle import CHUNK, MARGIN
 
 
 @njit(
     "void(float64[:, :, ::1], int64, int64, float64, float64[:, :, ::1], uint32[:, ::1], uint32)",
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def add_exposure(sums, top, left, time, totals, context, bit):
     """Add one exposure's sums to the totals over all exposures.
@@ -23,7 +24,7 @@ def add_exposure(sums, top, left, time, totals, context, bit):
         Where the window lies in ``totals``.
     time : float
         The exposure's weight for variances; 0 takes the inverse of its resampled VAR_RNOISE.
-    totals : (H, W, 2 or 9) float64
+    totals : (2 or 9, H, W) float64
         Σ weight, Σ weight × image; for each variance, Σ u² × variance and Σ u, with u that weight
         for variances; and the sum of the sixth of ``sums``. Added to.
     context : (H, W) or (0, 0) uint32
@@ -31,29 +32,45 @@ def add_exposure(sums, top, left, time, totals, context, bit):
     bit : uint32
     """
     height, width = sums.shape[0] - 2 * MARGIN, sums.shape[1] - 2 * MARGIN
+    fields = 6 if totals.shape[0] > 2 else 2
+    found = np.empty((fields, CHUNK))
     for r in range(height):
-        for c in range(width):
-            cell = sums[r + MARGIN, c + MARGIN]
-            weight = cell[0]
-            if weight == 0.0:
-                continue
-            total = totals[top + r, left + c]
-            total[0] += weight
-            total[1] += cell[1]
+        for start in range(0, width, CHUNK):
+            n = min(CHUNK, width - start)
+            for c in range(n):
+                cell = sums[r + MARGIN, start + c + MARGIN]
+                for k in range(fields):
+                    found[k, c] = cell[k]
+            y, x = top + r, left + start
+            weight = found[0, :n]
+            total, image = totals[0, y, x : x + n], totals[1, y, x : x + n]
+            for c in range(n):
+                total[c] += weight[c]
+                image[c] += found[1, c] if weight[c] != 0.0 else 0.0
             if context.size:
-                context[top + r, left + c] |= bit
-            if total.size == 2:
+                flags = context[y, x : x + n]
+                for c in range(n):
+                    flags[c] |= bit if weight[c] != 0.0 else np.uint32(0)
+            if fields == 2:
                 continue
-            total[8] += cell[5]
-            rnoise = (cell[2] / weight) ** 2
-            u = time
-            if time == 0.0:
+            exact = totals[8, y, x : x + n]
+            for c in range(n):
+                exact[c] += found[5, c] if weight[c] != 0.0 else 0.0
+                inverse = 1.0 / (weight[c] * weight[c])
+                for k in range(2, 5):
+                    found[k, c] *= found[k, c] * inverse
+                rnoise = found[2, c]
                 u = 1.0 / rnoise if 0.0 < rnoise < np.inf else 0.0
+                u = time if time != 0.0 else u
+                found[1, c] = u if weight[c] != 0.0 else 0.0
+            u = found[1]
             for k in range(3):
-                variance = (cell[2 + k] / weight) ** 2
-                if variance < np.inf:
-                    total[2 + 2 * k] += u * u * variance
-                    total[3 + 2 * k] += u
+                variance = found[2 + k]
+                upper, lower = totals[2 + 2 * k, y, x : x + n], totals[3 + 2 * k, y, x : x + n]
+                for c in range(n):
+                    known = variance[c] < np.inf
+                    upper[c] += u[c] * u[c] * variance[c] if known else 0.0
+                    lower[c] += u[c] if known else 0.0
 
 
 @njit(
@@ -61,13 +78,14 @@ def add_exposure(sums, top, left, time, totals, context, bit):
     "float32[:, :, ::1])",
     cache=True,
     nogil=True,
+    error_model="numpy",
 )
 def divide_totals(totals, fill, ratio, sci, wht, variances):
     """Make the mosaic out of the totals of all exposures.
 
     Parameters
     ----------
-    totals : (H, W, 2 or 9) float64
+    totals : (2 or 9, H, W) float64
         See `add_exposure`.
     fill : float
         Value of the image where there is no weight.
@@ -80,13 +98,18 @@ def divide_totals(totals, fill, ratio, sci, wht, variances):
         of ``sci``, NaN where some exposure has none, or no weight.
     """
     for r in range(sci.shape[0]):
+        weight, image = totals[0, r], totals[1, r]
         for c in range(sci.shape[1]):
-            total = totals[r, c]
-            wht[r, c] = total[0]
-            sci[r, c] = total[1] / total[0] if total[0] != 0.0 else fill
-            if not variances.shape[0]:
-                continue
-            for k in range(3):
-                norm = ratio * total[3 + 2 * k]
-                variances[k, r, c] = total[2 + 2 * k] / norm**2 if norm > 0.0 else np.nan
-            variances[3, r, c] = total[8] / total[0] ** 2 if total[0] != 0.0 else np.nan
+            wht[r, c] = weight[c]
+            sci[r, c] = image[c] / weight[c] if weight[c] != 0.0 else fill
+        if not variances.shape[0]:
+            continue
+        for k in range(3):
+            upper, lower, variance = totals[2 + 2 * k, r], totals[3 + 2 * k, r], variances[k, r]
+            for c in range(sci.shape[1]):
+                norm = ratio * lower[c]
+                variance[c] = upper[c] / (norm * norm) if norm > 0.0 else np.nan
+        exact, variance = totals[8, r], variances[3, r]
+        for c in range(sci.shape[1]):
+            square = weight[c] * weight[c]
+            variance[c] = exact[c] / square if weight[c] != 0.0 else np.nan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 from snakewebb.errors import InputError
 from snakewebb.io.dq import DO_NOT_USE, bad_mask
 from snakewebb.io.planes import PLANES, Planes, read_planes
-from snakewebb.kernels.drizzle import MARGIN, drizzle_square
+from snakewebb.kernels.drizzle import MARGIN, drizzle_square, weigh
 from snakewebb.wcs.geometry import Geometry
 from snakewebb.wcs.grid import Grid
 from snakewebb.wcs.pixel_map import PixelMap
@@ -23,6 +24,8 @@ VARIANCES = ("VAR_RNOISE", "VAR_POISSON", "VAR_FLAT")
 NEEDED = ("SCI", "ERR", "DQ", *VARIANCES)
 UNUSED = bad_mask("~DO_NOT_USE+NON_SCIENCE") | DO_NOT_USE
 """Flags of pixels that are not drizzled by default."""
+STRIP = 32
+"""Rows of sums at a time: what is added to them stays in a core's cache until it is taken."""
 POINT_PIXFRAC = 0.001  # drops this small are points
 
 
@@ -84,6 +87,16 @@ class DrizzleOptions:
     enable_ctx: bool = True
 
 
+def check_options(kernel: str, weight_type: str | None, pixfrac: float) -> None:
+    """Raise where an option of `DrizzleOptions` is out of range."""
+    if kernel not in KERNELS:
+        raise InputError(f"kernel: {kernel!r} is none: choose from {', '.join(KERNELS)}")
+    if weight_type not in WEIGHT_TYPES:
+        raise InputError(f"weight_type: {weight_type!r} is none: choose 'ivm', 'exptime' or None")
+    if not 0.0 <= pixfrac <= 1.0:
+        raise InputError(f"pixfrac: {pixfrac} is out of range: give a number from 0 to 1")
+
+
 def reach_of(kernel: str, grid: Grid) -> int:
     """Return how many output pixels beyond the input pixels' own a kernel may reach."""
     return 0 if kernel == "square" else math.ceil(3 / grid.pixel_scale_ratio) + 1
@@ -131,26 +144,24 @@ def weights(
     exposure: Input, planes: Planes, weight_type: str | None, bad_bits: int
 ) -> tuple[np.ndarray, float]:
     """Return the pixels' weights, and that of the exposure's variances (0: see `add_exposure`)."""
-    shape, rnoise, time = planes["SCI"].shape, planes["VAR_RNOISE"], 1.0
+    sci, rnoise, dq = planes["SCI"], planes["VAR_RNOISE"], planes["DQ"]
+    time = 1.0
     if weight_type == "ivm" and rnoise is not None:
         time = 0.0
-        with np.errstate(divide="ignore", over="ignore"):
-            weight = np.float32(1) / rnoise
-        weight[~((weight > 0) & (weight < np.inf))] = 0
     elif weight_type == "exptime":
-        time = exposure.measurement_time or exposure.exposure_time
-        if not time:
+        given = exposure.measurement_time or exposure.exposure_time
+        if not given:
             raise InputError(
                 f"{exposure.name}: has neither a measurement nor an exposure time: use "
                 "weight_type 'ivm'"
             )
-        weight = np.full(shape, time, np.float32)
-    else:
-        weight = np.ones(shape, np.float32)
-    for name, plane in planes.items():
-        if plane is not None:
-            bad = (plane & np.uint32(bad_bits)) != 0 if name == "DQ" else ~np.isfinite(plane)
-            weight[bad] = 0
+        time = given
+    others = (planes[name] for name in ("ERR", *VARIANCES))
+    err, rnoise, poisson, flat = (sci if plane is None else plane for plane in others)
+    flags = sci.view(np.uint32) if dq is None else dq
+    bits = np.uint32(0 if dq is None else bad_bits)
+    weight = np.empty(sci.shape, np.float32)
+    weigh(sci, err, flags, rnoise, poisson, flat, bits, np.float32(time), weight)
     return weight, time
 
 
@@ -163,11 +174,12 @@ def drizzle_exposure(
     rows: tuple[int, int],
     kernel: str,
     pixfrac: float,
-) -> tuple[np.ndarray, int, int]:
-    """Drizzle an exposure's images; return their sums, and these' first output row and column.
+) -> Iterator[tuple[np.ndarray, int, int]]:
+    """Drizzle an exposure's images; yield their sums, and these' first output row and column.
 
-    The image comes first, then variances, whose square roots are drizzled; of these all together,
-    as `snakewebb.kernels.drizzle.drizzle_square` says. The library's kernels give NaN for that.
+    They come in strips of rows, each in the memory of the one before. The image comes first, then
+    variances, whose square roots are drizzled; of these all together, as
+    `snakewebb.kernels.drizzle.drizzle_square` says. The library's kernels give NaN for that.
     """
     grid, sky = exposure.pixel_map.grid, exposure.sky or 0.0
     if kernel == "square":
@@ -176,34 +188,65 @@ def drizzle_exposure(
     reach = reach_of(kernel, grid)
     top = max(math.floor(v.min() + 0.5) - reach, rows[0])
     left = max(math.floor(u.min() + 0.5) - reach, 0)
-    height = max(min(math.floor(v.max() + 0.5) + reach + 1, rows[1]) - top, 0)
+    bottom = max(min(math.floor(v.max() + 0.5) + reach + 1, rows[1]), top)
+    height = bottom - top
     width = max(min(math.floor(u.max() + 0.5) + reach + 1, grid.shape[1]) - left, 0)
-    sums = np.zeros((height + 2 * MARGIN, width + 2 * MARGIN, 2 * len(images)))
-    if kernel == "square":
-        drizzle_square(
-            u, v, pixfrac, weight, tuple(images), sky, float(exposure.repeats), top, left, sums
-        )
-    elif height and width:
-        with np.errstate(invalid="ignore"):
-            images = [images[0] - np.float32(sky), *map(np.sqrt, images[1:])]
-        # The library skips pixels whose centres lie outside its frame, so that is made wider.
-        pixmap = np.stack((u - (left - reach), v - (top - reach)), axis=-1)
-        inner = slice(reach, reach + height), slice(reach, reach + width)
-        target = sums[MARGIN:-MARGIN, MARGIN:-MARGIN]
-        for k, image in enumerate(images):
-            mean, total = _drizzle_by_library(
-                image,
-                weight,
-                pixmap,
-                (height + 2 * reach, width + 2 * reach),
-                kernel,
+    strip = STRIP if kernel == "square" else max(height, 1)
+    memory = np.empty((strip + 2 * MARGIN, width + 2 * MARGIN, 2 * len(images)))
+    lows, highs = v.min(axis=1), v.max(axis=1)
+    lows, highs = np.minimum(lows[:-1], lows[1:]), np.maximum(highs[:-1], highs[1:])
+    for start in range(top, bottom, strip):
+        stop = min(start + strip, bottom)
+        sums = memory[: stop - start + 2 * MARGIN]
+        sums[:] = 0.0
+        if kernel == "square":
+            near = np.flatnonzero((lows < stop - 0.5) & (highs > start - 0.5))
+            part = slice(near[0], near[-1] + 1) if near.size else slice(0, 0)
+            drizzle_square(
+                u[part.start : part.stop + 1],
+                v[part.start : part.stop + 1],
                 pixfrac,
-                grid,
+                weight[part],
+                tuple(image[part] for image in images),
+                sky,
+                float(exposure.repeats),
+                start,
+                left,
+                sums,
             )
-            target[..., 0] = total[inner]
-            target[..., k + 1] = target[..., 0] * mean[inner]
-        target[..., len(images) + 1 :] = np.nan
-    return sums, top, left
+        elif width:
+            _add_by_library(exposure, images, weight, (u, v), kernel, pixfrac, (start, left), sums)
+        yield sums, start, left
+
+
+def _add_by_library(
+    exposure: Input,
+    images: list[np.ndarray],
+    weight: np.ndarray,
+    places: tuple[np.ndarray, np.ndarray],
+    kernel: str,
+    pixfrac: float,
+    corner: tuple[int, int],
+    sums: np.ndarray,
+) -> None:
+    """Add an exposure's images, drizzled by the library, to sums over a window."""
+    grid = exposure.pixel_map.grid
+    reach = reach_of(kernel, grid)
+    (u, v), (top, left) = places, corner
+    with np.errstate(invalid="ignore"):
+        sky = np.float32(exposure.sky or 0.0)
+        images = [images[0] - sky, *map(np.sqrt, images[1:])]
+    # The library skips pixels whose centres lie outside its frame, so that is made wider.
+    pixmap = np.stack((u - (left - reach), v - (top - reach)), axis=-1)
+    target = sums[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    height, width = target.shape[:2]
+    inner = slice(reach, reach + height), slice(reach, reach + width)
+    frame = height + 2 * reach, width + 2 * reach
+    for k, image in enumerate(images):
+        mean, total = _drizzle_by_library(image, weight, pixmap, frame, kernel, pixfrac, grid)
+        target[..., 0] = total[inner]
+        target[..., k + 1] = target[..., 0] * mean[inner]
+    target[..., len(images) + 1 :] = np.nan
 
 
 def _drizzle_by_library(

@@ -5,18 +5,26 @@ It is made a band of rows at a time, and does not depend on how it is cut into b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from statistics import NormalDist
 
 import numpy as np
 
 from snakewebb.errors import InputError
-from snakewebb.io.dq import bad_mask
+from snakewebb.io.dq import DO_NOT_USE, bad_mask
 from snakewebb.io.planes import INVALIDATED, invalidate, read_planes
-from snakewebb.kernels.median import REACH, choose_of_two, median_of_windows
-from snakewebb.mosaicking.resample import DrizzleOptions, Input, drizzle_band
+from snakewebb.kernels.median import REACH, choose_of_two, median_of_windows, weighted_means
+from snakewebb.mosaicking.drizzle import (
+    POINT_PIXFRAC,
+    Input,
+    check_options,
+    drizzle_exposure,
+    reach_of,
+    read_exposure,
+    weights,
+)
 from snakewebb.wcs.grid import Grid, mean_pixel_side
 from snakewebb.wcs.pixel_map import PixelMap
 
@@ -86,39 +94,33 @@ def median_band(
     """
     if not how.resample_data:
         return _detector_median(exposures, typical, rows, how)
+    check_options(how.kernel, how.weight_type, how.pixfrac)
     start, stop, _ = rows.indices(grid.shape[0])
     bounds = [exposure.pixel_map.bounds() for exposure in exposures]
     windows = [(max(y0, start), min(y1, stop), x0, x1) for x0, x1, y0, y1 in bounds]
     pairs = zip(exposures, windows, strict=True)
     found = [(exposure, w) for exposure, w in pairs if w[0] < w[1] and w[2] < w[3]]
     drop = 0.0 if how.kernel == "point" else how.pixfrac
-    drizzle = DrizzleOptions(
-        pixfrac=how.pixfrac,
-        kernel=how.kernel,
-        weight_type=how.weight_type,
-        enable_err=False,
-        enable_ctx=False,
-    )
 
-    def mosaic(exposure: Input, window: Window) -> np.ndarray:
-        top, bottom, *columns = window
-        cropped = _cropped(exposure, *columns)
-        band = drizzle_band(
-            [cropped],
-            cropped.pixel_map.grid,
-            slice(top, bottom),
-            drizzle,
-            good_bits=how.good_bits,
-        )
-        weight = _spread(typical[exposure.name][how.weight_type], cropped.pixel_map, drop)
-        band.sci[(band.wht < how.maskpt * weight) | (band.wht == 0)] = np.nan
-        return band.sci
+    kernel = "point" if how.pixfrac <= POINT_PIXFRAC else how.kernel
+    bad_bits = bad_mask(how.good_bits) | DO_NOT_USE
 
-    return _median(
-        (mosaic(exposure, window) for exposure, window in found),
-        [(top - start, bottom - start, left, right) for _, (top, bottom, left, right) in found],
-        (stop - start, grid.shape[1]),
-    )
+    def fill(exposure: Input, window: Window, out: np.ndarray) -> None:
+        top, bottom, first, _ = window
+        out[:] = np.nan
+        found = read_exposure(exposure, top, bottom, reach_of(kernel, grid))
+        if found is None:
+            return
+        planes, x, y = found
+        weight, _ = weights(exposure, planes, how.weight_type, bad_bits)
+        expected = _spread(typical[exposure.name][how.weight_type], exposure.pixel_map, drop)
+        least = np.float32(how.maskpt * expected)
+        for sums, row, column in drizzle_exposure(
+            exposure, [planes["SCI"]], weight, x, y, (top, bottom), kernel, how.pixfrac
+        ):
+            weighted_means(sums, row - top, column - first, least, out)
+
+    return _median(found, (start, 0), (stop - start, grid.shape[1]), fill)
 
 
 def chosen(bands: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -178,14 +180,6 @@ def noise_range(number: int) -> float:
     return top - bottom + float(np.sqrt(variance / (number + 2)))
 
 
-def _cropped(exposure: Input, left: int, right: int) -> Input:
-    """Return an exposure on some columns of its grid."""
-    grid = exposure.pixel_map.grid
-    crpix = grid.crpix[0] - left, grid.crpix[1]
-    part = replace(grid, crpix=crpix, shape=(grid.shape[0], right - left))
-    return replace(exposure, pixel_map=PixelMap(exposure.pixel_map.geometry, part))
-
-
 def _spread(weight: float, pixel_map: PixelMap, pixfrac: float) -> float:
     """Return the mean weight of the output pixels that input pixels of equal weight reach.
 
@@ -211,7 +205,7 @@ def _detector_median(
                 f"{exposures[0].name} {shape}: set outlier_detection.resample_data to true"
             )
 
-    def image(exposure: Input) -> np.ndarray:
+    def fill(exposure: Input, window: Window, out: np.ndarray) -> None:
         assert not isinstance(exposure.source, dict)  # a product's exposures are files
         planes = read_planes(exposure.source, ("DQ", *INVALIDATED), rows)
         invalidate(planes)
@@ -220,23 +214,31 @@ def _detector_median(
             sci[(dq & np.uint32(bad_mask(how.good_bits))) != 0] = np.nan
         if how.weight_type == "ivm" and variance is not None:
             sci[variance * (how.maskpt * typical[exposure.name]["ivm"]) > 1] = np.nan
-        return sci
+        out[:] = sci
 
     start, stop, _ = rows.indices(shape[0])
-    window = 0, stop - start, 0, shape[1]
-    return _median(map(image, exposures), [window] * len(exposures), (stop - start, shape[1]))
+    window = start, stop, 0, shape[1]
+    found = [(exposure, window) for exposure in exposures]
+    return _median(found, (start, 0), (stop - start, shape[1]), fill)
 
 
 def _median(
-    images: Iterable[np.ndarray], windows: Sequence[Window], shape: tuple[int, int]
+    exposures: Sequence[tuple[Input, Window]],
+    corner: tuple[int, int],
+    shape: tuple[int, int],
+    fill: Callable[[Input, Window, np.ndarray], None],
 ) -> np.ndarray:
-    """Return the medians of images, taken one at a time, that each cover a window."""
+    """Return the medians of exposures that each cover a window, filled one at a time."""
+    windows = [window for _, window in exposures]
+    table = np.empty((len(windows), 5), np.int64)
+    table[:, :4] = np.reshape(windows, (-1, 4)) - np.repeat(corner, 2)
     sizes = [(bottom - top) * (right - left) for top, bottom, left, right in windows]
     ends = np.cumsum(sizes, dtype=np.int64)
+    table[:, 4] = ends - sizes
     values = np.empty(sum(sizes), np.float32)
-    for image, size, end in zip(images, sizes, ends, strict=True):
-        values[end - size : end] = image.ravel()
-    table = np.column_stack((np.reshape(windows, (-1, 4)), ends - sizes)).astype(np.int64)
+    for (exposure, window), size, end in zip(exposures, sizes, ends, strict=True):
+        height = window[1] - window[0]
+        fill(exposure, window, values[end - size : end].reshape(height, -1))
     medians = np.empty((4, *shape), np.float32)
     ranges = np.array([noise_range(number) for number in range(len(windows) + 1)])
     median_of_windows(values, table, ranges, *medians)

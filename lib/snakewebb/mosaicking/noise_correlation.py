@@ -152,12 +152,12 @@ def correlation_rows(
     at_once = max(MEMORY // (72 * side**2), 1)
     for start in range(0, len(corners), at_once):
         part = corners[start : start + at_once]
-        totals = np.zeros((len(part), side, side, 9))
+        totals = np.zeros((len(part), 9, side, side))
         for placed, sample, repeats in exposures:
             add_totals(*placed, sample.planes, float(repeats), sample.time, part, totals)
         with np.errstate(divide="ignore", invalid="ignore"):
-            parts = totals[..., 2:8:2] / (grid.pixel_scale_ratio * totals[..., 3:8:2]) ** 2
-            scale = 1.0 / (totals[..., 0] * np.sqrt(np.nansum(parts, axis=-1)))
+            parts = totals[:, 2:8:2] / (grid.pixel_scale_ratio * totals[:, 3:8:2]) ** 2
+            scale = 1.0 / (totals[:, 0] * np.sqrt(np.nansum(parts, axis=1)))
         scale[~np.isfinite(scale)] = 0.0
         pairs = np.zeros((len(part), reach + 1, 2 * reach + 1))
         for placed, sample, repeats in exposures:

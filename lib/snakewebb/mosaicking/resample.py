@@ -13,12 +13,11 @@ from snakewebb.io.dq import DO_NOT_USE, bad_mask
 from snakewebb.io.planes import ERRORS, Planes, has_error, has_plane
 from snakewebb.kernels.resample import add_exposure, divide_totals
 from snakewebb.mosaicking.drizzle import (
-    KERNELS,
     POINT_PIXFRAC,
     VARIANCES,
-    WEIGHT_TYPES,
     DrizzleOptions,
     Input,
+    check_options,
     drizzle_exposure,
     reach_of,
     read_exposure,
@@ -105,23 +104,15 @@ def drizzle_band(
     Notes
     -----
     Memory: 96 bytes for each pixel of the band (24 without variances), 4 for each 32 inputs if
-    context is made, 48 (16) for each pixel of it that the exposure at hand may touch, and about
-    50 for each pixel read.
+    context is made, and about 50 for each pixel read of the exposure at hand.
     """
-    if how.kernel not in KERNELS:
-        raise InputError(f"kernel: {how.kernel!r} is none: choose from {', '.join(KERNELS)}")
-    if how.weight_type not in WEIGHT_TYPES:
-        raise InputError(
-            f"weight_type: {how.weight_type!r} is none: choose 'ivm', 'exptime' or None"
-        )
-    if not 0.0 <= how.pixfrac <= 1.0:
-        raise InputError(f"pixfrac: {how.pixfrac} is out of range: give a number from 0 to 1")
+    check_options(how.kernel, how.weight_type, how.pixfrac)
     fill = fill_value(how.fillval)
     bad_bits = bad_mask(good_bits) | DO_NOT_USE
     kernel = "point" if how.pixfrac <= POINT_PIXFRAC else how.kernel
     start, stop, _ = rows.indices(grid.shape[0])
     shape = stop - start, grid.shape[1]
-    totals = np.zeros((*shape, 9 if how.enable_err else 2))
+    totals = np.zeros((9 if how.enable_err else 2, *shape))
     con = np.zeros(((len(inputs) - 1) // 32 + 1 if how.enable_ctx else 0, *shape), np.uint32)
     used = []
     for number, exposure in enumerate(inputs):
@@ -136,11 +127,11 @@ def drizzle_band(
             [planes[name] for name in ("SCI", *VARIANCES)] if how.enable_err else [planes["SCI"]]
         )
         images = [np.full_like(weight, np.nan) if image is None else image for image in images]
-        sums, top, left = drizzle_exposure(
-            exposure, images, weight, x, y, (start, stop), kernel, how.pixfrac
-        )
         plane = con[number // 32] if how.enable_ctx else np.zeros((0, 0), np.uint32)
-        add_exposure(sums, top - start, left, time, totals, plane, np.uint32(1 << number % 32))
+        for sums, top, left in drizzle_exposure(
+            exposure, images, weight, x, y, (start, stop), kernel, how.pixfrac
+        ):
+            add_exposure(sums, top - start, left, time, totals, plane, np.uint32(1 << number % 32))
         used.append(exposure.name)
     log.info("rows %d to %d from %s", start, stop, ", ".join(used) or "no exposure")
     sci, wht = np.empty((2, *shape), np.float32)

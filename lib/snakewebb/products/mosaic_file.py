@@ -371,7 +371,11 @@ def _finished(planes: Mapping[str, np.ndarray | None], how: FileOptions) -> dict
 
 def _error(variances: Sequence[np.ndarray]) -> np.ndarray:
     """Return the error of a mosaic: NaN only where all variances are."""
-    total = np.full(variances[0].shape, np.nan, np.float32)
+    total, known = np.zeros(variances[0].shape, np.float32), np.zeros(variances[0].shape, bool)
     for variance in variances:
-        np.add(np.nan_to_num(total), variance, out=total, where=~np.isnan(variance))
-    return np.sqrt(total)
+        good = ~np.isnan(variance)
+        total += np.where(good, variance, np.float32(0))
+        known |= good
+    np.sqrt(total, out=total)
+    total[~known] = np.nan
+    return total
