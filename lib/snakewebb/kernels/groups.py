@@ -23,17 +23,19 @@ def losses(weight, share, out):
         Filled; also True where there is no weight at all.
     """
     ny, nx = weight.shape
-    line = np.empty(nx, np.float32)
+    line, highest = np.zeros(nx + 4, np.float32), np.empty(nx, np.float32)
+    middle, share = line[2 : nx + 2], np.float32(share)
     for i in range(ny):
-        line[:] = 0.0
+        middle[:] = 0.0
         for y in range(max(i - 2, 0), min(i + 3, ny)):
             for j in range(nx):
-                line[j] = max(line[j], weight[y, j])
+                middle[j] = weight[y, j] if weight[y, j] > middle[j] else middle[j]
+        highest[:] = 0.0
+        for t in range(5):
+            for j in range(nx):
+                highest[j] = line[j + t] if line[j + t] > highest[j] else highest[j]
         for j in range(nx):
-            highest = np.float32(0.0)
-            for x in range(max(j - 2, 0), min(j + 3, nx)):
-                highest = max(highest, line[x])
-            out[i, j] = weight[i, j] <= np.float32(share) * highest
+            out[i, j] = weight[i, j] <= share * highest[j]
 
 
 @njit(
