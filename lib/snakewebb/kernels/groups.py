@@ -85,18 +85,19 @@ def saddle(image, i, j, k, m):
 
 
 @njit(
-    "void(float32[:, ::1], int64[:, ::1], float64[::1], float64, boolean[::1])",
+    "void(float32[:, ::1], int64[:, ::1], int64[::1], float64[::1], float64, boolean[::1])",
     cache=True,
     nogil=True,
 )
-def separate(image, places, depth, share, kept):
-    """Keep the peaks that are parted from all brighter ones which are kept.
+def separate(image, places, group, depth, share, kept):
+    """Keep the peaks that are parted from all brighter ones of their group which are kept.
 
     Parameters
     ----------
     image : (ny, nx) float32
     places : (n, 2) int64
-        Rows and columns of peaks, the brightest first.
+        Rows and columns of peaks, by groups, the brightest first.
+    group : (n,) int64
     depth : (n,) float64
         As much lower the way to a brighter peak must be somewhere than the peak itself.
     share : float
@@ -109,7 +110,7 @@ def separate(image, places, depth, share, kept):
         value = np.float64(image[i, j])
         limit = value - max(depth[k], share * value)
         kept[k] = True
-        for other in range(k):
+        for other in range(np.searchsorted(group, group[k]), k):
             if kept[other] and saddle(image, i, j, places[other, 0], places[other, 1]) > limit:
                 kept[k] = False
                 break
