@@ -65,8 +65,10 @@ def test_separate(rng):
     places = places[np.argsort(-image[tuple(places.T)], kind="stable")]
     depth = rng.uniform(0, 1, 25)
     kept = np.empty(25, bool)
-    groups.separate(image, places, depth, 0.3, kept)
-    assert list(kept) == naive.separate(image, places, depth, 0.3)
+    group = np.repeat([0, 3, 4], [15, 7, 3])
+    groups.separate(image, places, group, depth, 0.3, kept)
+    expected = [naive.separate(image, places[group == g], depth[group == g], 0.3) for g in (0, 3, 4)]
+    assert list(kept) == sum(expected, [])
     assert 0 < kept.sum() < 25
 
 

@@ -1,5 +1,7 @@
 """Variances of weighted sums of pixels whose noise is correlated."""
 
+import numpy as np
+
 from snakewebb.kernels.cache import njit
 
 
@@ -27,18 +29,26 @@ def quadratic_form(values, kernels, step, top, left):
     my, mx, size, _ = kernels.shape
     reach = size // 2
     total = 0.0
+    near = np.empty(width)
     for i in range(height):
         row = min(max((top + i) // step, 0), my - 1)
-        last_row = min(i + reach, height - 1)
-        for j in range(width):
-            if values[i, j] == 0.0:
-                continue
-            kernel = kernels[row, min(max((left + j) // step, 0), mx - 1)]
-            near = 0.0
-            for k in range(i, last_row + 1):
-                first = j + 1 if k == i else max(j - reach, 0)
-                for m in range(first, min(j + reach, width - 1) + 1):
-                    near += values[k, m] * kernel[reach + k - i, reach + m - j]
-            total += values[i, j] * (values[i, j] * kernel[reach, reach] + 2.0 * near)
+        near[:] = 0.0
+        left_edge = 0
+        while left_edge < width:
+            # as far as the same kernel counts
+            column = min(max((left + left_edge) // step, 0), mx - 1)
+            edge = (column + 1) * step - left if column < mx - 1 else width
+            edge = min(max(edge, left_edge + 1), width)
+            for k in range(i, min(i + reach, height - 1) + 1):
+                for lag in range(1 if k == i else -reach, reach + 1):
+                    share = np.float64(kernels[row, column, reach + k - i, reach + lag])
+                    for j in range(max(left_edge, -lag), min(edge, width - lag)):
+                        near[j] += values[k, j + lag] * share
+            variance = np.float64(kernels[row, column, reach, reach])
+            for j in range(left_edge, edge):
+                value = values[i, j]
+                if value != 0.0:
+                    total += value * (value * variance + 2.0 * near[j])
+            left_edge = edge
     # Where cells differ, or by rounding, it might come out below.
     return 0.0 if total < 0.0 else total

@@ -23,17 +23,19 @@ def losses(weight, share, out):
         Filled; also True where there is no weight at all.
     """
     ny, nx = weight.shape
-    line = np.empty(nx, np.float32)
+    line, highest = np.zeros(nx + 4, np.float32), np.empty(nx, np.float32)
+    middle, share = line[2 : nx + 2], np.float32(share)
     for i in range(ny):
-        line[:] = 0.0
+        middle[:] = 0.0
         for y in range(max(i - 2, 0), min(i + 3, ny)):
             for j in range(nx):
-                line[j] = max(line[j], weight[y, j])
+                middle[j] = weight[y, j] if weight[y, j] > middle[j] else middle[j]
+        highest[:] = 0.0
+        for t in range(5):
+            for j in range(nx):
+                highest[j] = line[j + t] if line[j + t] > highest[j] else highest[j]
         for j in range(nx):
-            highest = np.float32(0.0)
-            for x in range(max(j - 2, 0), min(j + 3, nx)):
-                highest = max(highest, line[x])
-            out[i, j] = weight[i, j] <= np.float32(share) * highest
+            out[i, j] = weight[i, j] <= share * highest[j]
 
 
 @njit(
@@ -83,18 +85,19 @@ def saddle(image, i, j, k, m):
 
 
 @njit(
-    "void(float32[:, ::1], int64[:, ::1], float64[::1], float64, boolean[::1])",
+    "void(float32[:, ::1], int64[:, ::1], int64[::1], float64[::1], float64, boolean[::1])",
     cache=True,
     nogil=True,
 )
-def separate(image, places, depth, share, kept):
-    """Keep the peaks that are parted from all brighter ones which are kept.
+def separate(image, places, group, depth, share, kept):
+    """Keep the peaks that are parted from all brighter ones of their group which are kept.
 
     Parameters
     ----------
     image : (ny, nx) float32
     places : (n, 2) int64
-        Rows and columns of peaks, the brightest first.
+        Rows and columns of peaks, by groups, the brightest first.
+    group : (n,) int64
     depth : (n,) float64
         As much lower the way to a brighter peak must be somewhere than the peak itself.
     share : float
@@ -107,7 +110,7 @@ def separate(image, places, depth, share, kept):
         value = np.float64(image[i, j])
         limit = value - max(depth[k], share * value)
         kept[k] = True
-        for other in range(k):
+        for other in range(np.searchsorted(group, group[k]), k):
             if kept[other] and saddle(image, i, j, places[other, 0], places[other, 1]) > limit:
                 kept[k] = False
                 break

@@ -73,11 +73,12 @@ def kron(image, err, weight, labels, ellipses, reach, scale, least, kernels, ste
             for i in range(int(y) - half, int(y) + half + 2):
                 for j in range(int(x) - half, int(x) + half + 2):
                     dx, dy = j - x, i - y
-                    radius = np.hypot(
-                        (dx * cosine + dy * sine) / major, (dy * cosine - dx * sine) / minor
-                    )
-                    if radius > limit:
+                    along = (dx * cosine + dy * sine) / major
+                    across = (dy * cosine - dx * sine) / minor
+                    square = along * along + across * across
+                    if square > limit * limit:
                         continue
+                    radius = np.sqrt(square)
                     row, column = i, j
                     if not is_own(image, weight, labels, label, row, column):
                         row = int(np.floor(2.0 * y - i + 0.5))

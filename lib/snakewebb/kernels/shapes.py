@@ -71,21 +71,39 @@ def _blur(image, kernel):
     """Convolve in place; the kernel's half is 0 along the rim."""
     m = kernel.size // 2
     height, width = image.shape
-    line = np.empty(max(height, width))
+    line = np.empty(width)
     for i in range(height):
-        line[:width] = image[i]
-        for j in range(width):
-            total = 0.0
-            for t in range(max(-m, -j), min(m, width - 1 - j) + 1):
-                total += kernel[m + t] * line[j + t]
-            image[i, j] = total
-    for j in range(width):
-        line[:height] = image[:, j]
-        for i in range(height):
-            total = 0.0
-            for t in range(max(-m, -i), min(m, height - 1 - i) + 1):
-                total += kernel[m + t] * line[i + t]
-            image[i, j] = total
+        line[:] = image[i]
+        image[i] = 0.0
+        for t in range(-m, m + 1):
+            for j in range(max(0, -t), min(width, width - t)):
+                image[i, j] += kernel[m + t] * line[j + t]
+    rows = image.copy()
+    for i in range(height):
+        image[i] = 0.0
+        for t in range(max(-m, -i), min(m, height - 1 - i) + 1):
+            for j in range(width):
+                image[i, j] += kernel[m + t] * rows[i + t, j]
+
+
+@njit(cache=True, nogil=True)
+def _near(ids, label, first_row, first, reach, out):
+    """Mark the pixels of a box that are a source's, or so near to one of these."""
+    ny, nx = ids.shape
+    rows, columns = out.shape
+    own = np.zeros((rows, columns), np.bool_)
+    for r in range(rows):
+        i = first_row + r
+        if not 0 <= i < ny:
+            continue
+        for c in range(max(-first, 0), min(columns, nx - first)):
+            if ids[i, first + c] == label:
+                own[r, max(c - reach, 0) : c + reach + 1] = True
+    out[:] = False
+    for r in range(rows):
+        for k in range(max(r - reach, 0), min(r + reach + 1, rows)):
+            for c in range(columns):
+                out[r, c] |= own[k, c]
 
 
 @njit(cache=True, nogil=True)
@@ -160,13 +178,15 @@ def propagate(smoothed, err, bad, ids, sources, sums, kernel, kernels, step, top
         own = np.zeros((rows, columns))
         x = np.zeros((rows, columns))
         y = np.zeros((rows, columns))
+        near = np.empty((rows, columns), np.bool_)
+        _near(ids, label, first_row - pad, first - pad, RIM, near)
         for r in range(m, rows - m):
             for c in range(m, columns - m):
                 i, j = first_row + r - pad, first + c - pad
                 if not (0 <= i < ny and 0 <= j < nx) or bad[i, j]:
                     continue
                 member = ids[i, j] == label
-                if not member and not (ids[i, j] == 0 and _touches(ids, i, j, label, RIM)):
+                if not member and not (ids[i, j] == 0 and near[r, c]):
                     continue
                 sigma = less * err[i, j]
                 shift = 0.0

@@ -50,12 +50,13 @@ def count_exposures(path: str | Path, x: np.ndarray, y: np.ndarray) -> np.ndarra
         low = max(row[own].min() - reach, 0)
         high = min(row[own].max() + reach + 1, ny)
         bits = read_pixels(path, unit, slice(low, high)).reshape(-1, high - low, nx)
-        counts = np.zeros(bits.shape[1:], np.int64)
-        for plane in bits:
-            counts += np.bitwise_count(plane.astype(np.int32).view(np.uint32))
         j, i = row[own, None] + down - low, column[own, None] + right
-        inside = (j >= 0) & (j < len(counts)) & (i >= 0) & (i < nx)
-        seen = np.where(inside, counts[np.where(inside, j, 0), np.where(inside, i, 0)], 0)
+        inside = (j >= 0) & (j < bits.shape[1]) & (i >= 0) & (i < nx)
+        j, i = np.where(inside, j, 0), np.where(inside, i, 0)
+        seen = np.zeros(j.shape, np.int64)
+        for plane in bits:
+            seen += np.bitwise_count(plane[j, i].astype(np.int32).view(np.uint32))
+        seen[~inside] = 0
         # The lower of two middles of what is not 0, so that it is a number of exposures.
         seen.sort(axis=1)
         known = (seen > 0).sum(axis=1)

@@ -124,31 +124,26 @@ class Resolver:
         holes = self._holes(maps, ids)
         pairs = self._narrow_peaks(maps, ids) if self._deblend else {}
         parents = window.members + 1
-        # most are one peak, of which nothing is to be told
-        plain = np.array([p not in holes and len(pairs.get(p, ())) < 2 for p in parents.tolist()])
-        if self._deblend:
-            plain &= self._first[parents] - self._first[parents - 1] == 1
-        whole = parents[plain]
-        peaks = [self._peaks[self._first[whole - 1]]]
-        places, cores = [np.column_stack([peaks[0].row, peaks[0].column]) - corner], []
-        cores += [None] * len(whole)
+        places, own, group = self._apart(parents, maps, corner)
+        first = np.searchsorted(group, np.arange(len(parents) + 1))
+        # most are one peak, of which nothing more is to be told
+        plain = np.diff(first) == 1
+        plain &= [p not in holes and len(pairs.get(p, ())) < 2 for p in parents.tolist()]
+        whole, alone = parents[plain], first[:-1][plain]
         boxes = self._boxes[whole - 1] - np.repeat(corner, 2)
-        found = [np.column_stack([whole, whole, np.zeros(len(whole), int), boxes])]
-        for parent in parents[~plain].tolist():
-            own = self._peaks[self._first[parent - 1] : self._first[parent]]
-            place, own, saturated = self._resolved(
-                np.column_stack([own.row, own.column]) - corner,
-                own,
-                maps,
-                pairs.get(parent),
-                holes.get(parent, ()),
+        found = [np.column_stack([whole, whole, np.zeros_like(whole), boxes])]
+        kept, peaks, cores = [places[alone]], [own[alone]], [None] * len(whole)
+        for k in np.flatnonzero(~plain):
+            parent, part = int(parents[k]), slice(first[k], first[k + 1])
+            place, one, saturated = self._resolved(
+                places[part], own[part], maps, pairs.get(parent), holes.get(parent, ())
             )
             found.append(self._labelled(parent, place, saturated, maps, ids, corner))
-            places.append(place)
-            peaks.append(own)
+            kept.append(place)
+            peaks.append(one)
             cores += saturated
         sources = np.concatenate(found)
-        columns = self._described(np.concatenate(places), Peaks.joined(peaks), cores, maps)
+        columns = self._described(np.concatenate(kept), Peaks.joined(peaks), cores, maps)
         columns[:, RIM] = _at_rim(maps, columns[:, :2], int(np.ceil(self._fwhm)))
         bad = maps.weight == 0
         sums = np.empty((len(sources), 8))
@@ -157,7 +152,8 @@ class Resolver:
         shapes.measure(data, maps.star_flux, err, inner_bad, ids, sources, sums)
         # the neighbours of one that is not alone may be what the broad filter sees
         columns[:, -1] *= (sources[:, 2] == 0) | (columns[:, -2] > 0)
-        self._place(maps, bad, ids, sources, sums, columns)
+        image = np.where(bad, np.float32(np.nan), maps.data)
+        self._place(maps, image, ids, sources, sums, columns)
         # as exact as they are the same in any window
         columns[:, :2] = (columns[:, :2] + corner[::-1]).round(8)
         variances = np.empty((len(sources), 4))
@@ -169,15 +165,14 @@ class Resolver:
         )
         if self._noise is None:  # as in the reference pipeline
             variances[:, 0] = sums[:, 2]
-        variances[:, 1:] = self._spread(maps, bad, columns, corner)
+        variances[:, 1:] = self._spread(maps, image, columns, corner)
         columns[:, MISFIT] = self._misfits(maps, ids, sources, columns, corner)
         sources[:, 3:5] += window.top
         sources[:, 5:7] += window.left
         return np.column_stack([sources, sums, variances, columns])
 
-    def _place(self, maps, bad, ids, sources, sums, columns):
+    def _place(self, maps, image, ids, sources, sums, columns):
         """Measure positions; those that lead out of a source's own pixels stay at the peak."""
-        image = np.where(bad, np.float32(np.nan), maps.data)
         # the peak of a wide one is where noise has put it
         middle = sums[:, 3:5] + sources[:, [5, 3]]
         wide = columns[:, -1] > 0
@@ -218,11 +213,10 @@ class Resolver:
                 found[k] = np.sqrt(np.sum((value * power / light - star) ** 2) / power)
         return found
 
-    def _spread(self, maps, bad, columns, corner):
+    def _spread(self, maps, image, columns, corner):
         """Return the variances of positions, see `position_variances`."""
         noise = self._noise or UNCORRELATED
         margin = np.array([maps.top, maps.left])
-        image = np.where(bad, np.float32(np.nan), maps.data)
         x, y = (columns[:, :2] - (corner - margin)[::-1]).T.copy()
         out = np.empty((len(x), 3))
         place = noise.kernels, noise.step, *(corner - margin)
@@ -238,23 +232,34 @@ class Resolver:
         star = self._fwhm * FWHM_TO_SIGMA
         return (~wide, star), (wide, SCALES["broad"] * star)
 
-    def _resolved(self, places, own, maps, pairs, holes):
-        """Return the pixels of a group's sources, their peaks, and the saturated core of each."""
-        if self._deblend and len(places) > 1:
+    def _apart(self, parents, maps, corner):
+        """Return the pixels of peaks that are parted from brighter ones, these, and their groups.
+
+        Groups are counted from 0 in their order in the window.
+        """
+        first = self._first[parents - 1]
+        number = self._first[parents] - first
+        group = np.repeat(np.arange(len(parents)), number)
+        start = np.cumsum(number) - number
+        own = self._peaks[np.repeat(first - start, number) + np.arange(len(group))]
+        places = np.column_stack([own.row, own.column]) - corner
+        kept = np.zeros(len(group), bool)
+        kept[start] = True
+        if self._deblend:
             # not the bumps that noise makes of extended light
             level = np.empty(len(places))
             inner, outer = (radius * self._fwhm for radius in RING)
             kernels.around(maps.star, places, inner, outer, level)
-            clear = own.significance - level / own.excess > self._threshold
-            clear[0] = True
-            places, own = np.ascontiguousarray(places[clear]), own[clear]
-            kept = np.empty(len(places), bool)
+            kept |= own.significance - level / own.excess > self._threshold
+            places, own, group = places[kept], own[kept], group[kept]
             depth = DEPTH * own.excess * _errors(maps.star_flux, maps.star, places)
             depth[own.breadth > EXTENDED * self._breadth] *= DEEPER
-            kernels.separate(maps.star_flux, places, depth, SHARE, kept)
-            places, own = places[kept], own[kept]
-        elif not self._deblend:
-            places, own = places[:1], own[:1]
+            kept = np.empty(len(places), bool)
+            kernels.separate(maps.star_flux, places, group, depth, SHARE, kept)
+        return places[kept], own[kept], group[kept]
+
+    def _resolved(self, places, own, maps, pairs, holes):
+        """Return the pixels of a group's sources, their peaks, and the saturated core of each."""
         cores = [None] * len(places)
         for hole in sorted(holes, key=lambda hole: -len(hole[3])):
             distance = np.hypot(*(places - hole[:2]).T)
@@ -285,7 +290,8 @@ class Resolver:
                 order = np.argsort(-value, kind="stable")
                 near, value, depth = near[order], value[order], depth[strong][order]
                 kept = np.empty(len(near), bool)
-                kernels.separate(maps.narrow_flux, near, depth, NARROW_SHARE, kept)
+                alike = np.zeros(len(near), int)
+                kernels.separate(maps.narrow_flux, near, alike, depth, NARROW_SHARE, kept)
                 if kept.sum() > 1:
                     parts, shares = near[kept], value[kept] / value.max()
             new_places.append(parts)

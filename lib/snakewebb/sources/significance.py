@@ -17,7 +17,7 @@ import numpy as np
 from snakewebb.io.bands import in_order
 from snakewebb.kernels import matched_filter as kernels
 from snakewebb.sources.background import NoPixel
-from snakewebb.sources.segmentation_map import BAND, Image
+from snakewebb.sources.segmentation_map import BAND, Image, piece_rows
 from snakewebb.sources.shapes import FWHM_TO_SIGMA
 from snakewebb.sources.surface import Surface
 
