@@ -109,8 +109,12 @@ COLUMNS = [
 ]
 
 
+SEGMENTATION = {"starfinder": "segmentation"}
+
+
 def catalog_of(mosaic, **options):
-    """Make a catalogue; options by their names, as the configuration has them."""
+    """Make jwst's catalogue; options by their names, as the configuration has them."""
+    options = {"starfinder": "segmentation", **options}
     how = {field.name for field in dataclasses.fields(step.CatalogOptions)} & options.keys()
     others = {name: value for name, value in options.items() if name not in how}
     return step.source_catalog(
@@ -784,7 +788,7 @@ def test_files_are_complete_and_readable(tmp_path, starfield, catalog, apcorr, a
     i2d = write_i2d(tmp_path / "jw_i2d.fits", starfield)
     cat, segm = tmp_path / "jw_cat.ecsv", tmp_path / "jw_segm.fits"
     references = {"apcorr": apcorr, "abvegaoffset": abvegaoffset}
-    status = source_catalog.make_catalog(i2d, cat, segm, step={"snr_threshold": 3.0}, **references)
+    status = source_catalog.make_catalog(i2d, cat, segm, step=SEGMENTATION, **references)
     assert status == catalog.status
     others = {"jw_cat.fits", "jw_cat.reg"}
     assert {path.name for path in tmp_path.iterdir()} == {i2d.name, cat.name, segm.name, *others}
@@ -820,7 +824,7 @@ def test_files_are_complete_and_readable(tmp_path, starfield, catalog, apcorr, a
 def test_an_empty_catalogue_is_readable(tmp_path, apcorr):
     i2d = write_i2d(tmp_path / "jw_i2d.fits", make_mosaic(instrument=NIRCAM | {"filter": "F070W"}))
     cat, segm = tmp_path / "jw_cat.ecsv", tmp_path / "jw_segm.fits"
-    status = source_catalog.make_catalog(i2d, cat, segm, apcorr=apcorr)
+    status = source_catalog.make_catalog(i2d, cat, segm, apcorr=apcorr, step=SEGMENTATION)
     table = QTable.read(cat)
     assert table.colnames == [*COLUMNS, "n_exposures"]
     assert len(table) == 0
@@ -1031,15 +1035,20 @@ def test_pixels_without_noise_have_no_error_and_no_trouble(starfield, catalog):
     assert (found["isophotal_flux_err"][~inside] >= 0).all()
 
 
-@pytest.mark.parametrize("number", range(3))
-def test_real_mosaics(tmp_path, real_data, number):
+@pytest.mark.parametrize(
+    ("number", "options"),
+    [
+        *((number, SEGMENTATION | {"bkg_boxsize": 20, "snr_threshold": 2.0, "npixels": 6}) for number in range(3)),
+        (1, {"snr_threshold": 5.0}),
+    ],
+)
+def test_real_mosaics(tmp_path, real_data, number, options):
     packed = sorted((real_data / "miri_i2d_orion").glob("*_i2d.fits"))[number]
     with pytest.raises(InputError, match="is compressed"):
         mosaic_module.MosaicFile(packed)
     path = tmp_path / packed.name
     path.write_bytes(gzip.decompress(packed.read_bytes()))
     cat, segm = tmp_path / "cat.ecsv", tmp_path / "segm.fits"
-    options = {"bkg_boxsize": 20, "snr_threshold": 2.0, "npixels": 6}
     status = source_catalog.make_catalog(path, cat, segm, step=options)
     table = QTable.read(cat)
     assert status["sources"] == len(table) > 10

@@ -37,7 +37,8 @@ NIRCAM = {"name": "NIRCAM", "filter": "F200W", "pupil": "CLEAR", "detector": "NR
 
 
 def catalog_of(mosaic, **options):
-    """Make a catalogue; options by their names, as the configuration has them."""
+    """Make jwst's catalogue; options by their names, as the configuration has them."""
+    options = {"starfinder": "segmentation", **options}
     how = {field.name for field in dataclasses.fields(step.CatalogOptions)} & options.keys()
     others = {name: value for name, value in options.items() if name not in how}
     return step.source_catalog(

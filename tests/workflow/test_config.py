@@ -136,6 +136,22 @@ def test_every_parameter_has_default_and_meaning(schema):
             config._checked(parameter["default"], parameter, name)
 
 
+def test_parameters_of_other_star_finders_are_not_used(schema):
+    known = schema["properties"]["steps"]["properties"]["source_catalog"]["properties"]
+    finders = known["starfinder"]["enum"]
+    assert {each for p in known.values() for each in p.get("finders", ())} <= set(finders)
+    used = {}
+    for finder in finders:
+        steps = {"source_catalog": {"starfinder": finder}}
+        filled = config.complete({"steps": steps}, schema)["steps"]
+        used[finder] = config.options(filled, schema, "source_catalog", "source_catalog").keys()
+    assert "npixels" in used["segmentation"] - used["matched_filter"] - used["dao"]
+    assert "kron_params" in used["matched_filter"] - used["segmentation"]
+    assert "sharplo" in used["dao"] & used["iraf"] - used["segmentation"]
+    common = {"snr_threshold", "bkg_boxsize", "kernel_fwhm", "aperture_ee1", "starfinder"}
+    assert all(common <= names for names in used.values())
+
+
 def numbers(schema, where=()):
     """Return the path and schema of each value that may be a number or a list of them."""
     for key, sub in schema["properties"].items():

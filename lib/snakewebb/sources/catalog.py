@@ -78,7 +78,7 @@ PACKAGES = ("numpy", "numba", "astropy")
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogOptions(FinderOptions):
-    """How a catalogue is made; parameters and defaults are those of jwst's ``source_catalog``.
+    """How a catalogue is made; parameters are those of jwst's ``source_catalog``, and defaults.
 
     Those of `FinderOptions`, ``peakmax`` in Jy. ``iraf`` and ``dao`` leave the columns of segments
     NaN. ``matched_filter`` (see `snakewebb.sources.matched_filter`) uses `snr_threshold`,
@@ -88,7 +88,7 @@ class CatalogOptions(FinderOptions):
     Attributes
     ----------
     snr_threshold : float, optional
-        By default 3, and 4.8 for ``matched_filter``.
+        By default 4.7 for ``matched_filter``, else 3.
     aperture_ee1, aperture_ee2, aperture_ee3 : int
         Encircled energies of the apertures in percent, increasing.
     ci1_star_threshold, ci2_star_threshold : float
@@ -100,7 +100,7 @@ class CatalogOptions(FinderOptions):
         It changes no column.
     """
 
-    starfinder: str = "segmentation"
+    starfinder: str = "matched_filter"
     snr_threshold: float | None = None
     kernel_fwhm: float = 2.0
     bkg_boxsize: int = 1000

@@ -251,10 +251,16 @@ def options(steps: Mapping[str, Any], schema: Schema, step: str, rule: str) -> d
 
 
 def used(parameters: Mapping[str, Any], schema: Schema, rule: str) -> dict[str, Any]:
-    """Return those of a step's completed parameters that a rule uses, keys sorted."""
-    known = schema["properties"]
+    """Return those of a step's completed parameters that a rule uses, keys sorted.
+
+    Not those of star finders (the schema's ``finders``) that are not the chosen one.
+    """
+    known, finder = schema["properties"], parameters.get("starfinder")
     return {
-        name: parameters[name] for name in sorted(known) if rule in known[name].get("rules", ())
+        name: parameters[name]
+        for name in sorted(known)
+        if rule in known[name].get("rules", ())
+        and ("finders" not in known[name] or finder in known[name]["finders"])
     }
 
 
