@@ -9,8 +9,8 @@ report: "report/workflow.rst"
 include: "rules/common.smk"
 
 
-# Used with --sdm apptainer only; envs/snakewebb.def says how to build it.
-container: str(HERE.parent / "envs" / "snakewebb.sif")
+# Used with --sdm apptainer only; envs/apptainer.def says how to build it.
+container: str(HERE.parent / "envs" / "apptainer.sif")
 
 
 include: "rules/mast.smk"

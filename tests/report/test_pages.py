@@ -190,6 +190,8 @@ def test_the_page_shows_all(made, tmp_path):
     assert seen["place"] == f"RA {ra:.6f}°  Dec {dec:.6f}°  x 50.0  y 100.0"
     assert "NIRCAM CLEAR F356W" in seen["text"]
     assert "FAILED" not in seen["text"]
+    # No reference files are given.
+    assert "REFERENCE source_catalog: model of the PSF" in seen["text"]
 
 
 @needs_browser

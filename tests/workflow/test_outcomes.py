@@ -108,6 +108,21 @@ def test_what_is_the_same_of_several_products_is_one_line(plan, tmp_path):
     ]
 
 
+def test_a_contrast_curve_says_what_it_was_not_given(plan, tmp_path):
+    meta = {"contrast": {"status": "COMPLETE", "reason": ""}, "star_flux_Jy": 0.7}
+    meta |= {"coronagraph_transmission": "mask.fits", "psf": "psf.fits"}
+    write_ecsv(tmp_path / "disc" / "disc_contrast.ecsv", meta)
+    assert outcomes(plan, results=tmp_path) == []
+    meta |= {"coronagraph_transmission": "not given: 1", "star_flux_Jy": None}
+    write_ecsv(tmp_path / "disc" / "disc_contrast.ecsv", meta)
+    assert outcomes(plan, results=tmp_path) == [
+        "REFERENCE disc contrast: limits are in MJy/sr, not relative to the star: give "
+        "contrast.star_flux",
+        "REFERENCE disc contrast: losses by the coronagraph's mask are not in it: give "
+        "reference_files.throughput",
+    ]
+
+
 def test_what_was_done_before_is_not_told(plan, tmp_path):
     """Steps of the archive, whose reasons are not ours to tell."""
     path = tmp_path / "field" / f"{NAMES[0]}_o001_crf.fits"

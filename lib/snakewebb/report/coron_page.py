@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,15 @@ from snakewebb.io.planes import open_fits
 from snakewebb.report.axes import read_table
 from snakewebb.report.layers import Layer, picture_layer
 from snakewebb.report.outcomes import product_ends
-from snakewebb.report.page import attempt, drawn_figure, filled, shown, write_page, zoomable
+from snakewebb.report.page import (
+    attempt,
+    drawn_figure,
+    filled,
+    shown_all,
+    subject,
+    write_page,
+    zoomable,
+)
 from snakewebb.report.roll_figures import plot_rolls
 from snakewebb.report.subtraction_figures import noise_stretch, north_up
 from snakewebb.report.tiles import cut_tiles
@@ -66,10 +73,7 @@ def plot_coron_page(
     known = read_stars(stars)
     subtracted = [path for path in exposures if exposure_suffix(path) == "psfsub"]
     star = next(iter(known.values())).sky
-    html = {
-        Path(file).stem.removeprefix(f"{name}_"): attempt(str(file), partial(shown, file))
-        for file in figures
-    }
+    html = shown_all(name, figures)
     html["rolls"] = drawn_figure("rolls", lambda to: plot_rolls(subtracted, known, to))
     facts, picture = {"exposures": str(len(subtracted))}, ""
     found = read_table(detections) if detections else None
@@ -77,10 +81,7 @@ def plot_coron_page(
         facts["point sources"] = str(len(found))
     if mosaic:
         with open_fits(mosaic) as hdus:
-            primary = hdus[0].header
-        keys = ("INSTRUME", "PUPIL", "FILTER", "CORONMSK")
-        facts["band"] = " ".join(str(primary[key]) for key in keys if key in primary)
-        facts["target"] = str(primary.get("TARGPROP") or primary.get("TARGNAME") or "unknown")
+            facts |= subject(hdus[0].header)
         picture = attempt("mosaic", lambda: _picture(mosaic, star, found, snr))
     ends = product_ends(exposures, detections=detections)
     said: dict[str, Any] = {"title": name, "facts": facts, "ends": ends, "picture": picture}

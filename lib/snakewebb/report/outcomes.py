@@ -141,6 +141,12 @@ def _of_catalog(status: Mapping[str, Any]) -> Iterator[End]:
 
 def _of_contrast(meta: Mapping[str, Any]) -> Iterator[End]:
     yield from _of_status(meta.get("contrast", {}), "contrast")
+    if meta.get("star_flux_Jy", 1) is None:
+        words = "limits are in MJy/sr, not relative to the star: give contrast.star_flux"
+        yield End("REFERENCE", "contrast", words, "")
+    if str(meta.get("coronagraph_transmission", "")).startswith("not given"):
+        words = "losses by the coronagraph's mask are not in it: give reference_files.throughput"
+        yield End("REFERENCE", "contrast", words, "")
     if "approximate" in str(meta.get("psf", "")):
         words = "fluxes rest on a model of the PSF that may be wrong by 30 %: give reference_files"
         yield End("REFERENCE", "contrast", f"{words}.psf", "")

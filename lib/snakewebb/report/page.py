@@ -12,6 +12,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,23 @@ def table(path: str | Path) -> str:
 def shown(path: str | Path) -> str:
     """Return what is drawn already, PNG or HTML."""
     return figure(path) if Path(path).suffix == ".png" else table(path)
+
+
+def shown_all(product: str, files: Iterable[str | Path]) -> dict[str, str]:
+    """Return what is drawn already of a product, by the end of the file's name."""
+    return {
+        Path(file).stem.removeprefix(f"{product}_"): attempt(str(file), partial(shown, file))
+        for file in files
+    }
+
+
+def subject(primary: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is said first of all of a mosaic, from its primary header."""
+    keys = ("INSTRUME", "PUPIL", "FILTER", "CORONMSK")
+    return {
+        "band": " ".join(str(primary[key]) for key in keys if key in primary),
+        "target": str(primary.get("TARGPROP") or primary.get("TARGNAME") or "unknown"),
+    }
 
 
 def drawn_figure(name: str, draw: Callable[[Path], None]) -> str:

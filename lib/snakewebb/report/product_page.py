@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,15 @@ from snakewebb.report.layers import (
 )
 from snakewebb.report.outcomes import product_ends
 from snakewebb.report.outlier_pictures import plot_worst
-from snakewebb.report.page import attempt, drawn_figure, filled, shown, write_page, zoomable
+from snakewebb.report.page import (
+    attempt,
+    drawn_figure,
+    filled,
+    shown_all,
+    subject,
+    write_page,
+    zoomable,
+)
 from snakewebb.report.pictures import block_average, stretch
 from snakewebb.report.tiles import MOST_PIXELS, cut_tiles, halve, reduction
 from snakewebb.wcs.grid import header_grid
@@ -85,14 +93,10 @@ class _Mosaic:
     @property
     def facts(self) -> dict[str, str]:
         """What is said of it."""
-        keys = ("INSTRUME", "PUPIL", "FILTER")
         ny, nx = self.shape
         time = self.primary.get("EFFEXPTM")
         return {
-            "band": " ".join(str(self.primary[key]) for key in keys if key in self.primary),
-            "target": str(
-                self.primary.get("TARGPROP") or self.primary.get("TARGNAME") or "unknown"
-            ),
+            **subject(self.primary),
             "pixels": f"{nx} × {ny} of {math.sqrt(self.grid.pixel_area) * ARCSEC:.3g}″",
             "area": f"{self.area:.3g} arcmin²",
             "exposure time": "unknown" if time is None else f"{time:.0f} s",
@@ -130,9 +134,7 @@ def plot_page(
     name = Path(out.page).stem.removesuffix("_page")
     metrics = read_rows(quality[0]) if quality else []
     facts = {"exposures": str(len(exposures))}
-    html = {
-        Path(f).stem.removeprefix(f"{name}_"): attempt(str(f), partial(shown, f)) for f in figures
-    }
+    html = shown_all(name, figures)
     html["worst"] = drawn_figure("worst", lambda to: plot_worst(exposures, originals, to))
     makers: list[Callable[[], Iterable[Layer | None]]] = []
     picture = small = ""
