@@ -145,6 +145,31 @@ class _Request(NamedTuple):
     environment: dict[str, str]
 
 
+class Coming:
+    """The jobs that are to come, as `scripts_of` tells: what they need can be imported now."""
+
+    def __init__(self, scripts: Mapping[str, int]):
+        self._paths = {Path(path).stem: path for path in scripts}
+        self._numbers = {Path(path).stem: number for path, number in scripts.items()}
+        self._begun: set[str] = set()
+
+    def begin(self, script: str) -> None:
+        """Note that a job of a script begins: of Snakemake's copy, with a word before its name."""
+        name = Path(script).stem.rpartition(".")[2]
+        self._begun.add(name)
+        self._numbers[name] = self._numbers.get(name, 0) - 1
+        if self._numbers[name] <= 0:
+            del self._numbers[name]
+
+    def next(self) -> list[str]:
+        """Return the next scripts, unless jobs are to come of those before them, which are begun.
+
+        Those would hold what they do not need.
+        """
+        names = islice(self._numbers, AHEAD)
+        return [self._paths[name] for name in takewhile(lambda n: n not in self._begun, names)]
+
+
 class _Server:
     """Forks for jobs, one process and one thread, until its starter and all jobs have ended."""
 
@@ -152,9 +177,7 @@ class _Server:
         self, listener: socket.socket, life: int, interrupt: Any, scripts: Mapping[str, int]
     ):
         self._listener, self._life = listener, life
-        self._paths = {Path(path).stem: path for path in scripts}
-        self._to_come = {Path(path).stem: number for path, number in scripts.items()}
-        self._begun: set[str] = set()
+        self._coming = Coming(scripts)
         self._interrupt = interrupt  # what jobs do on SIGINT: nothing where a run has no terminal
         self._jobs: dict[int, socket.socket] = {}
         self._known: set[str] = set()
@@ -172,7 +195,7 @@ class _Server:
         """Return the script of a job in its process, None in the server's at its end."""
         alive = True
         while alive or self._jobs:
-            scripts = self._next_scripts()
+            scripts = [path for path in self._coming.next() if path not in self._imported]
             events = self._selector.select(0 if scripts else None)
             if not events and scripts:
                 self._import(scripts[0])
@@ -200,7 +223,7 @@ class _Server:
         except (OSError, ValueError):
             connection.close()
             return None
-        self._count(request.script)
+        self._coming.begin(request.script)
         self._import(request.script)
         gc.freeze()
         pid = os.fork()
@@ -214,24 +237,6 @@ class _Server:
         self._jobs[pid] = connection
         self._selector.register(connection, selectors.EVENT_READ, pid)
         return None
-
-    def _count(self, script: str) -> None:
-        """Note that a job of a script begins."""
-        name = Path(script).stem.rpartition(".")[2]  # Snakemake's copy has another before it
-        self._begun.add(name)
-        self._to_come[name] = self._to_come.get(name, 0) - 1
-        if self._to_come[name] <= 0:
-            del self._to_come[name]
-
-    def _next_scripts(self) -> list[str]:
-        """Return the scripts whose imports can be made now.
-
-        Those of two that no job has begun, when no other job of those before them is to come:
-        it would hold what it does not need.
-        """
-        ahead = takewhile(lambda name: name not in self._begun, islice(self._to_come, AHEAD))
-        paths = [self._paths[name] for name in ahead]
-        return [path for path in paths if path not in self._imported]
 
     def _import(self, script: str) -> None:
         """Import what a script does, so that it and its like find it done.
