@@ -6,6 +6,8 @@ always; that shell is `snakewebb.workflow.warm_shell`, which asks the server for
 and hands all else to bash, and scripts too where there is no server any more. So whatever Snakemake
 does with a job, it does with a process of that job's own, whose end and exit code are the job's.
 
+While jobs are at work the server imports what the next ones need (`Coming`).
+
 The server lives as long as the process that started it, and its jobs. It is started by the
 workflow (`onstart`) for runs on this machine only; jobs on a cluster, in an environment of conda or
 in a container start by themselves, and make the same bytes.
