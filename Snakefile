@@ -33,7 +33,7 @@ if workflow.is_main_process:
 # Jobs on this machine start from a process that has imported what they need.
 onstart:
     if workflow.is_main_process and workflow.local_exec and config["warm_start"]:
-        if bash := warm.start():
+        if bash := warm.start(warm.scripts_of(workflow)):
             shell.executable(bash)
 
 

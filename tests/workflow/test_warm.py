@@ -13,12 +13,13 @@ import pytest
 
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
+from snakewebb.workflow.warm import Coming
 from workflow import REPO, snakemake
 
 PATIENCE = 60.0
 STARTER = """
 import sys
-from snakewebb.workflow import warm
+from snakewebb.workflow.warm import Coming
 print(warm.start(), flush=True)
 sys.stdin.read()
 """
@@ -67,6 +68,23 @@ def until(condition):
 def heed_interrupts():
     """Undo what background jobs of a shell hand down."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def test_imports_are_those_of_the_next_jobs():
+    coming = Coming({"/a/find.py": 2, "/a/align.py": 1, "/a/crf.py": 2, "/a/i2d.py": 1})
+    told = [coming.next()]
+    for script in ("find", "find", "other", "align", "crf", "crf", "i2d"):
+        coming.begin(f"/b/tmp1x.{script}.py")
+        told.append([path[3:-3] for path in coming.next()])
+    assert told == [
+        ["/a/find.py", "/a/align.py"],
+        [],  # another of the same kind is to come
+        *2 * [["align", "crf"]],
+        ["crf", "i2d"],
+        [],
+        ["i2d"],
+        [],
+    ]
 
 
 def server_of(starter):

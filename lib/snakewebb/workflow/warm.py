@@ -6,6 +6,8 @@ always; that shell is `snakewebb.workflow.warm_shell`, which asks the server for
 and hands all else to bash, and scripts too where there is no server any more. So whatever Snakemake
 does with a job, it does with a process of that job's own, whose end and exit code are the job's.
 
+While jobs are at work the server imports what the next ones need (`Coming`).
+
 The server lives as long as the process that started it, and its jobs. It is started by the
 workflow (`onstart`) for runs on this machine only; jobs on a cluster, in an environment of conda or
 in a container start by themselves, and make the same bytes.
@@ -17,6 +19,7 @@ import atexit
 import contextlib
 import gc
 import importlib
+import json
 import os
 import runpy
 import selectors
@@ -28,7 +31,11 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from itertools import islice, takewhile
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from snakewebb.startup import import_fits
@@ -37,12 +44,30 @@ from snakewebb.workflow.digest import imports
 SHELL = Path(__file__).with_name("warm_shell.py")
 PATIENCE = 10.0
 """Seconds that one of the processes waits for another."""
+AHEAD = 2
+"""Scripts whose imports are made before they are asked for: a catalogue and quality at once."""
 SHARED = "snakewebb.jobs.", "snakewebb.report."
 """What of a script's imports its next jobs find done; not what makes a job of it."""
 
 
-def start() -> str | None:
+def scripts_of(workflow: Any) -> dict[str, int]:
+    """Return the scripts of a run's jobs, in the order of rules, and how many jobs have each."""
+    jobs = Counter(job.rule.name for job in workflow.dag.needrun_jobs())
+    scripts: Counter[str] = Counter()
+    for rule in workflow.rules:
+        if jobs[rule.name] and rule.script:
+            path = rule.basedir.join(rule.script).get_path_or_uri(secret_free=True)
+            scripts[path] += jobs[rule.name]
+    return dict(scripts)
+
+
+def start(scripts: Mapping[str, int] = MappingProxyType({})) -> str | None:
     """Start a server that lives as long as this process; return the shell that asks it for jobs.
+
+    Parameters
+    ----------
+    scripts : mapping
+        What `scripts_of` returns: what jobs need is imported while those before them are at work.
 
     Returns
     -------
@@ -67,7 +92,15 @@ def start() -> str | None:
     # The end of this process, however it comes, closes the pipe.
     life, kept = os.pipe()
     server = subprocess.Popen(
-        [sys.executable, "-m", __name__, str(listener.fileno()), str(life), str(folder)],
+        [
+            sys.executable,
+            "-m",
+            __name__,
+            str(listener.fileno()),
+            str(life),
+            str(folder),
+            json.dumps(dict(scripts)),
+        ],
         # A thread of NumPy's would not be there after a fork.
         env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         pass_fds=(listener.fileno(), life),
@@ -86,7 +119,7 @@ def _stop(server: subprocess.Popen, life: int) -> None:
         server.wait(PATIENCE)
 
 
-def main(listening: int, life: int, folder: str) -> None:
+def main(listening: int, life: int, folder: str, scripts: dict[str, int]) -> None:
     """Be the server, or one of its children: then do a job as if it was started by itself."""
     gc.disable()
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -98,7 +131,8 @@ def main(listening: int, life: int, folder: str) -> None:
         importlib.import_module(module)
 
     try:
-        script = _Server(socket.socket(fileno=listening), life, interrupt).serve()
+        server = _Server(socket.socket(fileno=listening), life, interrupt, scripts)
+        script = server.serve()
     finally:
         if os.getpid() == _SERVER:
             shutil.rmtree(folder, ignore_errors=True)
@@ -115,14 +149,43 @@ class _Request(NamedTuple):
     environment: dict[str, str]
 
 
+class Coming:
+    """The jobs that are to come, as `scripts_of` tells: what they need can be imported now."""
+
+    def __init__(self, scripts: Mapping[str, int]):
+        self._paths = {Path(path).stem: path for path in scripts}
+        self._numbers = {Path(path).stem: number for path, number in scripts.items()}
+        self._begun: set[str] = set()
+
+    def begin(self, script: str) -> None:
+        """Note that a job of a script begins: of Snakemake's copy, with a word before its name."""
+        name = Path(script).stem.rpartition(".")[2]
+        self._begun.add(name)
+        self._numbers[name] = self._numbers.get(name, 0) - 1
+        if self._numbers[name] <= 0:
+            del self._numbers[name]
+
+    def next(self) -> list[str]:
+        """Return the next scripts, unless jobs are to come of those before them, which are begun.
+
+        Those would hold what they do not need.
+        """
+        names = islice(self._numbers, AHEAD)
+        return [self._paths[name] for name in takewhile(lambda n: n not in self._begun, names)]
+
+
 class _Server:
     """Forks for jobs, one process and one thread, until its starter and all jobs have ended."""
 
-    def __init__(self, listener: socket.socket, life: int, interrupt: Any):
+    def __init__(
+        self, listener: socket.socket, life: int, interrupt: Any, scripts: Mapping[str, int]
+    ):
         self._listener, self._life = listener, life
+        self._coming = Coming(scripts)
         self._interrupt = interrupt  # what jobs do on SIGINT: nothing where a run has no terminal
         self._jobs: dict[int, socket.socket] = {}
         self._known: set[str] = set()
+        self._imported: set[str] = set()
         self._selector = selectors.DefaultSelector()
         self._ended, wake = socket.socketpair()
         wake.setblocking(False)
@@ -136,7 +199,11 @@ class _Server:
         """Return the script of a job in its process, None in the server's at its end."""
         alive = True
         while alive or self._jobs:
-            for key, _ in self._selector.select():
+            scripts = [path for path in self._coming.next() if path not in self._imported]
+            events = self._selector.select(0 if scripts else None)
+            if not events and scripts:
+                self._import(scripts[0])
+            for key, _ in events:
                 if key.fileobj is self._listener:
                     if script := self._accept():
                         return script
@@ -160,6 +227,7 @@ class _Server:
         except (OSError, ValueError):
             connection.close()
             return None
+        self._coming.begin(request.script)
         self._import(request.script)
         gc.freeze()
         pid = os.fork()
@@ -179,6 +247,7 @@ class _Server:
 
         Whatever is wrong with it, the job will find out and say.
         """
+        self._imported.add(script)
         with contextlib.suppress(Exception):
             wanted = {module for module, _ in imports(Path(script).read_text(encoding="utf-8"))}
             for module in wanted - self._known:
@@ -246,4 +315,4 @@ def _receive(connection: socket.socket) -> tuple[_Request, list[int]]:
 
 if __name__ == "__main__":
     _SERVER = os.getpid()
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4]))
