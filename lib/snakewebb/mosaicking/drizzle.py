@@ -144,9 +144,10 @@ def weights(
     exposure: Input, planes: Planes, weight_type: str | None, bad_bits: int
 ) -> tuple[np.ndarray, float]:
     """Return the pixels' weights, and that of the exposure's variances (0: see `add_exposure`)."""
-    sci, rnoise, dq = planes["SCI"], planes["VAR_RNOISE"], planes["DQ"]
+    sci, dq = np.ascontiguousarray(planes["SCI"], np.float32), planes.get("DQ")
+    others = {name: planes.get(name) for name in ("ERR", *VARIANCES)}
     time = 1.0
-    if weight_type == "ivm" and rnoise is not None:
+    if weight_type == "ivm" and others["VAR_RNOISE"] is not None:
         time = 0.0
     elif weight_type == "exptime":
         given = exposure.measurement_time or exposure.exposure_time
@@ -156,9 +157,11 @@ def weights(
                 "weight_type 'ivm'"
             )
         time = given
-    others = (planes[name] for name in ("ERR", *VARIANCES))
-    err, rnoise, poisson, flat = (sci if plane is None else plane for plane in others)
-    flags = sci.view(np.uint32) if dq is None else dq
+    err, rnoise, poisson, flat = (
+        sci if plane is None else np.ascontiguousarray(plane, np.float32)
+        for plane in others.values()
+    )
+    flags = sci.view(np.uint32) if dq is None else np.ascontiguousarray(dq, np.uint32)
     bits = np.uint32(0 if dq is None else bad_bits)
     weight = np.empty(sci.shape, np.float32)
     weigh(sci, err, flags, rnoise, poisson, flat, bits, np.float32(time), weight)

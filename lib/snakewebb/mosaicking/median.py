@@ -101,7 +101,6 @@ def median_band(
     pairs = zip(exposures, windows, strict=True)
     found = [(exposure, w) for exposure, w in pairs if w[0] < w[1] and w[2] < w[3]]
     drop = 0.0 if how.kernel == "point" else how.pixfrac
-
     kernel = "point" if how.pixfrac <= POINT_PIXFRAC else how.kernel
     bad_bits = bad_mask(how.good_bits) | DO_NOT_USE
 
