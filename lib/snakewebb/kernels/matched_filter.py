@@ -103,6 +103,42 @@ def weighted(image, weight, kernel, top, out, flux):
 
 
 @njit(
+    "void(float32[:, ::1], float32[:, ::1], float64[::1], int64, int64, int64[:, ::1], "
+    "float32[:, ::1])",
+    cache=True,
+    nogil=True,
+)
+def weighted_near(image, weight, kernel, top, left, places, out):
+    """Fit sources to the pixels of some places and those that are up to two away.
+
+    Parameters
+    ----------
+    image, weight, kernel
+        See `weighted`.
+    top, left : int
+        The image's row and column that are the first of `out`.
+    places : (n, 2) int64
+        Rows and columns in `out`.
+    out : (rows, columns) float32
+        Fluxes over their errors are filled in there.
+    """
+    ny, nx = image.shape
+    m = kernel.size // 2
+    for k in range(places.shape[0]):
+        for i in range(max(places[k, 0] - 2, 0), min(places[k, 0] + 3, out.shape[0])):
+            for j in range(max(places[k, 1] - 2, 0), min(places[k, 1] + 3, out.shape[1])):
+                light = power = 0.0
+                for y in range(max(top + i - m, 0), min(top + i + m + 1, ny)):
+                    for x in range(max(left + j - m, 0), min(left + j + m + 1, nx)):
+                        factor = kernel[y - top - i + m] * kernel[x - left - j + m]
+                        light += factor * weight[y, x] * image[y, x]
+                        power += factor * factor * weight[y, x]
+                out[i, j] = light / np.sqrt(power) if power > 0.0 else np.nan
+                if weight[top + i, left + j] <= ZERO and gaps(weight, top + i, left + j) > 3:
+                    out[i, j] = np.nan
+
+
+@njit(
     "void(float32[:, ::1], boolean[:, ::1], int64, int64, float64[:, ::1])", cache=True, nogil=True
 )
 def mesh_noise(image, good, width, step, out):

@@ -59,9 +59,12 @@ class Maps:
     star, broad, narrow : (rows, nx) float32
         Significances by filter, of the part without the margins of the others.
     star_flux, narrow_flux : (rows, nx) float32
-        What is divided by its error there; without rows if not asked for.
+        What is divided by its error there.
     top, left : int
         First row and column of these in the other planes.
+
+    Of the filters that find sources, ``broad`` is there, of those that part these ``narrow`` and
+    the fluxes; the others have no pixel.
     """
 
     data: np.ndarray
@@ -124,34 +127,29 @@ class Significance:
         stop: int,
         columns: slice = slice(None),
         *,
-        with_broad: bool = True,
-        with_fluxes: bool = True,
+        narrow: bool = False,
     ) -> Maps:
-        """Return what is known of some rows, or some columns of these."""
+        """Return what is known of some rows, or some columns of these.
+
+        Either by the filters that find sources, or by those that part these.
+        """
         left, right, _ = columns.indices(self._image.shape[1])
         data, err, weight, margin, before = self._planes(start, stop, left, right)
-        found = {"broad": np.empty((0, 0), np.float32)}
-        fluxes = {}
         own = slice(before, before + right - left)
+        names = "star", "broad", "narrow", "star_flux", "narrow_flux"
+        found = dict.fromkeys(names, np.empty((0, 0), np.float32))
         for name, (_, noise) in zip(self.kernels, self._noise, strict=True):
-            if name == "broad" and not with_broad:
+            if name == ("broad" if narrow else "narrow"):
                 continue
             out = np.empty((stop - start, data.shape[1]), np.float32)
-            flux = np.empty((len(out) * with_fluxes, data.shape[1]), np.float32)
+            flux = np.empty((len(out) * narrow, data.shape[1]), np.float32)
             kernels.weighted(data, weight, self.kernels[name], margin, out, flux)
             out, flux = (np.ascontiguousarray(plane[:, own]) for plane in (out, flux))
             noise.divide(out, start, stop, slice(left, right))
-            found[name], fluxes[name] = out, flux
-        return Maps(
-            data,
-            err,
-            weight,
-            **found,
-            star_flux=fluxes["star"],
-            narrow_flux=fluxes["narrow"],
-            top=margin,
-            left=before,
-        )
+            found[name] = out
+            if narrow:
+                found[f"{name}_flux"] = flux
+        return Maps(data, err, weight, **found, top=margin, left=before)
 
     def planes(self, start: int, stop: int, columns: slice) -> tuple[np.ndarray, ...]:
         """Return data less background, errors and weights of a part, see `Maps`."""
@@ -189,6 +187,7 @@ class Significance:
     def _unfiltered(self, start, stop):
         data, err, mask = self._image.rows(start, stop)
         good = np.isfinite(data) & ~mask
+        # it is measured again without sources
         yield data, good, SAMPLES
         weight = self._image.weights(start, stop)
         product = weight * err**2
