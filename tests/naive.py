@@ -771,7 +771,7 @@ def heights(image, narrow, i, j):
 
 
 def blank(sources, good, reach, width, least):
-    """Good pixels that are not near sources (kernels.matched_filter.blank)."""
+    """Good pixels that are not near sources (kernels.significance.blank)."""
     ny, nx = good.shape
     out = np.zeros(good.shape, bool)
     for i in range(ny):

@@ -10,6 +10,7 @@ from snakewebb.io.noise_correlation import NoiseCorrelation
 from snakewebb.kernels import groups
 from snakewebb.kernels import kron as kron_kernels
 from snakewebb.kernels import matched_filter as kernels
+from snakewebb.kernels import significance as blank_kernels
 from snakewebb.references.psf import filter_of, gaussian_psf, mosaic_psf
 from snakewebb.sources import background as background_module
 from snakewebb.sources import matched_filter as step
@@ -260,10 +261,10 @@ def test_kernels_are_those_of_their_naive_twins(seed):
         np.testing.assert_allclose(near[part], out[part], rtol=1e-5, atol=1e-5)
     sources, good = rng.random(image.shape) < 0.02, weight > 0
     blank, limits = np.empty(image.shape, bool), np.array([1.0, 0.3])
-    kernels.blank(sources, good, 2, 16, 0.3, blank)
+    blank_kernels.blank(sources, good, 2, 16, 0.3, blank)
     np.testing.assert_array_equal(blank, naive.blank(sources, good, 2, 16, 0.3))
     before = sources.copy()
-    kernels.mark(image, limits, 16, sources)
+    blank_kernels.mark(image, limits, 16, sources)
     np.testing.assert_array_equal(sources, before | (image > np.repeat(limits, 16)[:31]))
     places = np.empty((400, 2), int)
     number = kernels.peaks(out, np.float32(0.5), 1, 14, places)

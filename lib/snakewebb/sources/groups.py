@@ -14,7 +14,7 @@ from snakewebb.kernels import detection, shapes
 from snakewebb.kernels import groups as kernels
 from snakewebb.kernels.centroids import windowed_centroids
 from snakewebb.references.psf import PointSpread
-from snakewebb.sources.peaks import Peaks, list_peaks
+from snakewebb.sources.peaks import Peaks, list_peaks, offsets
 from snakewebb.sources.segmentation_map import Window
 from snakewebb.sources.shapes import FWHM_TO_SIGMA
 from snakewebb.sources.significance import SCALES, Maps, Significance
@@ -317,7 +317,7 @@ class Resolver:
         known = (own.significance, own.amplitude, own.error, own.coverage)
         saturated = np.array([core is not None for core in cores])
         flux, point = maps.star_flux, ~own.broad
-        place = x + point * _offsets(flux, y, x, 0, 1), y + point * _offsets(flux, y, x, 1, 0)
+        place = x + point * offsets(flux, y, x, 0, 1), y + point * offsets(flux, y, x, 1, 0)
         out = np.column_stack([*place, *known, weight, own.sharpness, own.breadth])
         out = np.column_stack([out, np.zeros(len(y)), saturated, own.broad, own.wide])
         for k in np.flatnonzero(saturated):
@@ -392,15 +392,3 @@ def _errors(flux, significance, places):
     """Return the errors of fluxes at some pixels."""
     y, x = places.T
     return np.abs(flux[y, x] / significance[y, x].astype(float))
-
-
-def _offsets(image, y, x, dy, dx):
-    """Return by how much peaks are off their pixels along an axis, by parabolas."""
-    ny, nx = image.shape
-    before, after = (
-        image[(y + k * dy).clip(0, ny - 1), (x + k * dx).clip(0, nx - 1)].astype(float)
-        for k in (-1, 1)
-    )
-    curvature = 2.0 * image[y, x] - before - after
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.nan_to_num(((after - before) / (2.0 * curvature)).clip(-0.49, 0.49))

@@ -147,6 +147,18 @@ def list_peaks(image: np.ndarray, threshold: float, rows: slice) -> np.ndarray:
             return found[:room]
 
 
+def offsets(image, y, x, dy, dx):
+    """Return by how much peaks are off their pixels along an axis, by parabolas."""
+    ny, nx = image.shape
+    before, after = (
+        image[(y + k * dy).clip(0, ny - 1), (x + k * dx).clip(0, nx - 1)].astype(float)
+        for k in (-1, 1)
+    )
+    curvature = 2.0 * image[y, x] - before - after
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.nan_to_num(((after - before) / (2.0 * curvature)).clip(-0.49, 0.49))
+
+
 def star_shape(psf: PointSpread) -> tuple[float, float]:
     """Return sharpness and breadth of stars without noise, see `Peaks`.
 
