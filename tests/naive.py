@@ -770,6 +770,20 @@ def heights(image, narrow, i, j):
     return 1 + height_above(image, i, j) / image[i, j], value + height_above(narrow, y, x)
 
 
+def blank(sources, good, reach, width, least):
+    """Good pixels that are not near sources (kernels.significance.blank)."""
+    ny, nx = good.shape
+    out = np.zeros(good.shape, bool)
+    for i in range(ny):
+        for j in range(nx):
+            around = sources[max(i - reach, 0) : i + reach + 1, max(j - reach, 0) : j + reach + 1]
+            out[i, j] = good[i, j] and not around.any()
+    for mesh in (np.s_[:, left : left + width] for left in range(0, nx, width)):
+        if out[mesh].sum() < least * good[mesh].sum():
+            out[mesh] = good[mesh]
+    return out
+
+
 def around(image, i, j, inner, outer):
     """Median in a ring (kernels.groups.around)."""
     y, x = np.indices(image.shape)

@@ -11,6 +11,7 @@ from snakewebb.io.noise_correlation import NoiseCorrelation
 from snakewebb.kernels import groups
 from snakewebb.kernels import kron as kron_kernels
 from snakewebb.kernels import matched_filter as kernels
+from snakewebb.kernels import significance as blank_kernels
 from snakewebb.references.psf import filter_of, gaussian_psf, mosaic_psf
 from snakewebb.references.pupil import WIDE
 from snakewebb.sources import background as background_module
@@ -255,6 +256,18 @@ def test_kernels_are_those_of_their_naive_twins(seed):
     expected = naive.weighted(image, weight, kernel)
     np.testing.assert_allclose(out, expected[0][4:19], rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(flux, expected[1][4:19], rtol=1e-5, atol=1e-5)
+    spots, near = np.array([[0, 0], [7, 30], [9, 9]]), np.zeros((15, 31), np.float32)
+    kernels.weighted_near(image, weight, kernel, 4, 0, spots, near)
+    for i, j in spots:
+        part = slice(max(i - 2, 0), i + 3), slice(max(j - 2, 0), j + 3)
+        np.testing.assert_allclose(near[part], out[part], rtol=1e-5, atol=1e-5)
+    sources, good = rng.random(image.shape) < 0.02, weight > 0
+    blank, limits = np.empty(image.shape, bool), np.array([1.0, 0.3])
+    blank_kernels.blank(sources, good, 2, 16, 0.3, blank)
+    np.testing.assert_array_equal(blank, naive.blank(sources, good, 2, 16, 0.3))
+    before = sources.copy()
+    blank_kernels.mark(image, limits, 16, sources)
+    np.testing.assert_array_equal(sources, before | (image > np.repeat(limits, 16)[:31]))
     places = np.empty((400, 2), int)
     number = kernels.peaks(out, np.float32(0.5), 1, 14, places)
     assert [tuple(p) for p in places[:number]] == naive.filter_peaks(out, 0.5, 1, 14)

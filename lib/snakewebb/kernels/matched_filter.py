@@ -103,6 +103,42 @@ def weighted(image, weight, kernel, top, out, flux):
 
 
 @njit(
+    "void(float32[:, ::1], float32[:, ::1], float64[::1], int64, int64, int64[:, ::1], "
+    "float32[:, ::1])",
+    cache=True,
+    nogil=True,
+)
+def weighted_near(image, weight, kernel, top, left, places, out):
+    """Fit sources to the pixels of some places and those that are up to two away.
+
+    Parameters
+    ----------
+    image, weight, kernel
+        See `weighted`.
+    top, left : int
+        The image's row and column that are the first of `out`.
+    places : (n, 2) int64
+        Rows and columns in `out`.
+    out : (rows, columns) float32
+        Fluxes over their errors are filled in there.
+    """
+    ny, nx = image.shape
+    m = kernel.size // 2
+    for k in range(places.shape[0]):
+        for i in range(max(places[k, 0] - 2, 0), min(places[k, 0] + 3, out.shape[0])):
+            for j in range(max(places[k, 1] - 2, 0), min(places[k, 1] + 3, out.shape[1])):
+                light = power = 0.0
+                for y in range(max(top + i - m, 0), min(top + i + m + 1, ny)):
+                    for x in range(max(left + j - m, 0), min(left + j + m + 1, nx)):
+                        factor = kernel[y - top - i + m] * kernel[x - left - j + m]
+                        light += factor * weight[y, x] * image[y, x]
+                        power += factor * factor * weight[y, x]
+                out[i, j] = light / np.sqrt(power) if power > 0.0 else np.nan
+                if weight[top + i, left + j] <= ZERO and gaps(weight, top + i, left + j) > 3:
+                    out[i, j] = np.nan
+
+
+@njit(
     "void(float32[:, ::1], boolean[:, ::1], int64, int64, float64[:, ::1])", cache=True, nogil=True
 )
 def mesh_noise(image, good, width, step, out):
@@ -169,72 +205,6 @@ def mesh_noise(image, good, width, step, out):
         if abs(mean - level) < 0.3 * noise:
             level = 2.5 * level - 1.5 * mean
         out[k, 0], out[k, 1], out[k, 2] = level, noise, high / seen
-
-
-@njit("void(float32[:, ::1], float64[::1], int64, boolean[:, ::1])", cache=True, nogil=True)
-def mark(image, limits, width, out):
-    """Mark pixels above the limit of their mesh.
-
-    Parameters
-    ----------
-    image : (ny, nx) float32
-    limits : (n,) float64
-    width : int
-        Of a mesh.
-    out : (ny, nx) bool
-        Set to True there.
-    """
-    for i in range(image.shape[0]):
-        for k in range(limits.size):
-            for j in range(k * width, min((k + 1) * width, image.shape[1])):
-                out[i, j] |= image[i, j] > limits[k]
-
-
-@njit(
-    "void(boolean[:, ::1], boolean[:, ::1], int64, int64, float64, boolean[:, ::1])",
-    cache=True,
-    nogil=True,
-)
-def blank(sources, good, reach, width, least, out):
-    """Mark the good pixels that are not near sources.
-
-    Parameters
-    ----------
-    sources, good : (ny, nx) bool
-    reach : int
-        Half the side of the square about a pixel that has no source, without its middle.
-    width : int
-        Of a mesh.
-    least : float
-        All good pixels of a mesh are marked if a smaller share of them is left.
-    out : (ny, nx) bool
-        Filled.
-    """
-    ny, nx = good.shape
-    line = np.empty(nx, np.bool_)
-    for i in range(ny):
-        line[:] = False
-        for y in range(max(i - reach, 0), min(i + reach + 1, ny)):
-            for j in range(nx):
-                line[j] |= sources[y, j]
-        row = out[i]
-        last = -reach - 1
-        for j in range(nx):
-            last = j if line[j] else last
-            row[j] = good[i, j] and j - last > reach
-        last = nx + reach
-        for j in range(nx - 1, -1, -1):
-            last = j if line[j] else last
-            row[j] = row[j] and last - j > reach
-    for left in range(0, nx, width):
-        right = min(left + width, nx)
-        number = most = 0
-        for i in range(ny):
-            for j in range(left, right):
-                number += out[i, j]
-                most += good[i, j]
-        if number < least * most:
-            out[:, left:right] = good[:, left:right]
 
 
 @njit("int64(float32[:, ::1], float32, int64, int64, int64[:, ::1])", cache=True, nogil=True)

@@ -25,14 +25,15 @@ def spline_row(coefficients, below, weights, below_x, weights_x, low, high, line
     first = 0
     while first < out.size:
         # as far as the same four coefficients count
-        k, end = below_x[first], first + 1
-        while end < out.size and below_x[end] == k:
-            end += 1
+        k = below_x[first]
+        end = first + np.searchsorted(below_x[first:], k + 1)
         a, b, c, d = line[k], line[k + 1], line[k + 2], line[k + 3]
         for j in range(first, end):
             value = weights_x[0, j] * a + weights_x[1, j] * b
             value += weights_x[2, j] * c + weights_x[3, j] * d
-            out[j] = min(max(value, low), high)
+            # what min and max do, but several pixels at a time
+            value = low if value < low else value
+            out[j] = high if value > high else value
         first = end
 
 

@@ -51,7 +51,7 @@ def count_exposures(path: str | Path, x: np.ndarray, y: np.ndarray) -> np.ndarra
         high = min(row[own].max() + reach + 1, ny)
         bits = read_pixels(path, unit, slice(low, high)).reshape(-1, high - low, nx)
         j, i = row[own, None] + down - low, column[own, None] + right
-        inside = (j >= 0) & (j < bits.shape[1]) & (i >= 0) & (i < nx)
+        inside = (j >= 0) & (j < high - low) & (i >= 0) & (i < nx)
         j, i = np.where(inside, j, 0), np.where(inside, i, 0)
         seen = np.zeros(j.shape, np.int64)
         for plane in bits:
@@ -60,5 +60,5 @@ def count_exposures(path: str | Path, x: np.ndarray, y: np.ndarray) -> np.ndarra
         # The lower of two middles of what is not 0, so that it is a number of exposures.
         seen.sort(axis=1)
         known = (seen > 0).sum(axis=1)
-        number[found[own]] = seen[np.arange(len(own)), seen.shape[1] - known + (known - 1) // 2]
+        number[found[own]] = seen[np.arange(len(own)), len(down) - known + (known - 1) // 2]
     return number

@@ -105,7 +105,7 @@ def find_peaks(
 
     def read(window):
         columns = slice(window.left, window.right)
-        return window, significance.maps(window.top, window.bottom, columns, with_broad=False)
+        return window, significance.maps(window.top, window.bottom, columns, narrow=True)
 
     found = []
     known = len(parents)
@@ -198,7 +198,7 @@ def _scan(significance, shape, segmentation, threads):
     def label(start):
         stop = min(start + step, ny)
         first, last = max(start - 1, 0), min(stop + 1, ny)
-        maps = significance.maps(first, last, with_fluxes=False)
+        maps = significance.maps(first, last)
         own = slice(start - first, stop - first)
         above = (maps.star[own] > LOWEST) | (maps.broad[own] > LOWEST_BROAD)
         labels = np.empty(above.shape, np.int32)

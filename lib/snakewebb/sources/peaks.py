@@ -83,8 +83,8 @@ class Peaks:
                 wide, whole = significance.kernels["broad"], np.empty_like(out)
                 planes = maps.data, maps.err, maps.weight
                 matched_filter.describe(*planes, wide, places + shift, whole)
-            noise, narrow_noise, broad_noise = (
-                significance.noise(row + first, column, each) for each in (name, "narrow", "broad")
+            noise, broad_noise = (
+                significance.noise(row + first, column, each) for each in (name, "broad")
             )
             error *= noise
             blank = significance.variance(row + first, column)
@@ -92,9 +92,11 @@ class Peaks:
                 excess = np.sqrt(variance / blank)
             # errors may be 0, or not known
             excess = np.where((excess > 0) & np.isfinite(excess), excess, 1)
-            shape = np.empty((number, 2))
-            matched_filter.heights(image, maps.narrow, places, shape)
-            values, (gain, narrow) = image[row, column].astype(float), shape.T
+            shape, narrow = np.empty((number, 2)), np.empty_like(image)
+            small, inner = significance.kernels["narrow"], (maps.top, maps.left)
+            matched_filter.weighted_near(maps.data, maps.weight, small, *inner, places, narrow)
+            matched_filter.heights(image, narrow, places, shape)
+            values, (gain, sharp) = image[row, column].astype(float), shape.T
             parts.append(
                 cls(
                     row=row + first,
@@ -104,7 +106,7 @@ class Peaks:
                     amplitude=gain * amplitude,
                     error=error,
                     coverage=whole[:, 3],
-                    sharpness=narrow * narrow_noise / (gain * values * noise),
+                    sharpness=sharp / (gain * values * noise),
                     breadth=maps.broad[row, column] * broad_noise / (gain * values * noise),
                     broad=np.full(number, name == "broad"),
                     wide=(maps.broad[row, column] >= values + WIDER) | (name == "broad"),

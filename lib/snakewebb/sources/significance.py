@@ -16,6 +16,7 @@ import numpy as np
 
 from snakewebb.io.bands import in_order
 from snakewebb.kernels import matched_filter as kernels
+from snakewebb.kernels import significance as blank_kernels
 from snakewebb.sources.background import NoPixel
 from snakewebb.sources.segmentation_map import BAND, Image, piece_rows
 from snakewebb.sources.shapes import FWHM_TO_SIGMA
@@ -28,9 +29,11 @@ MESH = 50.0
 LEAST_MARGIN = 10
 """Pixels around a source that are seen with it."""
 LINES = 0.4
-"""Share of the rows of a mesh on which background and noise are measured."""
+"""Share of the rows of a mesh that are filtered to measure the noise."""
+SKY_SAMPLES = 8000
 SAMPLES = 2500
-"""As many pixels of a mesh are looked at, at least, to measure the background."""
+"""As many pixels of a mesh are looked at, at least, to measure the background, and again without
+sources."""
 MAP_SAMPLES = 600
 """And of the filtered maps, whose neighbours tell the same."""
 WEIGHT_SAMPLES = 300
@@ -59,9 +62,12 @@ class Maps:
     star, broad, narrow : (rows, nx) float32
         Significances by filter, of the part without the margins of the others.
     star_flux, narrow_flux : (rows, nx) float32
-        What is divided by its error there; without rows if not asked for.
+        What is divided by its error there.
     top, left : int
         First row and column of these in the other planes.
+
+    Of the filters that find sources, ``broad`` is there, of those that part these ``narrow`` and
+    the fluxes; the others have no pixel.
     """
 
     data: np.ndarray
@@ -112,10 +118,10 @@ class Significance:
         self.margin = max(LEAST_MARGIN, *(each.size // 2 for each in self.kernels.values()))
         side = min(max(round(MESH * fwhm), 32), boxsize)
         self._box = min(side, image.shape[0]), min(side, image.shape[1])
-        self._sky, self._variance, weight = self._measure(self._unfiltered)
+        self._sky, self._variance, weight = self._measure(self._unfiltered, 1.0)
         self.typical_weight = weight[0].median
         self._reach = int(np.ceil(AROUND * fwhm))
-        *self._noise, (more, _) = self._measure(self._filtered)
+        *self._noise, (more, _) = self._measure(self._filtered, LINES)
         self._sky[0] += more
 
     def maps(
@@ -124,34 +130,29 @@ class Significance:
         stop: int,
         columns: slice = slice(None),
         *,
-        with_broad: bool = True,
-        with_fluxes: bool = True,
+        narrow: bool = False,
     ) -> Maps:
-        """Return what is known of some rows, or some columns of these."""
+        """Return what is known of some rows, or some columns of these.
+
+        Either by the filters that find sources, or by those that part these.
+        """
         left, right, _ = columns.indices(self._image.shape[1])
         data, err, weight, margin, before = self._planes(start, stop, left, right)
-        found = {"broad": np.empty((0, 0), np.float32)}
-        fluxes = {}
         own = slice(before, before + right - left)
+        names = "star", "broad", "narrow", "star_flux", "narrow_flux"
+        found = dict.fromkeys(names, np.empty((0, 0), np.float32))
         for name, (_, noise) in zip(self.kernels, self._noise, strict=True):
-            if name == "broad" and not with_broad:
+            if name == ("broad" if narrow else "narrow"):
                 continue
             out = np.empty((stop - start, data.shape[1]), np.float32)
-            flux = np.empty((len(out) * with_fluxes, data.shape[1]), np.float32)
+            flux = np.empty((len(out) * narrow, data.shape[1]), np.float32)
             kernels.weighted(data, weight, self.kernels[name], margin, out, flux)
             out, flux = (np.ascontiguousarray(plane[:, own]) for plane in (out, flux))
             noise.divide(out, start, stop, slice(left, right))
-            found[name], fluxes[name] = out, flux
-        return Maps(
-            data,
-            err,
-            weight,
-            **found,
-            star_flux=fluxes["star"],
-            narrow_flux=fluxes["narrow"],
-            top=margin,
-            left=before,
-        )
+            found[name] = out
+            if narrow:
+                found[f"{name}_flux"] = flux
+        return Maps(data, err, weight, **found, top=margin, left=before)
 
     def planes(self, start: int, stop: int, columns: slice) -> tuple[np.ndarray, ...]:
         """Return data less background, errors and weights of a part, see `Maps`."""
@@ -189,7 +190,7 @@ class Significance:
     def _unfiltered(self, start, stop):
         data, err, mask = self._image.rows(start, stop)
         good = np.isfinite(data) & ~mask
-        yield data, good, SAMPLES
+        yield data, good, SKY_SAMPLES
         weight = self._image.weights(start, stop)
         product = weight * err**2
         if not np.isfinite(product[good]).any():
@@ -229,23 +230,23 @@ class Significance:
 
     def _blank(self, maps, good):
         """Tell which good pixels are not near sources; all of a mesh that is full of these."""
-        width, step = self._box[1], self._step(MAP_SAMPLES)
+        width, step = self._box[1], self._step(MAP_SAMPLES, LINES)
         found = np.empty((-(-good.shape[1] // width), 3))
         sources = np.zeros(good.shape, bool)
         for name, limit in MASKED.items():
             kernels.mesh_noise(maps[name], good, width, step, found)
             level, noise, _ = found.T
-            kernels.mark(maps[name], level + limit * noise, width, sources)
+            blank_kernels.mark(maps[name], level + limit * noise, width, sources)
         blank = np.empty(good.shape, bool)
-        kernels.blank(sources, good, self._reach, width, LEAST_BLANK, blank)
+        blank_kernels.blank(sources, good, self._reach, width, LEAST_BLANK, blank)
         return blank
 
-    def _step(self, samples):
+    def _step(self, samples, share):
         """Return which rows and columns count: every so many."""
         height, width = self._box
-        return max(int(np.sqrt(LINES * height * width / samples)), 1)
+        return max(int(np.sqrt(share * height * width / samples)), 1)
 
-    def _measure(self, images):
+    def _measure(self, images, share):
         """Return level and noise, as surfaces, of each of the images that a function gives.
 
         A share of the rows of each mesh counts.
@@ -255,23 +256,23 @@ class Significance:
 
         def part(start):
             rows = min(height, ny - start)
-            own = max(round(LINES * rows), 1)
+            own = max(round(share * rows), 1)
             return start + (rows - own) // 2, start + (rows - own) // 2 + own
 
         def line(start):
             found = []
             for image, good, samples in images(*part(start)):
                 found.append(np.empty((-(-nx // width), 3)))
-                kernels.mesh_noise(image, good, width, self._step(samples), found[-1])
+                kernels.mesh_noise(image, good, width, self._step(samples, share), found[-1])
             return found
 
         meshes = np.array(list(in_order(line, range(0, ny, height), self._threads)))
         surfaces = []
-        for level, noise, share in np.moveaxis(meshes, (1, 3), (0, 1)):
+        for level, noise, kept in np.moveaxis(meshes, (1, 3), (0, 1)):
             known = np.isfinite(level)
             if not known.any():
                 raise NoPixel("Cannot measure the noise: no usable pixel")
-            few = ~(known & (share > min(LEAST_SHARE, share.max() / 2)))
+            few = ~(known & (kept > min(LEAST_SHARE, kept.max() / 2)))
             noise = np.where(noise > 0, noise, 1)
             pair = [
                 Surface(np.where(few, 0, mesh), few, self._box, (ny, nx)) for mesh in (level, noise)
@@ -286,4 +287,3 @@ def kernel(fwhm: float) -> np.ndarray:
     half = max(int(np.ceil(3.7 * sigma)), 1)
     values = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
     return values / values.sum()
-
