@@ -39,10 +39,11 @@ LOWEST_BROAD = 3.5
 EDGE = 0.9
 """A source with less of the filter on pixels that have data is cut by an edge or a gap."""
 SHARPNESS = (1.15, 3.0)
-"""No source is sharper than stars on average times the first: wavefronts and places in pixels differ.
-And by as many standard errors as the second."""
+"""No source is sharper than stars on average times the first, for wavefronts and places in pixels
+differ, and by as many standard errors as the second."""
 MISFIT = (0.25, 2.5)
-"""Likewise by how much sources are not like stars that only few exposures see, over significance."""
+"""Likewise by how much sources are not like stars that only few exposures see; the second over
+significance."""
 NARROW = (0.1, 1.0)
 """And by how much less of them than of stars the broad filter sees."""
 EXTENDED = 1.5
