@@ -95,7 +95,7 @@ class Resolver:
         self._psf, self._fwhm = psf, psf.fwhm
         self._peak = psf.image(psf.gaussian(psf.filter_fwhm)).max()
         self._threshold, self._deblend = threshold, deblend
-        self._breadth = star_shape(psf)[1]
+        self.shape = star_shape(psf)  # of stars
         self._noise = significance.correlation
         self._kernel = significance.kernels["star"]
         self._low = LOW_COVERAGE * significance.typical_weight
@@ -235,7 +235,7 @@ class Resolver:
             places, own = np.ascontiguousarray(places[clear]), own[clear]
             kept = np.empty(len(places), bool)
             depth = DEPTH * own.excess * _errors(maps.star_flux, maps.star, places)
-            depth[own.breadth > EXTENDED * self._breadth] *= DEEPER
+            depth[own.breadth > EXTENDED * self.shape[1]] *= DEEPER
             kernels.separate(maps.star_flux, places, depth, SHARE, kept)
             places, own = places[kept], own[kept]
         elif not self._deblend:
@@ -261,7 +261,7 @@ class Resolver:
         for k in range(len(places)):
             near = pairs[(whose == k) & (distance[:, k] < 2 * self._fwhm)]
             parts, shares = places[k : k + 1], [1.0]
-            alone = own.broad[k] or own.breadth[k] > WIDEST_PAIR * self._breadth
+            alone = own.broad[k] or own.breadth[k] > WIDEST_PAIR * self.shape[1]
             if cores[k] is None and not alone and len(near) > 1:
                 value = maps.narrow_flux[near[:, 0], near[:, 1]].astype(float)
                 depth = NARROW_DEPTH * own.excess[k] * _errors(maps.narrow_flux, maps.narrow, near)

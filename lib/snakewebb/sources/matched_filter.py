@@ -20,7 +20,7 @@ from snakewebb.references.psf import PointSpread
 from snakewebb.sources.detection import joined, touching
 from snakewebb.sources.groups import DESCRIBED, LOW_COVERAGE, RING, Resolver
 from snakewebb.sources.kron import kron_fluxes
-from snakewebb.sources.peaks import Peaks, shape_errors, star_shape
+from snakewebb.sources.peaks import Peaks, shape_errors
 from snakewebb.sources.segmentation_map import Image, Segmentation, piece_rows, windows
 from snakewebb.sources.shapes import ordered_columns
 from snakewebb.sources.significance import Significance
@@ -123,7 +123,7 @@ def find_peaks(
     rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 2] > 0))]
     own = dict(zip(DESCRIBED, rows[:, 19:].T, strict=True))
     own["low"] = own["weight"] < LOW_COVERAGE * significance.typical_weight
-    shape = star_shape(psf)
+    shape = resolver.shape
     own["extended"] = own["breadth"] > EXTENDED * shape[1]
     errors = shape_errors(psf)
     wrong = _noise(own, shape, errors, threshold) | _cosmic_rays(own, shape, errors)
