@@ -3,8 +3,8 @@
     PYTHONPATH=lib python benchmarks/catalogue_fields.py FIELD FOLDER [--seed N] [--npix N]
         [--psf flight|blurred]
 
-Writes exposures, association and truth as ``python -m snakewebb.simulate`` does, and reference files
-of a perfect telescope's PSF.
+Writes exposures, association and truth as ``python -m snakewebb.simulate`` does, and reference
+files of a perfect telescope's PSF.
 The truth has three more columns: ``role``, ``pair`` (separation in FWHM) and ``snr``: the optimal
 signal to noise of the source by itself, sqrt(N sum (F P)^2 / (V + F P)) over the pixels of N
 exposures, with P the share of light in a pixel and V the variance there without the source (sky,

@@ -361,7 +361,7 @@ def test_the_catalogue_has_columns_for_it():
     empty = source_catalog(mosaic_of(np.zeros((60, 60), np.float32), SIGMA), how)
     assert empty.table.colnames == catalog.table.colnames
     assert not len(empty.table)
-    assert "4.7 sigma" in empty.status["reason"]
+    assert "4.6 sigma" in empty.status["reason"]
 
 
 def test_fluxes_without_a_unit_are_not_told():

@@ -88,7 +88,7 @@ class CatalogOptions(FinderOptions):
     Attributes
     ----------
     snr_threshold : float, optional
-        By default 4.7 for ``matched_filter``, else 3.
+        By default 4.6 for ``matched_filter``, else 3.
     aperture_ee1, aperture_ee2, aperture_ee3 : int
         Encircled energies of the apertures in percent, increasing.
     ci1_star_threshold, ci2_star_threshold : float

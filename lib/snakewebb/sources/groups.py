@@ -95,7 +95,7 @@ class Resolver:
         self._psf, self._fwhm = psf, psf.fwhm
         self._peak = psf.image(psf.gaussian(psf.filter_fwhm)).max()
         self._threshold, self._deblend = threshold, deblend
-        self._breadth = star_shape(psf)[1]
+        self.shape = star_shape(psf)  # of stars
         self._noise = significance.correlation
         self._kernel = significance.kernels["star"]
         self._low = LOW_COVERAGE * significance.typical_weight
@@ -253,7 +253,7 @@ class Resolver:
             kept |= own.significance - level / own.excess > self._threshold
             places, own, group = places[kept], own[kept], group[kept]
             depth = DEPTH * own.excess * _errors(maps.star_flux, maps.star, places)
-            depth[own.breadth > EXTENDED * self._breadth] *= DEEPER
+            depth[own.breadth > EXTENDED * self.shape[1]] *= DEEPER
             kept = np.empty(len(places), bool)
             kernels.separate(maps.star_flux, places, group, depth, SHARE, kept)
         return places[kept], own[kept], group[kept]
@@ -281,7 +281,7 @@ class Resolver:
         for k in range(len(places)):
             near = pairs[(whose == k) & (distance[:, k] < 2 * self._fwhm)]
             parts, shares = places[k : k + 1], [1.0]
-            alone = own.broad[k] or own.breadth[k] > WIDEST_PAIR * self._breadth
+            alone = own.broad[k] or own.breadth[k] > WIDEST_PAIR * self.shape[1]
             if cores[k] is None and not alone and len(near) > 1:
                 value = maps.narrow_flux[near[:, 0], near[:, 1]].astype(float)
                 depth = NARROW_DEPTH * own.excess[k] * _errors(maps.narrow_flux, maps.narrow, near)

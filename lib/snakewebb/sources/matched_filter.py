@@ -20,13 +20,13 @@ from snakewebb.references.psf import PointSpread
 from snakewebb.sources.detection import joined, touching
 from snakewebb.sources.groups import DESCRIBED, LOW_COVERAGE, RING, Resolver
 from snakewebb.sources.kron import kron_fluxes
-from snakewebb.sources.peaks import Peaks, shape_errors, star_shape
+from snakewebb.sources.peaks import Peaks, shape_errors
 from snakewebb.sources.segmentation_map import Image, Segmentation, piece_rows, windows
 from snakewebb.sources.shapes import ordered_columns
 from snakewebb.sources.significance import Significance
 from snakewebb.sources.wings import STEP, part_of_stars
 
-SNR_THRESHOLD = 4.7
+SNR_THRESHOLD = 4.6
 """Significance of the faintest source."""
 BROAD = 0.3
 """As much more significant is a source that only the broad filter shows."""
@@ -39,10 +39,11 @@ LOWEST_BROAD = 3.5
 EDGE = 0.9
 """A source with less of the filter on pixels that have data is cut by an edge or a gap."""
 SHARPNESS = (1.15, 3.0)
-"""No source is sharper than stars on average times the first: wavefronts and places in pixels differ.
-And by as many standard errors as the second."""
+"""No source is sharper than stars on average times the first, for wavefronts and places in pixels
+differ, and by as many standard errors as the second."""
 MISFIT = (0.25, 2.5)
-"""Likewise by how much sources are not like stars that only few exposures see, over significance."""
+"""Likewise by how much sources are not like stars that only few exposures see; the second over
+significance."""
 NARROW = (0.1, 1.0)
 """And by how much less of them than of stars the broad filter sees."""
 EXTENDED = 1.5
@@ -122,7 +123,7 @@ def find_peaks(
     rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 2] > 0))]
     own = dict(zip(DESCRIBED, rows[:, 19:].T, strict=True))
     own["low"] = own["weight"] < LOW_COVERAGE * significance.typical_weight
-    shape = star_shape(psf)
+    shape = resolver.shape
     own["extended"] = own["breadth"] > EXTENDED * shape[1]
     errors = shape_errors(psf)
     wrong = _noise(own, shape, errors, threshold) | _cosmic_rays(own, shape, errors)
