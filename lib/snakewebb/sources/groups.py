@@ -16,6 +16,7 @@ from snakewebb.kernels import groups as kernels
 from snakewebb.kernels.centroids import windowed_centroids
 from snakewebb.references.psf import PointSpread
 from snakewebb.sources.peaks import Peaks, list_peaks, offsets, star_shape
+from snakewebb.sources.saturated import saturated_cores, star_light
 from snakewebb.sources.segmentation_map import Window
 from snakewebb.sources.shapes import FWHM_TO_SIGMA
 from snakewebb.sources.significance import SCALES, Maps, Significance
@@ -39,16 +40,6 @@ FAINTER = 0.15
 """The fainter one of such a pair has at least this share of the brighter one's peak."""
 CLOSE = 0.6
 """Nearer to each other, in FWHM, sources of a group are not measured: they stay at their peaks."""
-LOST = 0.6
-"""A pixel of less weight than this share of that of one near by has lost exposures."""
-CORE_RIM = 30.0
-"""Significance of what is around a saturated core."""
-WINGS = 6.0
-"""Pixels from a saturated core in which its star's light is measured."""
-CORE_RIM_OF_PART = 300.0
-"""The same where some exposures are not lost."""
-LARGEST = 12.0
-"""Side of the largest saturated core, FWHM."""
 LOW_COVERAGE = 0.5
 """Weight, over that of most pixels, below which coverage is low."""
 LIKENESS = 1.0
@@ -121,7 +112,7 @@ class Resolver:
             covariance of these; ``DESCRIBED``.
         """
         corner = np.array([window.top, window.left])
-        holes = self._holes(maps, ids)
+        holes = saturated_cores(maps, ids, self._fwhm)
         pairs = self._narrow_peaks(maps, ids) if self._deblend else {}
         parents = window.members + 1
         places, own, group = self._apart(parents, maps, corner)
@@ -338,60 +329,9 @@ class Resolver:
         out = np.column_stack([out, nothing, saturated, own.broad, own.wide])
         for k in np.flatnonzero(saturated):
             out[k, :2] = cores[k][1], cores[k][0]
-            out[k, 3] = max(self._amplitude(cores[k], maps), out[k, 3])
+            amplitude = self._peak * star_light(cores[k], maps, self._psf)
+            out[k, 3] = max(amplitude, out[k, 3])
         return out
-
-    def _amplitude(self, core, maps):
-        """Return how bright a saturated star would be in the filtered image, by its wings."""
-        row, column, radius = core[0] + maps.top, core[1] + maps.left, core[2]
-        outer = int(radius + WINGS) + 1
-        rows, columns = (
-            slice(max(int(at) - outer, 0), int(at) + outer + 1) for at in (row, column)
-        )
-        data, weight = maps.data[rows, columns], maps.weight[rows, columns]
-        y, x = np.indices(data.shape)
-        distance = np.hypot(y + rows.start - row, x + columns.start - column)
-        ring = (weight > 0) & (distance > radius + 1) & (distance < radius + WINGS)
-        model = np.interp(distance[ring], np.arange(len(self._psf.profile)), self._psf.profile)
-        return np.median(data[ring] / model) * self._peak if ring.any() else 0.0
-
-    def _holes(self, maps, ids):
-        """Return the saturated cores by the group that is around them.
-
-        Each as row, column and radius, and the rows and columns of its pixels.
-        """
-        ny, nx = ids.shape
-        bad = np.empty(maps.weight.shape, bool)
-        kernels.losses(maps.weight, LOST, bad)
-        bad, weight = np.ascontiguousarray(bad[maps.inner]), maps.weight[maps.inner]
-        labels = np.empty(bad.shape, np.int32)
-        boxes = np.empty((detection.connect(bad, 8, labels), 6), int)
-        detection.extents(labels, boxes)
-        found: dict[int, list] = {}
-        side = np.maximum(boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2])
-        first = maps.star[boxes[:, 0], np.maximum(boxes[:, 5] - 1, 0)]
-        for k in np.flatnonzero((side <= LARGEST * self._fwhm) & (first > CORE_RIM / 3)):
-            top, bottom, left, right = boxes[k, :4] + np.array([-1, 1, -1, 1])
-            if top < 0 or left < 0 or bottom > ny or right > nx:
-                continue
-            here = labels[top:bottom, left:right] == k + 1
-            around = np.zeros_like(here)
-            for dy in (-1, 0, 1):
-                for dx in (-1, 0, 1):
-                    around |= np.roll(here, (dy, dx), (0, 1))
-            around &= ~here
-            rim = maps.star[top:bottom, left:right][around]
-            group = ids[top:bottom, left:right][around]
-            lost = (weight[top:bottom, left:right][here] == 0).any()
-            bright = np.median(np.nan_to_num(rim)) > (CORE_RIM if lost else CORE_RIM_OF_PART)
-            if not bright or (group != group[0]).any():
-                continue
-            y, x = np.nonzero(here)
-            row, column = y.mean() + top, x.mean() + left
-            radius = max(y.max() - y.min(), x.max() - x.min()) / 2 + 1
-            core = (row, column, radius, y + top, x + left)
-            found.setdefault(int(group[0]), []).append(core)
-        return found
 
     def _narrow_peaks(self, maps, ids):
         """Return the peaks of the narrow filter by group."""
