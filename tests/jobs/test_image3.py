@@ -107,7 +107,9 @@ def crf(path, paths, made, target, siblings):
 def test_crf_knows_how_well_its_exposure_is_aligned(paths, made, tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr(
-        Surroundings, "explain", lambda self, image, noise, error: told.append(error) or 0 * noise
+        Surroundings,
+        "explain",
+        lambda self, image, noise, error, *_: told.append(error) or 0 * noise,
     )
     crf(paths[0], paths, made, tmp_path / "a_crf.fits", paths[1:])
     alignment = json.loads((made / "alignment.json").read_text())

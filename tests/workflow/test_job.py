@@ -23,12 +23,12 @@ pytestmark = pytest.mark.usefixtures("own_logging")
 @pytest.mark.parametrize(
     ("script", "others"),
     [
-        ("crfints", {"numba"}),
-        ("psfstack", {"numba"}),
+        ("crfints", set()),
+        ("psfstack", set()),
         ("psfalign", set()),
         ("psfsub", set()),
         ("find_stars", {"astropy.table"}),
-        ("cal", {"numba", "astropy.table", "astropy.wcs"}),
+        ("cal", {"astropy.table", "astropy.wcs"}),
         ("background", {"astropy.table", "astropy.wcs"}),
         ("find_sources", {"astropy.table", "scipy.spatial"}),
         ("plot_coron", {"numba", "astropy.table", "astropy.wcs"}),

@@ -29,7 +29,7 @@ def code_digest(script: str | Path, library: str | Path) -> str:
     root = Path(library)
     digest = sha256()
     for file in sorted(needed(Path(script), root), key=str):
-        digest.update(_content(file, root))
+        digest.update(_content(file, root, file.stat().st_mtime_ns))
     return f"{Path(script).name} and what it imports: {digest.hexdigest()[:16]}"
 
 
@@ -44,8 +44,11 @@ def needed(script: Path, root: Path) -> set[Path]:
 
 
 @cache
-def _content(file: Path, root: Path) -> bytes:
-    """Return the name of a file, as the digest has it, and what is in it."""
+def _content(file: Path, root: Path, modified: int) -> bytes:
+    """Return the name of a file, as the digest has it, and what is in it.
+
+    The time at which it was modified is there so that an edit is seen by the next run of a process.
+    """
     name = file.relative_to(root) if file.is_relative_to(root) else file.name
     return f"{name}\0".encode() + file.read_bytes()
 
