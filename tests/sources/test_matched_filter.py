@@ -188,7 +188,7 @@ def test_the_result_depends_on_no_pieces_nor_threads(monkeypatch):
 
 
 def test_what_is_known_of_peaks_depends_on_no_pieces(monkeypatch):
-    mosaic = field(lattice(17, 15), 100)
+    mosaic = field(lattice(17, 15, 100), 100)
     significance = Significance(mosaic, PSF.fwhm, PSF.filter_fwhm, 1000)
     tables = []
     for rows in (100, 5, 2):
