@@ -196,6 +196,7 @@ def test_what_is_known_of_peaks_depends_on_no_pieces(monkeypatch):
         peaks, *_ = step._scan(significance, (100, 100), Segmentation((100, 100)), 1)
         order = np.lexsort((peaks.column, peaks.row, peaks.broad))
         tables.append({name: values[order] for name, values in vars(peaks).items()})
+        tables[-1].pop("group")  # of which those without a peak differ
     for table in tables[1:]:
         for name, values in tables[0].items():
             np.testing.assert_array_equal(table[name], values, err_msg=name)
