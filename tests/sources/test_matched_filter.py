@@ -20,6 +20,8 @@ from snakewebb.sources import segmentation_map
 from snakewebb.sources.background import Background, NoPixel
 from snakewebb.sources.catalog import CatalogOptions, source_catalog
 from snakewebb.sources.peaks import Peaks, star_shape
+from snakewebb.sources.segmentation_map import Segmentation
+from snakewebb.sources.significance import Significance
 from snakewebb.sources.surface import Surface
 from sources_fields import FAINT, NIRCAM, PSF, SCALE, SIGMA, SKY, field, lattice, mosaic_of
 
@@ -184,6 +186,21 @@ def test_the_result_depends_on_no_pieces_nor_threads(monkeypatch):
         np.testing.assert_array_equal(other, labels)
         for name, values in expected.items():
             np.testing.assert_array_equal(columns[name], values, err_msg=name)
+
+
+def test_what_is_known_of_peaks_depends_on_no_pieces(monkeypatch):
+    mosaic = field(lattice(17, 15, 100), 100)
+    significance = Significance(mosaic, PSF.fwhm, PSF.filter_fwhm, 1000)
+    tables = []
+    for rows in (100, 5, 2):
+        monkeypatch.setattr(segmentation_map, "PIECE", rows * 100)
+        peaks, *_ = step._scan(significance, (100, 100), Segmentation((100, 100)), 1)
+        order = np.lexsort((peaks.column, peaks.row, peaks.broad))
+        tables.append({name: values[order] for name, values in vars(peaks).items()})
+        tables[-1].pop("group")  # of which those without a peak differ
+    for table in tables[1:]:
+        for name, values in tables[0].items():
+            np.testing.assert_array_equal(table[name], values, err_msg=name)
 
 
 def test_units_and_scale_of_weights_do_not_matter():

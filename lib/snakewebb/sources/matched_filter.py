@@ -198,7 +198,8 @@ def _scan(significance, shape, segmentation, threads):
 
     def label(start):
         stop = min(start + step, ny)
-        first, last = max(start - 1, 0), min(stop + 1, ny)
+        # the narrow filter's peak may be a pixel away, and its parabola is of the next ones
+        first, last = max(start - 2, 0), min(stop + 2, ny)
         maps = significance.maps(first, last)
         own = slice(start - first, stop - first)
         above = (maps.star[own] > LOWEST) | (maps.broad[own] > LOWEST_BROAD)
