@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WIDE = replace(NIRCAM_FIELD, detectors=("NRCALONG", "NRCBLONG"), dithers=mosaic(4, 3, 60.0))
 WIDER = replace(WIDE, dithers=mosaic(8, 6, 60.0))
 CHANGES = {
-    "D": {"source_catalog": {"npixels": 30}},
+    "D": {"source_catalog": {"snr_threshold": 5.0}},
     "E": {"outlier_detection": {"snr": "6.0 4.5"}},
 }
 

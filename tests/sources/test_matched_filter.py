@@ -434,6 +434,15 @@ def test_parameters_of_other_finders_have_no_effect(unused):
             np.testing.assert_array_equal(got[name], expected[name])
 
 
+@pytest.mark.parametrize("error", [np.inf, 1e25])
+def test_errors_of_any_size_spoil_no_source(error):
+    mosaic = field(lattice(40, 50))
+    err, weight = mosaic.err.copy(), mosaic.weight.copy()
+    err[0, :5], weight[0, :3] = error, 0
+    odd = dataclasses.replace(mosaic, err=err, weight=weight, mask=weight == 0)
+    assert len(source_catalog(odd, CatalogOptions()).table) == len(lattice(40, 50))
+
+
 def test_without_a_known_filter_kernel_fwhm_is_the_psf():
     mosaic = dataclasses.replace(
         field(lattice(40, 50)), instrument={"name": "OTHER", "filter": "BLUE", "pupil": None}

@@ -192,7 +192,9 @@ class Significance:
         good = np.isfinite(data) & ~mask
         yield data, good, SKY_SAMPLES
         weight = self._image.weights(start, stop)
-        product = weight * err**2
+        # errors may be infinite, or too large for single precision
+        with np.errstate(over="ignore", invalid="ignore"):
+            product = weight * err**2
         if not np.isfinite(product[good]).any():
             product = np.ones_like(data)
         yield product, good & np.isfinite(product), WEIGHT_SAMPLES
