@@ -190,10 +190,7 @@ def main() -> None:
     start = time.perf_counter()
     found = source_catalog(
         mosaic,
-        CatalogOptions(
-            starfinder=options.starfinder,
-            snr_threshold=3.0 if options.starfinder == "segmentation" else None,
-        ),
+        CatalogOptions(starfinder=options.starfinder),
         apcorr=apcorr if apcorr.exists() else None,
     )
     seconds = time.perf_counter() - start

@@ -14,6 +14,7 @@ from snakewebb.references.psf import mosaic_psf
 from snakewebb.sources import completeness
 from snakewebb.sources.catalog import CatalogOptions
 from snakewebb.sources.completeness import Added, measure_completeness
+from snakewebb.sources.matched_filter import SNR_THRESHOLD
 from sources_fields import FAINT, PSF, field, lattice
 
 HOW = CatalogOptions(starfinder="matched_filter")
@@ -34,7 +35,7 @@ def test_bright_stars_are_found_and_faint_ones_are_not(table):
 
 
 def test_half_are_found_where_the_signal_to_noise_is_that_of_the_threshold(table):
-    limit = 8.9 - 2.5 * np.log10(4.8 * FAINT)
+    limit = 8.9 - 2.5 * np.log10(SNR_THRESHOLD * FAINT)
     assert table.meta["completeness"]["depth_50%"] == pytest.approx(limit, abs=0.3)
 
 

@@ -336,7 +336,7 @@ def test_layout_of_yaml_does_not_matter(plan, config):
         "exposure_i2d": False,
         "products": {pair: {key: own[key] for key in reversed(own)}},
         "steps": {
-            "source_catalog": {"kernel_fwhm": 2, "npixels": 25},
+            "source_catalog": {"kernel_fwhm": 2, "bkg_boxsize": 1000},
             "resample": {"pixel_scale_ratio": 1, "crval": None},
             "tweakreg": {"sigma": 3, "minobj": 15, "snr_threshold": 10},
         },

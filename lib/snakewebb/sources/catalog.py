@@ -83,7 +83,8 @@ class CatalogOptions(FinderOptions):
     Those of `FinderOptions`, ``peakmax`` in Jy. ``iraf`` and ``dao`` leave the columns of segments
     NaN. ``matched_filter`` (see `snakewebb.sources.matched_filter`) uses `snr_threshold`,
     `bkg_boxsize` as the largest side of a mesh, `deblend`, and `kernel_fwhm` for mosaics of which
-    no PSF is known; it has more columns.
+    no PSF is known; it has more columns. With any of them `kernel_fwhm` is that of the kernel of
+    ``sharpness`` and ``roundness``, too.
 
     Attributes
     ----------
