@@ -223,14 +223,14 @@ def test_the_finder_of_jwst_is_tuned_not_ours(tmp_path, plan_of):
     parameters = {"snr_threshold": 3.5, "kernel_fwhm": 2.2, "npixels": 9}
     cache = make_cache(tmp_path / "crds")
     (cache / "references/jwst/nircam/jwst_nircam_pars-image3pipeline_0001.asdf").write_bytes(
-        pars({}, {"source_catalog": parameters})
+        pars({}, {"source_catalog": {**parameters, "starfinder": "segmentation"}})
     )
     of = {finder: {"source_catalog": {"starfinder": finder}} for finder in ("segmentation", "dao")}
     for steps in of.values():
         found = plan_of(cache, {"steps": steps}).steps("field")["source_catalog"]
         assert found.items() >= parameters.items()
-    steps = {"source_catalog": {"starfinder": "matched_filter"}}
-    found = plan_of(cache, {"steps": steps}).steps("field")["source_catalog"]
+    found = plan_of(cache).steps("field")["source_catalog"]
+    assert found["starfinder"] == "matched_filter"
     assert (found["snr_threshold"], found["kernel_fwhm"], found["npixels"]) == (None, 2.0, 9)
 
 

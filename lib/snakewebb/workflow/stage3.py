@@ -132,6 +132,8 @@ def _with_parameters(
         for step, values in chosen.parameters.items()
         if step in known
     }
+    # Files that stpipe has written name all parameters, its only star finder at that time, too.
+    below.get("source_catalog", {}).pop("starfinder", None)
     steps = configuration.merged(below, own)
     finder = (steps.get("source_catalog") or {}).get("starfinder")
     default = known["source_catalog"]["properties"]["starfinder"]["default"]
