@@ -12,7 +12,7 @@ import numpy as np
 from snakewebb.io.noise_correlation import NoiseCorrelation
 from snakewebb.kernels.detection import look_up
 
-PIECE = 4_000_000
+PIECE = 2_000_000
 """Pixels of a piece."""
 BAND = 128
 """Rows that are read at a time: a processor's cache holds them until they are in place."""
