@@ -34,7 +34,7 @@ def ask(path: str, script: str) -> None:
     umask = os.umask(0)
     os.umask(umask)
     environment = (b"%b=%b" % item for item in os.environb.items())
-    request = b"\0".join((script.encode(), os.getcwdb(), b"%d" % umask, *environment))
+    request = b"\0".join((os.fsencode(script), os.getcwdb(), b"%d" % umask, *environment))
     streams = b"".join(stream.to_bytes(4, sys.byteorder) for stream in (0, 1, 2))
     try:
         server = socket.socket(socket.AF_UNIX)
