@@ -116,6 +116,41 @@ def test_a_saturated_star_is_one_source_and_flagged(radius):
     assert (labels[hole] == columns["label"][core]).all()
 
 
+def test_a_saturated_star_is_told_where_weights_differ_from_pixel_to_pixel():
+    mosaic = field([(100.0, 90.0, 1e5), (30.0, 40.0, 50)])
+    y, x = np.indices(mosaic.shape)
+    hole = np.hypot(x - 100, y - 90) < 2.2
+    weight = np.random.default_rng(4).lognormal(0, 0.4, mosaic.shape).astype(np.float32)
+    data = np.where(hole, np.nan, mosaic.data)
+    weight[hole] = 0
+    columns, _ = found(mosaic_of(data, mosaic.err, weight, hole))
+    assert columns["saturated"].sum() == 1
+    assert nearest(columns, 100, 90)[columns["saturated"]].min() < 0.5
+    assert len(columns["label"]) == 2
+
+
+def test_where_some_exposures_have_lost_the_core_a_star_is_flagged():
+    mosaic = field([(100.0, 90.0, 1e5), (30.0, 40.0, 50)])
+    y, x = np.indices(mosaic.shape)
+    weight = mosaic.weight.copy()
+    weight[np.hypot(x - 100, y - 90) < 2.2] = 0.5
+    columns, _ = found(mosaic_of(mosaic.data, mosaic.err, weight))
+    assert columns["saturated"].sum() == 1
+    assert nearest(columns, 100, 90)[columns["saturated"]].min() < 0.1
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_star_at_a_step_of_coverage_is_where_it_is(seed):
+    """Weights that differ by a fifth from pixel to pixel look like lost exposures there."""
+    places = [(x, 99.5 + 0.5 * k, 1e4) for k, x in enumerate(range(20, 200, 20), -4)]
+    mosaic = field(places)
+    noise = np.random.default_rng(seed).lognormal(0, 0.15, mosaic.shape).astype(np.float32)
+    weight = np.where(np.indices(mosaic.shape)[0] < 100, 0.5, 0.8) * noise
+    columns, _ = found(mosaic_of(mosaic.data, mosaic.err, weight.astype(np.float32)))
+    assert not columns["saturated"].any()
+    assert max(nearest(columns, x, y).min() for x, y, _ in places) < 0.1
+
+
 def test_the_edge_and_little_coverage_are_flagged():
     mosaic = field([(0.5, 60.0, 50), (100.0, 60.0, 50), (100.0, 185.0, 200)])
     weight = mosaic.weight.copy()

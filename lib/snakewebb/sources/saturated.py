@@ -40,14 +40,28 @@ def saturated_cores(maps: Maps, ids: np.ndarray, fwhm: float) -> dict[int, list[
     dict
         Cores by the group that is around them.
     """
-    ny, nx = ids.shape
     bad = np.empty(maps.weight.shape, bool)
     kernels.losses(maps.weight, LOST, bad)
-    bad, weight = np.ascontiguousarray(bad[maps.inner]), maps.weight[maps.inner]
+    found: dict[int, list[Core]] = {}
+    known = np.zeros(ids.shape, bool)
+    # Where weights differ much from pixel to pixel all that is low is connected: what is lost
+    # altogether counts by itself, too.
+    for mask in (bad, maps.weight == 0):
+        for group, core in _cores(np.ascontiguousarray(mask[maps.inner]), maps, ids, fwhm):
+            _, _, _, y, x = core
+            if not known[y, x].any():
+                found.setdefault(group, []).append(core)
+                known[y, x] = True
+    return found
+
+
+def _cores(bad, maps, ids, fwhm):
+    """Yield the groups around those connected parts of a mask that are cores, and these."""
+    ny, nx = ids.shape
+    weight = maps.weight[maps.inner]
     labels = np.empty(bad.shape, np.int32)
     boxes = np.empty((detection.connect(bad, 8, labels), 6), int)
     detection.extents(labels, boxes)
-    found: dict[int, list[Core]] = {}
     side = np.maximum(boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2])
     first = maps.star[boxes[:, 0], np.maximum(boxes[:, 5] - 1, 0)]
     for k in np.flatnonzero((side <= LARGEST * fwhm) & (first > CORE_RIM / 3)):
@@ -66,11 +80,28 @@ def saturated_cores(maps: Maps, ids: np.ndarray, fwhm: float) -> dict[int, list[
         bright = np.median(np.nan_to_num(rim)) > (CORE_RIM if lost else CORE_RIM_OF_PART)
         if not bright or (group != group[0]).any():
             continue
+        if not lost:
+            # Weights that differ from pixel to pixel are as low at a step of coverage: on one side.
+            share = weight[top:bottom, left:right][here].mean()
+            typical = np.median(weight[top:bottom, left:right][around])
+            if share > LOST * typical or not _has_peak(maps.star_flux, labels, k + 1, boxes[k]):
+                continue
         y, x = np.nonzero(here)
         radius = max(y.max() - y.min(), x.max() - x.min()) / 2 + 1
         core = (float(y.mean() + top), float(x.mean() + left), float(radius), y + top, x + left)
-        found.setdefault(int(group[0]), []).append(core)
-    return found
+        yield int(group[0]), core
+
+
+def _has_peak(image, labels, label, box):
+    """Tell whether the brightest pixel of a core and as far around as it is large is in it."""
+    ny, nx = image.shape
+    top, bottom, left, right = box[:4]
+    reach = max(bottom - top, right - left)
+    around = (
+        slice(max(top - reach, 0), min(bottom + reach, ny)),
+        slice(max(left - reach, 0), min(right + reach, nx)),
+    )
+    return labels[around].flat[np.argmax(image[around])] == label
 
 
 def star_light(core: Core, maps: Maps, psf: PointSpread) -> float:
