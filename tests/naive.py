@@ -753,6 +753,8 @@ def height_above(image, i, j):
     total = 0.0
     for line, k in ((image[i], j), (image[:, j], i)):
         if 0 < k < len(line) - 1:
+            if np.isnan(line[k - 1 : k + 2]).any():
+                continue
             a, b, c = np.polyfit([-1, 0, 1], line[k - 1 : k + 2].astype(float), 2)
             if a < 0 and line[k] >= max(line[k - 1], line[k + 1]):
                 total += c - b**2 / (4 * a) - line[k]
@@ -765,6 +767,7 @@ def heights(image, narrow, i, j):
         (narrow[y, x], y, x)
         for y in range(max(i - 1, 0), min(i + 2, image.shape[0]))
         for x in range(max(j - 1, 0), min(j + 2, image.shape[1]))
+        if not np.isnan(narrow[y, x])
     ]
     value, y, x = max(near)
     return 1 + height_above(image, i, j) / image[i, j], value + height_above(narrow, y, x)

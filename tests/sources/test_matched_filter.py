@@ -129,11 +129,14 @@ def test_a_saturated_star_is_told_where_weights_differ_from_pixel_to_pixel():
     assert len(columns["label"]) == 2
 
 
-def test_where_some_exposures_have_lost_the_core_a_star_is_flagged():
+@pytest.mark.parametrize("gap", [0, 3])
+def test_where_some_exposures_have_lost_the_core_a_star_is_flagged(gap):
+    """Beside a gap between detectors, too."""
     mosaic = field([(100.0, 90.0, 1e5), (30.0, 40.0, 50)])
     y, x = np.indices(mosaic.shape)
     weight = mosaic.weight.copy()
     weight[np.hypot(x - 100, y - 90) < 2.2] = 0.5
+    weight[:, 105 : 105 + gap] = 0
     columns, _ = found(mosaic_of(mosaic.data, mosaic.err, weight))
     assert columns["saturated"].sum() == 1
     assert nearest(columns, 100, 90)[columns["saturated"]].min() < 0.1

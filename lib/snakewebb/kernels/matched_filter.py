@@ -320,6 +320,7 @@ def heights(image, narrow, places, out):
     Parameters
     ----------
     image, narrow : (ny, nx) float32
+        NaN is below all; no peak is.
     places : (n, 2) int64
         Rows and columns of peaks of `image`.
     out : (n, 2) float64
@@ -333,6 +334,6 @@ def heights(image, narrow, places, out):
         top, left = i, j
         for y in range(max(i - 1, 0), min(i + 2, ny)):
             for x in range(max(j - 1, 0), min(j + 2, nx)):
-                if not narrow[top, left] >= narrow[y, x]:
+                if narrow[y, x] > narrow[top, left]:
                     top, left = y, x
         out[k, 1] = np.float64(narrow[top, left]) + gain(narrow, top, left)

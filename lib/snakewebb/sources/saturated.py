@@ -101,7 +101,7 @@ def _has_peak(image, labels, label, box):
         slice(max(top - reach, 0), min(bottom + reach, ny)),
         slice(max(left - reach, 0), min(right + reach, nx)),
     )
-    return labels[around].flat[np.argmax(image[around])] == label
+    return labels[around].flat[np.nanargmax(image[around])] == label
 
 
 def star_light(core: Core, maps: Maps, psf: PointSpread) -> float:
