@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ import pytest
 
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
-from snakewebb.workflow.warm import Coming
+from snakewebb.workflow.warm import SHELL, Coming
 from workflow import REPO, snakemake
 
 PATIENCE = 60.0
@@ -25,13 +27,35 @@ sys.stdin.read()
 """
 
 
+FAILING = """
+import os, sys
+if "snakewebb.workflow.warm" in sys.orig_argv:
+    known, calls = os.{0}, []
+    def failing(*given):
+        calls.append(given)
+        if len(calls) > 1:
+            raise OSError(11, "Resource temporarily unavailable")
+        return known(*given)
+    os.{0} = failing
+"""
+
+
 def environment(**given):
-    return os.environ | {"PYTHONPATH": str(REPO / "lib")} | given
+    return os.environ | {"PYTHONPATH": os.environ.get("SITE", str(REPO / "lib"))} | given
 
 
 @pytest.fixture
-def starter(tmp_path):
-    """A process that started a server, and what it printed: the shell."""
+def starter(tmp_path, request):
+    """A process that started a server, and what it printed: the shell.
+
+    A parameter is a function of ``os`` that fails in the server from its second call on.
+    """
+    if hasattr(request, "param"):
+        site = tmp_path / "site"
+        site.mkdir()
+        (site / "sitecustomize.py").write_text(FAILING.format(request.param))
+        paths = str(site), str(REPO / "lib")
+        request.getfixturevalue("monkeypatch").setenv("SITE", os.pathsep.join(paths))
     process = subprocess.Popen(
         [sys.executable, "-c", STARTER],
         stdin=subprocess.PIPE,
@@ -208,6 +232,45 @@ def test_without_the_server_jobs_start_by_themselves(starter, tmp_path):
     working.communicate()
     out, _ = run(starter.shell, tmp_path / "job.py", "print('done')").communicate()
     assert out == "done\n"
+
+
+@pytest.mark.parametrize("starter", ["fork"], indirect=True)
+def test_where_no_process_can_be_forked_others_go_on(starter, tmp_path):
+    working = run(starter.shell, tmp_path / "job.py", "input()", stdin=subprocess.PIPE)
+    server = server_of(starter)
+    until(lambda: server.children())
+    out, _ = run(starter.shell, tmp_path / "other.py", "print('done')").communicate()
+    assert out == "done\n"
+    working.communicate("\n")
+    assert working.returncode == 0
+    assert not gone(server)
+
+
+@pytest.mark.parametrize("starter", ["waitpid"], indirect=True)
+def test_a_run_whose_server_failed_goes_on(starter, tmp_path):
+    server = server_of(starter)
+    for text in ("", "", "print('done')"):
+        out, _ = run(starter.shell, tmp_path / "job.py", text).communicate()
+    assert gone(server)
+    assert out == "done\n"
+
+
+def test_what_a_server_does_not_take_heeds_interrupts(tmp_path):
+    path = str(tmp_path / "socket")
+    bash, text = shutil.which("bash"), "import signal; print(signal.getsignal(signal.SIGINT))"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        (tmp_path / "shell").write_text(
+            f'#!/bin/sh\nexec {sys.executable} -I -S {SHELL} {bash} {sys.executable} {path} "$@"\n'
+        )
+        (tmp_path / "shell").chmod(0o700)
+        job = run(str(tmp_path / "shell"), tmp_path / "job.py", text)
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1 << 20)
+        out, _ = job.communicate()
+    assert "default_int_handler" in out
 
 
 @pytest.mark.parametrize("killed", [False, True])

@@ -130,14 +130,12 @@ def main(listening: int, life: int, folder: str, scripts: dict[str, int]) -> Non
     for module in (*preamble, "snakewebb.kernels.cache", "numpy.ma"):
         importlib.import_module(module)
 
-    try:
-        server = _Server(socket.socket(fileno=listening), life, interrupt, scripts)
-        script = server.serve()
-    finally:
-        if os.getpid() == _SERVER:
-            shutil.rmtree(folder, ignore_errors=True)
-    if script:
+    server = _Server(socket.socket(fileno=listening), life, interrupt, scripts)
+    if script := server.serve():
         runpy.run_path(script, run_name="__main__")
+    else:
+        # Not where the server fails: the run goes on, and needs its shell.
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Request(NamedTuple):
@@ -230,12 +228,18 @@ class _Server:
         self._coming.begin(request.script)
         self._import(request.script)
         gc.freeze()
-        pid = os.fork()
-        if not pid:
+        try:
+            pid = os.fork()
+        except OSError:  # no room for a process: its shell tries by itself, and says what is wrong
+            pid = None
+        if pid == 0:
             self._become(request, streams)
             return request.script
         for stream in streams:
             os.close(stream)
+        if pid is None:
+            connection.close()
+            return None
         with contextlib.suppress(OSError):
             connection.sendall(f"{pid}\n".encode())
         self._jobs[pid] = connection
@@ -314,5 +318,4 @@ def _receive(connection: socket.socket) -> tuple[_Request, list[int]]:
 
 
 if __name__ == "__main__":
-    _SERVER = os.getpid()
     main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4]))

@@ -36,6 +36,7 @@ def ask(path: str, script: str) -> None:
     environment = (b"%b=%b" % item for item in os.environb.items())
     request = b"\0".join((os.fsencode(script), os.getcwdb(), b"%d" % umask, *environment))
     streams = b"".join(stream.to_bytes(4, sys.byteorder) for stream in (0, 1, 2))
+    pid, interrupt = b"", signal.getsignal(signal.SIGINT)
     try:
         server = socket.socket(socket.AF_UNIX)
         server.connect(path)
@@ -45,8 +46,9 @@ def ask(path: str, script: str) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the job gets it, too
         pid = answer(server)
     except OSError:
-        return
+        pass
     if not pid:
+        signal.signal(signal.SIGINT, interrupt)
         return
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, frame: os.kill(int(pid), number))
