@@ -80,6 +80,7 @@ def test_what_belongs_together_though_footprints_do_not_touch(tmp_path, monkeypa
     images(tmp_path, f"{name}_nrcb1_cal.fits", FILTER="F200W", region=around(10.05, 5.0, 0.009))
     images(tmp_path, "x_cal.fits", "y_cal.fits", FILTER="F277W", region=around(10.0, 5.0))
     images(tmp_path, "z_cal.fits", FILTER="F277W", region="POLYGON ICRS none")
+    images(tmp_path, "z2_cal.fits", FILTER="F277W", region="POLYGON ICRS" + 8 * " nan")
     # A target that moves.
     moving = {"FILTER": "F444W", "TARGTYPE": "MOVING", "TARGPROP": "CERES"}
     images(tmp_path, "a_cal.fits", region=around(20.0, 5.0), **moving, **{"DATE-OBS": "2023-01-01"})
@@ -89,6 +90,10 @@ def test_what_belongs_together_though_footprints_do_not_touch(tmp_path, monkeypa
     assert found.products.keys() == names
     assert found.notes["ceres-nircam-f444w"].endswith("taken from 2023-01-01 to 2023-03-01")
     assert found.skies == [["m82-nircam-f200w", "m82-nircam-f277w"]]
+    assert found.remarks == [
+        "2 of 4 images of M82 NIRCAM F277W have no S_REGION and are taken for one part of the sky "
+        "with the others: ./z2_cal.fits …"
+    ]
 
 
 def test_names_that_are_the_same_but_for_their_marks(tmp_path, monkeypatch):
@@ -101,7 +106,8 @@ def test_names_that_are_the_same_but_for_their_marks(tmp_path, monkeypatch):
 
 def test_of_an_exposure_the_calibrated_file_is_taken(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    images(tmp_path, "a_cal.fits", "a_rate.fits", "b_rate.fits", FILTER="F200W")
+    names = "a_cal.fits", "a_rate.fits", "b_rate.fits"
+    images(tmp_path, *names, FILTER="F200W", region=around(10.0, 5.0))
     images(tmp_path, "c_rate.fits", FILTER="F200W", BKGDTARG=True, TARGPROP="SKY")
     images(tmp_path / "copy", "a_cal.fits", FILTER="F200W")
     found = init.products_in(".")

@@ -39,9 +39,9 @@ class Footprint:
             numbers = [float(word) for word in words if word != "ICRS"]
         except ValueError:
             return None
-        corners = [_vector(*pair) for pair in zip(numbers[::2], numbers[1::2], strict=False)]
-        if kind != "POLYGON" or len(corners) < 3:
+        if kind != "POLYGON" or len(numbers) < 6 or not all(map(math.isfinite, numbers)):
             return None
+        corners = [_vector(*pair) for pair in zip(numbers[::2], numbers[1::2], strict=False)]
         total = [sum(axis) for axis in zip(*corners, strict=True)]
         length = math.hypot(*total)
         x, y, z = (value / length for value in total)

@@ -172,6 +172,13 @@ def _add(
     parts = [part for part in optics if part.upper() not in ("", "CLEAR", "CLEARP", "N/A")]
     for target, exposures in targets.items():
         skies = together(exposures, headers)
+        fixed = [p for p in exposures if headers[p].get("TARGTYPE", "").strip() != "MOVING"]
+        lost = [path for path in fixed if not Footprint.of(headers[path])]
+        if lost and len(exposures) > 1 and not is_coron:
+            found.remarks.append(
+                f"{len(lost)} of {len(exposures)} images of {' '.join([target, *parts])} have no "
+                f"S_REGION and are taken for one part of the sky with the others: {lost[0]} …"
+            )
         for science in skies:
             place = place_name(headers[path] for path in science) if len(skies) > 1 else ""
             name = _slug([target, *parts, place])
