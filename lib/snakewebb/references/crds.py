@@ -96,9 +96,10 @@ class CrdsCache:
         imaps = self._named(self.context, mapping="PIPELINE")
         imap = imaps.get(instrument, "N/A")
         if imap.upper() in NONE:
+            known = ", ".join(sorted(key for key in imaps if imaps[key].upper() not in NONE))
             raise InputError(
-                f"{self.context} knows no instrument {instrument or '(INSTRUME is missing)'}: give "
-                "exposures of JWST"
+                f"{self.context} knows no instrument {instrument or '(INSTRUME is missing)'}, but "
+                f"{known or 'none at all'}: give exposures of these, or take another context"
             )
         rmap = self._named(imap, mapping="INSTRUMENT", instrument=instrument).get(reftype)
         if rmap is None:
