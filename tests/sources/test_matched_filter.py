@@ -454,7 +454,6 @@ def test_the_threshold_and_the_meshes_are_the_users():
         {"contrast": 0.5},
         {"localbkg_width": 9},
         {"multithresh_mode": "linear"},
-        {"apermask_method": "none"},
         {"sigma_radius": 3.0},
         {"brightest": 1},
         {"minsep_fwhm": 4.0},

@@ -60,6 +60,7 @@ def test_a_product_has_reference_files_of_its_own(schema):
         ({"steps": {"tweakrg": {}}}, "did you mean tweakreg"),
         ({"steps": {"tweakreg": {"serchrad": 1}}}, "did you mean searchrad"),
         ({"steps": {"tweakreg": {"in_memory": True}}}, "no meaning here"),
+        ({"steps": {"source_catalog": {"apermask_method": "mask"}}}, "no meaning here"),
         ({"steps": {"tweakreg": {"sigma": "x"}}}, "sigma: a number from 0 to 1000, not 'x'"),
         ({"steps": {"tweakreg": {"minobj": 1.5}}}, "steps.tweakreg.minobj"),
         ({"steps": {"resample": {"pixfrac": 2}}}, "pixfrac: a number from 0 to 1, not 2: "),
@@ -181,7 +182,7 @@ def test_what_jwst_and_new_yaml_write(schema):
         "tweakreg": {"brightest": "None", "abs_refcat": "none", "sigma": "1e-3"},
         "skymatch": {"dqbits": "None", "lower": "none"},
         "resample": {"fillval": float("nan"), "output_shape": "None", "weight_type": "None"},
-        "source_catalog": {"apermask_method": "none", "kron_params": ["1e0", 2]},
+        "source_catalog": {"kron_params": ["1e0", 2]},
     }
     steps = config.complete({"steps": user}, schema)["steps"]
     assert steps["tweakreg"]["brightest"] is None
@@ -190,7 +191,6 @@ def test_what_jwst_and_new_yaml_write(schema):
     assert steps["skymatch"]["dqbits"] is steps["skymatch"]["lower"] is None
     assert steps["resample"]["fillval"] == "NAN"
     assert steps["resample"]["output_shape"] is steps["resample"]["weight_type"] is None
-    assert steps["source_catalog"]["apermask_method"] == "none"
     assert steps["source_catalog"]["kron_params"] == [1.0, 2.0]
 
 

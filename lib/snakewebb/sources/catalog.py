@@ -97,8 +97,6 @@ class CatalogOptions(FinderOptions):
         aperture and by more than the second from there to the third.
     kron_params : tuple of float, optional
         Of ``matched_filter``, see `snakewebb.sources.kron.DEFAULT`.
-    apermask_method : str
-        It changes no column.
     """
 
     starfinder: str = "matched_filter"
@@ -111,7 +109,6 @@ class CatalogOptions(FinderOptions):
     aperture_ee3: int = 70
     ci1_star_threshold: float = 2.0
     ci2_star_threshold: float = 1.8
-    apermask_method: str = "correct"
     kron_params: tuple[float, ...] | None = None
 
 
