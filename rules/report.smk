@@ -88,7 +88,10 @@ rule plot_mosaic:
 rule plot_sources:
     input:
         mosaic="<results>/{product}/{product}_i2d.fits",
-        catalog="<results>/{product}/{product}_cat.ecsv",
+        catalog=[
+            "<results>/{product}/{product}_cat.ecsv",
+            "<results>/{product}/{product}_cat.fits",
+        ],
     output:
         report(
             "<results>/{product}/plots/{product}_sources.png",

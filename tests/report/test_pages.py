@@ -18,12 +18,14 @@ from chain import image3
 from snakewebb.io.names import exposure_name
 from snakewebb.jobs.quality import measure_quality
 from snakewebb.report import product_page
+from snakewebb.report.catalog_rows import read_catalog
 from snakewebb.report.exposure_figures import plot_exposures
-from snakewebb.report.layers import brightest, coverage, depth_layer, read_catalog, residual_layer
+from snakewebb.report.layers import brightest, coverage, depth_layer, residual_layer
 from snakewebb.report.page import shown, write_page, zoomable
 from snakewebb.report.product_page import plot_page
 from snakewebb.report.quality_figures import plot_quality
-from snakewebb.report.tiles import SIDE, cut_tiles, halve, reduction
+from snakewebb.report.scaling import block_means
+from snakewebb.report.tiles import SIDE, cut_tiles, reduction
 from snakewebb.wcs.grid import Grid
 from snakewebb.workflow import associations
 from workflow import REPO
@@ -62,7 +64,7 @@ def test_tiles_are_the_image_at_all_scales(shape):
         found = picture(tiles, zoom)[:ny, :nx]
         good = np.isfinite(image)
         assert np.abs(found[good] - image[good]).mean() < 3
-        image = halve(image)
+        image = block_means(image, 2)
 
 
 def test_tiles_without_data_are_left_out():
@@ -72,9 +74,9 @@ def test_tiles_without_data_are_left_out():
     assert [key for key in tiles.images if key.startswith("0/")] == ["0/0/-1"]
 
 
-def test_halves_are_means_of_what_has_data():
+def test_blocks_are_means_of_what_has_data():
     image = np.array([[1, 2, 3], [3, np.nan, 5], [np.nan, 7, np.nan]], np.float32)
-    np.testing.assert_array_equal(halve(image), [[2, 4], [7, np.nan]])
+    np.testing.assert_array_equal(block_means(image, 2), [[2, 4], [7, np.nan]])
 
 
 def test_a_page_of_any_mosaic_is_small():

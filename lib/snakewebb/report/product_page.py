@@ -15,13 +15,13 @@ from snakewebb.io.fits_structure import find
 from snakewebb.io.planes import open_fits
 from snakewebb.quality.quality_file import read_rows
 from snakewebb.report.catalog_figures import plot_counts, plot_cutouts
+from snakewebb.report.catalog_rows import read_catalog
 from snakewebb.report.layers import (
     Layer,
     brightest,
     coverage,
     coverage_layer,
     depth_layer,
-    read_catalog,
     residual_layer,
     source_layers,
 )
@@ -36,8 +36,9 @@ from snakewebb.report.page import (
     write_page,
     zoomable,
 )
-from snakewebb.report.pictures import block_average, stretch
-from snakewebb.report.tiles import MOST_PIXELS, cut_tiles, halve, reduction
+from snakewebb.report.pictures import stretch
+from snakewebb.report.scaling import block_average, block_means
+from snakewebb.report.tiles import MOST_PIXELS, cut_tiles, reduction
 from snakewebb.wcs.grid import header_grid
 from snakewebb.wcs.sphere import ARCSEC
 
@@ -73,13 +74,14 @@ class _Mosaic:
     @cached_property
     def image(self) -> tuple[np.ndarray, int]:
         """The finest scale, and pixels on a side of one of its."""
-        return block_average(self.path, reduction(self.shape))
+        factor = reduction(self.shape)
+        return block_average(self.path, factor), factor
 
     def picture(self, layers: Iterable[Layer], most: float = MOST_PIXELS) -> str:
         """Return the HTML that shows it, in not more than so many pixels."""
         image, factor = self.image
         while image.size > most:
-            image, factor = halve(image), 2 * factor
+            image, factor = block_means(image, 2), 2 * factor
         every = max(1, math.isqrt(int(image.size / SAMPLE)))
         norm, _ = stretch(image[::every, ::every])
         return zoomable(cut_tiles(image, norm, factor), self.grid, layers)

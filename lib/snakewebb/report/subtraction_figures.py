@@ -18,7 +18,7 @@ from snakewebb.coronagraphy.star_position import read_stars
 from snakewebb.io.planes import open_fits
 from snakewebb.report.alignment_figures import MOST_PAIRS
 from snakewebb.report.axes import HEIGHT, read_table, short
-from snakewebb.report.figures import PAGE_ASPECT, PAGE_WIDTH, STYLE, heading, save
+from snakewebb.report.figures import EXTENDED, PAGE_ASPECT, PAGE_WIDTH, STYLE, heading, save
 from snakewebb.wcs.sphere import to_plane
 
 NO_DATA = "0.82"
@@ -239,8 +239,8 @@ def show(axes: Axes, image: np.ndarray, norm: Normalize, extent: tuple[float, fl
 
 def color_bar(figure: Figure, shown, axes: Axes, norm: Normalize, unit: str) -> None:
     """Draw the bar of an image's colours, with round numbers of an asinh stretch."""
-    figure.colorbar(shown, cax=axes, extend="both", extendfrac=0.03)
-    axes.set_title(unit, loc="left", fontsize=9, pad=8)
+    figure.colorbar(shown, cax=axes, extend="both", extendfrac=EXTENDED)
+    axes.set_title(unit, loc="left", fontsize=9, pad=8, y=1 + EXTENDED)
     if isinstance(norm, AsinhNorm):
         decades = 10.0 ** np.arange(np.ceil(np.log10(2 * norm.linear_width)), 9)
         ticks = [v for v in (*-decades, 0.0, *decades) if norm.vmin <= v <= norm.vmax]
