@@ -144,7 +144,9 @@ rule plot_exposures:
         alignment="<results>/{product}/work/{product}_alignment.json",
         sky=optional(plan.sky_file),
         exposures=of(plan.files, kind="crf"),
+        originals=of(plan.stage2_files),
     output:
+        worst="<results>/{product}/plots/{product}_worst.png",
         alignment=report(
             "<results>/{product}/plots/{product}_alignment.png",
             caption="../report/alignment.rst",

@@ -230,7 +230,7 @@ def test_plot_exposures_draws_all(paths, made, tmp_path):
     kinds["status"] = "html"
     out = SimpleNamespace(**{kind: tmp_path / f"{kind}.{end}" for kind, end in kinds.items()})
     crfs = [made / f"{name}_o001_crf.fits" for name in names(paths)]
-    plot_exposures(out, alignment=made / "alignment.json", sky=[], exposures=crfs)
+    plot_exposures(out, alignment=made / "alignment.json", sky=[], exposures=crfs, originals=crfs)
     assert all(path.stat().st_size for path in vars(out).values())
     page = out.status.read_text()
     assert "could not be drawn" not in page

@@ -23,7 +23,9 @@ def read_catalog(path: str | Path) -> np.ndarray:
 
 def by_brightness(sources: np.ndarray) -> np.ndarray:
     """Return the indices of a catalogue's sources, the brightest first, those without flux last."""
-    names = [n for n in ("kron_flux", "isophotal_flux", "aper_total_flux") if n in sources.dtype.names]
+    names = [
+        n for n in ("kron_flux", "isophotal_flux", "aper_total_flux") if n in sources.dtype.names
+    ]
     flux = np.full(len(sources), np.nan)
     for name in names:
         flux = np.where(np.isfinite(flux), flux, sources[name])

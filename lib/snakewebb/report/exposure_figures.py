@@ -21,6 +21,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from snakewebb.report.exposure_status import ProductStatus, read_status, write_table
 from snakewebb.report.figures import PAGE_WIDTH, STYLE, drawn, heading, save, shortened
+from snakewebb.report.outlier_pictures import plot_worst
 from snakewebb.report.placement_figures import plot_placements
 
 RIGHT, BOTTOM, TOP = 0.4, 0.65, 0.85
@@ -68,16 +69,19 @@ def plot_exposures(
     alignment: str | Path,
     sky: str | Path | None = None,
     exposures: Sequence[str | Path],
+    originals: Sequence[str | Path],
 ) -> None:
     """Draw what became of a product's exposures; a picture that fails stops no other.
 
     Parameters
     ----------
     out : namespace
-        Files to write: ``alignment``, ``placements``, ``sky``, ``outliers`` (PNG) and ``status``
-        (HTML).
+        Files to write: ``alignment``, ``placements``, ``sky``, ``outliers``, ``worst`` (PNG) and
+        ``status`` (HTML).
     alignment, sky, exposures
         See `snakewebb.report.exposure_status.read_status`.
+    originals : sequence of paths
+        What the exposures were made of.
 
     Raises
     ------
@@ -94,6 +98,8 @@ def plot_exposures(
     ):
         with drawn(path):
             plot(status, path)
+    with drawn(out.worst):
+        plot_worst(exposures, originals, out.worst)
 
 
 def plot_alignment(status: ProductStatus, path: str | Path) -> None:

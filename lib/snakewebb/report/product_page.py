@@ -26,7 +26,6 @@ from snakewebb.report.layers import (
     source_layers,
 )
 from snakewebb.report.outcomes import product_ends
-from snakewebb.report.outlier_pictures import plot_worst
 from snakewebb.report.page import (
     attempt,
     drawn_figure,
@@ -109,7 +108,6 @@ def plot_page(
     out: Any,
     *,
     exposures: Sequence[str | Path],
-    originals: Sequence[str | Path],
     figures: Sequence[str | Path],
     mosaic: str | Path | None = None,
     catalog: Sequence[str | Path] = (),
@@ -122,8 +120,8 @@ def plot_page(
     out : namespace
         HTML to write: ``page``, and ``picture``, which has the picture alone, small enough for a
         report.
-    exposures, originals : sequence of paths
-        All ``_crf``, and what they were made of.
+    exposures : sequence of paths
+        All ``_crf``, of which the first headers are read.
     figures : sequence of paths
         PNG and HTML that are drawn already, named ``<product>_<name>``, see `SECTIONS`.
     mosaic : path, optional
@@ -137,7 +135,6 @@ def plot_page(
     metrics = read_rows(quality[0]) if quality else []
     facts = {"exposures": str(len(exposures))}
     html = shown_all(name, figures)
-    html["worst"] = drawn_figure("worst", lambda to: plot_worst(exposures, originals, to))
     makers: list[Callable[[], Iterable[Layer | None]]] = []
     picture = small = ""
     if mosaic:
