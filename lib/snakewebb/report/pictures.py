@@ -271,11 +271,11 @@ def _paint(
     colors : str
         A map of colours of matplotlib.
     """
-    left, low, *size = (round(figure.dpi * length) for length in box)
+    left, low, width, height = (round(figure.dpi * length) for length in box)
     table = np.round(255 * colormaps[colors](np.linspace(0, 1, 255))[:, :3]).astype(np.uint8)
     table = np.vstack((np.full(3, round(255 * float(NO_DATA)), np.uint8), table))
-    method = Image.Resampling.HAMMING if image.shape[1] > size[0] else Image.Resampling.BOX
-    dots = Image.fromarray(table[image]).resize(tuple(size), method)
+    method = Image.Resampling.HAMMING if image.shape[1] > width else Image.Resampling.BOX
+    dots = Image.fromarray(table[image]).resize((width, height), method)
     figure.figimage(np.asarray(dots), left, low, origin="lower", zorder=-1)
 
 
