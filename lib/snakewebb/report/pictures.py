@@ -260,7 +260,7 @@ def _whole(inches: float) -> float:
 def _paint(
     figure: Figure, box: tuple[float, float, float, float], image: np.ndarray, colors: str
 ) -> None:
-    """Paint an image of `shades` dot by dot; `Axes.imshow` would take five times as long.
+    """Paint an image of `shades` dot by dot; `Axes.imshow` would stretch and resample numbers.
 
     Parameters
     ----------
