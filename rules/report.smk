@@ -88,7 +88,10 @@ rule plot_mosaic:
 rule plot_sources:
     input:
         mosaic="<results>/{product}/{product}_i2d.fits",
-        catalog="<results>/{product}/{product}_cat.ecsv",
+        catalog=[
+            "<results>/{product}/{product}_cat.ecsv",
+            "<results>/{product}/{product}_cat.fits",
+        ],
     output:
         report(
             "<results>/{product}/plots/{product}_sources.png",
@@ -141,7 +144,9 @@ rule plot_exposures:
         alignment="<results>/{product}/work/{product}_alignment.json",
         sky=optional(plan.sky_file),
         exposures=of(plan.files, kind="crf"),
+        originals=of(plan.stage2_files),
     output:
+        worst="<results>/{product}/plots/{product}_worst.png",
         alignment=report(
             "<results>/{product}/plots/{product}_alignment.png",
             caption="../report/alignment.rst",

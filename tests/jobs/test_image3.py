@@ -226,11 +226,11 @@ def test_write_association_is_read_again(paths, tmp_path):
 
 
 def test_plot_exposures_draws_all(paths, made, tmp_path):
-    kinds = dict.fromkeys(("alignment", "placements", "sky", "outliers"), "png")
+    kinds = dict.fromkeys(("alignment", "placements", "sky", "outliers", "worst"), "png")
     kinds["status"] = "html"
     out = SimpleNamespace(**{kind: tmp_path / f"{kind}.{end}" for kind, end in kinds.items()})
     crfs = [made / f"{name}_o001_crf.fits" for name in names(paths)]
-    plot_exposures(out, alignment=made / "alignment.json", sky=[], exposures=crfs)
+    plot_exposures(out, alignment=made / "alignment.json", sky=[], exposures=crfs, originals=crfs)
     assert all(path.stat().st_size for path in vars(out).values())
     page = out.status.read_text()
     assert "could not be drawn" not in page

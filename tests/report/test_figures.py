@@ -20,8 +20,9 @@ from snakewebb.mosaicking.sky_levels import ExposureSky, SkyPair, SkyResult
 from snakewebb.report.exposure_figures import plot_alignment, plot_outliers, plot_sky
 from snakewebb.report.exposure_status import read_status, write_table
 from snakewebb.report.figures import drawn
-from snakewebb.report.pictures import block_average, plot_mosaic, plot_sources, roundest, stretch
+from snakewebb.report.pictures import dots, plot_mosaic, plot_sources, roundest, stretch
 from snakewebb.report.placement_figures import plot_placements
+from snakewebb.report.scaling import block_average, shades
 from snakewebb.report.status import outlier_status
 from snakewebb.wcs.grid import Grid
 from snakewebb.wcs.layout import Layout
@@ -70,6 +71,15 @@ def write_mosaic(path, image, angle=30.0):
     return path
 
 
+def write_catalog(folder, catalog):
+    """Write a catalogue as ECSV and as FITS table."""
+    paths = [folder / "cat.ecsv", folder / "cat.fits"]
+    catalog.write(paths[0], format="ascii.ecsv")
+    rows = fits.BinTableHDU(catalog.as_array(), name="CATALOG")
+    fits.HDUList([fits.PrimaryHDU(), rows]).writeto(paths[1])
+    return paths
+
+
 def sky(shape, seed=1):
     return np.random.default_rng(seed).normal(0.3, 0.01, shape)
 
@@ -89,17 +99,34 @@ def test_blocks_are_averages_of_what_has_data(tmp_path, shape):
     image = sky(shape)
     image[3:9, 2:7] = np.nan
     image[-1, -3:] = 0.0
-    averages, factor = block_average(write_mosaic(tmp_path / "i2d.fits", image))
+    factor = dots(shape)
     assert factor == max(1, shape[0] // 678, shape[1] // 1320)
+    averages = block_average(write_mosaic(tmp_path / "i2d.fits", image), factor)
     expected = naive_block_average(image.astype(np.float32), factor)
     np.testing.assert_allclose(averages, expected, rtol=1e-6)
     assert np.isnan(averages).any()
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_shades_are_those_of_the_stretch(scale):
+    image = (sky((300, 300)) + 10.0 ** np.linspace(-4, 3, 300)).astype(np.float32)
+    image[:5, :9] = np.nan
+    image[5] = -np.inf
+    image[6] = np.inf
+    image *= np.float32(scale)
+    norm, _ = stretch(image)
+    good = np.isfinite(image)
+    expected = 1 + 254 * np.clip(norm(np.where(good, image, 0).astype(float)), 0, 1)
+    found = shades(image, norm)
+    assert (found[~good] == 0).all()
+    assert (found[good] > 0).all()
+    assert np.abs(found[good] - expected[good]).max() < 1.2  # rounded down, one beside at most
+
+
 def test_memory_is_that_of_some_rows(tmp_path):
     path = write_mosaic(tmp_path / "i2d.fits", np.ones((6000, 3000), np.float32))
     tracemalloc.start()
-    block_average(path)
+    block_average(path, 8)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 25e6 < path.stat().st_size / 2
@@ -181,8 +208,7 @@ def test_sources_are_circled_where_they_are(tmp_path):
         },
         meta={"source_catalog": {"reason": "", "apcorr": "a model"}},
     )
-    catalog.write(tmp_path / "cat.ecsv", format="ascii.ecsv")
-    plot_sources(path, tmp_path / "cat.ecsv", tmp_path / "sources.png")
+    plot_sources(path, write_catalog(tmp_path, catalog), tmp_path / "sources.png")
     black = colored(tmp_path / "sources.png", (0, 0, 0))
     for color in (BLUE, RED):
         ring = colored(tmp_path / "sources.png", color)
@@ -201,8 +227,7 @@ def test_a_catalogue_without_sources_is_drawn(tmp_path):
         dtype=list(columns.values()),
         meta={"source_catalog": {"reason": "no source 3 sigma above the background"}},
     )
-    catalog.write(tmp_path / "cat.ecsv", format="ascii.ecsv")
-    plot_sources(path, tmp_path / "cat.ecsv", tmp_path / "sources.png")
+    plot_sources(path, write_catalog(tmp_path, catalog), tmp_path / "sources.png")
     assert (tmp_path / "sources.png").stat().st_size > 10_000
 
 
@@ -238,8 +263,8 @@ def test_sources_at_odd_places_are_drawn(tmp_path):
     path = write_mosaic(tmp_path / "i2d.fits", np.ones((1, 1)))
     columns = {"xcentroid": [np.nan, 1e30], "ycentroid": [0.0, 1e30], "is_extended": [True, False]}
     meta = {"source_catalog": {"reason": "cost $x^{2"}}
-    Table(columns, meta=meta).write(tmp_path / "cat.ecsv", format="ascii.ecsv")
-    plot_sources(path, tmp_path / "cat.ecsv", tmp_path / "sources.png")
+    catalog = write_catalog(tmp_path, Table(columns, meta=meta))
+    plot_sources(path, catalog, tmp_path / "sources.png")
 
 
 def test_a_picture_that_fails_says_why_and_stops_nothing(tmp_path, caplog):

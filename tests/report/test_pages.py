@@ -18,12 +18,14 @@ from chain import image3
 from snakewebb.io.names import exposure_name
 from snakewebb.jobs.quality import measure_quality
 from snakewebb.report import product_page
+from snakewebb.report.catalog_rows import read_catalog
 from snakewebb.report.exposure_figures import plot_exposures
-from snakewebb.report.layers import brightest, coverage, depth_layer, read_catalog, residual_layer
+from snakewebb.report.layers import brightest, coverage, depth_layer, residual_layer
 from snakewebb.report.page import shown, write_page, zoomable
 from snakewebb.report.product_page import plot_page
 from snakewebb.report.quality_figures import plot_quality
-from snakewebb.report.tiles import SIDE, cut_tiles, halve, reduction
+from snakewebb.report.scaling import block_means
+from snakewebb.report.tiles import SIDE, cut_tiles, reduction
 from snakewebb.wcs.grid import Grid
 from snakewebb.workflow import associations
 from workflow import REPO
@@ -62,7 +64,7 @@ def test_tiles_are_the_image_at_all_scales(shape):
         found = picture(tiles, zoom)[:ny, :nx]
         good = np.isfinite(image)
         assert np.abs(found[good] - image[good]).mean() < 3
-        image = halve(image)
+        image = block_means(image, 2)
 
 
 def test_tiles_without_data_are_left_out():
@@ -72,9 +74,9 @@ def test_tiles_without_data_are_left_out():
     assert [key for key in tiles.images if key.startswith("0/")] == ["0/0/-1"]
 
 
-def test_halves_are_means_of_what_has_data():
+def test_blocks_are_means_of_what_has_data():
     image = np.array([[1, 2, 3], [3, np.nan, 5], [np.nan, 7, np.nan]], np.float32)
-    np.testing.assert_array_equal(halve(image), [[2, 4], [7, np.nan]])
+    np.testing.assert_array_equal(block_means(image, 2), [[2, 4], [7, np.nan]])
 
 
 def test_a_page_of_any_mosaic_is_small():
@@ -110,17 +112,16 @@ def made(tmp_path_factory, observations):
     )  # fmt: skip
     out = {
         name: folder / f"{NAME}_{name}.png"
-        for name in ("alignment", "placements", "sky", "outliers", "residuals", "depth")
+        for name in ("alignment", "placements", "sky", "outliers", "worst", "residuals", "depth")
     }
     out |= {"status": folder / f"{NAME}_status.html", "page": folder / f"{NAME}_quality.html"}
     plot_exposures(
         SimpleNamespace(**out), alignment=folder / "alignment.json", sky=folder / "sky.json",
-        exposures=crfs,
+        exposures=crfs, originals=originals,
     )  # fmt: skip
     plot_quality(SimpleNamespace(**out), **quality)
     given = {
         "exposures": crfs,
-        "originals": originals,
         "figures": list(out.values()),
         "mosaic": folder / "x_i2d.fits",
         "catalog": [folder / "x_cat.ecsv", folder / "x_cat.fits"],
@@ -182,7 +183,7 @@ def test_the_page_shows_all(made, tmp_path):
         *("Catalogue", "Alignment", "Depth", "Sky", "Outliers", "Quality", "Steps")
     ]
     drawn = dict(seen["figures"])
-    assert {"counts", "cutouts", "worst", "x_alignment", "x_residuals", "x_depth"} <= set(drawn)
+    assert {"counts", "cutouts", "x_worst", "x_alignment", "x_residuals", "x_depth"} <= set(drawn)
     assert min(drawn.values()) > 1000
     assert seen["frames"] == 2
     grid = product_page._Mosaic(made.given["mosaic"]).grid
@@ -331,7 +332,7 @@ def test_a_picture_for_a_report_is_small():
 @needs_browser
 @pytest.mark.parametrize("step", ["nothing", "mosaic alone"])
 def test_a_page_of_less(made, tmp_path, step):
-    less = {key: made.given[key] for key in ("exposures", "originals")}
+    less = {key: made.given[key] for key in ("exposures",)}
     less |= {"figures": made.given["figures"][:1]}
     less |= {"mosaic": made.given["mosaic"]} if step == "mosaic alone" else {}
     plot_page(pages_in(tmp_path), **less)
@@ -349,12 +350,12 @@ def test_a_part_that_fails_stops_no_other(made, tmp_path, monkeypatch):
     def broken(*_):
         raise ValueError("no <b>luck")
 
-    for name in ("plot_cutouts", "plot_worst", "coverage"):
+    for name in ("plot_cutouts", "plot_counts", "coverage"):
         monkeypatch.setattr(product_page, name, broken)
     plot_page(pages_in(tmp_path), **made.given)
     text = (tmp_path / "x_page.html").read_text()
     assert text.count("FAILED</span> cutouts: no &lt;b&gt;luck") == 1
-    assert text.count("FAILED</span> worst: no &lt;b&gt;luck") == 1
+    assert text.count("FAILED</span> counts: no &lt;b&gt;luck") == 1
     assert "residuals of the alignment" in text
     assert "coverage: " not in text
 

@@ -299,7 +299,7 @@ def test_a_kernel_edited_changes_the_result_and_back(
         ("lib/snakewebb/kernels/skymatch.py", after("skymatch")),
         ("lib/snakewebb/kernels/drizzle.py", after("median")),
         ("lib/snakewebb/kernels/centroids.py", after("find_sources")),
-        ("lib/snakewebb/report/pictures.py", {"plot_mosaic", "plot_sources"}),
+        ("lib/snakewebb/report/pictures.py", {"plot_exposures", "plot_mosaic", "plot_sources"}),
         ("lib/snakewebb/report/page.js", {"plot_page"}),
         ("lib/snakewebb/coronagraphy/klip.py", set()),
         ("lib/snakewebb/simulate/scene.py", set()),

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from snakewebb.io.planes import open_fits
 from snakewebb.report.axes import add_grid, set_logarithmic
+from snakewebb.report.catalog_rows import by_brightness
 from snakewebb.report.figures import PAGE_WIDTH, STYLE, heading, save
-from snakewebb.report.layers import by_brightness
 from snakewebb.report.pictures import KINDS, canvas, panel, stretch
 
 HEIGHT = 4.6  # inches

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from snakewebb.coronagraphy.star_position import StarPosition
-from snakewebb.io.planes import open_fits
+from snakewebb.io.fits_structure import structure
+from snakewebb.io.headers import header_of
 from snakewebb.report.status import (
     counts,
     number_cell,
@@ -47,8 +48,8 @@ def write_status(
     """
     exposures: dict[str, dict[str, dict[str, Any]]] = {}
     for name, file in flagged.items():
-        with open_fits(file) as hdus:
-            exposures[name] = {"outlier_detection": outlier_status(hdus[0].header)}
+        primary = header_of(file, structure(file)[0])
+        exposures[name] = {"outlier_detection": outlier_status(primary)}
         for step, notes in (("align_refs", aligned), ("klip", subtracted)):
             if name in notes:
                 reason = notes[name].get("reason", "")

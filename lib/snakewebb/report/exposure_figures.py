@@ -17,9 +17,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
 from snakewebb.report.exposure_status import ProductStatus, read_status, write_table
 from snakewebb.report.figures import PAGE_WIDTH, STYLE, drawn, heading, save, shortened
+from snakewebb.report.outlier_pictures import plot_worst
 from snakewebb.report.placement_figures import plot_placements
 
 RIGHT, BOTTOM, TOP = 0.4, 0.65, 0.85
@@ -67,16 +69,19 @@ def plot_exposures(
     alignment: str | Path,
     sky: str | Path | None = None,
     exposures: Sequence[str | Path],
+    originals: Sequence[str | Path],
 ) -> None:
     """Draw what became of a product's exposures; a picture that fails stops no other.
 
     Parameters
     ----------
     out : namespace
-        Files to write: ``alignment``, ``placements``, ``sky``, ``outliers`` (PNG) and ``status``
-        (HTML).
+        Files to write: ``alignment``, ``placements``, ``sky``, ``outliers``, ``worst`` (PNG) and
+        ``status`` (HTML).
     alignment, sky, exposures
         See `snakewebb.report.exposure_status.read_status`.
+    originals : sequence of paths
+        What the exposures were made of.
 
     Raises
     ------
@@ -93,6 +98,8 @@ def plot_exposures(
     ):
         with drawn(path):
             plot(status, path)
+    with drawn(out.worst):
+        plot_worst(exposures, originals, out.worst)
 
 
 def plot_alignment(status: ProductStatus, path: str | Path) -> None:
@@ -226,11 +233,17 @@ def _draw(
     every = math.ceil(len(names) * NAME / height)
     edge = max(0.5, 0.008 * len(names))
     axes.set_ylim(len(names) - 1 + edge, -edge)
-    axes.set_yticks(rows[::every], names[::every], fontsize=9)
+    # Ticks with labels and lines of their own would take longer.
+    axes.set_yticks([])
+    across = axes.get_yaxis_transform()
+    axes.hlines(rows[::every], 0, 1, color="0.9", linewidth=0.8, transform=across, zorder=0.5)
+    beside = across + ScaledTranslation(-9 / 72, 0, axes.figure.dpi_scale_trans)
+    style: dict[str, Any] = {"fontsize": 9, "ha": "right", "va": "center_baseline"}
+    for row in rows[::every]:
+        axes.text(0, row, names[row], transform=beside, parse_math=False, **style)
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(axis="y", length=0, pad=9)
     size = float(np.clip(50 * height / len(names), 3, 7))
     if chart.stems and len(names) <= MANY:
         axes.hlines(rows, *chart.stems, color="0.7", linewidth=size / 6)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from snakewebb.astrometry.alignment import AlignmentResult, ExposureAlignment
-from snakewebb.io.planes import open_fits
+from snakewebb.io.fits_structure import structure
+from snakewebb.io.headers import header_of, read_header
 from snakewebb.mosaicking.sky_levels import SkyResult
 from snakewebb.report.status import (
     counts,
@@ -69,15 +70,15 @@ def read_status(
     """
     aligned = AlignmentResult.read(alignment)
     matched = SkyResult.read(sky) if sky else None
-    found, unit = {}, ""
+    found = {}
     for name, path in zip(aligned.exposures, exposures, strict=True):
-        with open_fits(path) as hdus:
-            primary, unit = hdus[0].header, hdus["SCI"].header.get("BUNIT", "")
+        primary = header_of(path, structure(path)[0])
         found[name] = {
             aligned.step: vars(aligned.exposures[name]),
             "skymatch": vars(matched.exposures[name]) if matched else SKIPPED,
             "outlier_detection": outlier_status(primary),
         }
+    unit = read_header(exposures[0]).get("BUNIT", "") if exposures else ""
     return ProductStatus(aligned, matched, unit, found)
 
 

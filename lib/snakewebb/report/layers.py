@@ -17,6 +17,7 @@ from matplotlib.colors import to_hex
 from snakewebb.io.fits_structure import find
 from snakewebb.io.planes import open_fits
 from snakewebb.quality.quality_file import read_repeats
+from snakewebb.report.catalog_rows import by_brightness
 from snakewebb.report.quality_figures import (
     PALETTE,
     arrow_groups,
@@ -72,15 +73,6 @@ def brightest(layer: Layer) -> Layer:
         return layer
     name = f"the brightest {FEW_SOURCES} of {layer['name']}"
     return {**layer, "rows": layer["rows"][:FEW_SOURCES], "name": name}
-
-
-def by_brightness(sources: np.ndarray) -> np.ndarray:
-    """Return the indices of a catalogue's sources, the brightest first, those without flux last."""
-    names = [n for n in ("kron_flux", "isophotal_flux", "aper_total_flux") if n in _names(sources)]
-    flux = np.full(len(sources), np.nan)
-    for name in names:
-        flux = np.where(np.isfinite(flux), flux, sources[name])
-    return np.argsort(-np.where(np.isfinite(flux), flux, -np.inf), kind="stable")
 
 
 def coverage(path: str | Path) -> tuple[np.ndarray, int]:
@@ -187,10 +179,6 @@ def _words(source: np.void) -> str:
     return "<br>".join(lines)
 
 
-def _names(sources: np.ndarray) -> tuple[str, ...]:
-    return sources.dtype.names
-
-
 def picture_layer(
     values: np.ndarray, ends: tuple[float, float], place: tuple[float, float, float], name: str
 ) -> Layer:
@@ -209,15 +197,3 @@ def picture_layer(
         "image": png(colors[::-1].copy()),
         "bar": ", ".join(to_hex(colormaps[COLORS](k / 8)) for k in range(9)),
     }
-
-
-def read_catalog(path: str | Path) -> np.ndarray:
-    """Return the catalogue's FITS table, in native numbers."""
-    with open_fits(path) as hdus:
-        table = hdus["CATALOG"]
-        data = table.data
-        kinds = [(n, data[n].dtype.newbyteorder("=")) for n in table.columns.names]
-        rows = np.empty(len(data), kinds)
-        for name, _ in kinds:
-            rows[name] = data[name]
-    return rows

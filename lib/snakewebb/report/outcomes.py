@@ -92,9 +92,9 @@ def product_ends(
             found[end].setdefault(product_exposure(path))
     ends = [
         *(end._replace(exposures=first(list(names))) for end, names in found.items()),
-        *_of_catalog(_ecsv_meta(catalog).get("source_catalog", {})),
-        *_of_contrast(_ecsv_meta(detections)),
-        *_of_quality(_ecsv_meta(quality).get("quality", {})),
+        *_of_catalog(ecsv_meta(catalog).get("source_catalog", {})),
+        *_of_contrast(ecsv_meta(detections)),
+        *_of_quality(ecsv_meta(quality).get("quality", {})),
     ]
     ends = [end for end in ends if end.reason != ON_PURPOSE]
     return sorted(ends, key=lambda end: WORDS.index(end.word))
@@ -164,7 +164,7 @@ def _of_status(status: Mapping[str, Any], step: str) -> Iterator[End]:
         yield End("WARN" if word == "COMPLETE" else word, step, reason, "")
 
 
-def _ecsv_meta(path: str | Path | None) -> dict[str, Any]:
+def ecsv_meta(path: str | Path | None) -> dict[str, Any]:
     """Return the metadata of a table; empty if it is not there, or has none."""
     import yaml
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from astropy.io import fits
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from snakewebb.io.dq import DO_NOT_USE, OUTLIER
+from snakewebb.io.fits_structure import first_header
 from snakewebb.io.planes import read_planes
 from snakewebb.report.figures import PAGE_WIDTH, STYLE, heading, save
 from snakewebb.report.pictures import canvas, panel, stretch
@@ -37,7 +37,7 @@ def plot_worst(
     path : path
         The PNG to write.
     """
-    flagged = [fits.getheader(file).get("SWB_OUTL", 0.0) for file in exposures]
+    flagged = [float(first_header(file).get("SWB_OUTL", 0.0)) for file in exposures]
     worst = int(np.argmax(flagged))
     with matplotlib.rc_context(STYLE):
         if flagged[worst] <= 0:

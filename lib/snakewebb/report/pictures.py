@@ -1,34 +1,33 @@
-"""Pictures of a mosaic: block averages in an asinh stretch, with a sky grid.
-
-Of a mosaic, however large, some rows at a time are in memory. matplotlib is used without pyplot,
-whose import takes as long as the rest of it.
-"""
+"""Pictures of a mosaic: block averages in an asinh stretch, with a sky grid."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import reduce
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
-from astropy.table import Table
 from astropy.visualization.wcsaxes import WCSAxes
 from astropy.wcs import WCS
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import FuncNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.transforms import Affine2D
+from PIL import Image
 
 from snakewebb.errors import InputError
 from snakewebb.io.planes import open_fits
-from snakewebb.report.figures import PAGE_ASPECT, PAGE_WIDTH, STYLE, heading, save
+from snakewebb.report.catalog_rows import read_catalog
+from snakewebb.report.figures import EXTENDED, PAGE_ASPECT, PAGE_WIDTH, STYLE, heading, save
+from snakewebb.report.outcomes import ecsv_meta
+from snakewebb.report.scaling import block_average, shades
 
 HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 5.65, 1.25, 1.05, 0.8, 0.85  # inches
-BLOCK_ROWS = 256
 NO_DATA = "0.82"
 BAR_LENGTHS = {
     number * size: f"{number:g}{sign}"
@@ -82,15 +81,16 @@ def plot_mosaic(i2d: str | Path, picture: str | Path) -> None:
         save(_draw(i2d, "inferno")[0], picture)
 
 
-def plot_sources(i2d: str | Path, catalog: str | Path, picture: str | Path) -> None:
+def plot_sources(i2d: str | Path, catalog: Sequence[str | Path], picture: str | Path) -> None:
     """Draw a mosaic with its sources circled.
 
     Parameters
     ----------
     i2d : path
         The mosaic.
-    catalog : path
-        Its catalogue: ECSV with ``xcentroid``, ``ycentroid`` and ``is_extended``.
+    catalog : sequence of paths
+        Its catalogue as ECSV, of which only the head is read, and as FITS table with ``xcentroid``,
+        ``ycentroid`` and ``is_extended``.
     picture : path
         The PNG to write.
 
@@ -99,11 +99,11 @@ def plot_sources(i2d: str | Path, catalog: str | Path, picture: str | Path) -> N
     InputError
         The mosaic cannot be read.
     """
-    sources = Table.read(catalog, format="ascii.ecsv")
-    x, y = np.asarray(sources["xcentroid"]), np.asarray(sources["ycentroid"])
-    extended = np.asarray(sources["is_extended"], bool)
+    head, table = catalog
+    sources = read_catalog(table)
+    x, y, extended = (sources[name] for name in ("xcentroid", "ycentroid", "is_extended"))
     with matplotlib.rc_context(STYLE):
-        status = sources.meta["source_catalog"]
+        status = ecsv_meta(head)["source_catalog"]
         note = status["reason"] or f"apertures: {status['apcorr']}"
         figure, axes, factor = _draw(i2d, "gray_r", note)
         # Together the circles take a fifth of the image at most.
@@ -152,50 +152,6 @@ def panel(axes: Axes, image: np.ndarray, box: tuple[float, float, float, float],
     axes.add_artist(Rectangle(fill=False, linewidth=0.8, zorder=2.5, **frame))
     extent = (left, left + width, low, low + height)
     axes.imshow(image, extent=extent, origin="lower", aspect="auto", **how)
-
-
-def block_average(path: str | Path, factor: int | None = None) -> tuple[np.ndarray, int]:
-    """Return a mosaic in blocks of pixels.
-
-    Parameters
-    ----------
-    path : path
-        The mosaic.
-    factor : int, optional
-        Pixels on a side of a block; by default the picture has about as many blocks as dots.
-
-    Returns
-    -------
-    image : (ny, nx) float32
-        Means over what has data: is neither NaN nor exactly 0, a common ``fillval``. NaN where
-        nothing has. The last blocks may be cut.
-    factor : int
-        Pixels on a side of a block.
-    """
-    with open_fits(path) as hdus:
-        hdu = hdus["SCI"]
-        ny, nx = hdu.shape
-        if factor is None:
-            dpi = STYLE["savefig.dpi"]
-            factor = max(1, int(nx // (PAGE_WIDTH * dpi)), int(ny // (HEIGHT * dpi)))
-        step = factor * max(1, BLOCK_ROWS // factor)
-        bands = []
-        for start in range(0, ny, step):
-            rows = hdu.section[start : start + step]
-            good = np.isfinite(rows) & (rows != 0)
-            if factor == 1:
-                bands.append(np.where(good, rows, np.nan))
-                continue
-            total, number = (_block_sums(a, factor) for a in (np.where(good, rows, 0), good))
-            bands.append(np.where(number > 0, total / np.maximum(number, 1), np.nan))
-    return np.concatenate(bands).astype(np.float32), factor
-
-
-def _block_sums(array: np.ndarray, factor: int) -> np.ndarray:
-    ny, nx = array.shape
-    array = np.pad(array, ((0, -ny % factor), (0, -nx % factor)))
-    rows = reduce(np.add, (array[i::factor].astype(float) for i in range(factor)))
-    return reduce(np.add, (rows[:, i::factor] for i in range(factor)))
 
 
 def stretch(image: np.ndarray, number: int = 8) -> tuple[Stretch, np.ndarray]:
@@ -248,44 +204,79 @@ def roundest(low: float, high: float) -> float:
         exponent -= 1
 
 
+def dots(shape: tuple[int, int]) -> int:
+    """Return how many pixels of a mosaic are on a side of a dot of its picture, about."""
+    ny, nx = shape
+    dpi = STYLE["figure.dpi"]
+    return max(1, int(nx // (PAGE_WIDTH * dpi)), int(ny // (HEIGHT * dpi)))
+
+
 def _draw(path: str | Path, colors: str, note: str = "") -> tuple[Figure, WCSAxes, int]:
     """Draw a mosaic; return its axes, too, and the number of its pixels on a side of theirs."""
     with open_fits(path) as hdus:
         if "SCI" not in hdus or len(hdus["SCI"].shape) != 2:
             raise InputError(f"{path}: has no 2-D SCI extension: give an _i2d file")
         primary, header = hdus[0].header, hdus["SCI"].header
-    image, factor = block_average(path)
+        factor = dots(hdus["SCI"].shape)
+    image = block_average(path, factor)
     ny, nx = image.shape
     wcs = WCS(header, fix=False)[::factor, ::factor]
 
     scale = 3600 * math.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix)))
     inches = min((PAGE_WIDTH - LEFT - RIGHT) / nx, HEIGHT / ny)
-    width, height = nx * inches, ny * inches
+    width, height = (_whole(n * inches) for n in (nx, ny))
     high = BOTTOM + height + TOP
     page = np.array((max(LEFT + width + RIGHT, PAGE_ASPECT * high), high))
-    left = (page[0] - width + LEFT - RIGHT) / 2
+    left = _whole((page[0] - width + LEFT - RIGHT) / 2)
     figure = Figure(figsize=(page[0], page[1]))
 
+    norm, ticks = stretch(image, int(np.clip(height / 0.3, 3, 8)))
+    _paint(figure, (left, BOTTOM, width, height), shades(image, norm), colors)
     axes = WCSAxes(figure, _box(page, left, BOTTOM, width, height), wcs=wcs)
     figure.add_axes(axes)
-    axes.set_facecolor(NO_DATA)
-    norm, ticks = stretch(image, int(np.clip(height / 0.3, 3, 8)))
-    shown = axes.imshow(image, cmap=colors, norm=norm, origin="lower", aspect="auto")
+    axes.set(facecolor="none", xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5))
     axes.autoscale(False)
     _sky_grid(axes, wcs)
     _scale_bar(figure, left, width, nx * scale)
     _compass(figure, left + width + 0.45, wcs)
 
     bar = figure.add_axes(tuple(_box(page, left + width + 0.12, BOTTOM, 0.16, height)))
-    figure.colorbar(shown, cax=bar, extend="both", extendfrac=0.03)
+    figure.colorbar(ScalarMappable(norm, colors), cax=bar, extend="both", extendfrac=EXTENDED)
     bar.set_yticks(ticks, [f"{tick:.10g}" for tick in ticks])
     bar.minorticks_off()
-    bar.set_title(header.get("BUNIT", ""), loc="left", fontsize=10, pad=8)
+    bar.set_title(header.get("BUNIT", ""), loc="left", fontsize=10, pad=8, y=1 + EXTENDED)
 
     band = " ".join(str(primary[key]) for key in ("INSTRUME", "PUPIL", "FILTER") if key in primary)
     size = f"{header['NAXIS1']} × {header['NAXIS2']} pixels of {scale / factor:.3g}″"
     heading(figure, Path(path).name.removesuffix(".fits"), f"{band}, {size}", note)
     return figure, axes, factor
+
+
+def _whole(inches: float) -> float:
+    """Return a length in whole dots, one at least."""
+    return max(1, round(inches * STYLE["figure.dpi"])) / STYLE["figure.dpi"]
+
+
+def _paint(
+    figure: Figure, box: tuple[float, float, float, float], image: np.ndarray, colors: str
+) -> None:
+    """Paint an image of `shades` dot by dot; `Axes.imshow` would stretch and resample numbers.
+
+    Parameters
+    ----------
+    figure : Figure
+    box : (left, bottom, width, height)
+        Inches, whole dots.
+    image : (ny, nx) uint8
+    colors : str
+        A map of colours of matplotlib.
+    """
+    left, low, width, height = (round(figure.dpi * length) for length in box)
+    table = np.round(255 * colormaps[colors](np.linspace(0, 1, 255))[:, :3]).astype(np.uint8)
+    table = np.vstack((np.full(3, round(255 * float(NO_DATA)), np.uint8), table))
+    method = Image.Resampling.HAMMING if image.shape[1] > width else Image.Resampling.BOX
+    dots = Image.fromarray(table[image]).resize((width, height), method)
+    figure.figimage(np.asarray(dots), left, low, origin="lower", zorder=-1)
 
 
 def _box(page: np.ndarray, *inches: float) -> np.ndarray:

@@ -15,18 +15,17 @@ from snakewebb.io.fits_structure import find
 from snakewebb.io.planes import open_fits
 from snakewebb.quality.quality_file import read_rows
 from snakewebb.report.catalog_figures import plot_counts, plot_cutouts
+from snakewebb.report.catalog_rows import read_catalog
 from snakewebb.report.layers import (
     Layer,
     brightest,
     coverage,
     coverage_layer,
     depth_layer,
-    read_catalog,
     residual_layer,
     source_layers,
 )
 from snakewebb.report.outcomes import product_ends
-from snakewebb.report.outlier_pictures import plot_worst
 from snakewebb.report.page import (
     attempt,
     drawn_figure,
@@ -36,8 +35,9 @@ from snakewebb.report.page import (
     write_page,
     zoomable,
 )
-from snakewebb.report.pictures import block_average, stretch
-from snakewebb.report.tiles import MOST_PIXELS, cut_tiles, halve, reduction
+from snakewebb.report.pictures import stretch
+from snakewebb.report.scaling import block_average, block_means
+from snakewebb.report.tiles import MOST_PIXELS, cut_tiles, reduction
 from snakewebb.wcs.grid import header_grid
 from snakewebb.wcs.sphere import ARCSEC
 
@@ -73,13 +73,14 @@ class _Mosaic:
     @cached_property
     def image(self) -> tuple[np.ndarray, int]:
         """The finest scale, and pixels on a side of one of its."""
-        return block_average(self.path, reduction(self.shape))
+        factor = reduction(self.shape)
+        return block_average(self.path, factor), factor
 
     def picture(self, layers: Iterable[Layer], most: float = MOST_PIXELS) -> str:
         """Return the HTML that shows it, in not more than so many pixels."""
         image, factor = self.image
         while image.size > most:
-            image, factor = halve(image), 2 * factor
+            image, factor = block_means(image, 2), 2 * factor
         every = max(1, math.isqrt(int(image.size / SAMPLE)))
         norm, _ = stretch(image[::every, ::every])
         return zoomable(cut_tiles(image, norm, factor), self.grid, layers)
@@ -107,7 +108,6 @@ def plot_page(
     out: Any,
     *,
     exposures: Sequence[str | Path],
-    originals: Sequence[str | Path],
     figures: Sequence[str | Path],
     mosaic: str | Path | None = None,
     catalog: Sequence[str | Path] = (),
@@ -120,8 +120,8 @@ def plot_page(
     out : namespace
         HTML to write: ``page``, and ``picture``, which has the picture alone, small enough for a
         report.
-    exposures, originals : sequence of paths
-        All ``_crf``, and what they were made of.
+    exposures : sequence of paths
+        All ``_crf``, of which the first headers are read.
     figures : sequence of paths
         PNG and HTML that are drawn already, named ``<product>_<name>``, see `SECTIONS`.
     mosaic : path, optional
@@ -135,7 +135,6 @@ def plot_page(
     metrics = read_rows(quality[0]) if quality else []
     facts = {"exposures": str(len(exposures))}
     html = shown_all(name, figures)
-    html["worst"] = drawn_figure("worst", lambda to: plot_worst(exposures, originals, to))
     makers: list[Callable[[], Iterable[Layer | None]]] = []
     picture = small = ""
     if mosaic:

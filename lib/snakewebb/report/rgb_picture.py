@@ -13,7 +13,8 @@ from snakewebb.errors import InputError
 from snakewebb.references.filters import narrowest
 from snakewebb.references.psf import filter_of
 from snakewebb.report.figures import PAGE_ASPECT, PAGE_WIDTH, STYLE, heading, save
-from snakewebb.report.pictures import HEIGHT, block_average
+from snakewebb.report.pictures import HEIGHT, dots
+from snakewebb.report.scaling import block_average
 from snakewebb.sources.mosaic import MosaicFile
 
 EDGE, TOP = 0.15, 0.85  # inches
@@ -50,7 +51,7 @@ def plot_rgb(mosaics: Sequence[str | Path], picture: str | Path, *, field: str) 
     order = np.argsort(waves, kind="stable")
     chosen = sorted({0, len(order) // 2, len(order) - 1})
     shown = [int(order[k]) for k in chosen]
-    images = [block_average(mosaics[k])[0] for k in shown]
+    images = [block_average(mosaics[k], dots(known[k].shape)) for k in shown]
     if len({image.shape for image in images}) > 1:
         raise InputError("the mosaics of the field are of different sizes: run again")
     names = [narrowest(known[k].instrument) or Path(mosaics[k]).name for k in shown]

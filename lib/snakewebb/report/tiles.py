@@ -12,6 +12,8 @@ import numpy as np
 from matplotlib.colors import Normalize
 from PIL import Image
 
+from snakewebb.report.scaling import block_means, shades
+
 SIDE = 256
 """Of a tile, pixels."""
 MOST_PIXELS = 24e6
@@ -66,26 +68,10 @@ def cut_tiles(image: np.ndarray, norm: Normalize, factor: int = 1) -> Tiles:
     for zoom in range(0, tiles.zooms - 1, -1):
         for y, start in enumerate(range(0, len(image), SIDE)):
             band = image[start : start + SIDE]
-            shades = _shades(band, norm)
-            for x, tile in _cut(shades):
+            for x, tile in _cut(shades(band, norm)):
                 tiles.images[f"{zoom}/{x}/{-1 - y}"] = jpeg(tile)
-        image = halve(image)
+        image = block_means(image, 2)
     return tiles
-
-
-def halve(image: np.ndarray) -> np.ndarray:
-    """Return means of 2 × 2 pixels: of those with data; NaN where none has."""
-    ny, nx = image.shape
-    image = np.pad(image, ((0, ny % 2), (0, nx % 2)), constant_values=np.nan)
-    total = np.zeros((image.shape[0] // 2, image.shape[1] // 2), np.float32)
-    number = np.zeros(total.shape, np.float32)
-    for j in (0, 1):
-        for i in (0, 1):
-            part = image[j::2, i::2]
-            good = np.isfinite(part)
-            np.add(total, part, out=total, where=good)
-            number += good
-    return np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
 
 
 def jpeg(image: np.ndarray) -> str:
@@ -100,17 +86,6 @@ def png(image: np.ndarray) -> str:
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG", compress_level=3)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-def _shades(image: np.ndarray, norm: Normalize) -> np.ndarray:
-    """Return an image of bytes; what has data is not 0."""
-    good = np.isfinite(image)
-    scaled = np.asarray(norm(np.where(good, image, norm.vmin)), np.float32)
-    np.clip(scaled, 0, 1, out=scaled)
-    scaled *= 254
-    scaled += 1
-    scaled[~good] = 0
-    return scaled.astype(np.uint8)
 
 
 def _cut(band: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

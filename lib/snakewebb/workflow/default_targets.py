@@ -33,7 +33,8 @@ def _image3(plan: Plan, product: str) -> list[str]:
     # but with what an earlier run made from it, the file is made again only if it is asked for.
     files += [*plan.facts_files(product), f"{work}_alignment.json", f"{work}_facts.zip"]
     files += [f for f in (plan.sky_file(product), plan.median_file(product)) if f]
-    files += [f"{plots}_{name}.png" for name in ("alignment", "placements", "sky", "outliers")]
+    figures = "alignment", "placements", "sky", "outliers", "worst"
+    files += [f"{plots}_{name}.png" for name in figures]
     files.append(f"{plots}_status.html")
     if plan.runs(product, "resample"):
         files += [f"{own}_i2d.fits", f"{plots}_mosaic.png"]

@@ -19,7 +19,6 @@ def shown(product: str, plan: Plan) -> Files:
     own, work = f"<results>/{product}/{product}", f"<results>/{product}/work/{product}"
     files: Files = {
         "exposures": plan.files(product, "crf"),
-        "originals": plan.stage2_files(product),
         "figures": _figures(product, plan),
     }
     if plan.runs(product, "resample"):
