@@ -132,8 +132,6 @@ def find_peaks(
     part, own["near"] = part_of_stars(
         own, everything, seen, threshold, psf.envelope(psf.filter_fwhm), psf.fwhm
     )
-    # what is brightest where data end, and wider than a star, has its middle elsewhere
-    part |= (own["rim"] > 0) & own["extended"] & (own["saturated"] == 0)
     rows, own = rows[~part], {name: values[~part] for name, values in own.items()}
     if not len(rows):
         return {"label": np.empty(0, int)}, segmentation
