@@ -894,3 +894,18 @@ def in_wings(peaks, counterparts, envelope, fwhm, constants):
                 if v <= slack and abs(u - distance) <= along * distance:
                     kept[k] &= not counterpart < other / amplitude < 1 / counterpart
     return kept, near
+
+
+# --- contradictions of exposures ----------------------------------------------------------------
+
+
+def window_flux(image, err, x, y, sigma, inner, outer):
+    """Fit a Gaussian window to the good pixels nearer than `inner`; sky is the ring's median."""
+    rows, columns = np.indices(image.shape)
+    distance = np.hypot(columns - x, rows - y)
+    good = np.isfinite(image) & np.isfinite(err) & (err > 0)
+    ring = good & (distance >= inner) & (distance < outer)
+    window = np.where(distance < inner, np.exp(-0.5 * (distance / sigma) ** 2), 0.0)
+    within = window[good]
+    light = within @ (image[good] - np.median(image[ring]))
+    return light / (within @ within), np.hypot.reduce(within * err[good]) / (within @ within)

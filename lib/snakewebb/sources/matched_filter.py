@@ -17,6 +17,7 @@ import numpy as np
 from snakewebb.io.bands import in_order
 from snakewebb.kernels import detection
 from snakewebb.references.psf import PointSpread
+from snakewebb.sources.contradiction import in_one_alone
 from snakewebb.sources.detection import joined, touching
 from snakewebb.sources.groups import DESCRIBED, LOW_COVERAGE, RING, Resolver
 from snakewebb.sources.kron import kron_fluxes
@@ -46,6 +47,8 @@ MISFIT = (0.25, 2.5)
 significance."""
 NARROW = (0.1, 1.0)
 """And by how much less of them than of stars the broad filter sees."""
+CERTAIN = 20.0
+"""So significant is no cosmic ray that outlier detection leaves where several exposures see it."""
 EXTENDED = 1.5
 """What it sees as many times a star's more of may be a galaxy."""
 
@@ -127,6 +130,10 @@ def find_peaks(
     own["extended"] = own["breadth"] > EXTENDED * shape[1]
     errors = shape_errors(psf)
     wrong = _noise(own, shape, errors, threshold) | _cosmic_rays(own, shape, errors)
+    point = ~wrong & (own["broad"] == 0) & (own["saturated"] == 0)
+    point &= own["significance"] < CERTAIN
+    place = own["x"][point], own["y"][point]
+    wrong[point] = in_one_alone(image.views, *place, psf.fwhm, threads)
     # which have no wings
     rows, own = rows[~wrong], {name: values[~wrong] for name, values in own.items()}
     part, own["near"] = part_of_stars(
