@@ -87,8 +87,7 @@ class Resolver:
         self._peak = psf.image(psf.gaussian(psf.filter_fwhm)).max()
         self._threshold, self._deblend = threshold, deblend
         self.shape = star_shape(psf)  # of stars
-        self._noise = significance.correlation
-        self._kernel = significance.kernels["star"]
+        self._noise, self._significance = significance.correlation, significance
         self._low = LOW_COVERAGE * significance.typical_weight
         self._small = psf.cut(int(np.ceil(LIKENESS * psf.fwhm)) + 1)
         self._first = np.searchsorted(peaks.group, np.arange(1, len(boxes) + 2))
@@ -150,9 +149,10 @@ class Resolver:
         variances = np.empty((len(sources), 4))
         noise = self._noise or UNCORRELATED
         place = noise.kernels, noise.step, *corner
-        smoothed = maps.star_flux * np.float32(np.sum(self._kernel**2) ** 2)
+        kernel = self._significance.kernels["star"]
+        smoothed = maps.star_flux * np.float32(np.sum(kernel**2) ** 2)
         shapes.propagate(
-            smoothed, err, inner_bad, ids, sources, sums, self._kernel, *place, variances
+            smoothed, err, inner_bad, ids, sources, sums, kernel, *place, variances
         )
         if self._noise is None:  # as in the reference pipeline
             variances[:, 0] = sums[:, 2]
@@ -241,6 +241,7 @@ class Resolver:
             level = np.empty(len(places))
             inner, outer = (radius * self._fwhm for radius in RING)
             kernels.around(maps.star, places, inner, outer, level)
+            level[own.broad] *= self._more_of_flat_light(own[own.broad])
             kept |= own.significance - level / own.excess > self._threshold
             places, own, group = places[kept], own[kept], group[kept]
             depth = DEPTH * own.excess * _errors(maps.star_flux, maps.star, places)
@@ -248,6 +249,14 @@ class Resolver:
             kept = np.empty(len(places), bool)
             kernels.separate(maps.star_flux, places, group, depth, SHARE, kept)
         return places[kept], own[kept], group[kept]
+
+    def _more_of_flat_light(self, peaks):
+        """Return how many times as significant flat light is in the broad filter as in stars'."""
+        seen = {
+            name: 1 / np.sum(kernel**2) / self._significance.noise(peaks.row, peaks.column, name)
+            for name, kernel in self._significance.kernels.items()
+        }
+        return seen["broad"] / seen["star"]
 
     def _resolved(self, places, own, maps, pairs, holes):
         """Return the pixels of a group's sources, their peaks, and the saturated core of each."""
