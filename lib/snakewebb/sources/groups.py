@@ -21,7 +21,7 @@ from snakewebb.sources.segmentation_map import Window
 from snakewebb.sources.shapes import FWHM_TO_SIGMA
 from snakewebb.sources.significance import SCALES, Maps, Significance
 
-DEPTH = 4.0
+DEPTH = 3.5
 """As many errors deep is the valley between two sources."""
 EXTENDED, DEEPER = 1.5, 1.5
 """What is wider than a star by the first is parted by a valley deeper by the second: noise makes
@@ -32,7 +32,7 @@ RING = (1.5, 4.0)
 """Radii, in FWHM, between which the light around a source is looked at."""
 NARROW = 5.0
 """The same for pairs that only the narrow filter parts, and the significance of each."""
-NARROW_DEPTH = 3.0
+NARROW_DEPTH = 2.0
 NARROW_SHARE = 0.1
 WIDEST_PAIR = 2.0
 """What is wider than a star by more is no such pair: those of equal stars are by 1.5."""

@@ -27,7 +27,7 @@ from snakewebb.sources.shapes import ordered_columns
 from snakewebb.sources.significance import Significance
 from snakewebb.sources.wings import STEP, part_of_stars
 
-SNR_THRESHOLD = 4.55
+SNR_THRESHOLD = 4.5
 """Significance of the faintest source."""
 BROAD = 0.3
 """As much more significant is a source that only the broad filter shows."""
