@@ -45,6 +45,9 @@ differ, and by as many standard errors as the second."""
 MISFIT = (0.25, 2.5)
 """Likewise by how much sources are not like stars that only few exposures see; the second over
 significance."""
+HALO = (0.3, 1.5)
+"""What has as much light around it as a star is one: so many times that, at least, and not more,
+which would be light of others."""
 NARROW = (0.1, 1.0)
 """And by how much less of them than of stars the broad filter sees."""
 CERTAIN = 20.0
@@ -171,7 +174,7 @@ def _cosmic_rays(own, shape, errors):
     """Tell which sources are no image that the telescope makes.
 
     They are sharper than a star. Where many exposures see a place, others are found in these
-    already; elsewhere so are those that are unlike a star and not larger.
+    already; elsewhere so are those that are unlike a star, not larger, and without a star's halo.
     """
     sharpness, breadth = shape
 
@@ -182,7 +185,8 @@ def _cosmic_rays(own, shape, errors):
     sharp = own["sharpness"] > sharpness * (SHARPNESS[0] + SHARPNESS[1] * error)
     unlike = (own["misfit"] > limit(MISFIT)) & ~own["extended"]
     narrow = own["breadth"] < breadth - limit(NARROW)
-    return (sharp | own["low"] & (unlike | narrow)) & (own["saturated"] == 0)
+    star = (own["halo"] > HALO[0]) & (own["halo"] < HALO[1]) | (own["saturated"] > 0)
+    return (sharp | own["low"] & (unlike | narrow)) & ~star
 
 
 def _scan(significance, shape, segmentation, threads):
