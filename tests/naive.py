@@ -702,7 +702,7 @@ def kron(image, err, weight, labels, ellipse, reach, scale, least, correlation):
                 pixels.append((radius, np.nan, -1, -1))
     radius, light = np.array(pixels)[:, :2].T
     moment = np.nansum(radius * light) / np.nansum(light)
-    size = max(scale * min(moment, reach / scale), least)
+    size = max(min(scale * moment, reach), least)
     inner = radius <= size
     counts = np.zeros(image.shape)
     for r, _, a, b in pixels:

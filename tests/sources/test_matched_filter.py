@@ -389,11 +389,11 @@ def test_kron_is_that_of_its_naive_twin():
     ellipses = np.array([[1, 24.3, 18.8, 3.0, 1.7, 0.6], [2, 3.0, 4.0, 2.0, 2.0, 0.0]])
     correlation = np.array([[0.05, 0.2, 0.1], [0.3, 1.0, 0.3], [0.1, 0.2, 0.05]], np.float32)
     out, place = np.empty((2, 3)), (correlation[None, None], 1 << 30, 0, 0)
-    kron_kernels.kron(
-        image, err, weight, labels, ellipses, 6.0, 2.5, np.array([1.4, 1.4]), *place, out
-    )
+    scales, least = np.array([2.5, 0.0]), np.array([1.4, 3.5])
+    kron_kernels.kron(image, err, weight, labels, ellipses, 6.0, scales, least, *place, out)
     expected = [
-        naive.kron(image, err, weight, labels, e, 6.0, 2.5, 1.4, correlation) for e in ellipses
+        naive.kron(image, err, weight, labels, *sizes, correlation)
+        for sizes in zip(ellipses, [6.0, 6.0], scales, least, strict=True)
     ]
     np.testing.assert_allclose(out, expected, rtol=1e-5)
 

@@ -27,7 +27,7 @@ from snakewebb.sources.shapes import ordered_columns
 from snakewebb.sources.significance import Significance
 from snakewebb.sources.wings import STEP, part_of_stars
 
-SNR_THRESHOLD = 4.5
+SNR_THRESHOLD = 4.6
 """Significance of the faintest source."""
 BROAD = 0.3
 """As much more significant is a source that only the broad filter shows."""
@@ -45,11 +45,14 @@ differ, and by as many standard errors as the second."""
 MISFIT = (0.25, 2.5)
 """Likewise by how much sources are not like stars that only few exposures see; the second over
 significance."""
-HALO = (0.3, 1.5)
-"""What has as much light around it as a star is one: so many times that, at least, and not more,
-which would be light of others."""
 NARROW = (0.1, 1.0)
 """And by how much less of them than of stars the broad filter sees."""
+POINT = (0.15, 1.0)
+"""No wider than a star is what the broad filter sees by no more than such a share more of, and by
+as many standard errors."""
+HALO, MORE = (0.3, 1.5), 1.5
+"""What has as much light around it as a star, between these times that, may be by the last more
+unlike one or narrower: in one exposure stars are as they fall on its pixels."""
 CERTAIN = 20.0
 """So significant is no cosmic ray that outlier detection leaves where several exposures see it."""
 EXTENDED = 1.5
@@ -151,6 +154,8 @@ def find_peaks(
     columns["saturated"] = own["saturated"] > 0
     columns["near_bright_star"] = own["near"]
     columns["edge"] = own["coverage"] < EDGE
+    broadest = 1 + POINT[0] + POINT[1] * errors[1] / own["significance"]
+    columns["point"] = (own["breadth"] < broadest * shape[1]) & (own["broad"] == 0)
     columns |= kron_fluxes(significance, segmentation, columns, psf, kron_params)
     columns["low_coverage"] = own["low"]
     return columns, segmentation
@@ -174,7 +179,8 @@ def _cosmic_rays(own, shape, errors):
     """Tell which sources are no image that the telescope makes.
 
     They are sharper than a star. Where many exposures see a place, others are found in these
-    already; elsewhere so are those that are unlike a star, not larger, and without a star's halo.
+    already; elsewhere so are those that are unlike a star and not larger, what has a star's halo
+    by more.
     """
     sharpness, breadth = shape
 
@@ -183,10 +189,10 @@ def _cosmic_rays(own, shape, errors):
 
     error = errors[0] / own["significance"]
     sharp = own["sharpness"] > sharpness * (SHARPNESS[0] + SHARPNESS[1] * error)
-    unlike = (own["misfit"] > limit(MISFIT)) & ~own["extended"]
-    narrow = own["breadth"] < breadth - limit(NARROW)
-    star = (own["halo"] > HALO[0]) & (own["halo"] < HALO[1]) | (own["saturated"] > 0)
-    return (sharp | own["low"] & (unlike | narrow)) & ~star
+    if_star = np.where((own["halo"] > HALO[0]) & (own["halo"] < HALO[1]), MORE, 1.0)
+    unlike = (own["misfit"] > limit(MISFIT) * if_star) & ~own["extended"]
+    narrow = own["breadth"] < breadth - limit(NARROW) * if_star
+    return (sharp | own["low"] & (unlike | narrow)) & (own["saturated"] == 0)
 
 
 def _scan(significance, shape, segmentation, threads):
