@@ -95,7 +95,7 @@ def kron(image, err, weight, labels, ellipses, reach, scale, least, kernels, ste
                             counts[r, c] += err[row, column]
             if again == 0:
                 moment = first / light if light > 0.0 and first > 0.0 else 0.0
-                elif seen > 0.0:
+            elif seen > 0.0:
                 # the missing pixels are like the mean of the others
                 place = top + int(y) - half, left + int(x) - half
                 out[k, 0] = light * (1.0 + missing / seen)
