@@ -1019,7 +1019,9 @@ def test_a_file_cut_short(tmp_path, starfield, part):
     whole = write_i2d(tmp_path / "jw_i2d.fits", starfield).read_bytes()
     (tmp_path / "cut.fits").write_bytes(whole[: int(part * len(whole))])
     with pytest.raises(InputError, match=r"cut\.fits"):
-        source_catalog.make_catalog(tmp_path / "cut.fits", (tmp_path / "c.ecsv", tmp_path / "s.fits"))
+        source_catalog.make_catalog(
+            tmp_path / "cut.fits", (tmp_path / "c.ecsv", tmp_path / "s.fits")
+        )
 
 
 def test_pixels_without_noise_have_no_error_and_no_trouble(starfield, catalog):

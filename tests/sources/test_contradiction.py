@@ -42,9 +42,7 @@ def test_what_one_of_four_exposures_sees_is_told_from_what_all_see(tmp_path):
     views = [exposure(tmp_path / f"{k}.fits", peak, k) for k, peak in enumerate(peaks)]
     assert alone(views) == [False, True]
     for threads in (1, 3):
-        np.testing.assert_array_equal(
-            in_one_alone(views, *PLACES.T, FWHM, threads), [False, True]
-        )
+        np.testing.assert_array_equal(in_one_alone(views, *PLACES.T, FWHM, threads), [False, True])
 
 
 def test_what_was_there_in_half_of_the_exposures_stays(tmp_path):

@@ -628,3 +628,49 @@ def test_what_only_the_broad_filter_sees_is_more_significant(monkeypatch):
         columns, _ = found(mosaic_of(data, mosaic.err))
         numbers.append(len(columns["label"]))
     assert numbers[0] > numbers[1] > numbers[2]
+
+
+def test_light_of_a_star_beyond_the_edge_is_not_many_sources():
+    columns, _ = found(field([(100.0, -3.0, 2e4), (60.0, 25.0, 60), (150.0, 140.0, 60)]))
+    for x, y in ((60, 25), (150, 140)):
+        assert nearest(columns, x, y).min() < 0.5
+    assert len(columns["label"]) <= 2 + 2
+
+
+def test_a_bright_star_at_the_edge_is_no_cosmic_ray():
+    """One exposure sees it, and much of its light with one pixel: its halo tells what it is."""
+    stars = [(100.2, 2.3, 900.0), (40.0, 150.0, 100.0)]
+    data, err, weight = single_exposures(field(stars), 60)
+    at = np.s_[1:4, 99:102]
+    core = data[at].copy() - SKY
+    core[[0, 0, 2, 2], [0, 2, 0, 2]] *= 0.6
+    core[1, 1] *= 1.2
+    data[at] = core + SKY
+    columns, _ = found(mosaic_of(data, err, weight))
+    assert nearest(columns, 100, 2).min() < 0.5
+    assert len(columns["label"]) == 2
+    data, err, weight = single_exposures(field(stars[1:]), 60)
+    data[at] += core
+    columns, _ = found(mosaic_of(data, err, weight))
+    assert len(columns["label"]) == 1
+
+
+def test_noise_in_the_outskirts_of_a_galaxy_is_no_source():
+    y, x = np.indices((420, 420))
+    light = np.zeros(x.shape)
+    for cx in range(60, 400, 100):
+        for cy in range(60, 400, 100):
+            light += 0.5 * np.exp(-np.hypot(x - cx, y - cy) / 9)
+    blank = field([], 420, seed=2)
+    columns, _ = found(mosaic_of((blank.data + light).astype(np.float32), blank.err))
+    assert len(columns["label"]) <= 16 + 1
+
+
+def test_kron_fluxes_of_faint_stars_are_their_fluxes():
+    places = lattice(24, 12, 420)
+    columns, _ = found(field(places, 420))
+    rows = [np.argmin(nearest(columns, x, y)) for x, y, _ in places]
+    share = columns["kron_flux"][rows] / (12 * FAINT)
+    assert np.median(share) == pytest.approx(1, abs=0.04)
+    pull = (share - np.median(share)) * 12 * FAINT / columns["kron_flux_err"][rows]
+    assert np.sqrt(np.mean(pull**2)) == pytest.approx(1, abs=0.15)

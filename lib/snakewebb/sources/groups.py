@@ -153,9 +153,7 @@ class Resolver:
         place = noise.kernels, noise.step, *corner
         kernel = self._significance.kernels["star"]
         smoothed = maps.star_flux * np.float32(np.sum(kernel**2) ** 2)
-        shapes.propagate(
-            smoothed, err, inner_bad, ids, sources, sums, kernel, *place, variances
-        )
+        shapes.propagate(smoothed, err, inner_bad, ids, sources, sums, kernel, *place, variances)
         if self._noise is None:  # as in the reference pipeline
             variances[:, 0] = sums[:, 2]
         variances[:, 1:] = self._spread(maps, image, columns, corner)

@@ -67,28 +67,28 @@ def part_of_stars(
     in_wings(*places, envelope, fwhm, kept, near)
     part, bright = np.zeros((2, len(x)), bool)
     part[order], bright[order] = ~kept, near
-    beyond = sources["extended"] & (sources["rim"] > 0) & (sources["saturated"] == 0)
-    part |= beyond
-    part[sources["extended"]] |= _of_stars_beyond(sources, beyond, envelope, fwhm)
+    # what is brightest where data end, and wider than a star, has its middle elsewhere
+    at_rim = (sources["rim"] > 0) & (sources["saturated"] == 0)
+    part |= at_rim & sources["extended"]
+    part[sources["extended"]] |= _of_stars_beyond(sources, at_rim, envelope, fwhm)
     return part, bright
 
 
-def _of_stars_beyond(sources, beyond, envelope, fwhm):
+def _of_stars_beyond(sources, at_rim, envelope, fwhm):
     """Tell which of the sources wider than stars are light of one whose middle is not seen.
 
-    What is brightest where data end, and wider than a star, has its middle beyond, nobody knows how
-    far: the farther, the slower its light falls inwards.
+    The middle of what is where data end may be beyond, nobody knows how far: the farther, the
+    slower its light falls inwards.
     """
     falling = np.maximum.accumulate(envelope[::-1])[::-1]
     distances = np.arange(len(falling))
-    fall = np.max(
-        [np.interp(distances + d, distances, falling) / falling[d] for d in range(int(FARTHEST * fwhm))],
-        axis=0,
-    )
+    beyond = range(int(FARTHEST * fwhm))
+    falls = [np.interp(distances + d, distances, falling) / falling[d] for d in beyond]
+    fall = np.max(falls, axis=0)
     wide = sources["extended"]
     x, y, amplitude = (sources[name][wide] for name in ("x", "y", "amplitude"))
     part = np.zeros(len(x), bool)
-    for k in np.flatnonzero(beyond):
+    for k in np.flatnonzero(at_rim):
         distance = np.hypot(x - sources["x"][k], y - sources["y"][k])
         light = sources["amplitude"][k] * np.interp(distance, distances, fall, right=0.0)
         part |= amplitude < np.minimum(LIGHT * light, sources["amplitude"][k])
