@@ -21,7 +21,8 @@ def is_own(image, weight, labels, label, i, j):
 
 @njit(
     "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], uint32[:, ::1], float64[:, ::1], "
-    "float64, float64[::1], float64[::1], float32[:, :, :, ::1], int64, int64, int64, float64[:, ::1])",
+    "float64, float64[::1], float64[::1], float32[:, :, :, ::1], int64, int64, int64, "
+    "float64[:, ::1])",
     cache=True,
     nogil=True,
 )
