@@ -87,7 +87,7 @@ def drizzle(paths, folder, drizzling):
 def measure(mosaic, stars, flux, apcorr):
     """Return median and scatter of total magnitudes less the truth, and the share of galaxies."""
     folder = mosaic.parent
-    make_catalog(mosaic, folder / "cat.ecsv", folder / "segm.fits", apcorr=apcorr)
+    make_catalog(mosaic, (folder / "cat.ecsv", folder / "segm.fits"), apcorr=apcorr)
     table = QTable.read(folder / "cat.ecsv")
     x, y = observation_pixels(mosaic, stars)
     distance = np.hypot(

@@ -254,6 +254,9 @@ rule source_catalog:
     input:
         unpack(of(plan.references, names=("apcorr", "abvegaoffset"))),
         mosaic="<results>/{product}/{product}_i2d.fits",
+        exposures=of(plan.files, kind="crf"),
+        facts="<results>/{product}/work/{product}_facts.zip",
+        alignment="<results>/{product}/work/{product}_alignment.json",
         kernels=ancient("<results>/kernels.done"),
     output:
         "<results>/{product}/{product}_cat.fits",
@@ -262,6 +265,8 @@ rule source_catalog:
         segmentation="<results>/{product}/{product}_segm.fits",
     log:
         "<logs>/{product}/source_catalog.log",
+    wildcard_constraints:
+        product=IMAGE3,
     # Pictures of the mosaic can be drawn beside it.
     priority: 1
     conda:

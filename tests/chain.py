@@ -48,5 +48,5 @@ def image3(
         for name in names
     }
     if catalog:
-        outcome["catalog"] = make_catalog(mosaic, folder / "x_cat.ecsv", folder / "x_segm.fits")
+        outcome["catalog"] = make_catalog(mosaic, (folder / "x_cat.ecsv", folder / "x_segm.fits"))
     return outcome

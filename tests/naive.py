@@ -702,7 +702,7 @@ def kron(image, err, weight, labels, ellipse, reach, scale, least, correlation):
                 pixels.append((radius, np.nan, -1, -1))
     radius, light = np.array(pixels)[:, :2].T
     moment = np.nansum(radius * light) / np.nansum(light)
-    size = max(scale * min(moment, reach / scale), least)
+    size = max(min(scale * moment, reach), least)
     inner = radius <= size
     counts = np.zeros(image.shape)
     for r, _, a, b in pixels:
@@ -897,3 +897,18 @@ def in_wings(peaks, counterparts, envelope, fwhm, constants):
                 if v <= slack and abs(u - distance) <= along * distance:
                     kept[k] &= not counterpart < other / amplitude < 1 / counterpart
     return kept, near
+
+
+# --- contradictions of exposures ----------------------------------------------------------------
+
+
+def window_flux(image, err, x, y, sigma, inner, outer):
+    """Fit a Gaussian window to the good pixels nearer than `inner`; sky is the ring's median."""
+    rows, columns = np.indices(image.shape)
+    distance = np.hypot(columns - x, rows - y)
+    good = np.isfinite(image) & np.isfinite(err) & (err > 0)
+    ring = good & (distance >= inner) & (distance < outer)
+    window = np.where(distance < inner, np.exp(-0.5 * (distance / sigma) ** 2), 0.0)
+    within = window[good]
+    light = within @ (image[good] - np.median(image[ring]))
+    return light / (within @ within), np.hypot.reduce(within * err[good]) / (within @ within)

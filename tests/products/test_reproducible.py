@@ -82,7 +82,7 @@ def test_a_mosaic_and_its_catalogue_are_the_same_again(exposure, tmp_path, monke
         folder.mkdir()
         paths = [folder / f"a_{suffix}" for suffix in ("i2d.fits", "cat.ecsv", "segm.fits")]
         write_i2d(paths[0], layout, [(0, planes)], [exposure], parameters=parameters)
-        make_catalog(*paths)
+        make_catalog(paths[0], tuple(paths[1:]))
         made.append({path.name: path.read_bytes() for path in folder.iterdir()})
         for path in (paths[0], paths[2]):
             assert fits.getval(path, "DATE") == DATE

@@ -788,7 +788,7 @@ def test_files_are_complete_and_readable(tmp_path, starfield, catalog, apcorr, a
     i2d = write_i2d(tmp_path / "jw_i2d.fits", starfield)
     cat, segm = tmp_path / "jw_cat.ecsv", tmp_path / "jw_segm.fits"
     references = {"apcorr": apcorr, "abvegaoffset": abvegaoffset}
-    status = source_catalog.make_catalog(i2d, cat, segm, step=SEGMENTATION, **references)
+    status = source_catalog.make_catalog(i2d, (cat, segm), step=SEGMENTATION, **references)
     assert status == catalog.status
     others = {"jw_cat.fits", "jw_cat.reg"}
     assert {path.name for path in tmp_path.iterdir()} == {i2d.name, cat.name, segm.name, *others}
@@ -824,7 +824,7 @@ def test_files_are_complete_and_readable(tmp_path, starfield, catalog, apcorr, a
 def test_an_empty_catalogue_is_readable(tmp_path, apcorr):
     i2d = write_i2d(tmp_path / "jw_i2d.fits", make_mosaic(instrument=NIRCAM | {"filter": "F070W"}))
     cat, segm = tmp_path / "jw_cat.ecsv", tmp_path / "jw_segm.fits"
-    status = source_catalog.make_catalog(i2d, cat, segm, apcorr=apcorr, step=SEGMENTATION)
+    status = source_catalog.make_catalog(i2d, (cat, segm), apcorr=apcorr, step=SEGMENTATION)
     table = QTable.read(cat)
     assert table.colnames == [*COLUMNS, "n_exposures"]
     assert len(table) == 0
@@ -849,7 +849,7 @@ def test_a_failed_write_leaves_nothing_new(tmp_path, starfield, monkeypatch):
 
     monkeypatch.setattr(catalog_file, "extension", full)
     with pytest.raises(OSError, match="disc full"):
-        source_catalog.make_catalog(i2d, cat, segm)
+        source_catalog.make_catalog(i2d, (cat, segm))
     assert cat.read_text() == "old"
     assert {path.name for path in tmp_path.iterdir()} == {"jw_i2d.fits", cat.name}
 
@@ -857,7 +857,7 @@ def test_a_failed_write_leaves_nothing_new(tmp_path, starfield, monkeypatch):
 def test_the_catalogue_is_written_as_fits_and_regions_too(tmp_path, starfield):
     i2d = write_i2d(tmp_path / "jw_i2d.fits", starfield)
     cat, segm = tmp_path / "jw_cat.ecsv", tmp_path / "jw_segm.fits"
-    source_catalog.make_catalog(i2d, cat, segm)
+    source_catalog.make_catalog(i2d, (cat, segm))
     table, other = QTable.read(cat), Table.read(tmp_path / "jw_cat.fits")
     np.testing.assert_array_equal(other["label"], table["label"])
     np.testing.assert_allclose(other["ra_centroid"], table["sky_centroid"].ra.deg, rtol=1e-12)
@@ -939,7 +939,7 @@ def test_unusable_mosaics(tmp_path, starfield, hdu, keyword, value, words):
         else:
             hdus[hdu].header[keyword] = value
     with pytest.raises(InputError, match=rf"jw_i2d\.fits: .*{words}"):
-        source_catalog.make_catalog(path, tmp_path / "cat.ecsv", tmp_path / "segm.fits")
+        source_catalog.make_catalog(path, (tmp_path / "cat.ecsv", tmp_path / "segm.fits"))
     assert [left.name for left in tmp_path.iterdir()] == [path.name]
 
 
@@ -1019,7 +1019,9 @@ def test_a_file_cut_short(tmp_path, starfield, part):
     whole = write_i2d(tmp_path / "jw_i2d.fits", starfield).read_bytes()
     (tmp_path / "cut.fits").write_bytes(whole[: int(part * len(whole))])
     with pytest.raises(InputError, match=r"cut\.fits"):
-        source_catalog.make_catalog(tmp_path / "cut.fits", tmp_path / "c.ecsv", tmp_path / "s.fits")
+        source_catalog.make_catalog(
+            tmp_path / "cut.fits", (tmp_path / "c.ecsv", tmp_path / "s.fits")
+        )
 
 
 def test_pixels_without_noise_have_no_error_and_no_trouble(starfield, catalog):
@@ -1044,7 +1046,7 @@ def test_real_mosaics(tmp_path, real_data, number):
     path.write_bytes(gzip.decompress(packed.read_bytes()))
     cat, segm = tmp_path / "cat.ecsv", tmp_path / "segm.fits"
     options = SEGMENTATION | {"bkg_boxsize": 20, "snr_threshold": 2.0, "npixels": 6}
-    status = source_catalog.make_catalog(path, cat, segm, step=options)
+    status = source_catalog.make_catalog(path, (cat, segm), step=options)
     table = QTable.read(cat)
     assert status["sources"] == len(table) > 10
     with SegmentationMapModel(segm) as model:

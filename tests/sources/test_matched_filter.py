@@ -1,6 +1,7 @@
 """Detection by matched filters: what is found in small mosaics of known content."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from snakewebb.sources import matched_filter as step
 from snakewebb.sources import segmentation_map
 from snakewebb.sources.background import Background, NoPixel
 from snakewebb.sources.catalog import CatalogOptions, source_catalog
+from snakewebb.sources.groups import Resolver
 from snakewebb.sources.peaks import Peaks, star_shape
 from snakewebb.sources.segmentation_map import Segmentation
 from snakewebb.sources.significance import Significance
@@ -392,11 +394,11 @@ def test_kron_is_that_of_its_naive_twin():
     ellipses = np.array([[1, 24.3, 18.8, 3.0, 1.7, 0.6], [2, 3.0, 4.0, 2.0, 2.0, 0.0]])
     correlation = np.array([[0.05, 0.2, 0.1], [0.3, 1.0, 0.3], [0.1, 0.2, 0.05]], np.float32)
     out, place = np.empty((2, 3)), (correlation[None, None], 1 << 30, 0, 0)
-    kron_kernels.kron(
-        image, err, weight, labels, ellipses, 6.0, 2.5, np.array([1.4, 1.4]), *place, out
-    )
+    scales, least = np.array([2.5, 0.0]), np.array([1.4, 3.5])
+    kron_kernels.kron(image, err, weight, labels, ellipses, 6.0, scales, least, *place, out)
     expected = [
-        naive.kron(image, err, weight, labels, e, 6.0, 2.5, 1.4, correlation) for e in ellipses
+        naive.kron(image, err, weight, labels, *sizes, correlation)
+        for sizes in zip(ellipses, [6.0, 6.0], scales, least, strict=True)
     ]
     np.testing.assert_allclose(out, expected, rtol=1e-5)
 
@@ -630,3 +632,52 @@ def test_what_only_the_broad_filter_sees_is_more_significant(monkeypatch):
         columns, _ = found(mosaic_of(data, mosaic.err))
         numbers.append(len(columns["label"]))
     assert numbers[0] > numbers[1] > numbers[2]
+
+
+def test_light_of_a_star_beyond_the_edge_is_not_many_sources():
+    columns, _ = found(field([(100.0, -3.0, 2e4), (60.0, 25.0, 60), (150.0, 140.0, 60)]))
+    for x, y in ((60, 25), (150, 140)):
+        assert nearest(columns, x, y).min() < 0.5
+    assert len(columns["label"]) <= 2 + 2
+
+
+def test_a_bright_star_at_the_edge_is_no_cosmic_ray():
+    """One exposure sees it, and much of its light with one pixel: its halo tells what it is."""
+    stars = [(100.2, 2.3, 900.0), (40.0, 150.0, 100.0)]
+    data, err, weight = single_exposures(field(stars), 60)
+    at = np.s_[1:4, 99:102]
+    core = data[at].copy() - SKY
+    core[[0, 0, 2, 2], [0, 2, 0, 2]] *= 0.4
+    core[1, 1] *= 1.25
+    data[at] = core + SKY
+    columns, _ = found(mosaic_of(data, err, weight))
+    assert nearest(columns, 100, 2).min() < 0.5
+    assert len(columns["label"]) == 2
+    data, err, weight = single_exposures(field(stars[1:]), 60)
+    data[at] += core
+    columns, _ = found(mosaic_of(data, err, weight))
+    assert len(columns["label"]) == 1
+
+
+def test_flat_light_is_as_significant_in_both_filters_as_is_told():
+    """By it noise in the outskirts of galaxies is told from sources that the wide filter sees."""
+    data = field([], 420, seed=2).data.copy()
+    data[180:240, 180:240] += 3 * SIGMA
+    significance = Significance(mosaic_of(data, SIGMA), PSF.fwhm, PSF.filter_fwhm, 1000)
+    maps = significance.maps(0, 420)
+    places = types.SimpleNamespace(row=np.array([210]), column=np.array([210]))
+    told = Resolver._more_of_flat_light(types.SimpleNamespace(_significance=significance), places)
+    middle = np.s_[200:220, 200:220]
+    assert told[0] == pytest.approx(maps.broad[middle].mean() / maps.star[middle].mean(), rel=0.02)
+    assert told[0] > 2
+
+
+def test_kron_fluxes_of_faint_stars_are_their_fluxes():
+    places = lattice(24, 8, 420)
+    columns, _ = found(field(places, 420))
+    distances = [nearest(columns, x, y) for x, y, _ in places]
+    rows = [np.argmin(distance) for distance in distances if distance.min() < 1.5]
+    share = columns["kron_flux"][rows] / (8 * FAINT)
+    assert np.median(share) == pytest.approx(1, abs=0.05)
+    pull = (share - np.median(share)) * 8 * FAINT / columns["kron_flux_err"][rows]
+    assert np.sqrt(np.mean(pull**2)) == pytest.approx(1, abs=0.15)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,19 +13,60 @@ from typing import Any
 import numpy as np
 from astropy.table import QTable
 
+from snakewebb.astrometry.alignment import AlignmentResult
+from snakewebb.io.names import product_exposure
 from snakewebb.jobs.options import options_of
+from snakewebb.mosaicking.sky_overlaps import pixel_finder
 from snakewebb.sources.catalog import CatalogOptions, source_catalog
 from snakewebb.sources.catalog_file import write_catalog
 from snakewebb.sources.catalog_tables import write_fits_table, write_regions
+from snakewebb.sources.contradiction import View
 from snakewebb.sources.exposure_counts import count_exposures
 from snakewebb.sources.mosaic import MosaicFile
+from snakewebb.wcs.exposure import open_exposures
+from snakewebb.wcs.grid import Grid
+
+
+@dataclass(frozen=True)
+class MadeOf:
+    """What a mosaic is made of.
+
+    Attributes
+    ----------
+    exposures : sequence of paths
+        All ``_crf``.
+    facts, alignment : path
+        What `snakewebb.jobs.align.align_product` wrote.
+    """
+
+    exposures: Sequence[str | Path]
+    facts: str | Path
+    alignment: str | Path
+
+    def views(self, grid: Grid) -> list[View]:
+        """Return the exposures on the mosaic's grid; none where they follow a moving target."""
+        result = AlignmentResult.read(self.alignment)
+        if result.step == "assign_mtwcs":  # past which stars move
+            return []
+        with open_exposures(self.facts) as known:
+            return [_view(path, known, result.layout, grid) for path in self.exposures]
+
+
+def _view(path, known, layout, grid):
+    name = product_exposure(path)
+    geometry = known(name).geometry.corrected(layout.placements[name].correction)
+    finder = pixel_finder(geometry)
+    x, y = grid.sky_to_pixel(geometry.ra, geometry.dec)
+    scale = np.degrees(np.sqrt(grid.pixel_area)) / geometry.pixel_scale
+    box = (x.min(), x.max(), y.min(), y.max())
+    return View(path, lambda x, y: finder(*grid.pixel_to_sky(x, y)), box, float(scale))
 
 
 def make_catalog(
     mosaic: str | Path,
-    catalog: str | Path,
-    segmentation: str | Path,
+    out: tuple[str | Path, str | Path],
     *,
+    made_of: MadeOf | None = None,
     apcorr: str | Path | None = None,
     abvegaoffset: str | Path | None = None,
     names: Mapping[str, str] = MappingProxyType({}),
@@ -37,9 +79,11 @@ def make_catalog(
     ----------
     mosaic : path
         The ``_i2d``.
-    catalog, segmentation : path
+    out : (path, path)
         The catalogue (ECSV) and the segmentation map (FITS) to write. Beside the former it is
         written as FITS table (``.fits``) and as regions of DS9 (``.reg``), too.
+    made_of : MadeOf, optional
+        With it ``matched_filter`` leaves out what one exposure sees and the others don't.
     apcorr, abvegaoffset : path, optional
         Reference files, see `source_catalog`.
     names : mapping, optional
@@ -60,7 +104,10 @@ def make_catalog(
     InputError
         The mosaic or a reference file cannot be used.
     """
+    catalog, segmentation = out
     image = MosaicFile(mosaic)
+    if made_of is not None:
+        image.views = made_of.views(image.grid)
     with tempfile.TemporaryFile(dir=Path(segmentation).parent) as scratch:
         found = source_catalog(
             image,

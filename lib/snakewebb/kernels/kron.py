@@ -21,7 +21,8 @@ def is_own(image, weight, labels, label, i, j):
 
 @njit(
     "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], uint32[:, ::1], float64[:, ::1], "
-    "float64, float64, float64[::1], float32[:, :, :, ::1], int64, int64, int64, float64[:, ::1])",
+    "float64, float64[::1], float64[::1], float32[:, :, :, ::1], int64, int64, int64, "
+    "float64[:, ::1])",
     cache=True,
     nogil=True,
 )
@@ -42,7 +43,7 @@ def kron(image, err, weight, labels, ellipses, reach, scale, least, kernels, ste
         first from +x, radians.
     reach : float
         How far the moment is taken, in units of the ellipse.
-    scale : float
+    scale : (n,) float64
         Size of the ellipse of the sum in units of the moment.
     least : (n,) float64
         The least such size, in units of the ellipse.
@@ -64,7 +65,7 @@ def kron(image, err, weight, labels, ellipses, reach, scale, least, kernels, ste
         cosine, sine = np.cos(angle), np.sin(angle)
         moment = 0.0
         for again in range(2):
-            limit = reach if again == 0 else max(scale * moment, least[k])
+            limit = reach if again == 0 else max(min(scale[k] * moment, reach), least[k])
             half = int(np.ceil(limit * major)) + 1
             light = first = 0.0
             side = 2 * half + 2 if again == 1 else 1
@@ -95,7 +96,6 @@ def kron(image, err, weight, labels, ellipses, reach, scale, least, kernels, ste
                             counts[r, c] += err[row, column]
             if again == 0:
                 moment = first / light if light > 0.0 and first > 0.0 else 0.0
-                moment = min(moment, reach / scale)
             elif seen > 0.0:
                 # the missing pixels are like the mean of the others
                 place = top + int(y) - half, left + int(x) - half

@@ -75,6 +75,7 @@ class Added:
         self.shape, self.grid, self.instrument = mosaic.shape, mosaic.grid, mosaic.instrument
         self.flaw, self.pixfrac = mosaic.flaw, mosaic.pixfrac
         self.correlation, self.has_errors = mosaic.correlation, mosaic.has_errors
+        self.views = ()  # which have no such stars
 
     def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return some rows of data, err and mask."""

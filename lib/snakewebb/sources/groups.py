@@ -21,7 +21,7 @@ from snakewebb.sources.segmentation_map import Window
 from snakewebb.sources.shapes import FWHM_TO_SIGMA
 from snakewebb.sources.significance import SCALES, Maps, Significance
 
-DEPTH = 4.0
+DEPTH = 3.5
 """As many errors deep is the valley between two sources."""
 EXTENDED, DEEPER = 1.5, 1.5
 """What is wider than a star by the first is parted by a valley deeper by the second: noise makes
@@ -32,7 +32,7 @@ RING = (1.5, 4.0)
 """Radii, in FWHM, between which the light around a source is looked at."""
 NARROW = 5.0
 """The same for pairs that only the narrow filter parts, and the significance of each."""
-NARROW_DEPTH = 3.0
+NARROW_DEPTH = 2.0
 NARROW_SHARE = 0.1
 WIDEST_PAIR = 2.0
 """What is wider than a star by more is no such pair: those of equal stars are by 1.5."""
@@ -42,15 +42,17 @@ CLOSE = 0.6
 """Nearer to each other, in FWHM, sources of a group are not measured: they stay at their peaks."""
 LOW_COVERAGE = 0.5
 """Weight, over that of most pixels, below which coverage is low."""
+CERTAIN = 3.0
+"""As many of its standard errors less counts the light around a source as a star's."""
 LIKENESS = 1.0
 """Radius, in FWHM, in which it is seen whether a source is like a star."""
 DESCRIBED = (
     *("x", "y", "significance", "amplitude", "error", "coverage", "weight", "sharpness"),
     "breadth",
-    *("misfit", "rim", "saturated", "broad", "wide"),
+    *("misfit", "halo", "rim", "saturated", "broad", "wide"),
 )
 """What `Resolver.sources` tells of a source beside its segment."""
-MISFIT, RIM = DESCRIBED.index("misfit"), DESCRIBED.index("rim")
+MISFIT, HALO, RIM = (DESCRIBED.index(name) for name in ("misfit", "halo", "rim"))
 
 
 class Resolver:
@@ -87,8 +89,7 @@ class Resolver:
         self._peak = psf.image(psf.gaussian(psf.filter_fwhm)).max()
         self._threshold, self._deblend = threshold, deblend
         self.shape = star_shape(psf)  # of stars
-        self._noise = significance.correlation
-        self._kernel = significance.kernels["star"]
+        self._noise, self._significance = significance.correlation, significance
         self._low = LOW_COVERAGE * significance.typical_weight
         self._small = psf.cut(int(np.ceil(LIKENESS * psf.fwhm)) + 1)
         self._first = np.searchsorted(peaks.group, np.arange(1, len(boxes) + 2))
@@ -106,7 +107,7 @@ class Resolver:
 
         Returns
         -------
-        (n, 29) float64
+        (n, 30) float64
             Id, group and number in it, 0 for one that is whole; box; the sums of
             `snakewebb.kernels.shapes.measure`; variances of the flux, of x and y, and the
             covariance of these; ``DESCRIBED``.
@@ -150,14 +151,15 @@ class Resolver:
         variances = np.empty((len(sources), 4))
         noise = self._noise or UNCORRELATED
         place = noise.kernels, noise.step, *corner
-        smoothed = maps.star_flux * np.float32(np.sum(self._kernel**2) ** 2)
-        shapes.propagate(
-            smoothed, err, inner_bad, ids, sources, sums, self._kernel, *place, variances
-        )
+        kernel = self._significance.kernels["star"]
+        smoothed = maps.star_flux * np.float32(np.sum(kernel**2) ** 2)
+        shapes.propagate(smoothed, err, inner_bad, ids, sources, sums, kernel, *place, variances)
         if self._noise is None:  # as in the reference pipeline
             variances[:, 0] = sums[:, 2]
         variances[:, 1:] = self._spread(maps, image, columns, corner)
-        columns[:, MISFIT] = self._misfits(maps, ids, sources, columns, corner)
+        low = np.flatnonzero(columns[:, DESCRIBED.index("weight")] < self._low)
+        columns[low, MISFIT] = self._misfits(maps, ids, sources[low], columns[low], corner)
+        columns[low, HALO] = self._halos(maps, columns[low], corner)
         sources[:, 3:5] += window.top
         sources[:, 5:7] += window.left
         return np.column_stack([sources, sums, variances, columns])
@@ -183,14 +185,14 @@ class Resolver:
         columns[inside, :2] = place[inside]
 
     def _misfits(self, maps, ids, sources, columns, corner):
-        """Return how little sources where coverage is low are like stars.
+        """Return how little sources are like stars.
 
         The root of the power that a star leaves in the source's pixels, over its own there.
         """
         data, weight = maps.data[maps.inner], maps.weight[maps.inner]
         place = columns[:, :2] - corner[::-1]
         half, found = self._small.size // 2, np.zeros(len(columns))
-        for k in np.flatnonzero(columns[:, DESCRIBED.index("weight")] < self._low):
+        for k in range(len(columns)):
             column, row = np.rint(place[k]).astype(int)
             stamp = self._small.stamp(*(place[k] - [column, row]))
             y, x = np.indices(stamp.shape) + np.array([row - half, column - half])[:, None, None]
@@ -202,6 +204,18 @@ class Resolver:
             power, light = np.sum(star**2), np.sum(value * star)
             if light > 0:
                 found[k] = np.sqrt(np.sum((value * power / light - star) ** 2) / power)
+        return found
+
+    def _halos(self, maps, columns, corner):
+        """Return the flux that stars would have by the light around sources, over their own.
+
+        As far as it is certain, by its standard error times ``CERTAIN``.
+        """
+        found = np.zeros(len(columns))
+        for k, (x, y) in enumerate(columns[:, :2] - corner[::-1]):
+            flux, error = star_light((y, x, self._fwhm), maps, self._psf)
+            own = columns[k, DESCRIBED.index("amplitude")] / self._peak
+            found[k] = (flux - CERTAIN * error) / own
         return found
 
     def _spread(self, maps, image, columns, corner):
@@ -241,6 +255,7 @@ class Resolver:
             level = np.empty(len(places))
             inner, outer = (radius * self._fwhm for radius in RING)
             kernels.around(maps.star, places, inner, outer, level)
+            level[own.broad] *= self._more_of_flat_light(own[own.broad])
             kept |= own.significance - level / own.excess > self._threshold
             places, own, group = places[kept], own[kept], group[kept]
             depth = DEPTH * own.excess * _errors(maps.star_flux, maps.star, places)
@@ -248,6 +263,14 @@ class Resolver:
             kept = np.empty(len(places), bool)
             kernels.separate(maps.star_flux, places, group, depth, SHARE, kept)
         return places[kept], own[kept], group[kept]
+
+    def _more_of_flat_light(self, peaks):
+        """Return how many times as significant flat light is in the broad filter as in stars'."""
+        seen = {
+            name: 1 / np.sum(kernel**2) / self._significance.noise(peaks.row, peaks.column, name)
+            for name, kernel in self._significance.kernels.items()
+        }
+        return seen["broad"] / seen["star"]
 
     def _resolved(self, places, own, maps, pairs, holes):
         """Return the pixels of a group's sources, their peaks, and the saturated core of each."""
@@ -325,11 +348,11 @@ class Resolver:
         flux, point = maps.star_flux, ~own.broad
         place = x + point * offsets(flux, y, x, 0, 1), y + point * offsets(flux, y, x, 1, 0)
         out = np.column_stack([*place, *known, weight, own.sharpness, own.breadth])
-        nothing = np.zeros((len(y), 2))
+        nothing = np.zeros((len(y), 3))
         out = np.column_stack([out, nothing, saturated, own.broad, own.wide])
         for k in np.flatnonzero(saturated):
             out[k, :2] = cores[k][1], cores[k][0]
-            amplitude = self._peak * star_light(cores[k], maps, self._psf)
+            amplitude = self._peak * star_light(cores[k][:3], maps, self._psf)[0]
             out[k, 3] = max(amplitude, out[k, 3])
         return out
 

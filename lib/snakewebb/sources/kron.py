@@ -10,6 +10,7 @@ from snakewebb.io.noise_correlation import UNCORRELATED
 from snakewebb.kernels import kron as kernels
 from snakewebb.references.psf import PointSpread
 from snakewebb.sources.segmentation_map import Segmentation, windows
+from snakewebb.sources.shapes import FWHM_TO_SIGMA
 from snakewebb.sources.significance import Significance
 
 DEFAULT = (3.5, 1.4, 0.0)
@@ -18,6 +19,9 @@ of a circle of its area in pixels, if the user says nothing. With 2.5, the usual
 the light of galaxies is lost, whose moments end where they drown in the noise."""
 REACH = 6.0
 """How far the moment is taken, in standard deviations."""
+STAR = 1.5
+"""Radius of the circle for sources that are no wider than stars, FWHM: where noise decides how
+large an ellipse is it does as a rule where there is light in it."""
 FARTHEST = 60.0
 """Semimajor axis of the largest ellipse, in FWHM of a star."""
 
@@ -39,7 +43,7 @@ def kron_fluxes(
         Its labels: pixels of other sources are replaced by those on the other side.
     columns : mapping
         ``label``, ``xcentroid``, ``ycentroid``, ``semimajor_sigma``, ``semiminor_sigma``,
-        ``orientation``.
+        ``orientation``; ``point``, whether a source is no wider than a star.
     psf : PointSpread
         What of a star's light is outside a circle of the ellipse's area is added.
     parameters : tuple of float, optional
@@ -55,6 +59,11 @@ def kron_fluxes(
     major = np.minimum(columns["semimajor_sigma"], FARTHEST / REACH * psf.fwhm)
     minor = np.minimum(columns["semiminor_sigma"], major)
     least = np.maximum(least, circle / np.sqrt(major * minor))
+    # one standard deviation of a star
+    point, star = columns["point"], psf.fwhm * FWHM_TO_SIGMA
+    major, minor = (np.where(point, star, axis) for axis in (major, minor))
+    least = np.where(point, STAR / FWHM_TO_SIGMA, least)
+    scales = np.where(point, 0.0, scale)
     x, y = columns["xcentroid"], columns["ycentroid"]
     reach = np.ceil(np.nan_to_num(REACH * major)).astype(int) + 3
     centre = np.nan_to_num(np.column_stack([y, y, x, x])).astype(int)
@@ -69,10 +78,9 @@ def kron_fluxes(
         labels = segmentation.window(window)
         here = ellipses[window.members] - [0, window.left, window.top, 0, 0, 0]
         measured = np.empty((len(here), 3))
+        sizes = scales[window.members], least[window.members]
         place = noise.kernels, noise.step, window.top, window.left
-        kernels.kron(
-            data, err, weight, labels, here, REACH, scale, least[window.members], *place, measured
-        )
+        kernels.kron(data, err, weight, labels, here, REACH, *sizes, *place, measured)
         out[window.members] = measured
     flux, flux_err, radius = out.T
     share = psf.encircled(np.nan_to_num(radius * np.sqrt(major * minor), nan=1e3))

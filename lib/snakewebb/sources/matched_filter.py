@@ -17,6 +17,7 @@ import numpy as np
 from snakewebb.io.bands import in_order
 from snakewebb.kernels import detection
 from snakewebb.references.psf import PointSpread
+from snakewebb.sources.contradiction import in_one_alone
 from snakewebb.sources.detection import joined, touching
 from snakewebb.sources.groups import DESCRIBED, LOW_COVERAGE, RING, Resolver
 from snakewebb.sources.kron import kron_fluxes
@@ -46,6 +47,14 @@ MISFIT = (0.25, 2.5)
 significance."""
 NARROW = (0.1, 1.0)
 """And by how much less of them than of stars the broad filter sees."""
+POINT = (0.15, 1.0)
+"""No wider than a star is what the broad filter sees by no more than such a share more of, and by
+as many standard errors."""
+HALO, MORE = (0.3, 1.5), 1.5
+"""What has as much light around it as a star, between these times that, may be by the last more
+unlike one or narrower: in one exposure stars are as they fall on its pixels."""
+CERTAIN = 20.0
+"""So significant is no cosmic ray that outlier detection leaves where several exposures see it."""
 EXTENDED = 1.5
 """What it sees as many times a star's more of may be a galaxy."""
 
@@ -127,13 +136,15 @@ def find_peaks(
     own["extended"] = own["breadth"] > EXTENDED * shape[1]
     errors = shape_errors(psf)
     wrong = _noise(own, shape, errors, threshold) | _cosmic_rays(own, shape, errors)
+    point = ~wrong & (own["broad"] == 0) & (own["saturated"] == 0)
+    point &= own["significance"] < CERTAIN
+    place = own["x"][point], own["y"][point]
+    wrong[point] = in_one_alone(image.views, *place, psf.fwhm, threads)
     # which have no wings
     rows, own = rows[~wrong], {name: values[~wrong] for name, values in own.items()}
     part, own["near"] = part_of_stars(
         own, everything, seen, threshold, psf.envelope(psf.filter_fwhm), psf.fwhm
     )
-    # what is brightest where data end, and wider than a star, has its middle elsewhere
-    part |= (own["rim"] > 0) & own["extended"] & (own["saturated"] == 0)
     rows, own = rows[~part], {name: values[~part] for name, values in own.items()}
     if not len(rows):
         return {"label": np.empty(0, int)}, segmentation
@@ -143,6 +154,8 @@ def find_peaks(
     columns["saturated"] = own["saturated"] > 0
     columns["near_bright_star"] = own["near"]
     columns["edge"] = own["coverage"] < EDGE
+    broadest = 1 + POINT[0] + POINT[1] * errors[1] / own["significance"]
+    columns["point"] = (own["breadth"] < broadest * shape[1]) & (own["broad"] == 0)
     columns |= kron_fluxes(significance, segmentation, columns, psf, kron_params)
     columns["low_coverage"] = own["low"]
     return columns, segmentation
@@ -166,7 +179,8 @@ def _cosmic_rays(own, shape, errors):
     """Tell which sources are no image that the telescope makes.
 
     They are sharper than a star. Where many exposures see a place, others are found in these
-    already; elsewhere so are those that are unlike a star and not larger.
+    already; elsewhere so are those that are unlike a star and not larger, what has a star's halo
+    by more.
     """
     sharpness, breadth = shape
 
@@ -175,8 +189,9 @@ def _cosmic_rays(own, shape, errors):
 
     error = errors[0] / own["significance"]
     sharp = own["sharpness"] > sharpness * (SHARPNESS[0] + SHARPNESS[1] * error)
-    unlike = (own["misfit"] > limit(MISFIT)) & ~own["extended"]
-    narrow = own["breadth"] < breadth - limit(NARROW)
+    if_star = np.where((own["halo"] > HALO[0]) & (own["halo"] < HALO[1]), MORE, 1.0)
+    unlike = (own["misfit"] > limit(MISFIT) * if_star) & ~own["extended"]
+    narrow = own["breadth"] < breadth - limit(NARROW) * if_star
     return (sharp | own["low"] & (unlike | narrow)) & (own["saturated"] == 0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from snakewebb.io.fits_structure import find, is_packed, read_tree
 from snakewebb.io.headers import value
 from snakewebb.io.noise_correlation import NoiseCorrelation, read_noise_correlation
 from snakewebb.io.planes import open_fits, read_pixels
+from snakewebb.sources.contradiction import View
 from snakewebb.wcs.grid import Grid, header_grid, is_within
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,8 @@ class Mosaic:
         As drizzle has it: how the variance changes from pixel to pixel, in any unit.
     pixfrac : float
         Of drizzle.
+    views : sequence of View
+        Of the exposures that it is made of, if these are at hand.
     """
 
     data: np.ndarray
@@ -53,6 +57,7 @@ class Mosaic:
     correlation: NoiseCorrelation | None = None
     weight: np.ndarray | None = None
     pixfrac: float = 1.0
+    views: Sequence[View] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -84,6 +89,8 @@ class MosaicFile:
 
     Attributes
     ----------
+    views : sequence of View
+        As `Mosaic` has them: none, unless they are given.
     headers : (primary, SCI)
     asdf : bytes
         The ASDF extension.
@@ -141,6 +148,7 @@ class MosaicFile:
         keys = {"name": "INSTRUME", "filter": "FILTER", "pupil": "PUPIL", "detector": "DETECTOR"}
         keys |= {"subarray": "SUBARRAY"}
         self.instrument = {name: value(primary, key, path) for name, key in keys.items()}
+        self.views: Sequence[View] = ()
 
     @property
     def has_errors(self) -> bool:

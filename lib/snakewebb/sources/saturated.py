@@ -104,8 +104,18 @@ def _has_peak(image, labels, label, box):
     return labels[around].flat[np.nanargmax(image[around])] == label
 
 
-def star_light(core: Core, maps: Maps, psf: PointSpread) -> float:
-    """Return the flux of a saturated star by its wings, 0 where none are seen."""
+def star_light(
+    core: tuple[float, float, float], maps: Maps, psf: PointSpread
+) -> tuple[float, float]:
+    """Return the flux of a star by its wings, and the error of that; 0 where none are seen.
+
+    Parameters
+    ----------
+    core : (row, column, radius)
+        What is not looked at, without margins.
+    maps : Maps
+    psf : PointSpread
+    """
     row, column, radius = core[0] + maps.top, core[1] + maps.left, core[2]
     outer = int(radius + WINGS) + 1
     rows, columns = (slice(max(int(at) - outer, 0), int(at) + outer + 1) for at in (row, column))
@@ -113,5 +123,9 @@ def star_light(core: Core, maps: Maps, psf: PointSpread) -> float:
     y, x = np.indices(data.shape)
     distance = np.hypot(y + rows.start - row, x + columns.start - column)
     ring = (weight > 0) & (distance > radius + 1) & (distance < radius + WINGS)
-    model = np.interp(distance[ring], np.arange(len(psf.profile)), psf.profile)
-    return float(np.median(data[ring] / model)) if ring.any() else 0.0
+    if not ring.any():
+        return 0.0, 0.0
+    fluxes = data[ring] / np.interp(distance[ring], np.arange(len(psf.profile)), psf.profile)
+    flux = np.median(fluxes)
+    # of a median of normal values, by their median deviation
+    return float(flux), float(1.858 * np.median(np.abs(fluxes - flux)) / np.sqrt(len(fluxes)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from snakewebb.io.noise_correlation import NoiseCorrelation
 from snakewebb.kernels.detection import look_up
+from snakewebb.sources.contradiction import View
 
 PIECE = 2_000_000
 """Pixels of a piece."""
@@ -34,6 +35,10 @@ class Image(Protocol):
     @property
     def correlation(self) -> NoiseCorrelation | None:
         """How the noise of pixels is correlated; None if it is not known."""
+
+    @property
+    def views(self) -> Sequence[View]:
+        """Exposures that it is made of."""
 
 
 @dataclass(frozen=True)

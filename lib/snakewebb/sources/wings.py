@@ -11,8 +11,11 @@ from snakewebb.sources.peaks import Peaks
 
 STEP = 8
 """Pixels."""
-BEYOND = 3.0
-"""As much brighter than it looks may be a star where data end: its middle may be beyond."""
+FARTHEST = 3.0
+"""So many FWHM beyond where data end may be the middle of a star whose light is seen there."""
+LIGHT = 2.0
+"""What is wider than a star and fainter than as many times that light as it falls inwards is part
+of it."""
 
 
 def part_of_stars(
@@ -33,7 +36,7 @@ def part_of_stars(
     ----------
     sources : mapping of (n,)
         ``x``, ``y``, ``amplitude``, ``error``: see `snakewebb.sources.peaks.Peaks`; ``extended``,
-        whether it is wider than a star; ``rim``, whether it is where data end.
+        whether it is wider than a star; ``rim``, whether it is where data end; ``saturated``.
     peaks : Peaks
         What may be a counterpart.
     seen : (ny, nx) bool
@@ -64,4 +67,29 @@ def part_of_stars(
     in_wings(*places, envelope, fwhm, kept, near)
     part, bright = np.zeros((2, len(x)), bool)
     part[order], bright[order] = ~kept, near
+    # what is brightest where data end, and wider than a star, has its middle elsewhere
+    at_rim = (sources["rim"] > 0) & (sources["saturated"] == 0)
+    part |= at_rim & sources["extended"]
+    part[sources["extended"]] |= _of_stars_beyond(sources, at_rim, envelope, fwhm)
     return part, bright
+
+
+def _of_stars_beyond(sources, at_rim, envelope, fwhm):
+    """Tell which of the sources wider than stars are light of one whose middle is not seen.
+
+    The middle of what is where data end may be beyond, nobody knows how far: the farther, the
+    slower its light falls inwards.
+    """
+    falling = np.maximum.accumulate(envelope[::-1])[::-1]
+    distances = np.arange(len(falling))
+    beyond = range(int(FARTHEST * fwhm))
+    falls = [np.interp(distances + d, distances, falling) / falling[d] for d in beyond]
+    fall = np.max(falls, axis=0)
+    wide = sources["extended"]
+    x, y, amplitude = (sources[name][wide] for name in ("x", "y", "amplitude"))
+    part = np.zeros(len(x), bool)
+    for k in np.flatnonzero(at_rim):
+        distance = np.hypot(x - sources["x"][k], y - sources["y"][k])
+        light = sources["amplitude"][k] * np.interp(distance, distances, fall, right=0.0)
+        part |= amplitude < np.minimum(LIGHT * light, sources["amplitude"][k])
+    return part
