@@ -147,7 +147,7 @@ class Resolver:
         self._place(maps, image, ids, sources, sums, columns)
         # as exact as they are the same in any window
         columns[:, :2] = (columns[:, :2] + corner[::-1]).round(8)
-        variances = np.empty((len(sources), 4))
+        variances = np.empty((len(sources), 1))
         noise = self._noise or UNCORRELATED
         place = noise.kernels, noise.step, *corner
         smoothed = maps.star_flux * np.float32(np.sum(self._kernel**2) ** 2)
@@ -156,7 +156,7 @@ class Resolver:
         )
         if self._noise is None:  # as in the reference pipeline
             variances[:, 0] = sums[:, 2]
-        variances[:, 1:] = self._spread(maps, image, columns, corner)
+        variances = np.column_stack([variances, self._spread(maps, image, columns, corner)])
         columns[:, MISFIT] = self._misfits(maps, ids, sources, columns, corner)
         sources[:, 3:5] += window.top
         sources[:, 5:7] += window.left

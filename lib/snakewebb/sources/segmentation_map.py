@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -14,7 +14,7 @@ from snakewebb.kernels.detection import look_up
 
 PIECE = 2_000_000
 """Pixels of a piece."""
-BAND = 128
+BAND = 32
 """Rows that are read at a time: a processor's cache holds them until they are in place."""
 
 
@@ -28,8 +28,10 @@ class Image(Protocol):
     def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return some rows of data, errors and mask."""
 
-    def weights(self, start: int, stop: int) -> np.ndarray:
-        """Return some rows of the weights."""
+    def fill(
+        self, start: int, data: np.ndarray, err: np.ndarray, weight: np.ndarray | None = None
+    ) -> None:
+        """Fill arrays with rows of data, errors and weights, see `Mosaic.fill`."""
 
     @property
     def correlation(self) -> NoiseCorrelation | None:
@@ -94,6 +96,29 @@ def read_window(image: Image, window: Window) -> tuple[np.ndarray, np.ndarray, n
         for plane, part in zip(planes, image.rows(start, stop), strict=True):
             plane[start - window.top : stop - window.top] = part[:, window.left : window.right]
     return planes
+
+
+def fill_window(image: Image, top: int, columns: slice, planes: Sequence[np.ndarray]) -> None:
+    """Fill arrays with some columns of rows of data, errors and maybe weights, see `Image`.
+
+    Parameters
+    ----------
+    image : Image
+    top : int
+        The first row.
+    columns : slice
+    planes : sequence of (rows, columns) float32
+    """
+    height, width = planes[0].shape
+    whole = width == image.shape[1]
+    room = () if whole else np.empty((len(planes), BAND, image.shape[1]), np.float32)
+    for start in range(0, height, BAND):
+        parts = [plane[start : start + BAND] for plane in planes]
+        rows = parts if whole else [plane[: len(parts[0])] for plane in room]
+        image.fill(top + start, *rows)
+        if not whole:
+            for part, plane in zip(parts, rows, strict=True):
+                part[:] = plane[:, columns]
 
 
 class Segmentation:
