@@ -64,8 +64,11 @@ class PointSpread:
     def stamp(self, dx: float, dy: float) -> np.ndarray:
         """Return the image in pixels, the star off the middle of pixel (size / 2, size / 2)."""
         fy, fx = self.frequencies
-        shifted = self.image(np.exp(-2j * np.pi * (fy * dy + fx * dx)))
-        return shifted[:: self.oversample, :: self.oversample]
+        n = len(self.spectrum)
+        moved = self.spectrum * np.exp(-2j * np.pi * fy * dy) * np.exp(-2j * np.pi * fx * dx)
+        fine = np.fft.irfft2(moved, s=(n, n))
+        pixels = np.arange(-(n // 2), n - n // 2, self.oversample)
+        return fine[pixels[:, None], pixels] * self.oversample**2
 
     def cut(self, reach: int) -> PointSpread:
         """Return the PSF out to some pixels along both axes."""
