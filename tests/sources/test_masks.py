@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy.ndimage import maximum_filter
 
-from snakewebb.sources.masks import GROWTH, _grown, source_mask
+from snakewebb.sources.masks import GROWTH, grown, source_mask
 
 SHAPE = (192, 256)
 
@@ -20,7 +20,7 @@ def add(image, x, y, flux, sigma=2.0):
 @pytest.mark.parametrize("by", [0, 1, 2, 3, 4, 5, 9])
 def test_a_mask_grows_along_both_axes(by):
     mask = np.random.default_rng(by).random((20, 31)) < 0.02
-    assert_array_equal(_grown(mask, by), maximum_filter(mask, 2 * by + 1, mode="constant"))
+    assert_array_equal(grown(mask, by), maximum_filter(mask, 2 * by + 1, mode="constant"))
 
 
 def test_sources_are_masked_and_around_them():

@@ -234,7 +234,7 @@ def test_what_is_known_of_peaks_depends_on_no_pieces(monkeypatch):
     tables = []
     for rows in (100, 5, 2):
         monkeypatch.setattr(segmentation_map, "PIECE", rows * 100)
-        peaks, *_ = step._scan(significance, (100, 100), Segmentation((100, 100)), 1)
+        peaks, *_ = step._scan(significance, 4.6, Segmentation((100, 100)), 1)
         order = np.lexsort((peaks.column, peaks.row, peaks.broad))
         tables.append({name: values[order] for name, values in vars(peaks).items()})
         tables[-1].pop("group")  # of which those without a peak differ

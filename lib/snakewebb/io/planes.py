@@ -167,6 +167,36 @@ def read_pixels(path: str | Path, unit: Unit, rows: slice = slice(None)) -> np.n
     return pixels
 
 
+def fill_rows(path: str | Path, units: Sequence[Unit], start: int, planes: Sequence[np.ndarray]) -> None:
+    """Fill arrays with whole rows of images, from a row on.
+
+    Parameters
+    ----------
+    path : path
+    units : sequence of Unit
+        2-D images.
+    start : int
+    planes : sequence of (rows, nx) float32
+        Memory that is touched for the first time costs more than reading: here it is the caller's.
+
+    Raises
+    ------
+    InputError
+        They cannot be read.
+    """
+    if any(unit.dtype != ">f4" for unit in units):
+        for unit, plane in zip(units, planes, strict=True):
+            with np.errstate(over="ignore"):
+                plane[:] = read_pixels(path, unit, slice(start, start + len(plane)))
+        return
+    with open(path, "rb", buffering=0) as file:
+        for unit, plane in zip(units, planes, strict=True):
+            file.seek(unit.start + start * unit.shape[-1] * plane.itemsize)
+            if file.readinto(plane.data) != plane.nbytes:
+                raise InputError(f"{unit.name}: is cut short: fetch the file again")
+            plane.byteswap(inplace=True)
+
+
 def _pixels(path: str | Path, units: Sequence[Unit], rows: slice) -> Iterator[np.ndarray]:
     """Read units one after the other: their bytes, or through astropy where these are no pixels."""
     plain = all(unit.dtype for unit in units)

@@ -151,23 +151,23 @@ def mesh_noise(image, good, width, step, out):
     Parameters
     ----------
     image : (height, nx) float32
-        The rows of one row of meshes.
+        Rows of one row of meshes.
     good : (height, nx) bool
         Pixels that count, of finite value.
     width : int
         Of a mesh.
     step : int
-        Every such row and column counts.
+        Every such column counts.
     out : (n, 3) float64
         Filled: level and noise, NaN where no pixel counts; and the share of pixels that
         are not clipped.
     """
     height, nx = image.shape
-    values = np.empty(((height - 1) // step + 1) * ((width - 1) // step + 1), np.float32)
+    values = np.empty(height * ((width - 1) // step + 1), np.float32)
     for k in range(out.shape[0]):
         n = 0
         seen = 0
-        for i in range(0, height, step):
+        for i in range(height):
             for j in range(k * width, min((k + 1) * width, nx), step):
                 seen += 1
                 if good[i, j]:

@@ -150,10 +150,11 @@ def propagate(smoothed, err, bad, ids, sources, sums, kernel, kernels, step, top
         With which `smoothed` was made, see `snakewebb.kernels.detection.smooth`.
     kernels, step, top, left
         See `snakewebb.kernels.covariance.quadratic_form`; row and column are those of the images.
-    variances : (n, 4) float64
-        Filled: of the sum of the image, and of the centroid: of x, of y, and their covariance. NaN
-        where there is none.
+    variances : (n, 4) or (n, 1) float64
+        Filled: of the sum of the image, and of the centroid, if that is wanted: of x, of y, and
+        their covariance. NaN where there is none.
     """
+    positions = variances.shape[1] > 1
     ny, nx = smoothed.shape
     m = kernel.size // 2
     both = np.outer(kernel, kernel)
@@ -200,8 +201,10 @@ def propagate(smoothed, err, bad, ids, sources, sums, kernel, kernels, step, top
                 flux[r, c] = shift
                 x[r, c] = gain * (c - pad - sums[k, 3]) / light
                 y[r, c] = gain * (r - pad - sums[k, 4]) / light
-        for weights in (flux, x, y):
-            _blur(weights, kernel)
+        _blur(flux, kernel)
+        if positions:
+            _blur(x, kernel)
+            _blur(y, kernel)
         flux += own
         for r in range(rows):
             for c in range(columns):
@@ -214,6 +217,8 @@ def propagate(smoothed, err, bad, ids, sources, sums, kernel, kernels, step, top
                 y[r, c] *= sigma
         place = kernels, step, top + first_row - pad, left + first - pad
         variances[k, 0] = quadratic_form(flux, *place)
+        if not positions:
+            continue
         variances[k, 1] = quadratic_form(x, *place)
         variances[k, 2] = quadratic_form(y, *place)
         joint = quadratic_form(x + y, *place)

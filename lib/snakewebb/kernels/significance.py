@@ -1,8 +1,39 @@
-"""Sky without sources: what is above limits, and what is not near that."""
+"""A mosaic's planes as filters need them, and its sky without sources."""
 
 import numpy as np
 
 from snakewebb.kernels.cache import njit
+
+
+@njit(
+    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float64, boolean)",
+    cache=True,
+    nogil=True,
+)
+def calibrate(data, err, weight, factor, has_errors):
+    """Change the unit of data and errors, and take the weight from pixels without an error.
+
+    Parameters
+    ----------
+    data, err : (ny, nx) float32
+        Changed.
+    weight : (ny, nx) float32
+        Changed, if it has any rows.
+    factor : float
+        New units in an old one.
+    has_errors : bool
+        If there are none, pixels without data lose their weight.
+    """
+    factor = np.float32(factor)
+    for i in range(data.shape[0]):
+        values, errors = data[i], err[i]
+        for j in range(values.size):
+            values[j] *= factor
+            errors[j] *= factor
+        if weight.shape[0] > 0:
+            known, weights = errors if has_errors else values, weight[i]
+            for j in range(weights.size):
+                weights[j] = np.float32(0) if np.isnan(known[j]) else weights[j]
 
 
 @njit("void(float32[:, ::1], float64[::1], int64, boolean[:, ::1])", cache=True, nogil=True)

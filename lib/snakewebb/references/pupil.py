@@ -38,14 +38,17 @@ def make_pupil(n: int = 384) -> tuple[np.ndarray, np.ndarray]:
     """Return sample positions (m) and transmission of JWST's pupil, V3 upwards."""
     x = (np.arange(n) - (n - 1) / 2) * (DIAMETER + 0.2) / n
     step = x[1] - x[0]
-    X, Y = np.meshgrid(x, x)
     pupil = np.zeros((n, n))
-    for center_x, center_y in segment_centers():
-        u, v = X - center_x, Y - center_y
-        edge = np.max(
-            [np.abs(v), np.abs(np.sqrt(3) * u + v) / 2, np.abs(np.sqrt(3) * u - v) / 2], axis=0
-        )
-        pupil += np.clip(0.5 + (SEGMENT / 2 - edge) / step, 0, 1)
+    reach = SEGMENT / np.sqrt(3) + step
+    for center in segment_centers():
+        first, last = np.searchsorted(x, [center - reach, center + reach])
+        columns, rows = (slice(*ends) for ends in zip(first, last, strict=True))
+        u, v = x[columns] - center[0], x[rows, None] - center[1]
+        tilted = np.sqrt(3) * u
+        edge = np.maximum(np.abs(tilted + v) / 2, np.abs(tilted - v) / 2)
+        edge = np.maximum(np.abs(v), edge)
+        pupil[rows, columns] += np.clip(0.5 + (SEGMENT / 2 - edge) / step, 0, 1)
+    X, Y = x, x[:, None]
     for degrees in (90, 240, 300):
         c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         across = np.clip(0.5 + (STRUT / 2 - np.abs(-s * X + c * Y)) / step, 0, 1)

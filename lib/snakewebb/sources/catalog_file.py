@@ -18,7 +18,7 @@ from snakewebb.io.atomic import BLOCK, replacing
 from snakewebb.io.checksums import make_room, seal
 from snakewebb.io.provenance import ORIGIN, date, history, plain
 from snakewebb.sources.mosaic import MosaicFile
-from snakewebb.sources.segmentation_map import Segmentation, piece_rows
+from snakewebb.sources.segmentation_map import BAND, Segmentation
 
 log = logging.getLogger(__name__)
 
@@ -75,14 +75,11 @@ def write_catalog(catalog: Catalog, mosaic: MosaicFile, cat: str | Path, segm: s
     primary, image, tree = _segmentation_hdus(catalog, mosaic, cat.name, segm.name)
     text = ecsv(catalog.table)
     ny = mosaic.shape[0]
-    step = piece_rows(mosaic.shape)
     with replacing(cat) as cat_file, replacing(segm) as segm_file:
         segm_file.write(primary.header.tostring().encode("ascii"))
         segm_file.write(image.tostring().encode("ascii"))
-        for start in range(0, ny, step):
-            labels = catalog.segmentation.rows(start, min(start + step, ny))
-            # FITS has no unsigned integers: BZERO takes off half their range
-            segm_file.write((labels ^ np.uint32(1 << 31)).astype(">u4").data)
+        for start in range(0, ny, BAND):
+            segm_file.write(catalog.segmentation.stored_rows(start, min(start + BAND, ny)).data)
         segm_file.write(bytes(-segm_file.tell() % BLOCK))
         segm_file.write(extension(tree))
         seal(segm_file)

@@ -81,6 +81,18 @@ class Added:
         """Return some rows of data, err and mask."""
         data, err, mask = self._mosaic.rows(start, stop)
         data = data.copy()
+        self._add(start, data)
+        return data, err, mask
+
+    def fill(
+        self, start: int, data: np.ndarray, err: np.ndarray, weight: np.ndarray | None = None
+    ) -> None:
+        """Fill arrays with some rows, see `snakewebb.sources.mosaic.Mosaic`."""
+        self._mosaic.fill(start, data, err, weight)
+        self._add(start, data)
+
+    def _add(self, start, data):
+        stop = start + len(data)
         margin = self._half + 1
         first, last = np.searchsorted(self._y, [start - margin, stop + margin])
         for k in range(first, last):
@@ -92,11 +104,6 @@ class Added:
                 place = data[top + rows.start :, left + columns.start :]
                 part = stamp[rows, columns]
                 place[: part.shape[0], : part.shape[1]] += part
-        return data, err, mask
-
-    def weights(self, start: int, stop: int) -> np.ndarray:
-        """Return some rows of the weights."""
-        return self._mosaic.weights(start, stop)
 
 
 def measure_completeness(

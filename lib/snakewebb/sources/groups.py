@@ -148,7 +148,7 @@ class Resolver:
         self._place(maps, image, ids, sources, sums, columns)
         # as exact as they are the same in any window
         columns[:, :2] = (columns[:, :2] + corner[::-1]).round(8)
-        variances = np.empty((len(sources), 4))
+        variances = np.empty((len(sources), 1))
         noise = self._noise or UNCORRELATED
         place = noise.kernels, noise.step, *corner
         kernel = self._significance.kernels["star"]
@@ -156,7 +156,7 @@ class Resolver:
         shapes.propagate(smoothed, err, inner_bad, ids, sources, sums, kernel, *place, variances)
         if self._noise is None:  # as in the reference pipeline
             variances[:, 0] = sums[:, 2]
-        variances[:, 1:] = self._spread(maps, image, columns, corner)
+        variances = np.column_stack([variances, self._spread(maps, image, columns, corner)])
         low = np.flatnonzero(columns[:, DESCRIBED.index("weight")] < self._low)
         columns[low, MISFIT] = self._misfits(maps, ids, sources[low], columns[low], corner)
         columns[low, HALO] = self._halos(maps, columns[low], corner)

@@ -48,18 +48,18 @@ def source_mask(image: np.ndarray, bad: np.ndarray) -> np.ndarray:
     boxes = np.empty((connect(above, 8, labels), 6), np.int64)
     extents(labels, boxes)
     large = np.concatenate([[False], boxes[:, 4] >= LEAST])
-    return _grown(large[labels], GROWTH)
+    return grown(large[labels], GROWTH)
 
 
-def _grown(mask: np.ndarray, by: int) -> np.ndarray:
+def grown(mask: np.ndarray, by: int) -> np.ndarray:
     """Return a mask with all pixels that are so near along both axes."""
     for _ in range(2):
         reach = 0
         while reach < by:  # shifts of what is grown already leave no gap
             step = min(reach + 1, by - reach)
-            grown = mask.copy()
-            grown[step:] |= mask[:-step]
-            grown[:-step] |= mask[step:]
-            mask, reach = grown, reach + step
+            wider = mask.copy()
+            wider[step:] |= mask[:-step]
+            wider[:-step] |= mask[step:]
+            mask, reach = wider, reach + step
         mask = np.ascontiguousarray(mask.T)
     return mask

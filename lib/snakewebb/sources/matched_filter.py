@@ -100,7 +100,7 @@ def find_peaks(
     """
     segmentation = Segmentation(image.shape, scratch)
     significance = Significance(image, psf.fwhm, psf.filter_fwhm, boxsize, threads)
-    everything, boxes, parents, seen = _scan(significance, image.shape, segmentation, threads)
+    everything, boxes, parents, seen = _scan(significance, threshold, segmentation, threads)
     everything = everything.calibrated()
     limit = np.where(everything.broad, threshold + BROAD, threshold)
     peaks = everything[(everything.significance > limit) & (everything.group > 0)]
@@ -195,7 +195,7 @@ def _cosmic_rays(own, shape, errors):
     return (sharp | own["low"] & (unlike | narrow)) & (own["saturated"] == 0)
 
 
-def _scan(significance, shape, segmentation, threads):
+def _scan(significance, threshold, segmentation, threads):
     """List peaks and label the pixels around them; the ids of pixels go to the segmentation.
 
     Returns
@@ -208,8 +208,8 @@ def _scan(significance, shape, segmentation, threads):
     seen : ndarray of bool
         See `part_of_stars`.
     """
-    ny, nx = shape
-    step = piece_rows(shape)
+    ny, nx = significance.shape
+    step = piece_rows(significance.shape)
 
     def label(start):
         stop = min(start + step, ny)
@@ -222,7 +222,7 @@ def _scan(significance, shape, segmentation, threads):
         number = detection.connect(above, 8, labels)
         boxes = np.empty((number, 6), int)
         detection.extents(labels, boxes)
-        peaks = Peaks.of(significance, maps, first, own, FAINTEST)
+        peaks = Peaks.of(significance, maps, first, own, FAINTEST, threshold)
         peaks.group = labels[peaks.row - start, peaks.column].astype(int)
         kept = np.zeros(number + 1, bool)
         kept[peaks.group] = True

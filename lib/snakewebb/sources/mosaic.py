@@ -13,7 +13,8 @@ from snakewebb.errors import InputError
 from snakewebb.io.fits_structure import find, is_packed, read_tree
 from snakewebb.io.headers import value
 from snakewebb.io.noise_correlation import NoiseCorrelation, read_noise_correlation
-from snakewebb.io.planes import open_fits, read_pixels
+from snakewebb.io.planes import fill_rows, open_fits, read_pixels
+from snakewebb.kernels.significance import calibrate
 from snakewebb.sources.contradiction import View
 from snakewebb.wcs.grid import Grid, header_grid, is_within
 
@@ -78,6 +79,22 @@ class Mosaic:
         if self.weight is None:
             return np.ones((stop - start, self.shape[1]), np.float32)
         return self.weight[start:stop]
+
+    def fill(
+        self, start: int, data: np.ndarray, err: np.ndarray, weight: np.ndarray | None = None
+    ) -> None:
+        """Fill arrays with rows of data, errors and weights, from a row on.
+
+        Parameters
+        ----------
+        start : int
+        data, err, weight : (rows, nx) float32
+            Weights, if they are wanted, are 0 where the mask is True.
+        """
+        stop = start + len(data)
+        data[:], err[:] = self.data[start:stop], self.err[start:stop]
+        if weight is not None:
+            weight[:] = np.where(self.mask[start:stop], 0, self.weights(start, stop))
 
 
 class MosaicFile:
@@ -172,6 +189,19 @@ class MosaicFile:
     def weights(self, start: int, stop: int) -> np.ndarray:
         """Return some rows of the weights, see `Mosaic`."""
         return self._read("WHT", start, stop)
+
+    def fill(
+        self, start: int, data: np.ndarray, err: np.ndarray, weight: np.ndarray | None = None
+    ) -> None:
+        """Fill arrays with some rows, see `Mosaic`."""
+        planes = {"SCI": data, "ERR": err if self.has_errors else None, "WHT": weight}
+        wanted = {name: plane for name, plane in planes.items() if plane is not None}
+        units = [self._units[name] for name in wanted]
+        fill_rows(self._path, units, start, [*wanted.values()])
+        if not self.has_errors:
+            err[:] = np.nan
+        nothing = data[:0] if weight is None else weight
+        calibrate(data, err, nothing, self._to_jansky, self.has_errors)
 
     def _read(self, name, start, stop):
         rows = read_pixels(self._path, self._units[name], slice(start, stop))

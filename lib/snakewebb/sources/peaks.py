@@ -65,9 +65,18 @@ class Peaks:
 
     @classmethod
     def of(
-        cls, significance: Significance, maps: Maps, first: int, rows: slice, threshold: float
+        cls,
+        significance: Significance,
+        maps: Maps,
+        first: int,
+        rows: slice,
+        threshold: float,
+        least: float = 0.0,
     ) -> Peaks:
-        """List the peaks in some rows of a part of a mosaic that begins at row `first`."""
+        """List the peaks in some rows of a part of a mosaic that begins at row `first`.
+
+        Coverage and sharpness are NaN of those that are less significant than the last number.
+        """
         parts = []
         for name, image in (("star", maps.star), ("broad", maps.broad)):
             places = list_peaks(image, threshold, rows)
@@ -78,11 +87,6 @@ class Peaks:
             matched_filter.describe(maps.data, maps.err, maps.weight, kernel, places + shift, out)
             row, column = places.T
             amplitude, error, variance, _ = out.T
-            whole = out
-            if name == "star":
-                wide, whole = significance.kernels["broad"], np.empty_like(out)
-                planes = maps.data, maps.err, maps.weight
-                matched_filter.describe(*planes, wide, places + shift, whole)
             noise, broad_noise = (
                 significance.noise(row + first, column, each) for each in (name, "broad")
             )
@@ -92,11 +96,12 @@ class Peaks:
                 excess = np.sqrt(variance / blank)
             # errors may be 0, or not known
             excess = np.where((excess > 0) & np.isfinite(excess), excess, 1)
-            shape, narrow = np.empty((number, 2)), np.empty_like(image)
-            small, inner = significance.kernels["narrow"], (maps.top, maps.left)
-            matched_filter.weighted_near(maps.data, maps.weight, small, *inner, places, narrow)
-            matched_filter.heights(image, narrow, places, shape)
-            values, (gain, sharp) = image[row, column].astype(float), shape.T
+            shape, values = np.empty((number, 2)), image[row, column].astype(float)
+            matched_filter.heights(image, image, places, shape)
+            gain = shape[:, 0].copy()
+            bright = gain * values > least
+            coverage, sharp = np.full((2, number), np.nan)
+            coverage[bright], sharp[bright] = _seen(significance, maps, image, places[bright])
             parts.append(
                 cls(
                     row=row + first,
@@ -105,7 +110,7 @@ class Peaks:
                     excess=excess,
                     amplitude=gain * amplitude,
                     error=error,
-                    coverage=whole[:, 3],
+                    coverage=coverage,
                     sharpness=sharp / (gain * values * noise),
                     breadth=maps.broad[row, column] * broad_noise / (gain * values * noise),
                     broad=np.full(number, name == "broad"),
@@ -135,6 +140,19 @@ class Peaks:
         peaks = self[order]
         peaks.group = group[order]
         return peaks
+
+
+def _seen(significance, maps, image, places):
+    """Return coverage and height in the narrow filter at peaks of an image, see `Peaks`."""
+    corner, kernels = (maps.top, maps.left), significance.kernels
+    described, shape = np.empty((len(places), 4)), np.empty((len(places), 2))
+    planes = maps.data, maps.err, maps.weight
+    matched_filter.describe(*planes, kernels["broad"], places + corner, described)
+    narrow = np.empty_like(image)
+    planes = maps.data, maps.weight
+    matched_filter.weighted_near(*planes, kernels["narrow"], *corner, places, narrow)
+    matched_filter.heights(image, narrow, places, shape)
+    return described[:, 3], shape[:, 1]
 
 
 def list_peaks(image: np.ndarray, threshold: float, rows: slice) -> np.ndarray:

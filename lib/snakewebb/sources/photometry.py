@@ -9,7 +9,7 @@ import numpy as np
 from snakewebb.io.noise_correlation import UNCORRELATED, NoiseCorrelation
 from snakewebb.kernels.photometry import annulus_sky, circle_errors, circle_sums, nearest
 from snakewebb.sources.mosaic import Mosaic, MosaicFile
-from snakewebb.sources.segmentation_map import read_window, windows
+from snakewebb.sources.segmentation_map import fill_window, windows
 from snakewebb.sources.shapes import FWHM_TO_SIGMA
 
 AB_ZERO_POINT = 8.9
@@ -53,7 +53,9 @@ def photometry(
     columns: dict[str, np.ndarray] = {}
     around = centre + np.array([-reach, reach, -reach, reach])
     for window in windows(around, mosaic.shape):
-        data, err, _ = read_window(mosaic, window)
+        shape = window.bottom - window.top, window.right - window.left
+        data, err = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        fill_window(mosaic, window.top, slice(window.left, window.right), (data, err))
         here_x, here_y = x[window.members] - window.left, y[window.members] - window.top
         measured = aperture_photometry(
             data,

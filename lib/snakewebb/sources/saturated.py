@@ -7,6 +7,7 @@ import numpy as np
 from snakewebb.kernels import detection
 from snakewebb.kernels import groups as kernels
 from snakewebb.references.psf import PointSpread
+from snakewebb.sources.masks import grown
 from snakewebb.sources.significance import Maps
 
 LOST = 0.6
@@ -69,11 +70,7 @@ def _cores(bad, maps, ids, fwhm):
         if top < 0 or left < 0 or bottom > ny or right > nx:
             continue
         here = labels[top:bottom, left:right] == k + 1
-        around = np.zeros_like(here)
-        for dy in (-1, 0, 1):
-            for dx in (-1, 0, 1):
-                around |= np.roll(here, (dy, dx), (0, 1))
-        around &= ~here
+        around = grown(here, 1) & ~here
         rim = maps.star[top:bottom, left:right][around]
         group = ids[top:bottom, left:right][around]
         lost = (weight[top:bottom, left:right][here] == 0).any()

@@ -15,7 +15,7 @@ from snakewebb.sources.contradiction import View
 
 PIECE = 2_000_000
 """Pixels of a piece."""
-BAND = 128
+BAND = 32
 """Rows that are read at a time: a processor's cache holds them until they are in place."""
 
 
@@ -29,8 +29,10 @@ class Image(Protocol):
     def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return some rows of data, errors and mask."""
 
-    def weights(self, start: int, stop: int) -> np.ndarray:
-        """Return some rows of the weights."""
+    def fill(
+        self, start: int, data: np.ndarray, err: np.ndarray, weight: np.ndarray | None = None
+    ) -> None:
+        """Fill arrays with rows of data, errors and weights, see `Mosaic.fill`."""
 
     @property
     def correlation(self) -> NoiseCorrelation | None:
@@ -101,6 +103,29 @@ def read_window(image: Image, window: Window) -> tuple[np.ndarray, np.ndarray, n
     return planes
 
 
+def fill_window(image: Image, top: int, columns: slice, planes: Sequence[np.ndarray]) -> None:
+    """Fill arrays with some columns of rows of data, errors and maybe weights, see `Image`.
+
+    Parameters
+    ----------
+    image : Image
+    top : int
+        The first row.
+    columns : slice
+    planes : sequence of (rows, columns) float32
+    """
+    height, width = planes[0].shape
+    whole = width == image.shape[1]
+    room = () if whole else np.empty((len(planes), BAND, image.shape[1]), np.float32)
+    for start in range(0, height, BAND):
+        parts = [plane[start : start + BAND] for plane in planes]
+        rows = parts if whole else [plane[: len(parts[0])] for plane in room]
+        image.fill(top + start, *rows)
+        if not whole:
+            for part, plane in zip(parts, rows, strict=True):
+                part[:] = plane[:, columns]
+
+
 class Segmentation:
     """A segmentation map, read by rows.
 
@@ -114,23 +139,37 @@ class Segmentation:
     def __init__(self, shape: tuple[int, int], scratch: BinaryIO | None = None):
         self.shape = tuple(shape)
         self._file = io.BytesIO() if scratch is None else scratch
-        self._final: np.ndarray | None = None
+        self._labels = np.zeros(1, np.uint32)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Return labels of sources, 0 for none: uint32, (stop - start, nx)."""
-        if self._final is None:
-            return np.zeros((stop - start, self.shape[1]), np.uint32)
-        return _looked_up(self._read(start, stop), self._final)
+        return self._looked_up(start, stop, self._labels)
+
+    def stored_rows(self, start: int, stop: int) -> np.ndarray:
+        """Return them as FITS stores them, which has no unsigned integers: less 2**31."""
+        stored = (self._labels ^ np.uint32(1 << 31)).astype(">u4")
+        return self._looked_up(start, stop, stored.view(np.uint32))
+
+    def _looked_up(self, start, stop, lookup):
+        """Return what the ids in some rows stand for, int32 or uint32."""
+        out = np.empty((stop - start, self.shape[1]), lookup.dtype)
+        if len(lookup) == 1:  # there are no sources
+            out[:] = lookup[0]
+            return out
+        for first in range(0, len(out), BAND):
+            part = out[first : first + BAND]
+            ids = part.view(np.int32)
+            self._read(start + first, ids)
+            look_up(ids, lookup, part)
+        return out
 
     def finish(self, labels: np.ndarray) -> None:
         """Say what label each id stands for."""
-        self._final = labels
+        self._labels = labels
 
-    def _read(self, start, stop):
-        out = np.empty((stop - start, self.shape[1]), np.int32)
+    def _read(self, start, out):
         self._file.seek(4 * self.shape[1] * start)
         self._file.readinto(out)
-        return out
 
     def write(self, start: int, ids: np.ndarray) -> None:
         """Write some rows of ids: int32, (rows, nx)."""
@@ -139,27 +178,24 @@ class Segmentation:
 
     def window(self, window: Window, lookup: np.ndarray | None = None) -> np.ndarray:
         """Look up what the ids in a window stand for; by default, their labels."""
-        lookup = self._final if lookup is None else lookup
-        assert lookup is not None
+        lookup = self._labels if lookup is None else lookup
+        if window.right - window.left == self.shape[1]:
+            return self._looked_up(window.top, window.bottom, lookup)
         out = np.empty((window.bottom - window.top, window.right - window.left), lookup.dtype)
         for start in range(window.top, window.bottom, BAND):
-            stop = min(start + BAND, window.bottom)
-            found = _looked_up(self._read(start, stop), lookup)
-            out[start - window.top : stop - window.top] = found[:, window.left : window.right]
+            found = self._looked_up(start, min(start + BAND, window.bottom), lookup)
+            place = start - window.top
+            out[place : place + BAND] = found[:, window.left : window.right]
         return out
 
     def put(self, window: Window, ids: np.ndarray, lowest: int) -> None:
         """Write the ids in a window that are not less than the lowest."""
         for start in range(window.top, window.bottom, BAND):
-            stop = min(start + BAND, window.bottom)
-            new = ids[start - window.top : stop - window.top]
-            old = self._read(start, stop)
-            np.copyto(old[:, window.left : window.right], new, where=new >= lowest)
+            new = ids[start - window.top :][:BAND]
+            wanted = new >= lowest
+            if not wanted.any():
+                continue
+            old = np.empty((len(new), self.shape[1]), np.int32)
+            self._read(start, old)
+            np.copyto(old[:, window.left : window.right], new, where=wanted)
             self.write(start, old)
-
-
-def _looked_up(ids, lookup):
-    """Return what ids stand for, int32 or uint32, in their place."""
-    out = ids.view(lookup.dtype)
-    look_up(ids, lookup, out)
-    return out

@@ -18,7 +18,7 @@ from snakewebb.io.bands import in_order
 from snakewebb.kernels import matched_filter as kernels
 from snakewebb.kernels import significance as blank_kernels
 from snakewebb.sources.background import NoPixel
-from snakewebb.sources.segmentation_map import BAND, Image, piece_rows
+from snakewebb.sources.segmentation_map import BAND, Image, fill_window, piece_rows
 from snakewebb.sources.shapes import FWHM_TO_SIGMA
 from snakewebb.sources.surface import Surface
 
@@ -188,17 +188,20 @@ class Significance:
         return self._variance[0].at(rows, columns)
 
     def _unfiltered(self, start, stop):
-        data, err, mask = self._image.rows(start, stop)
-        good = np.isfinite(data) & ~mask
-        yield data, good, SKY_SAMPLES
-        weight = self._image.weights(start, stop)
+        shape = stop - start, self.shape[1]
+        data, err, weight = (np.empty(shape, np.float32) for _ in range(3))
+        fill_window(self._image, start, slice(None), (data, err, weight))
+        good = np.isfinite(data) & (weight != 0)
+        yield data, good, self._step(SKY_SAMPLES, 1.0)
+        step = self._step(WEIGHT_SAMPLES, 1.0)
+        err, weight, good = (np.ascontiguousarray(plane[::step]) for plane in (err, weight, good))
         # errors may be infinite, or too large for single precision
         with np.errstate(over="ignore", invalid="ignore"):
             product = weight * err**2
         if not np.isfinite(product[good]).any():
-            product = np.ones_like(data)
-        yield product, good & np.isfinite(product), WEIGHT_SAMPLES
-        yield weight, good, WEIGHT_SAMPLES
+            product = np.ones_like(err)
+        yield product, good & np.isfinite(product), step
+        yield weight, good, step
 
     def _planes(self, start, stop, left, right):
         """Return data less background, errors and weights with margins, and these margins."""
@@ -208,13 +211,9 @@ class Significance:
         planes = tuple(np.empty((last - first, outer - inner), np.float32) for _ in range(3))
         for top in range(first, last, BAND):
             bottom = min(top + BAND, last)
-            data, err, mask = (part[:, inner:outer] for part in self._image.rows(top, bottom))
-            weight = self._image.weights(top, bottom)[:, inner:outer]
             own = tuple(plane[top - first : bottom - first] for plane in planes)
-            for plane, part in zip(own, (data, err, weight), strict=True):
-                plane[:] = part
-            bad = np.ascontiguousarray(mask)
-            self._sky[0].subtract(own[0], bad, own[2], top, bottom, slice(inner, outer))
+            fill_window(self._image, top, slice(inner, outer), own)
+            self._sky[0].subtract(own[0], own[2], top, bottom, slice(inner, outer))
         return *planes, start - first, left - inner
 
     def _filtered(self, start, stop):
@@ -226,24 +225,27 @@ class Significance:
         for name, out in maps.items():
             kernels.weighted(data, weight, self.kernels[name], margin, out, out[:0])
         blank = self._blank(maps, good)
+        step = self._step(MAP_SAMPLES)
+        thin = np.ascontiguousarray(blank[::step])
         for out in maps.values():
-            yield out, blank, MAP_SAMPLES
-        yield np.ascontiguousarray(data[rows]), blank, SAMPLES
+            yield np.ascontiguousarray(out[::step]), thin, step
+        step = self._step(SAMPLES)
+        yield *(np.ascontiguousarray(plane[::step]) for plane in (data[rows], blank)), step
 
     def _blank(self, maps, good):
         """Tell which good pixels are not near sources; all of a mesh that is full of these."""
-        width, step = self._box[1], self._step(MAP_SAMPLES, LINES)
+        width, step = self._box[1], self._step(MAP_SAMPLES)
         found = np.empty((-(-good.shape[1] // width), 3))
-        sources = np.zeros(good.shape, bool)
+        sources, thin = np.zeros(good.shape, bool), np.ascontiguousarray(good[::step])
         for name, limit in MASKED.items():
-            kernels.mesh_noise(maps[name], good, width, step, found)
+            kernels.mesh_noise(np.ascontiguousarray(maps[name][::step]), thin, width, step, found)
             level, noise, _ = found.T
             blank_kernels.mark(maps[name], level + limit * noise, width, sources)
         blank = np.empty(good.shape, bool)
         blank_kernels.blank(sources, good, self._reach, width, LEAST_BLANK, blank)
         return blank
 
-    def _step(self, samples, share):
+    def _step(self, samples, share=LINES):
         """Return which rows and columns count: every so many."""
         height, width = self._box
         return max(int(np.sqrt(share * height * width / samples)), 1)
@@ -251,7 +253,7 @@ class Significance:
     def _measure(self, images, share):
         """Return level and noise, as surfaces, of each of the images that a function gives.
 
-        A share of the rows of each mesh counts.
+        It gives every so many rows, with that number, of a share of the rows of each mesh.
         """
         ny, nx = self._image.shape
         height, width = self._box
@@ -263,9 +265,9 @@ class Significance:
 
         def line(start):
             found = []
-            for image, good, samples in images(*part(start)):
+            for image, good, step in images(*part(start)):
                 found.append(np.empty((-(-nx // width), 3)))
-                kernels.mesh_noise(image, good, width, self._step(samples, share), found[-1])
+                kernels.mesh_noise(image, good, width, step, found[-1])
             return found
 
         meshes = np.array(list(in_order(line, range(0, ny, height), self._threads)))

@@ -37,6 +37,9 @@ class Surface:
         self.median = float(np.median(mesh))
         self._low, self._high = mesh.min(), mesh.max()
         self._places = [_places(*sizes) for sizes in zip(box, shape, strict=True)]
+        self._width = width = box[1]
+        # columns repeat: those from the middle of a mesh on
+        self._across = _places(width, 2 * width)[1][width // 2 :][:width].T.copy()
         for _ in range(2):
             mesh = np.linalg.solve(_values_of(len(mesh)), mesh)
             mesh = np.pad(mesh, ((2, 2), (0, 0)), mode="symmetric" if len(mesh) > 1 else "edge").T
@@ -66,23 +69,23 @@ class Surface:
     def subtract(
         self,
         data: np.ndarray,
-        bad: np.ndarray,
         weight: np.ndarray,
         start: int,
         stop: int,
         columns: slice = slice(None),
     ) -> None:
         """Subtract it from a part of an image, see `snakewebb.kernels.surface.subtract`."""
-        kernels.subtract(*self._spline(start, stop, columns), data, bad, weight)
+        kernels.subtract(*self._spline(start, stop, columns), data, weight)
 
     def _spline(self, start, stop, columns):
-        (below_y, weights_y), (below_x, weights_x) = self._places
+        (below_y, weights_y), (below_x, _) = self._places
         return (
             self._coefficients,
             below_y[start:stop],
             weights_y[start:stop],
             below_x[columns],
-            np.ascontiguousarray(weights_x[columns].T),
+            self._across,
+            ((columns.start or 0) - self._width // 2) % self._width,
             self._low,
             self._high,
         )
