@@ -166,9 +166,9 @@ class Resolver:
 
     def _place(self, maps, image, ids, sources, sums, columns):
         """Measure positions; those that lead out of a source's own pixels stay at the peak."""
-        # the peak of a wide one is where noise has put it
+        # the peak of a wide one is where noise has put it; what has no light has no middle
         middle = sums[:, 3:5] + sources[:, [5, 3]]
-        wide = columns[:, -1] > 0
+        wide = (columns[:, -1] > 0) & np.isfinite(middle).all(axis=1)
         place = np.where(wide[:, None], middle, columns[:, :2])
         place += [maps.left, maps.top]
         for chosen, sigma in self._windows(columns):
