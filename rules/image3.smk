@@ -254,15 +254,15 @@ rule source_catalog:
     input:
         unpack(of(plan.references, names=("apcorr", "abvegaoffset"))),
         mosaic="<results>/{product}/{product}_i2d.fits",
-        exposures=of(plan.files, kind="crf"),
-        facts="<results>/{product}/work/{product}_facts.zip",
-        alignment="<results>/{product}/work/{product}_alignment.json",
+        made_of=of(plan.made_of),
         kernels=ancient("<results>/kernels.done"),
     output:
         "<results>/{product}/{product}_cat.fits",
         "<results>/{product}/{product}_cat.reg",
-        catalog="<results>/{product}/{product}_cat.ecsv",
-        segmentation="<results>/{product}/{product}_segm.fits",
+        out=[
+            "<results>/{product}/{product}_cat.ecsv",
+            "<results>/{product}/{product}_segm.fits",
+        ],
     log:
         "<logs>/{product}/source_catalog.log",
     wildcard_constraints:

@@ -21,7 +21,7 @@ from snakewebb.io.dq import OUTLIER
 from snakewebb.jobs.i2d import write_mosaic
 from snakewebb.jobs.median import write_median
 from snakewebb.jobs.skymatch import match_exposures
-from snakewebb.jobs.source_catalog import MadeOf, make_catalog
+from snakewebb.jobs.source_catalog import make_catalog
 from snakewebb.mosaicking.sky_levels import SkyResult
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
@@ -335,7 +335,7 @@ def test_results_do_not_depend_on_threads_bands_and_pieces(
     same_pixels(made, folder / made.name)
 
     catalog, segm = tmp_path / "cat.ecsv", tmp_path / "segm.fits"
-    made_of = MadeOf(flagged, facts, alignment)
+    made_of = [facts, alignment, *flagged]
     make_catalog(folder / made.name, (catalog, segm), made_of=made_of, threads=3)
     same_pixels(segm, f"{folder / product.name}_segm.fits")
     tables = [p.read_text() for p in (catalog, folder / f"{product.name}_cat.ecsv")]

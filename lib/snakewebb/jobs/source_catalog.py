@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -27,46 +26,11 @@ from snakewebb.wcs.exposure import open_exposures
 from snakewebb.wcs.grid import Grid
 
 
-@dataclass(frozen=True)
-class MadeOf:
-    """What a mosaic is made of.
-
-    Attributes
-    ----------
-    exposures : sequence of paths
-        All ``_crf``.
-    facts, alignment : path
-        What `snakewebb.jobs.align.align_product` wrote.
-    """
-
-    exposures: Sequence[str | Path]
-    facts: str | Path
-    alignment: str | Path
-
-    def views(self, grid: Grid) -> list[View]:
-        """Return the exposures on the mosaic's grid; none where they follow a moving target."""
-        result = AlignmentResult.read(self.alignment)
-        if result.step == "assign_mtwcs":  # past which stars move
-            return []
-        with open_exposures(self.facts) as known:
-            return [_view(path, known, result.layout, grid) for path in self.exposures]
-
-
-def _view(path, known, layout, grid):
-    name = product_exposure(path)
-    geometry = known(name).geometry.corrected(layout.placements[name].correction)
-    finder = pixel_finder(geometry)
-    x, y = grid.sky_to_pixel(geometry.ra, geometry.dec)
-    scale = np.degrees(np.sqrt(grid.pixel_area)) / geometry.pixel_scale
-    box = (x.min(), x.max(), y.min(), y.max())
-    return View(path, lambda x, y: finder(*grid.pixel_to_sky(x, y)), box, float(scale))
-
-
 def make_catalog(
     mosaic: str | Path,
-    out: tuple[str | Path, str | Path],
+    out: Sequence[str | Path],
     *,
-    made_of: MadeOf | None = None,
+    made_of: Sequence[str | Path] = (),
     apcorr: str | Path | None = None,
     abvegaoffset: str | Path | None = None,
     names: Mapping[str, str] = MappingProxyType({}),
@@ -82,8 +46,9 @@ def make_catalog(
     out : (path, path)
         The catalogue (ECSV) and the segmentation map (FITS) to write. Beside the former it is
         written as FITS table (``.fits``) and as regions of DS9 (``.reg``), too.
-    made_of : MadeOf, optional
-        With it ``matched_filter`` leaves out what one exposure sees and the others don't.
+    made_of : sequence of paths, optional
+        What `snakewebb.jobs.align.align_product` wrote, facts and alignment, and all ``_crf``. With
+        them ``matched_filter`` leaves out what one exposure sees and the others don't.
     apcorr, abvegaoffset : path, optional
         Reference files, see `source_catalog`.
     names : mapping, optional
@@ -106,8 +71,8 @@ def make_catalog(
     """
     catalog, segmentation = out
     image = MosaicFile(mosaic)
-    if made_of is not None:
-        image.views = made_of.views(image.grid)
+    if made_of:
+        image.views = _views(image.grid, *made_of)
     with tempfile.TemporaryFile(dir=Path(segmentation).parent) as scratch:
         found = source_catalog(
             image,
@@ -131,3 +96,22 @@ def _add_exposures(table: QTable, mosaic: str | Path) -> None:
     x, y = (np.asarray(table[name]) for name in ("xcentroid", "ycentroid"))
     table["n_exposures"] = count_exposures(mosaic, x, y)
     table["n_exposures"].info.description = "Exposures of the source, 0 if not known"
+
+
+def _views(grid, facts, alignment, *exposures):
+    """Return the exposures on the mosaic's grid; none where they follow a moving target."""
+    result = AlignmentResult.read(alignment)
+    if result.step == "assign_mtwcs":  # past which stars move
+        return []
+    with open_exposures(facts) as known:
+        return [_view(path, known, result.layout, grid) for path in exposures]
+
+
+def _view(path, known, layout, grid):
+    name = product_exposure(path)
+    geometry = known(name).geometry.corrected(layout.placements[name].correction)
+    finder = pixel_finder(geometry)
+    x, y = grid.sky_to_pixel(geometry.ra, geometry.dec)
+    scale = np.degrees(np.sqrt(grid.pixel_area)) / geometry.pixel_scale
+    box = (x.min(), x.max(), y.min(), y.max())
+    return View(path, lambda x, y: finder(*grid.pixel_to_sky(x, y)), box, float(scale))

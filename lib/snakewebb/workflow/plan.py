@@ -166,6 +166,11 @@ class Plan:
             for exposure in known.of_type(exptype)
         ]
 
+    def made_of(self, product: str) -> list[str]:
+        """Return where the exposures of a product lie, and all ``crf``."""
+        work = f"<results>/{product}/work/{product}"
+        return [f"{work}_facts.zip", f"{work}_alignment.json", *self.files(product, "crf")]
+
     def facts_files(self, product: str) -> list[str]:
         """Return what find_sources writes of each exposure."""
         exposures = self.products[product].of_type("science")
