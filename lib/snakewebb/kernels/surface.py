@@ -75,9 +75,7 @@ def divide(coefficients, below_y, weights_y, below_x, weights_x, phase, low, hig
 
 
 @njit(f"void({SPLINE}, float32[:, ::1], float32[:, ::1])", cache=True, nogil=True)
-def subtract(
-    coefficients, below_y, weights_y, below_x, weights_x, phase, low, high, data, weight
-):
+def subtract(coefficients, below_y, weights_y, below_x, weights_x, phase, low, high, data, weight):
     """Subtract a spline from an image, in place; see `spline`.
 
     Parameters
