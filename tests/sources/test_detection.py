@@ -301,6 +301,9 @@ class Endless:
     def rows(self, start, stop):
         return tuple(plane[np.arange(start, stop) % 300] for plane in self.tile.rows(0, 300))
 
+    def fill(self, start, data, err, weight=None):
+        data[:], err[:], _ = self.rows(start, start + len(data))
+
 
 def test_memory_does_not_grow_with_the_mosaic(tmp_path, monkeypatch):
     tile = crowd((300, 1000), 60, seed=3)

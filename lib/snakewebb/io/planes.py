@@ -167,7 +167,9 @@ def read_pixels(path: str | Path, unit: Unit, rows: slice = slice(None)) -> np.n
     return pixels
 
 
-def fill_rows(path: str | Path, units: Sequence[Unit], start: int, planes: Sequence[np.ndarray]) -> None:
+def fill_rows(
+    path: str | Path, units: Sequence[Unit], start: int, planes: Sequence[np.ndarray]
+) -> None:
     """Fill arrays with whole rows of images, from a row on.
 
     Parameters

@@ -11,6 +11,21 @@ GRID = 1024.0
 """Parts of a pixel to which a position is rounded: the same in all windows, to the bit."""
 
 
+@njit(
+    "void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[::1])",
+    cache=True,
+    nogil=True,
+)
+def highest_of_five(a, b, c, d, e, out):
+    """Find the highest of five numbers for each of `out`, or 0; NaN does not count."""
+    for j in range(out.size):
+        high = a[j] if a[j] > np.float32(0) else np.float32(0)
+        high = b[j] if b[j] > high else high
+        high = c[j] if c[j] > high else high
+        high = d[j] if d[j] > high else high
+        out[j] = e[j] if e[j] > high else high
+
+
 @njit("void(float32[:, ::1], float64, boolean[:, ::1])", cache=True, nogil=True)
 def losses(weight, share, out):
     """Mark the pixels that weigh less than a share of one that is up to two pixels away.
@@ -24,18 +39,15 @@ def losses(weight, share, out):
     """
     ny, nx = weight.shape
     line, highest = np.zeros(nx + 4, np.float32), np.empty(nx, np.float32)
-    middle, share = line[2 : nx + 2], np.float32(share)
+    share, last = np.float32(share), ny - 1
     for i in range(ny):
-        middle[:] = 0.0
-        for y in range(max(i - 2, 0), min(i + 3, ny)):
-            for j in range(nx):
-                middle[j] = weight[y, j] if weight[y, j] > middle[j] else middle[j]
-        highest[:] = 0.0
-        for t in range(5):
-            for j in range(nx):
-                highest[j] = line[j + t] if line[j + t] > highest[j] else highest[j]
+        first, second = weight[max(i - 2, 0)], weight[max(i - 1, 0)]
+        fourth, fifth = weight[min(i + 1, last)], weight[min(i + 2, last)]
+        highest_of_five(first, second, weight[i], fourth, fifth, line[2 : nx + 2])
+        highest_of_five(line, line[1:], line[2:], line[3:], line[4:], highest)
+        row, lost = weight[i], out[i]
         for j in range(nx):
-            out[i, j] = weight[i, j] <= share * highest[j]
+            lost[j] = row[j] <= share * highest[j]
 
 
 @njit(

@@ -30,10 +30,12 @@ def spline_row(coefficients, below, weights, below_x, weights_x, phase, low, hig
         end = first + np.searchsorted(below_x[first:], k + 1)
         a, b, c, d = line[k], line[k + 1], line[k + 2], line[k + 3]
         part, place = out[first:end], (phase + first) % weights_x.shape[1]
-        own = weights_x[:, place : place + part.size]
+        # of rows, which lie in one piece: so several pixels are done at a time
+        of_a, of_b = weights_x[0, place:], weights_x[1, place:]
+        of_c, of_d = weights_x[2, place:], weights_x[3, place:]
         for j in range(part.size):
-            value = own[0, j] * a + own[1, j] * b
-            value += own[2, j] * c + own[3, j] * d
+            value = of_a[j] * a + of_b[j] * b
+            value += of_c[j] * c + of_d[j] * d
             # what min and max do, but several pixels at a time
             value = low if value < low else value
             part[j] = high if value > high else value
@@ -75,9 +77,7 @@ def divide(coefficients, below_y, weights_y, below_x, weights_x, phase, low, hig
 
 
 @njit(f"void({SPLINE}, float32[:, ::1], float32[:, ::1])", cache=True, nogil=True)
-def subtract(
-    coefficients, below_y, weights_y, below_x, weights_x, phase, low, high, data, weight
-):
+def subtract(coefficients, below_y, weights_y, below_x, weights_x, phase, low, high, data, weight):
     """Subtract a spline from an image, in place; see `spline`.
 
     Parameters
@@ -93,6 +93,6 @@ def subtract(
         values, kept = data[i], weight[i]
         for j in range(row.size):
             value, w = values[j], kept[j]
-            good = abs(value) < np.inf and w > np.float32(0) and w < np.inf
+            good = (abs(value) < np.inf) & (w > np.float32(0)) & (w < np.inf)
             values[j] = value - row[j] if good else np.float32(0)
             kept[j] = w if good else np.float32(0)

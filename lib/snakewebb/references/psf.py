@@ -117,12 +117,12 @@ class PointSpread:
 
     def _sum(self, power, *widths, highest=np.inf):
         """Sum a plane of frequencies, both halves, after Gaussian filters along both axes."""
-        fy, fx = self.frequencies
+        fy, fx = (f.ravel() for f in self.frequencies)
         down, across = (
-            np.prod([_blur(fwhm, f.ravel()) for fwhm in widths], axis=0) * (np.abs(f.ravel()) <= highest)
+            np.prod([_blur(fwhm, f) for fwhm in widths], axis=0) * (np.abs(f) <= highest)
             for f in (fy, fx)
         )
-        across *= np.where((fx == 0) | (fx == 0.5 * self.oversample), 1, 2)[0]
+        across *= np.where((fx == 0) | (fx == 0.5 * self.oversample), 1, 2)
         # einsum: a BLAS may round differently with another number of threads
         return float(np.einsum("i,i->", down, np.einsum("ij,j->i", power, across)))
 

@@ -54,11 +54,11 @@ def kron_fluxes(
     dict
         ``kron_flux``, ``kron_flux_err``, ``kron_radius`` (semimajor axis of the ellipse, pixels).
     """
-    scale, least, circle = (*(parameters or DEFAULT), 0.0)[:3]
+    scale, smallest, circle = (*(parameters or DEFAULT), 0.0)[:3]
     shape, noise = significance.shape, significance.correlation or UNCORRELATED
     major = np.minimum(columns["semimajor_sigma"], FARTHEST / REACH * psf.fwhm)
     minor = np.minimum(columns["semiminor_sigma"], major)
-    least = np.maximum(least, circle / np.sqrt(major * minor))
+    least = np.maximum(smallest, circle / np.sqrt(major * minor))
     # one standard deviation of a star
     point, star = columns["point"], psf.fwhm * FWHM_TO_SIGMA
     major, minor = (np.where(point, star, axis) for axis in (major, minor))
