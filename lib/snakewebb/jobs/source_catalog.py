@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-from astropy.table import QTable
-
 from snakewebb.jobs.options import options_of
 from snakewebb.sources.catalog import CatalogOptions, source_catalog
 from snakewebb.sources.catalog_file import write_catalog
-from snakewebb.sources.catalog_tables import write_fits_table, write_regions
-from snakewebb.sources.exposure_counts import count_exposures
+from snakewebb.sources.exposure_counts import add_exposures
 from snakewebb.sources.mosaic import MosaicFile
 
 
@@ -38,8 +33,7 @@ def make_catalog(
     mosaic : path
         The ``_i2d``.
     catalog, segmentation : path
-        The catalogue (ECSV) and the segmentation map (FITS) to write. Beside the former it is
-        written as FITS table (``.fits``) and as regions of DS9 (``.reg``), too.
+        To write, see `snakewebb.sources.catalog_file.write_catalog`.
     apcorr, abvegaoffset : path, optional
         Reference files, see `source_catalog`.
     names : mapping, optional
@@ -71,16 +65,6 @@ def make_catalog(
             scratch=scratch,
             threads=threads,
         )
-        _add_exposures(found.table, mosaic)
+        add_exposures(found.table, mosaic)
         write_catalog(found, image, catalog, segmentation)
-    scale = 3600 * math.degrees(math.sqrt(image.grid.pixel_area))
-    write_fits_table(found.table, Path(catalog).with_suffix(".fits"))
-    write_regions(found.table, Path(catalog).with_suffix(".reg"), scale)
     return found.status
-
-
-def _add_exposures(table: QTable, mosaic: str | Path) -> None:
-    """Add the number of exposures behind each source to a catalogue."""
-    x, y = (np.asarray(table[name]) for name in ("xcentroid", "ycentroid"))
-    table["n_exposures"] = count_exposures(mosaic, x, y)
-    table["n_exposures"].info.description = "Exposures of the source, 0 if not known"
