@@ -6,8 +6,9 @@
 Simulates stars of known colours through filters of NIRCam and MIRI, runs the workflow with all of
 them in one field, and prints for each colour: the number of stars, the median of the difference,
 and the scatter over what the catalogue says of it (half the width of the central 68 %), of stars
-with errors of about the same size. ``--files`` gives each filter its APCORR file;
-without, corrections are those of a perfect telescope. Besides: the largest memory of a process, and
+with errors of about the same size. The telescope has a wavefront as in flight
+(`snakewebb.simulate.wavefront`). ``--files`` gives each filter its APCORR file; without,
+corrections are those of the model. Besides: the largest memory of a process, and
 whether the WCS of all mosaics is the same.
 """
 
@@ -27,8 +28,9 @@ from astropy.io import fits
 from astropy.table import QTable
 
 from snakewebb.simulate import detector, observation, scene
+from snakewebb.simulate.model import Observation
 from snakewebb.simulate.presets import MIRI_DITHERS, NIRCAM_FIELD, SMALL_DITHERS
-from snakewebb.simulate.references import write_references
+from snakewebb.simulate.references import aperture_table
 from snakewebb.wcs.sphere import from_plane
 
 REPO = Path(__file__).resolve().parent.parent
@@ -79,11 +81,10 @@ def simulate(folder: Path, filters: list[str], npix: int, exposures: int, seed: 
             npix=finer * npix,
             dithers=tuple((x + s, y - s / 2) for s in shifts for x, y in dithers)[:exposures],
             sources=scene.catalog(ra, dec, light),
+            wavefront=seed,
         )
         association = observation.write(one, folder / name)
-        write_references(
-            sorted((folder / name).glob("*_cal.fits"))[0], folder / name / "references"
-        )
+        write_apcorr(one, next((folder / name).glob("*_cal.fits")), folder / name / "apcorr.fits")
         made[name] = {
             "association": str(association),
             "product": one.product,
@@ -92,6 +93,14 @@ def simulate(folder: Path, filters: list[str], npix: int, exposures: int, seed: 
     places = {"ra": ra.tolist(), "dec": dec.tolist()}
     (folder / "truth.json").write_text(json.dumps({"places": places, "filters": made}))
     return made
+
+
+def write_apcorr(simulated: Observation, exposure: Path, path: Path) -> None:
+    """Write the APCORR file of an observation's telescope."""
+    header = fits.getheader(exposure, 0) + fits.getheader(exposure, "SCI")
+    table = aperture_table(observation.filter_psf(simulated, header["PIXAR_SR"]), header)
+    hdus = [fits.PrimaryHDU(), fits.BinTableHDU(table.as_array(), name="APCORR")]
+    fits.HDUList(hdus).writeto(path)
 
 
 def run(folder: Path, made: dict, options: argparse.Namespace) -> None:
@@ -110,7 +119,7 @@ def run(folder: Path, made: dict, options: argparse.Namespace) -> None:
     }
     if options.files:
         config["products"] = {
-            one["product"]: {"reference_files": {"apcorr": f"{name}/references/apcorr.fits"}}
+            one["product"]: {"reference_files": {"apcorr": f"{name}/apcorr.fits"}}
             for name, one in made.items()
         }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))

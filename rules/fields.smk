@@ -82,6 +82,8 @@ rule field_catalog:
         apcorr=of(fields.apcorr),
         kernels=ancient("<results>/kernels.done"),
     output:
+        "<results>/fields/{field}/{field}_cat.fits",
+        "<results>/fields/{field}/{field}_cat.reg",
         catalog="<results>/fields/{field}/{field}_cat.ecsv",
         segmentation="<results>/fields/{field}/{field}_segm.fits",
     log:

@@ -177,7 +177,7 @@ def test_what_a_field_is_made_of(make):
     assert fields.apertures("a") == {"x": "a.fits"}
     made = {
         f"<results>/fields/a/a_{name}"
-        for name in ("detection.fits", "cat.ecsv", "segm.fits", "rgb.png")
+        for name in ("detection.fits", "segm.fits", "rgb.png", "cat.ecsv", "cat.fits", "cat.reg")
     }
     assert set(fields.targets()) == made | {"<results>/fields/a.json", grid}
     own = make(fields={"a": {"products": ["x"]}}, steps={"resample": {"output_wcs": "g.asdf"}})

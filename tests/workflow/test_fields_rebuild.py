@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.table import QTable
+from astropy.table import QTable, Table
 
 from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.errors import InputError
@@ -144,6 +144,19 @@ def test_the_catalogue_has_all_filters(made, products):
     same = distance.arcsec < 0.05
     assert same.sum() > 5
     assert (made / f"results/{FIELD}_rgb.png").stat().st_size > 5000
+
+
+def test_the_catalogue_has_the_forms_of_a_products(made):
+    catalog = QTable.read(made / f"results/{FIELD}_cat.ecsv", format="ascii.ecsv")
+    table = Table.read(made / f"results/{FIELD}_cat.fits")
+    for name in ("label", "F277W_aper50_flux", "F277W-F356W", "F277W_n_exposures"):
+        np.testing.assert_array_equal(np.asarray(table[name]), np.asarray(catalog[name]))
+    np.testing.assert_allclose(table["ra_centroid"], catalog["sky_centroid"].ra.deg, rtol=1e-12)
+    for name in ("F277W", "F356W"):
+        assert set(catalog[f"{name}_n_exposures"]) == {1, 2}
+    regions = (made / f"results/{FIELD}_cat.reg").read_text()
+    radius = 0.05 * catalog.meta["aperture_params"]["aperture_radii"][-1]
+    assert regions.count(f',{radius:.3f}")') == len(catalog)
 
 
 def test_one_more_filter_makes_itself_and_the_catalogue(plan, config, products):

@@ -14,6 +14,7 @@ from snakewebb.jobs.options import options_of
 from snakewebb.references.filters import narrowest
 from snakewebb.sources.catalog import CatalogOptions, source_catalog
 from snakewebb.sources.catalog_file import write_catalog
+from snakewebb.sources.exposure_counts import add_exposures
 from snakewebb.sources.field_catalog import bands_of, field_catalog, radii_for
 from snakewebb.sources.mosaic import MosaicFile
 
@@ -38,7 +39,7 @@ def catalog_field(
     mosaics : sequence of paths
         The ``_i2d`` of all products, on its grid.
     catalog, segmentation : path
-        The catalogue (ECSV) and the segmentation map (FITS) to write.
+        To write, see `snakewebb.sources.catalog_file.write_catalog`.
     products : sequence of str
         Names of the mosaics.
     apcorr : mapping of str to path, optional
@@ -78,5 +79,8 @@ def catalog_field(
             if each.headers[0].get("S_TWKREG") == "FAILED"
         ]
         measured = field_catalog(found, bands, energies, radii, how.kernel_fwhm, doubts)
+        paths = dict(zip(products, mosaics, strict=True))
+        for band in bands:
+            add_exposures(measured.table, paths[band.product], f"{band.name}_n_exposures")
         write_catalog(measured, image, catalog, segmentation)
     return measured.status

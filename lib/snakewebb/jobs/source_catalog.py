@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from astropy.table import QTable
 
 from snakewebb.astrometry.alignment import AlignmentResult
 from snakewebb.io.names import product_exposure
@@ -18,9 +16,8 @@ from snakewebb.jobs.options import options_of
 from snakewebb.mosaicking.sky_overlaps import pixel_finder
 from snakewebb.sources.catalog import CatalogOptions, source_catalog
 from snakewebb.sources.catalog_file import write_catalog
-from snakewebb.sources.catalog_tables import write_fits_table, write_regions
 from snakewebb.sources.contradiction import View
-from snakewebb.sources.exposure_counts import count_exposures
+from snakewebb.sources.exposure_counts import add_exposures
 from snakewebb.sources.mosaic import MosaicFile
 from snakewebb.wcs.exposure import open_exposures
 from snakewebb.wcs.grid import Grid
@@ -44,8 +41,8 @@ def make_catalog(
     mosaic : path
         The ``_i2d``.
     out : (path, path)
-        The catalogue (ECSV) and the segmentation map (FITS) to write. Beside the former it is
-        written as FITS table (``.fits``) and as regions of DS9 (``.reg``), too.
+        The catalogue and the segmentation map to write, see
+        `snakewebb.sources.catalog_file.write_catalog`.
     made_of : sequence of paths, optional
         What `snakewebb.jobs.align.align_product` wrote, facts and alignment, and all ``_crf``. With
         them ``matched_filter`` leaves out what one exposure sees and the others don't.
@@ -72,7 +69,7 @@ def make_catalog(
     catalog, segmentation = out
     image = MosaicFile(mosaic)
     if made_of:
-        image.views = _views(image.grid, *made_of)
+        image.views = views(image.grid, *made_of)
     with tempfile.TemporaryFile(dir=Path(segmentation).parent) as scratch:
         found = source_catalog(
             image,
@@ -83,22 +80,14 @@ def make_catalog(
             scratch=scratch,
             threads=threads,
         )
-        _add_exposures(found.table, mosaic)
+        add_exposures(found.table, mosaic)
         write_catalog(found, image, catalog, segmentation)
-    scale = 3600 * math.degrees(math.sqrt(image.grid.pixel_area))
-    write_fits_table(found.table, Path(catalog).with_suffix(".fits"))
-    write_regions(found.table, Path(catalog).with_suffix(".reg"), scale)
     return found.status
 
 
-def _add_exposures(table: QTable, mosaic: str | Path) -> None:
-    """Add the number of exposures behind each source to a catalogue."""
-    x, y = (np.asarray(table[name]) for name in ("xcentroid", "ycentroid"))
-    table["n_exposures"] = count_exposures(mosaic, x, y)
-    table["n_exposures"].info.description = "Exposures of the source, 0 if not known"
-
-
-def _views(grid, facts, alignment, *exposures):
+def views(
+    grid: Grid, facts: str | Path, alignment: str | Path, *exposures: str | Path
+) -> list[View]:
     """Return the exposures on the mosaic's grid; none where they follow a moving target."""
     result = AlignmentResult.read(alignment)
     if result.step == "assign_mtwcs":  # past which stars move

@@ -1,9 +1,10 @@
-"""The files of source_catalog: _cat and _segm."""
+"""The files of a catalogue: _cat, as ECSV, FITS table and regions, and _segm."""
 
 from __future__ import annotations
 
 import io
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from snakewebb.io.asdf_tree import AsdfTree, extension
 from snakewebb.io.atomic import BLOCK, replacing
 from snakewebb.io.checksums import make_room, seal
 from snakewebb.io.provenance import ORIGIN, date, history, plain
+from snakewebb.sources.catalog_tables import write_fits_table, write_regions
 from snakewebb.sources.mosaic import MosaicFile
 from snakewebb.sources.segmentation_map import BAND, Segmentation
 
@@ -60,7 +62,7 @@ class Catalog:
 def write_catalog(catalog: Catalog, mosaic: MosaicFile, cat: str | Path, segm: str | Path) -> None:
     """Write a catalogue and its segmentation map.
 
-    Neither file ever stands under its name half written.
+    No file ever stands under its name half written.
 
     Parameters
     ----------
@@ -69,7 +71,8 @@ def write_catalog(catalog: Catalog, mosaic: MosaicFile, cat: str | Path, segm: s
     mosaic : MosaicFile
         The mosaic, of whose metadata the segmentation map has most.
     cat, segm : path
-        ECSV and FITS.
+        ECSV and FITS. Beside the former the catalogue is written as FITS table (``.fits``) and as
+        regions of DS9 (``.reg``), too.
     """
     cat, segm = Path(cat), Path(segm)
     primary, image, tree = _segmentation_hdus(catalog, mosaic, cat.name, segm.name)
@@ -84,6 +87,9 @@ def write_catalog(catalog: Catalog, mosaic: MosaicFile, cat: str | Path, segm: s
         segm_file.write(extension(tree))
         seal(segm_file)
         cat_file.write(text.encode())
+    scale = 3600 * math.degrees(math.sqrt(mosaic.grid.pixel_area))
+    write_fits_table(catalog.table, cat.with_suffix(".fits"))
+    write_regions(catalog.table, cat.with_suffix(".reg"), scale)
     log.info("wrote %s and %s", cat, segm)
 
 

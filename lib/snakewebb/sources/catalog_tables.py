@@ -74,11 +74,13 @@ def write_regions(table: QTable, path: str | Path, pixel_scale: float) -> None:
         The ``.reg`` file to write.
     pixel_scale : float
         Of the mosaic, arcsec. The radius is that of the largest aperture; that of an extended
-        source three standard deviations along its major axis, if that is more.
+        source three standard deviations along its major axis, if that is more. Without
+        ``is_extended``, as in catalogues of fields, none is.
     """
     radii = table.meta["aperture_params"]["aperture_radii"]
     aperture = radii[-1] or RADIUS
-    extended = np.asarray(table["is_extended"], bool)
+    known = "is_extended" in table.colnames
+    extended = np.asarray(table["is_extended"] if known else np.zeros(len(table)), bool)
     wide = 3.0 * np.nan_to_num(table["semimajor_sigma"].value)
     radius = pixel_scale * np.where(extended, np.maximum(aperture, wide), aperture)
     sky = table["sky_centroid"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from astropy.table import QTable
 
 from snakewebb.io.fits_structure import find
 from snakewebb.io.planes import read_pixels
@@ -13,6 +14,13 @@ ROWS = 256
 """Of CON, that are in memory at a time, beside those that an aperture needs."""
 RADIUS = 3.0
 """Pixels: the largest aperture that jwst has by itself."""
+
+
+def add_exposures(table: QTable, mosaic: str | Path, name: str = "n_exposures") -> None:
+    """Add a column with the number of exposures of a mosaic behind each source of a catalogue."""
+    x, y = (np.asarray(table[axis], float) for axis in ("xcentroid", "ycentroid"))
+    table[name] = count_exposures(mosaic, x, y)
+    table[name].info.description = "Exposures of the source, 0 if not known"
 
 
 def count_exposures(path: str | Path, x: np.ndarray, y: np.ndarray) -> np.ndarray:

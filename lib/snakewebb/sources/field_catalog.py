@@ -174,7 +174,7 @@ def field_catalog(
     table.meta = {
         "versions": found.table.meta["versions"],
         "filters": notes,
-        "aperture_radii": [round(float(r), 4) for r in radii],
+        "aperture_params": {"aperture_radii": [round(float(r), 4) for r in radii]},
         "source_catalog": status,
     }
     log.info("%d sources in %d filters", len(table), len(bands))

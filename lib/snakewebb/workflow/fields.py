@@ -214,8 +214,8 @@ class Fields:
             if shown and not self.plan.output_wcs(shown[0]):
                 files.append(f"{work}_grid.asdf")
             if shown and not self.plan.config["steps"]["source_catalog"]["skip"]:
-                files += [f"{own}_{name}" for name in ("detection.fits", "cat.ecsv", "segm.fits")]
-                files.append(f"{own}_rgb.png")
+                files += [f"{own}_cat.{kind}" for kind in ("ecsv", "fits", "reg")]
+                files += [f"{own}_{name}" for name in ("detection.fits", "segm.fits", "rgb.png")]
         return files
 
 
