@@ -3,7 +3,7 @@
     PYTHONPATH=lib python benchmarks/catalogue.py SIMULATION MOSAIC [--starfinder NAME]
 
 SIMULATION is the folder with ``truth/`` and perhaps ``references/``, MOSAIC the ``_i2d`` of its
-exposures.
+exposures, where the workflow has put it: these are looked at, too.
 How each figure is defined stands in the functions below.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 from astropy.table import Table
 from scipy.spatial import KDTree
 
+from snakewebb.jobs.source_catalog import MadeOf
 from snakewebb.sources.catalog import CatalogOptions, psf_of, source_catalog
 from snakewebb.sources.mosaic import MosaicFile
 
@@ -173,6 +174,9 @@ def score(table: Table, mosaic: MosaicFile, found: Table) -> dict[str, float]:
                 np.diff(np.nanpercentile(share, [15.865, 84.135]))[0] / 2
             )
             figures["galaxies_number"] = int(alone.sum())
+            figures[f"galaxies_{name}_error"] = float(
+                1.25 * np.nanstd(share) / np.sqrt(alone.sum())
+            )
     return figures
 
 
@@ -185,7 +189,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args()
     (truth,) = (options.simulation / "truth").glob("*_sources.ecsv")
-    mosaic = MosaicFile(options.mosaic)
+    mosaic, folder = MosaicFile(options.mosaic), options.mosaic.parent
+    (facts,), (alignment,) = (folder.glob(f"work/*_{n}") for n in ("facts.zip", "alignment.json"))
+    mosaic.views = MadeOf(sorted(folder.glob("*_crf.fits")), facts, alignment).views(mosaic.grid)
     apcorr = options.simulation / "references/apcorr.fits"
     start = time.perf_counter()
     found = source_catalog(
