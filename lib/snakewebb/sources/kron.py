@@ -62,7 +62,7 @@ def kron_fluxes(
     # one standard deviation of a star
     point, star = columns["point"], psf.fwhm * FWHM_TO_SIGMA
     major, minor = (np.where(point, star, axis) for axis in (major, minor))
-    least = np.where(point, STAR / FWHM_TO_SIGMA, least)
+    leasts = np.where(point, STAR / FWHM_TO_SIGMA, least)
     scales = np.where(point, 0.0, scale)
     x, y = columns["xcentroid"], columns["ycentroid"]
     reach = np.ceil(np.nan_to_num(REACH * major)).astype(int) + 3
@@ -78,7 +78,7 @@ def kron_fluxes(
         labels = segmentation.window(window)
         here = ellipses[window.members] - [0, window.left, window.top, 0, 0, 0]
         measured = np.empty((len(here), 3))
-        sizes = scales[window.members], least[window.members]
+        sizes = scales[window.members], leasts[window.members]
         place = noise.kernels, noise.step, window.top, window.left
         kernels.kron(data, err, weight, labels, here, REACH, *sizes, *place, measured)
         out[window.members] = measured
