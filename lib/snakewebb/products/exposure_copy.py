@@ -36,13 +36,11 @@ from snakewebb.io.provenance import (
     plain,
 )
 from snakewebb.io.schema import attributes
-from snakewebb.kernels.exposure_copy import store
+from snakewebb.products.stored_pixels import stored_pieces
 from snakewebb.wcs.change import WcsChange
 
 MODELS = {2: "ImageModel", 3: "CubeModel"}
 """What an exposure is called in its header, by the dimensions of its image."""
-SIGN = 1 << 31
-"""FITS stores unsigned words less this."""
 
 
 def _is_intact(path: Path, tree: AsdfTree) -> bool:
@@ -161,14 +159,8 @@ def _pieces(hdu: Any, plane: np.ndarray | None) -> Iterator[tuple[Any, int]]:
             yield data, sum_of(data)
         return
     plane = hdu.data if plane is None else plane
-    if plane is None:
-        return
-    words, flipped = plane.ravel().view(np.uint32), SIGN if plane.dtype.kind == "u" else 0
-    out = np.empty(min(PIECE // 4, words.size), np.uint32)
-    for start in range(0, words.size, PIECE // 4):
-        piece = words[start : start + PIECE // 4]
-        total = store(piece, flipped, out)
-        yield out[: piece.size].data, total
+    if plane is not None:
+        yield from stored_pieces(plane)
 
 
 def _strip(hdus: fits.HDUList, tree: AsdfTree, planes: Planes) -> list[str]:

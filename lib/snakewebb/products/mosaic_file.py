@@ -26,7 +26,7 @@ from snakewebb.errors import InputError
 from snakewebb.io import schema_table
 from snakewebb.io.asdf_tree import AsdfTree, created, extension, fits_array, fits_hash
 from snakewebb.io.atomic import BLOCK, replacing
-from snakewebb.io.checksums import make_room, seal
+from snakewebb.io.checksums import add, make_room, seal
 from snakewebb.io.fits_structure import read_tree
 from snakewebb.io.fits_table import table_hdu
 from snakewebb.io.names import exposure_suffix
@@ -43,6 +43,7 @@ from snakewebb.products.blend import (
     union_region,
 )
 from snakewebb.products.input_quality import input_quality
+from snakewebb.products.stored_pixels import stored_pieces
 from snakewebb.wcs.grid import Grid
 from snakewebb.wcs.gwcs_yaml import grid_wcs
 from snakewebb.wcs.layout import Layout
@@ -154,6 +155,7 @@ def write_i2d(
     with replacing(target) as file:
         places = _reserve(file, head, shapes)
         file.write(tail)
+        sums = dict.fromkeys(places.values(), 0)
         for start, band in chain([first], bands):
             finished = _finished(band, how)
             stop = row + len(finished["SCI"])
@@ -164,7 +166,8 @@ def write_i2d(
                     "make bands in order, all with the same planes"
                 )
             for key, plane in finished.items():
-                _write_rows(file, places[key], plane, row, grid.shape)
+                total = _write_rows(file, places[key], plane, row, grid.shape)
+                sums[places[key]] = add(sums[places[key]], total)
             row = stop
             empty &= not np.any(finished.get("WHT", np.isfinite(finished["SCI"])))
         if empty:
@@ -174,7 +177,7 @@ def write_i2d(
             )
         if row != ny:
             raise InputError(f"{name}: the bands end at row {row} of {ny}: make them all")
-        seal(file)
+        seal(file, sums)
     log.info("%s: %d × %d pixels from %d exposures", name, nx, ny, len(inputs))
 
 
@@ -346,14 +349,17 @@ def _reserve(
 
 def _write_rows(
     file: BinaryIO, place: int, plane: np.ndarray, row: int, shape: tuple[int, int]
-) -> None:
-    """Write rows of an image, or of each image of a cube, where they belong."""
-    ny, nx = shape
-    images = np.ascontiguousarray(plane, plane.dtype.newbyteorder(">"))
+) -> int:
+    """Write rows of an image, or of each image of a cube, where they belong; return their sum."""
+    (ny, nx), total = shape, 0
     count = math.prod(plane.shape[:-2])
-    for index, rows in enumerate(images.reshape(count, *plane.shape[-2:])):
+    images = np.ascontiguousarray(plane).reshape(count, *plane.shape[-2:])
+    for index, rows in enumerate(images):
         file.seek(place + 4 * nx * (index * ny + row))
-        file.write(rows.view(np.uint8))
+        for data, part in stored_pieces(rows):
+            file.write(data)
+            total += part
+    return total
 
 
 def _finished(planes: Mapping[str, np.ndarray | None], how: FileOptions) -> dict[str, np.ndarray]:
