@@ -44,7 +44,8 @@ def read(path):
         return datamodels.open(path)
 
 
-PICTURES = ("mosaic", "sources", "alignment", "placements", "sky", "outliers", "residuals", "depth")
+PICTURES = ("mosaic", "sources", "alignment", "placements", "sky", "outliers", "worst")
+PICTURES += ("residuals", "depth")
 PLOTS = (
     *(f"{name}.png" for name in PICTURES),
     "status.html",
