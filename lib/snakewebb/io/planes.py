@@ -186,13 +186,11 @@ def fill_rows(
     InputError
         They cannot be read.
     """
-    if any(unit.dtype != ">f4" for unit in units):
+    with open(path, "rb", buffering=0) as file, np.errstate(over="ignore"):
         for unit, plane in zip(units, planes, strict=True):
-            with np.errstate(over="ignore"):
+            if unit.dtype != ">f4":
                 plane[:] = read_pixels(path, unit, slice(start, start + len(plane)))
-        return
-    with open(path, "rb", buffering=0) as file:
-        for unit, plane in zip(units, planes, strict=True):
+                continue
             file.seek(unit.start + start * unit.shape[-1] * plane.itemsize)
             if file.readinto(plane.data) != plane.nbytes:
                 raise InputError(f"{unit.name}: is cut short: fetch the file again")
