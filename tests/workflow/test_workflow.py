@@ -21,10 +21,11 @@ from snakewebb.io.dq import OUTLIER
 from snakewebb.jobs.i2d import write_mosaic
 from snakewebb.jobs.median import write_median
 from snakewebb.jobs.skymatch import match_exposures
-from snakewebb.jobs.source_catalog import make_catalog
+from snakewebb.jobs.source_catalog import make_catalog, views
 from snakewebb.mosaicking.sky_levels import SkyResult
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
+from snakewebb.sources.mosaic import MosaicFile
 from snakewebb.sources import segmentation_map
 from snakewebb.wcs.sphere import to_plane
 from snakewebb.workflow import associations
@@ -94,6 +95,22 @@ def test_exposures_are_aligned(results, names, observations):
         )
     scatter = np.std(residuals, axis=0)
     assert np.hypot(*scatter) < 0.004, "arcsec; 80 mas before"
+
+
+def test_the_catalogue_finds_places_in_exposures(results, names):
+    product = names["field"]
+    work = results / product.name / "work" / product.name
+    grid = MosaicFile(results / product.name / f"{product.name}_i2d.fits").grid
+    exposures = sorted((results / product.name).glob("*_crf.fits"))
+    facts, alignment = f"{work}_facts.zip", f"{work}_alignment.json"
+    for path, view in zip(exposures, views(grid, facts, alignment, *exposures), strict=True):
+        there = np.array([[10.0, 20.0], [200.0, 150.0], [380.0, 30.0]])
+        with read(path) as model:
+            x, y = grid.sky_to_pixel(*model.meta.wcs(*there.T))
+        np.testing.assert_allclose(view.to_pixels(x, y), there, atol=0.02)
+        x0, x1, y0, y1 = view.box
+        assert np.all((x > x0) & (x < x1) & (y > y0) & (y < y1))
+        assert view.scale == pytest.approx(1, abs=0.01)
 
 
 def test_sky_is_matched(results, names, observations):

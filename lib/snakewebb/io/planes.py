@@ -175,26 +175,21 @@ def fill_rows(
     Parameters
     ----------
     path : path
-    units : sequence of Unit
-        2-D images.
+    units, planes : sequences of Unit, of (rows, nx) float32
+        2-D images, and what is filled with rows of each.
     start : int
-    planes : sequence of (rows, nx) float32
-        Memory that is touched for the first time costs more than reading: here it is the caller's.
 
     Raises
     ------
     InputError
         They cannot be read.
     """
-    with open(path, "rb", buffering=0) as file, np.errstate(over="ignore"):
+    with open(path, "rb") as file, np.errstate(over="ignore"):
         for unit, plane in zip(units, planes, strict=True):
             if unit.dtype != ">f4":
                 plane[:] = read_pixels(path, unit, slice(start, start + len(plane)))
                 continue
-            file.seek(unit.start + start * unit.shape[-1] * plane.itemsize)
-            if file.readinto(plane.data) != plane.nbytes:
-                raise InputError(f"{unit.name}: is cut short: fetch the file again")
-            plane.byteswap(inplace=True)
+            _read_into(plane, file, unit, start * unit.shape[-1])
 
 
 def _pixels(path: str | Path, units: Sequence[Unit], rows: slice) -> Iterator[np.ndarray]:
@@ -344,15 +339,20 @@ def _read_rows(file: BufferedIOBase, unit: Unit, rows: slice) -> np.ndarray:
     dtype = np.dtype(unit.dtype)
     data = np.empty((math.prod(images), max(stop - start, 0), width), dtype.newbyteorder("="))
     for index, image in enumerate(data):
-        file.seek(unit.start + (index * height + start) * width * dtype.itemsize)
-        if file.readinto(image.data) != image.nbytes:
-            raise InputError(f"{unit.name}: is cut short: fetch the file again")
-    # In place: memory that is touched for the first time costs more than the work on it.
-    if not dtype.isnative:
-        data.byteswap(inplace=True)
+        _read_into(image, file, unit, (index * height + start) * width)
     if unit.dtype == ">u4":
         data ^= dtype.type(2**31)
     return data.reshape(*images, *data.shape[1:])
+
+
+def _read_into(rows: np.ndarray, file: BufferedIOBase, unit: Unit, first: int) -> None:
+    """Fill native rows with a unit's pixels from the first on, counted over all images."""
+    file.seek(unit.start + first * rows.itemsize)
+    if file.readinto(rows.data) != rows.nbytes:
+        raise InputError(f"{unit.name}: is cut short: fetch the file again")
+    # In place: memory that is touched for the first time costs more than the work on it.
+    if not np.dtype(unit.dtype).isnative:
+        rows.byteswap(inplace=True)
 
 
 def _read_section(hdus: fits.HDUList, unit: Unit, rows: slice, path: str | Path) -> np.ndarray:
