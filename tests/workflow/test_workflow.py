@@ -25,8 +25,8 @@ from snakewebb.jobs.source_catalog import make_catalog, views
 from snakewebb.mosaicking.sky_levels import SkyResult
 from snakewebb.simulate import observation as simulate
 from snakewebb.simulate.presets import preset
-from snakewebb.sources.mosaic import MosaicFile
 from snakewebb.sources import segmentation_map
+from snakewebb.sources.mosaic import MosaicFile
 from snakewebb.wcs.sphere import to_plane
 from snakewebb.workflow import associations
 from workflow import snakemake
