@@ -18,7 +18,9 @@ from scipy.spatial import KDTree
 
 from snakewebb.jobs.source_catalog import views
 from snakewebb.sources.catalog import CatalogOptions, psf_of, source_catalog
+from snakewebb.sources.matched_filter import BROAD, SNR_THRESHOLD
 from snakewebb.sources.mosaic import MosaicFile
+from snakewebb.sources.significance import SCALES
 
 SNRS = (
     (3, 4),
@@ -105,6 +107,7 @@ def score(table: Table, mosaic: MosaicFile, found: Table) -> dict[str, float]:
     taken[row[row >= 0]] = True
     figures["duplicates"] = int(((source >= 0) & ~taken).sum())
     figures["spurious_percent"] = 100 * figures["spurious"] / max(len(found), 1)
+    figures["noise_peaks"] = noise_peaks(mosaic)
     figures["duplicates_percent"] = 100 * figures["duplicates"] / max(len(found), 1)
 
     ny, nx = mosaic.shape
@@ -165,6 +168,18 @@ def score(table: Table, mosaic: MosaicFile, found: Table) -> dict[str, float]:
         figures["magnitude_median"] = float(np.median(error))
         figures["magnitude_scatter"] = float(np.diff(np.percentile(error, [15.865, 84.135]))[0] / 2)
         figures["magnitude_number"] = len(error)
+    if "kron_flux" in found.colnames:
+        seen = isolated & (row >= 0)
+        for low, high in ((6, 10), (10, 20), (20, 50), (50, 1e9)):
+            chosen = seen & (snr >= low) & (snr < high)
+            if chosen.sum() > 5:
+                rows = found[row[chosen]]
+                share = np.asarray(rows["kron_flux"]) / flux[chosen]
+                pull = (
+                    (share - np.nanmedian(share)) * flux[chosen] / np.asarray(rows["kron_flux_err"])
+                )
+                figures[f"stars_kron_flux_{low:g}_{high:g}"] = float(np.nanmedian(share))
+                figures[f"stars_kron_pull_{low:g}_{high:g}"] = float(np.nanstd(pull))
     alone = covered & (table["type"] == "galaxy") & (others < 0.02 * flux) & (snr > 40) & (row >= 0)
     for name in ("kron_flux", "isophotal_flux", "aper_total_flux"):
         if alone.sum() > 5 and name in found.colnames:
@@ -178,6 +193,25 @@ def score(table: Table, mosaic: MosaicFile, found: Table) -> dict[str, float]:
                 1.25 * np.nanstd(share) / np.sqrt(alone.sum())
             )
     return figures
+
+
+def noise_peaks(mosaic: MosaicFile) -> float:
+    """Return how many peaks of noise alone are above the default thresholds of `matched_filter`.
+
+    The expected number of high maxima of a Gaussian random field with the spectrum that its filters
+    leave of the noise (Adler 1981, The Geometry of Random Fields).
+    """
+    psf = psf_of(mosaic, 2.0)
+    fy, fx = psf.frequencies
+    twice = np.where((fx == 0) | (fx == 0.5 * psf.oversample), 1, 2)
+    inside = (np.abs(fy) <= 0.5) & (np.abs(fx) <= 0.5)
+    area = sum((mosaic.weights(k, k + 1) > 0).sum() for k in range(mosaic.shape[0]))
+    number = 0.0
+    for name, height in (("star", SNR_THRESHOLD), ("broad", SNR_THRESHOLD + BROAD)):
+        power = inside * twice * psf.gaussian(SCALES[name] * psf.filter_fwhm) ** 2 * psf.noise
+        slope = np.sum(power * (2 * np.pi * fx) ** 2) / np.sum(power)
+        number += area * slope * height * np.exp(-(height**2) / 2) / (2 * np.pi) ** 1.5
+    return float(number)
 
 
 def main() -> None:
