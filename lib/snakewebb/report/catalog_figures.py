@@ -70,7 +70,8 @@ def plot_counts(sources: np.ndarray, area: float, path: str | Path) -> None:
             set_logarithmic(axes)
             axes.set_xlabel("total magnitude (aper_total_abmag)")
             add_grid(axes)
-        right.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, 0.9))
+        # where nothing is: what is faint has large errors
+        right.legend(frameon=False, loc="lower right")
         save(figure, path)
 
 
